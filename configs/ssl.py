@@ -1,0 +1,175 @@
+"""Few labelled palms → GAN → soft labels → a second network (METHODS §1).
+
+python -m palmjax.main --config configs/ssl.py --workdir runs/ssl
+
+''       2 CPU cores, 4 GB: 64 drawn people-sides × 4 labelled images, 48 px
+'smoke'  the same path in miniature, for tests
+'full'   an accelerator: 128 px, StyleGAN2 channels, bfloat16
+
+Expected on the default, 3 seeds: the table in README.md, made by
+python -m launch.sweep --config configs/ssl.py --workdir runs/ssl_sweep
+"""
+
+import ml_collections
+
+from configs import common
+
+_SMOKE = {
+  'image_size': 32,
+  'data.identities': 24,
+  'data.samples': 4,
+  'labelled.identities': 12,
+  'labelled.images': 3,
+  'network.width': 0.125,
+  'network.embedding_size': 32,
+  'cnn.batch_size': 16,
+  'cnn.steps': 30,
+  'cnn.warmup_steps': 5,
+  'cnn.ckpt_every': 10,
+  'gan.base_channels': 128,
+  'gan.max_channels': 16,
+  'gan.latent_size': 16,
+  'gan.batch_size': 8,
+  'gan.steps': 32,
+  'gan.eval_every': 16,
+  'gan.ckpt_every': 8,
+  'gan.eval_images': 64,
+  'soft.images': 64,
+  'evaluation.resamples': 100,
+  'log_every': 5,
+}
+
+_FULL = {
+  'image_size': 128,
+  'data.identities': 1000,
+  'data.samples': 20,
+  'labelled.identities': 400,
+  'labelled.images': 5,
+  'network.width': 1.0,
+  'network.dtype': 'bfloat16',
+  'cnn.batch_size': 256,
+  'cnn.steps': 20_000,
+  'cnn.warmup_steps': 500,
+  'cnn.ckpt_every': 1000,
+  'gan.base_channels': 16_384,
+  'gan.max_channels': 512,
+  'gan.latent_size': 512,
+  'gan.mapping_layers': 8,
+  'gan.dtype': 'bfloat16',
+  'gan.batch_size': 32,
+  'gan.steps': 100_000,
+  'gan.eval_every': 2500,
+  'gan.ckpt_every': 1000,
+  'gan.eval_images': 5000,
+  'gan.ema_kimg': 10.0,
+  'gan.ada_kimg': 500.0,
+  'soft.images': 50_000,
+  'log_every': 100,
+}
+
+
+def get_config(arg=''):
+  """Returns the configuration; `arg` is '', 'smoke' or 'full'."""
+  config = common.get_config('ssl')
+  config.image_size = 48
+
+  config.data = ml_collections.ConfigDict(
+    {
+      # 'palms' are drawn, 'folder' is DIR/<identity>/<image>, 'drawn_palms' is
+      # the prepared set of python -m palmjax.data.prepare.
+      'name': 'palms',
+      'dir': '',
+      # For 'palms': a person has two identities, the left and the right palm.
+      'identities': 192,
+      'samples': 8,
+      'difficulty': 0.5,
+    }
+  )
+  # Share of the identities that no training sees; all their images are tested.
+  config.evaluation_share = 0.5
+  # The labelled budget: images of each of so many training identities.
+  config.labelled = ml_collections.ConfigDict({'identities': 64, 'images': 4})
+
+  config.preprocess = ml_collections.ConfigDict(
+    {'channels': 'grey', 'contrast': 'local'}
+  )
+  config.augment = ml_collections.ConfigDict(
+    {
+      'rotation': 8.0,  # degrees, standard deviation
+      'shift': 0.05,  # of the side, standard deviation
+      'scale': 0.06,  # of log scale, standard deviation
+      'perspective': 0.05,
+      'brightness': 0.15,
+      'contrast': 0.2,
+      'blur': 0.5,  # px, largest standard deviation
+      'noise': 0.03,  # largest standard deviation
+      'erase': 0.1,  # probability
+      'mirror': False,
+    }
+  )
+
+  config.network = ml_collections.ConfigDict(
+    {'width': 0.5, 'embedding_size': 128, 'dtype': 'float32'}
+  )
+  config.cnn = ml_collections.ConfigDict(
+    {
+      'loss': 'softmax',  # or 'arcface'
+      'margin': 0.5,
+      'scale': 32.0,
+      'batch_size': 32,
+      'steps': 600,
+      'learning_rate': 0.1,
+      'momentum': 0.9,
+      'weight_decay': 5e-4,
+      'warmup_steps': 50,
+      'ckpt_every': 100,
+    }
+  )
+  config.gan = ml_collections.ConfigDict(
+    {
+      'base_channels': 512,
+      'max_channels': 64,
+      'latent_size': 128,
+      'mapping_layers': 2,
+      'dtype': 'float32',
+      'batch_size': 16,
+      'steps': 800,
+      'order': 'patent',  # or 'stylegan2'
+      'learning_rate': 0.0025,
+      'r1_gamma': 0.0,  # 0: 0.0002 · resolution² / batch
+      'r1_interval': 16,
+      'path_length_interval': 4,
+      'path_length_weight': 2.0,
+      'style_mixing': 0.9,
+      'ema_kimg': 2.0,
+      'ada_target': 0.6,
+      'ada_kimg': 50.0,
+      'eval_every': 200,
+      'eval_images': 512,
+      # Stop when the kernel distance has not improved for so many evaluations.
+      'patience': 10,
+      'ckpt_every': 100,
+    }
+  )
+  config.soft = ml_collections.ConfigDict(
+    {
+      'images': 2048,
+      'truncation': 1.0,
+      'temperature': 1.0,
+      'weight': 1.0,
+      'share': 0.5,  # of the batch that is generated
+      'confidence': 'none',  # or 'entropy'
+      'augment': True,
+    }
+  )
+  config.evaluation = ml_collections.ConfigDict({'resamples': 1000})
+
+  variants = {'': {}, 'smoke': _SMOKE, 'full': _FULL}
+  if arg not in variants:
+    raise ValueError(f'configs/ssl.py:{arg}: choose one of {sorted(variants)}')
+  return common.override(config, variants[arg])
+
+
+def sweep():
+  """The README's table: three seeds, each of which trains all three arms."""
+  return [{'seed': seed} for seed in range(3)]

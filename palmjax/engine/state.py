@@ -1,0 +1,84 @@
+"""The train state, and the one seam between pure steps and flax modules."""
+
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+
+PyTree = Any
+
+
+@flax.struct.dataclass(kw_only=True)
+class TrainState:
+  """One trainable network.
+
+  Attributes:
+    step: int32 scalar, the number of updates by the main loss; the only clock.
+    params: trainable variables.
+    stats: every other collection (batch statistics, running means), by name.
+    opt_state: of the optimiser that the steps were made with.
+    ema: moving average of `params` in buffers of its own, or None.
+  """
+
+  step: jax.Array
+  params: PyTree
+  stats: PyTree
+  opt_state: optax.OptState
+  ema: PyTree
+
+
+def create(params, stats, tx, *, ema=False):
+  """A state at step 0. `ema` copies `params`: shared buffers break donation."""
+  return TrainState(
+    step=jnp.zeros((), jnp.int32),
+    params=params,
+    stats=stats,
+    opt_state=tx.init(params),
+    ema=jax.tree.map(jnp.copy, params) if ema else None,
+  )
+
+
+def apply_gradients(state, tx, grads, *, stats=None, ema_decay=None):
+  """One update by the main loss: parameters, statistics, average, clock.
+
+  Args:
+    state: `TrainState`.
+    tx: optax transformation whose state `state.opt_state` is.
+    grads: pytree like `state.params`.
+    stats: new statistics; None keeps the old ones.
+    ema_decay: scalar in [0, 1]; None leaves `state.ema` alone.
+
+  Returns:
+    The next `TrainState`, `step` advanced by one.
+  """
+  updates, opt_state = tx.update(grads, state.opt_state, state.params)
+  params = optax.apply_updates(state.params, updates)
+  ema = state.ema
+  if ema_decay is not None:
+    ema = optax.incremental_update(params, ema, 1.0 - ema_decay)
+  return state.replace(
+    step=state.step + 1,
+    params=params,
+    stats=state.stats if stats is None else stats,
+    opt_state=opt_state,
+    ema=ema,
+  )
+
+
+def apply_train(model, params, stats, images, key):
+  """Forward pass in train mode. Returns (output, new statistics)."""
+  variables = {'params': params, **stats}
+  return model.apply(
+    variables,
+    images,
+    train=True,
+    mutable=list(stats),
+    rngs={'dropout': key},
+  )
+
+
+def apply_eval(model, params, stats, images):
+  """Forward pass in eval mode: statistics are read, not written."""
+  return model.apply({'params': params, **stats}, images, train=False)

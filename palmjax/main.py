@@ -1,0 +1,73 @@
+"""Trains, labels, measures: python -m palmjax.main --config configs/ssl.py.
+
+Exit codes: 0 done, or stopped by SIGTERM/SIGINT at a checkpoint; 1 the run
+cannot go on (one line on stderr says what to do); 2 the command line is wrong.
+"""
+
+import difflib
+import os
+import sys
+
+from absl import flags, logging
+from ml_collections import config_flags
+
+from palmjax.engine import loop
+from palmjax.recipes import ssl
+
+RECIPES = {'ssl': ssl.run}
+
+_CONFIG = config_flags.DEFINE_config_file(
+  'config', None, 'File of the configuration, e.g. configs/ssl.py:smoke.'
+)
+_WORKDIR = flags.DEFINE_string(
+  'workdir', None, 'Folder of this run; the same command again resumes it.'
+)
+
+
+def _parse(argv):
+  """Returns (config, workdir). Raises ValueError with one line for the user."""
+  try:
+    flags.FLAGS(argv)
+    config = _CONFIG.value
+    recipe = None if config is None else config.recipe
+  except AttributeError as error:
+    key = str(error).strip('"\'').split("'")[0]
+    raise ValueError(f'unknown config key {key}{_suggest(key)}') from error
+  except (flags.Error, OSError, TypeError) as error:
+    raise ValueError(str(error)) from error
+  if config is None or _WORKDIR.value is None:
+    raise ValueError('give --config=configs/ssl.py and --workdir=runs/NAME')
+  if recipe not in RECIPES:
+    raise ValueError(f'recipe {recipe!r}: choose one of {sorted(RECIPES)}')
+  return config, _WORKDIR.value
+
+
+def _suggest(key):
+  """Returns the known key that is nearest to a mistyped one, as advice."""
+  known = [name for name in flags.FLAGS if name.startswith('config.')]
+  near = difflib.get_close_matches(f'config.{key}', known, n=1)
+  return f'; did you mean --{near[0]}?' if near else '; see the config file'
+
+
+def main(argv):
+  """Runs one recipe; returns the exit code."""
+  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+  logging.use_absl_handler()
+  logging.set_verbosity(logging.INFO)
+  try:
+    config, workdir = _parse(argv)
+  except ValueError as error:
+    print(f'palmjax: {" ".join(str(error).split())}', file=sys.stderr)
+    return 2
+  try:
+    RECIPES[config.recipe](config, workdir)
+  except loop.Interrupted as stop:
+    print(f'palmjax: {stop}', file=sys.stderr)
+  except (ValueError, OSError, loop.NonFiniteError) as error:
+    print(f'palmjax: {" ".join(str(error).split())}', file=sys.stderr)
+    return 1
+  return 0
+
+
+if __name__ == '__main__':
+  sys.exit(main(sys.argv))
