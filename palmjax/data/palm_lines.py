@@ -1,0 +1,380 @@
+"""Identity geometry: every crease of a palm as a cubic Bezier curve.
+
+Frame: a left palm in the unit square, x to the right, y down, fingers up,
+thumb on the left. Creases go on past the square, so that a misplaced ROI still
+sees skin. The three principal lines follow rounded percentiles of the
+hand-traced lines of Diff-Palm PolyCreases (Apache-2.0), joined by a Gaussian
+copula; the other creases and all code are our own.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+NORMAL, BRIDGED, FORKED, SYDNEY, SIMIAN = range(5)
+TOPOLOGY_ODDS = (0.80, 0.06, 0.06, 0.05, 0.03)
+
+PRINCIPAL = 4  # Life, head, heart, and a bridge or branch that few palms have.
+STRANDS = 3
+SECONDARY = 16
+BUNDLES, BUNDLE_STROKES = 14, 7
+SINGLES = 88
+SPURIOUS = 4
+MODES = 6  # Cosine modes of a stroke's sideways walk and of its depth.
+
+LEVELS = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
+# Lines: life, head, heart. Columns: head x, head y, tail x, tail y, offset of
+# the middle control point in chords. Values at LEVELS.
+QUANTILES = (
+  (
+    (0.00, 0.01, 0.02, 0.05, 0.14, 0.24, 0.30),
+    (0.20, 0.25, 0.31, 0.36, 0.41, 0.48, 0.54),
+    (0.38, 0.44, 0.54, 0.60, 0.67, 0.78, 0.86),
+    (0.70, 0.77, 0.93, 0.97, 0.98, 0.99, 1.00),
+    (0.00, 0.05, 0.13, 0.18, 0.23, 0.31, 0.36),
+  ),
+  (
+    (0.00, 0.00, 0.02, 0.03, 0.06, 0.19, 0.26),
+    (0.17, 0.22, 0.29, 0.34, 0.38, 0.44, 0.50),
+    (0.50, 0.59, 0.76, 0.85, 0.94, 0.99, 1.00),
+    (0.35, 0.41, 0.53, 0.60, 0.68, 0.80, 0.88),
+    (-0.08, -0.03, 0.08, 0.14, 0.19, 0.27, 0.33),
+  ),
+  (
+    (0.08, 0.15, 0.25, 0.32, 0.38, 0.47, 0.54),
+    (0.00, 0.02, 0.08, 0.14, 0.20, 0.28, 0.34),
+    (0.76, 0.85, 0.97, 0.98, 0.99, 1.00, 1.00),
+    (0.15, 0.19, 0.27, 0.32, 0.36, 0.42, 0.48),
+    (-0.30, -0.25, -0.17, -0.12, -0.07, 0.04, 0.09),
+  ),
+)
+
+
+class Strokes(NamedTuple):
+  """N creases. Lengths are in sides of the square.
+
+  Attributes:
+    control: [N, 4, 2] control points.
+    depth: [N] absorbance on the centre line; 0 hides a stroke.
+    width: [N] standard deviation of the Gaussian cross profile.
+    span: [N, 2] curve parameters of both ends; beyond [0, 1] extrapolates.
+    walk: [N, MODES] sideways displacement, in cosine modes.
+    tone: [N, MODES] relative depth along the stroke, in cosine modes.
+    gap: [N, 2] place in [0, 1] and strength in [0, 1] of an interruption.
+  """
+
+  control: jax.Array
+  depth: jax.Array
+  width: jax.Array
+  span: jax.Array
+  walk: jax.Array
+  tone: jax.Array
+  gap: jax.Array
+
+
+def principal_lines(key):
+  """Control points and depths of the principal lines.
+
+  Args:
+    key: random key of the identity.
+
+  Returns:
+    control [4, 4, 2] for life, head, heart and an extra line; present [4],
+    1 where the line exists; topology, int32 scalar.
+  """
+  normal_key, uniform_key = jax.random.split(key)
+  z = jax.random.truncated_normal(normal_key, -2.6, 2.6, (24,))
+  u = jax.random.uniform(uniform_key, (8,))
+
+  own, vertical, start, edge = z[:15].reshape(3, 5), z[15], z[16], z[17]
+  # Correlations of the tracings: every height shares one factor (r about .5),
+  # the starts of life and head line a second one (r .74).
+  shared = jnp.zeros((3, 5)).at[:, 1].set(0.7 * vertical)
+  shared = shared.at[:, 3].set(0.65 * vertical)
+  shared = shared.at[:2, 1].add(0.5 * start).at[:2, 0].set(0.6 * edge)
+  scale = jnp.ones((3, 5)).at[:2, 1].set(0.51).at[2, 1].set(0.71)
+  scale = scale.at[:, 3].set(0.76).at[:2, 0].set(0.8)
+  percent = jax.scipy.stats.norm.cdf(shared + scale * own)
+  values = jax.vmap(jnp.interp, (0, None, 0))(
+    percent.reshape(15),
+    jnp.asarray(LEVELS),
+    jnp.asarray(QUANTILES).reshape(15, len(LEVELS)),
+  ).reshape(3, 5)
+  head, tail, offset = values[:, :2], values[:, 2:4], values[:, 4]
+
+  topology = jnp.searchsorted(
+    jnp.cumsum(jnp.asarray(TOPOLOGY_ODDS))[:-1], u[0], side='right'
+  ).astype(jnp.int32)
+  sydney, simian = topology == SYDNEY, topology == SIMIAN
+  # Sydney: the head line runs to the far border. Simian: one crease from the
+  # start of the head line to the end of the heart line.
+  far = jnp.stack([1.0 + 0.04 * u[1], head[1, 1] + 0.12 + 0.12 * u[2]])
+  tail = tail.at[1].set(
+    jnp.where(sydney, far, jnp.where(simian, tail[2], tail[1]))
+  )
+  offset = offset.at[1].set(
+    jnp.where(sydney | simian, 0.06 * z[18], offset[1])
+  )
+  control = arch(head, tail, offset, 0.035 * z[19:22])
+
+  life_point = bezier(control[0], 0.3 + 0.3 * u[3])
+  head_point = bezier(control[1], 0.35 + 0.35 * u[4])
+  heart_point = bezier(control[2], 0.3 + 0.4 * u[5])
+  # A bridge joins the head line to the life or the heart line.
+  bridge_from = jnp.where(u[6] < 0.5, life_point, heart_point)
+  branch_to = control[1, 3] + jnp.stack(
+    [-0.04 - 0.1 * u[3], 0.1 + 0.15 * u[5]]
+  )
+  bridged = topology == BRIDGED
+  extra = arch(
+    jnp.where(bridged, bridge_from, head_point)[None],
+    jnp.where(bridged, head_point, branch_to)[None],
+    0.1 * z[22:23],
+    0.03 * z[23:24],
+  )
+  present = jnp.stack(
+    [
+      jnp.ones(()),
+      jnp.ones(()),
+      jnp.where(simian, 0.0, 1.0),
+      jnp.where(bridged | (topology == FORKED), 1.0, 0.0),
+    ]
+  )
+  return jnp.concatenate([control, extra]), present, topology
+
+
+def arch(head, tail, offset, skew):
+  """Cubics [N, 4, 2] from end points [N, 2]; offset and skew [N] in chords.
+
+  The middle control point of the quadratic is mid-point + offset · |chord| · n
+  with n = (−dy, dx) / |chord| and (dx, dy) = head − tail. Skew adds what a
+  quadratic cannot follow.
+  """
+  delta = head - tail
+  normal = jnp.stack([-delta[:, 1], delta[:, 0]], axis=-1)
+  middle = (head + tail) / 2 + offset[:, None] * normal
+  bend = skew[:, None] * normal
+  return jnp.stack(
+    [
+      head,
+      head + 2 / 3 * (middle - head) + bend,
+      tail + 2 / 3 * (middle - tail) - bend,
+      tail,
+    ],
+    axis=1,
+  )
+
+
+def bezier(control, t):
+  """Points of cubics: control [..., 4, 2], t broadcasting against [...]."""
+  t = jnp.asarray(t)[..., None]
+  a, b, c, d = (control[..., i, :] for i in range(4))
+  s = 1 - t
+  return s**3 * a + 3 * s * s * t * b + 3 * s * t * t * c + t**3 * d
+
+
+def velocity(control, t):
+  """Derivative of `bezier` by t."""
+  t = jnp.asarray(t)[..., None]
+  a, b, c, d = (control[..., i, :] for i in range(4))
+  s = 1 - t
+  return 3 * (s * s * (b - a) + 2 * s * t * (c - b) + t * t * (d - c))
+
+
+def trace(strokes, count):
+  """Samples strokes at `count` points each.
+
+  Args:
+    strokes: `Strokes` of N creases.
+    count: static int, points a stroke.
+
+  Returns:
+    points [N, count, 2]; depth [N, count], tapered to 0 at both ends; width
+    [N, count].
+  """
+  place = jnp.linspace(0.0, 1.0, count)
+  t = strokes.span[:, :1] + place * (strokes.span[:, 1:] - strokes.span[:, :1])
+  modes = jnp.cos(jnp.pi * jnp.arange(1, MODES + 1)[:, None] * place)
+  tangent = velocity(strokes.control[:, None], t)
+  tangent /= jnp.linalg.norm(tangent, axis=-1, keepdims=True) + 1e-6
+  normal = jnp.stack([-tangent[..., 1], tangent[..., 0]], axis=-1)
+  points = bezier(strokes.control[:, None], t)
+  points += (strokes.walk @ modes)[..., None] * normal
+
+  taper = 1 - jnp.abs(2 * place - 1) ** 3
+  where, strength = strokes.gap[:, :1], strokes.gap[:, 1:]
+  gap = 1 - strength * jnp.exp(-(((place - where) / 0.045) ** 2))
+  tone = jnp.clip(1 + strokes.tone @ modes, 0.15, 1.7)
+  depth = strokes.depth[:, None] * taper * gap * tone
+  width = strokes.width[:, None] * (0.55 + 0.45 * taper)
+  return points, depth, width
+
+
+def identity_strokes(key, wear):
+  """All creases of one left palm.
+
+  Args:
+    key: random key of the identity.
+    wear: scalar in [0, 1], how wrinkled the person's skin is.
+
+  Returns:
+    A tuple of `Strokes`: principal strands [12], secondary [16], bundles [98]
+    and single strokes [88].
+  """
+  keys = jax.random.split(key, 4)
+  return (
+    _principal_strokes(keys[0]),
+    _secondary_strokes(keys[1], wear),
+    _bundle_strokes(keys[2], wear),
+    single_strokes(keys[3], SINGLES, 0.13 + 0.17 * wear),
+  )
+
+
+def _principal_strokes(key):
+  line_key, normal_key, uniform_key = jax.random.split(key, 3)
+  control, present, _ = principal_lines(line_key)
+  n = PRINCIPAL * STRANDS
+  z = jax.random.truncated_normal(normal_key, -2.0, 2.0, (n, 2 * MODES))
+  u = jax.random.uniform(uniform_key, (n, 5))
+  line = jnp.repeat(jnp.arange(PRINCIPAL), STRANDS)
+  strand = jnp.tile(jnp.arange(STRANDS), PRINCIPAL)
+  # An end at the border is where the tracing stopped, not where skin does.
+  near_head = jnp.clip(1 - control[:, 0, 0] / 0.12, 0, 1)
+  near_tail = jnp.clip(
+    (jnp.max(control[:, 3], axis=-1) - 0.88) / 0.1, 0, 1
+  )
+  extra = jnp.arange(PRINCIPAL) == PRINCIPAL - 1
+  start = jnp.where(extra, 0.0, -0.12 * near_head)
+  stop = jnp.where(extra, 1.0, 1 + 0.16 * near_tail)
+  first = strand == 0
+  # The first strand is the line itself; the others leave and rejoin it.
+  begin = jnp.where(first, start[line], start[line] + 0.5 * u[:, 0])
+  end = jnp.where(first, stop[line], stop[line] - 0.5 * u[:, 1])
+  depth = jnp.where(first, 0.75 + 0.45 * u[:, 2], 0.25 + 0.4 * u[:, 2])
+  fade = 1 / jnp.arange(1, MODES + 1)
+  walk = 0.0055 * z[:, :MODES] * fade * jnp.where(first, 0.6, 1.3)[:, None]
+  return Strokes(
+    control=control[line],
+    depth=depth * present[line] * jnp.where(line == PRINCIPAL - 1, 0.7, 1.0),
+    width=jnp.where(first, 0.0055 + 0.0045 * u[:, 3], 0.0025 + 0.003 * u[:, 3]),
+    span=jnp.stack([begin, end], axis=-1),
+    walk=walk,
+    tone=0.16 * z[:, MODES:],
+    gap=jnp.stack([u[:, 4], (u[:, 1] < 0.12) * 0.8], axis=-1),
+  )
+
+
+def _chord(center, angle, length, offset, skew):
+  half = 0.5 * length[:, None] * jnp.stack(
+    [jnp.cos(angle), jnp.sin(angle)], axis=-1
+  )
+  return arch(center - half, center + half, offset, skew)
+
+
+def _strokes(center, angle, length, offset, depth, width, z, u):
+  """Plain strokes with random walk, tone and gap; z [N, 13], u [N, 2]."""
+  fade = 1 / jnp.arange(1, MODES + 1)
+  n = center.shape[0]
+  return Strokes(
+    control=_chord(center, angle, length, offset, 0.05 * z[:, -1]),
+    depth=depth,
+    width=width,
+    span=jnp.tile(jnp.asarray([0.0, 1.0]), (n, 1)),
+    walk=0.022 * length[:, None] * z[:, :MODES] * fade,
+    tone=0.22 * z[:, MODES : 2 * MODES],
+    gap=jnp.stack([u[:, 0], (u[:, 1] < 0.25) * 0.85], axis=-1),
+  )
+
+
+def _flow(center):
+  """Main direction of wrinkles: upright, fanning out from the wrist."""
+  x, y = center[:, 0], center[:, 1]
+  return jnp.pi / 2 + 0.9 * (x - 0.5) * (0.3 + y)
+
+
+def _secondary_strokes(key, wear):
+  normal_key, uniform_key = jax.random.split(key)
+  n = SECONDARY
+  z = jax.random.truncated_normal(
+    normal_key, -1.5, 1.5, (n, 2 * MODES + 5)
+  )
+  u = jax.random.uniform(uniform_key, (n, 8))
+  thenar = jnp.asarray([0.2, 0.68]) + 0.16 * z[:, :2]
+  middle = jnp.asarray([0.55, 0.55]) + 0.28 * z[:, :2]
+  center = jnp.where(u[:, :1] < 0.35, thenar, middle)
+  across = jnp.where(u[:, 1] < 0.35, jnp.pi / 2, 0.0)
+  count = 6 + 10 * (0.5 * u[0, 7] + 0.5 * wear)
+  shown = jnp.arange(n) < count
+  return _strokes(
+    center,
+    angle=_flow(center) + across + 0.45 * z[:, 2],
+    length=0.12 + 0.42 * u[:, 3],
+    offset=jnp.clip(0.22 * z[:, 3], -0.6, 0.6),
+    depth=shown * (0.3 + 0.4 * u[:, 4]),
+    width=0.0022 + 0.0028 * u[:, 5] ** 2,
+    z=z[:, 4:],
+    u=u[:, 6:],
+  )
+
+
+def _bundle_strokes(key, wear):
+  bundle_key, normal_key, uniform_key = jax.random.split(key, 3)
+  n, m = BUNDLES, BUNDLE_STROKES
+  b = jax.random.uniform(bundle_key, (n, 9))
+  z = jax.random.truncated_normal(
+    normal_key, -2.0, 2.0, (n, m, 2 * MODES + 5)
+  )
+  u = jax.random.uniform(uniform_key, (n, m, 6))
+  middle = -0.1 + 1.2 * b[:, :2]
+  turn = jnp.where(b[:, 2] < 0.5, 0.0, 0.7 + 0.9 * b[:, 3])
+  turn = jnp.where(b[:, 8] < 0.5, turn, -turn)
+  angle = _flow(middle) + turn + 0.6 * (b[:, 3] - 0.5)
+  length = 0.18 + 0.55 * b[:, 4]
+  spacing = 0.012 + 0.028 * b[:, 5]
+  size = 2 + (m - 2) * b[:, 6]
+  along = jnp.stack([jnp.cos(angle), jnp.sin(angle)], axis=-1)[:, None]
+  side = jnp.stack([-along[..., 1], along[..., 0]], axis=-1)
+  order = jnp.arange(m) - (m - 1) / 2
+  step = spacing[:, None] * (order + 0.25 * z[..., 0])
+  slide = 0.16 * length[:, None] * z[..., 1]
+  center = middle[:, None] + step[..., None] * side + slide[..., None] * along
+  shown = (jnp.arange(m) < size[:, None]) & (
+    jnp.arange(n)[:, None] < 5 + 9 * (0.4 * b[0, 7] + 0.6 * wear)
+  )
+  depth = (0.17 + 0.15 * b[:, 7] + 0.2 * wear)[:, None]
+
+  def flat(x):
+    return x.reshape(n * m, *x.shape[2:])
+
+  return _strokes(
+    flat(center),
+    angle=flat(angle[:, None] + 0.06 * z[..., 2]),
+    length=flat(length[:, None] * (0.5 + 0.6 * u[..., 0])),
+    offset=flat(0.24 * (b[:, 8, None] - 0.5) + 0.03 * z[..., 3]),
+    depth=flat(shown * depth * (0.5 + u[..., 1])),
+    width=flat(0.0016 + 0.0024 * u[..., 2] ** 2),
+    z=flat(z[..., 4:]),
+    u=flat(u[..., 4:]),
+  )
+
+
+def single_strokes(key, n, depth):
+  """`n` faint crossing strokes of the given mean depth."""
+  normal_key, uniform_key = jax.random.split(key)
+  z = jax.random.truncated_normal(
+    normal_key, -2.0, 2.0, (n, 2 * MODES + 4)
+  )
+  u = jax.random.uniform(uniform_key, (n, 9))
+  center = -0.12 + 1.24 * u[:, :2]
+  across = jnp.where(u[:, 2] < 0.5, 0.0, jnp.pi / 2)
+  return _strokes(
+    center,
+    angle=_flow(center) + across + 0.5 * z[:, 0],
+    length=0.07 + 0.32 * u[:, 3] ** 2,
+    offset=0.12 * z[:, 1],
+    depth=depth * (0.4 + 1.2 * u[:, 4]),
+    width=0.0014 + 0.002 * u[:, 5] ** 2,
+    z=z[:, 3:],
+    u=u[:, 7:],
+  )

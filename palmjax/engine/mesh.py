@@ -1,0 +1,99 @@
+"""Devices: one mesh axis, `data`, that splits batches; all else is replicated.
+
+A step compiled here sees the global batch: means, gradients and batch
+statistics are those of one device, and no step names an axis.
+"""
+
+import functools
+
+import jax
+from jax import lax
+import jax.numpy as jnp
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+import numpy as np
+
+AXIS = 'data'
+
+
+def make(num_devices=None):
+  """A one-axis mesh of the first `num_devices` devices; None takes all.
+
+  Raises:
+    ValueError: the machine does not have that many devices.
+  """
+  devices = jax.devices()
+  if num_devices is None:
+    num_devices = len(devices)
+  if not 1 <= num_devices <= len(devices):
+    raise ValueError(
+      f'{num_devices} devices asked for, this machine has {len(devices)}: '
+      f'ask for 1 to {len(devices)}'
+    )
+  return Mesh(np.array(devices[:num_devices]), (AXIS,))
+
+
+def _replicated(mesh):
+  return NamedSharding(mesh, PartitionSpec())
+
+
+def _split(mesh):
+  return NamedSharding(mesh, PartitionSpec(AXIS))
+
+
+def replicate(tree, mesh):
+  """`tree` on every device. May share buffers with `tree`: see `own`."""
+  return jax.device_put(tree, _replicated(mesh))
+
+
+@functools.cache
+def _copier(mesh):
+  def copy(tree):
+    # A weakly typed leaf would compile the step once more after its first call.
+    return jax.tree.map(
+      lambda leaf: jnp.copy(lax.convert_element_type(leaf, leaf.dtype)), tree
+    )
+
+  return jax.jit(copy, out_shardings=_replicated(mesh))
+
+
+def own(tree, mesh):
+  """`tree` on every device, each leaf in buffers of its own: safe to donate."""
+  # `device_put` alone, even with may_alias=False, hands back the old buffers
+  # when the sharding already fits, and borrows those of NumPy arrays.
+  return _copier(mesh)(replicate(tree, mesh))
+
+
+def shard_batch(batch, mesh):
+  """`batch` with the leading axis of every leaf split over the devices.
+
+  Raises:
+    ValueError: a leaf's leading axis does not divide by the device count.
+  """
+  for path, leaf in jax.tree_util.tree_leaves_with_path(batch):
+    if leaf.shape[0] % mesh.size:
+      name = jax.tree_util.keystr(path, simple=True, separator='/')
+      raise ValueError(
+        f"{leaf.shape[0]} rows of batch entry '{name}' do not divide over "
+        f'{mesh.size} devices: use a multiple of {mesh.size}'
+      )
+  return jax.device_put(batch, _split(mesh))
+
+
+def jit_step(step, mesh, *, donate=True):
+  """Compiles `step(state, frozen, batch, key) -> (state, metrics)` on `mesh`.
+
+  Args:
+    step: pure function.
+    mesh: of `make`.
+    donate: whether the buffers of `state` are given up to the result.
+
+  Returns:
+    The jitted step; `batch` split over the devices, all else replicated.
+  """
+  replicated = _replicated(mesh)
+  return jax.jit(
+    step,
+    in_shardings=(replicated, replicated, _split(mesh), replicated),
+    out_shardings=replicated,
+    donate_argnums=(0,) if donate else (),
+  )

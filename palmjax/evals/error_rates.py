@@ -1,0 +1,171 @@
+"""Error rates of two lists of similarities, genuine and impostor.
+
+In the words of ISO/IEC 19795-1, a pair is accepted at threshold t where its
+similarity s is at least t:
+
+  FMR(t)    = share of the impostor pairs with s ≥ t
+  FNMR(t)   = share of the genuine pairs with s < t
+  EER       = where the line through the points (FMR(t), FNMR(t)), t falling
+              over all scores, meets FMR = FNMR
+  TAR@FAR=f = the largest 1 - FNMR(t) with FMR(t) ≤ f
+
+Tied scores are accepted together or not at all. Rule of 30: a FAR f is
+reported only where f times the number of impostor pairs is at least 30.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+RULE_OF_30 = 30
+
+
+def fmr_fnmr(genuine, impostor):
+  """Both error rates at every threshold that makes a difference.
+
+  Args:
+    genuine: float [G], similarities of genuine pairs.
+    impostor: float [I], similarities of impostor pairs.
+
+  Returns:
+    (thresholds, fmr, fnmr), each float64 [T], thresholds falling from infinity
+    (nothing is accepted) over all distinct scores.
+  """
+  genuine, impostor = _sorted(genuine, impostor)
+  values = np.unique(np.concatenate([genuine, impostor]))[::-1]
+  thresholds = np.concatenate([[np.inf], values])
+  fmr = 1.0 - np.searchsorted(impostor, thresholds) / len(impostor)
+  fnmr = np.searchsorted(genuine, thresholds) / len(genuine)
+  return thresholds, fmr, fnmr
+
+
+def eer(genuine, impostor) -> float:
+  """Equal error rate (module docstring) of [G] and [I] similarities."""
+  return float(eer_and_tars(genuine, impostor, ())[0])
+
+
+def tar_at_far(genuine, impostor, far) -> float:
+  """Largest true accept rate whose false accept rate is at most `far`."""
+  return float(eer_and_tars(genuine, impostor, (far,))[1])
+
+
+def eer_and_tars(genuine, impostor, fars) -> np.ndarray:
+  """[EER, TAR at each of `fars`], float64 [1 + F]."""
+  genuine, impostor = _sorted(genuine, impostor)
+  levels = find_levels(genuine, impostor)
+  return read_levels(levels, len(genuine), len(impostor), fars)
+
+
+def eer_threshold(genuine, impostor) -> float:
+  """The largest threshold at which FMR has reached FNMR."""
+  thresholds, fmr, fnmr = fmr_fnmr(genuine, impostor)
+  return float(thresholds[np.argmax(fmr >= fnmr)])
+
+
+def d_prime(genuine, impostor) -> float:
+  """Distance of the two means in units of the pooled standard deviation."""
+  genuine = np.asarray(genuine, np.float64)
+  impostor = np.asarray(impostor, np.float64)
+  pooled = np.sqrt((genuine.var() + impostor.var()) / 2)
+  return float((genuine.mean() - impostor.mean()) / pooled)
+
+
+def det_points(genuine, impostor, *, num_points=400):
+  """Points of the DET curve that the number of impostor pairs supports.
+
+  Args:
+    genuine: float [G], similarities of genuine pairs.
+    impostor: float [I], similarities of impostor pairs.
+    num_points: the most to return, evenly spaced in log(FMR).
+
+  Returns:
+    (fmr, fnmr), each float64 [P], fmr rising from 30/I (rule of 30) to 1;
+    empty where I < 30.
+  """
+  _, fmr, fnmr = fmr_fnmr(genuine, impostor)
+  smallest = RULE_OF_30 / np.size(impostor)
+  if smallest > 1.0:
+    return np.empty(0), np.empty(0)
+  grid = np.geomspace(smallest, 1.0, num_points)
+  # The last point of each FMR: of a vertical step its lower end.
+  reached = fmr[np.searchsorted(fmr, grid - 1e-12)]
+  chosen = np.unique(np.searchsorted(fmr, reached, 'right')) - 1
+  return fmr[chosen], fnmr[chosen]
+
+
+def is_measurable(far, num_impostor) -> bool:
+  """Rule of 30. The tolerance lets 1e-3 of 30,000 pairs be 30."""
+  return far * num_impostor >= RULE_OF_30 * (1.0 - 1e-9)
+
+
+def require_pairs(num_genuine, num_impostor):
+  """Raises ValueError where one kind of pair is missing."""
+  if not num_genuine:
+    raise ValueError(
+      'No genuine pair: evaluation needs an identity with two images.'
+    )
+  if not num_impostor:
+    raise ValueError('No impostor pair: evaluation needs two identities.')
+
+
+class Levels(NamedTuple):
+  """Pairs, or sums of their weights, at the L falling levels of threshold.
+
+  Only the distinct genuine scores are levels: between two of them FNMR stands
+  still, so the impostor pairs there need to be counted, not looked at.
+  """
+
+  accepted: np.ndarray  # [L] genuine pairs at or above the level.
+  above: np.ndarray  # [L] impostor pairs above the level.
+  matched: np.ndarray  # [L] impostor pairs at or above the level.
+
+
+def find_levels(genuine, impostor) -> Levels:
+  """Levels of two lists, both sorted upward."""
+  level = np.unique(genuine)[::-1]
+  return Levels(
+    len(genuine) - np.searchsorted(genuine, level, 'left'),
+    len(impostor) - np.searchsorted(impostor, level, 'right'),
+    len(impostor) - np.searchsorted(impostor, level, 'left'),
+  )
+
+
+def read_levels(levels, num_genuine, num_impostor, fars):
+  """[EER, TAR at each of `fars`] from integer counts.
+
+  Args:
+    levels: `Levels`, all of them or the first few.
+    num_genuine: what `accepted` ends with, in full.
+    num_impostor: all impostor pairs.
+    fars: F rates.
+
+  Returns:
+    float64 [1 + F]; None where the levels end before every answer is known.
+  """
+  accepted, above, matched = levels
+  complete = len(accepted) and accepted[-1] == num_genuine
+  excess = matched * num_genuine - (num_genuine - accepted) * num_impostor
+  at = np.searchsorted(excess, 0)  # The first level with FMR ≥ FNMR.
+  fmr = matched / num_impostor
+  ends = np.searchsorted(fmr, fars, side='right')  # The first with FMR > f.
+  if not complete and max(at, *ends, 0) == len(accepted):
+    return None
+
+  missed = num_genuine - (accepted[at - 1] if at else 0)
+  before = above[at] * num_genuine - missed * num_impostor
+  if before >= 0:  # Impostor pairs between the two levels cross over.
+    rate = missed / num_genuine
+  else:
+    share = before / (before - excess[at])
+    rate = (above[at] + share * (matched[at] - above[at])) / num_impostor
+  tars = np.concatenate([[0.0], accepted / num_genuine])[ends]
+  return np.concatenate([[rate], tars])
+
+
+def _sorted(genuine, impostor):
+  genuine = np.sort(np.asarray(genuine).ravel())
+  impostor = np.sort(np.asarray(impostor).ravel())
+  require_pairs(len(genuine), len(impostor))
+  if not (np.isfinite(genuine).all() and np.isfinite(impostor).all()):
+    raise ValueError('Scores hold NaN or infinity: check the embeddings.')
+  return genuine, impostor

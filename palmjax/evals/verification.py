@@ -1,0 +1,314 @@
+"""All-pairs 1:1 verification, with intervals by a bootstrap over identities.
+
+Pairs share people, so a resample draws identities, never pairs: the K
+identities K times with replacement, identity i coming w_i times. A genuine
+pair of i counts w_i times, an impostor pair of i and j counts w_i·w_j times,
+and two draws of the same identity make no impostor pair:
+
+  FNMR*(t) = Σ_i w_i #{genuine s_i < t} / Σ_i w_i n_i (n_i - 1) / 2
+  FMR*(t)  = Σ_{i<j} w_i w_j #{s_ij ≥ t} / Σ_{i<j} w_i w_j n_i n_j
+
+The interval lies between percentiles of the resamples (the subsets bootstrap
+of Bolle, Ratha and Pankanti, 2004, on both sides of the pair; the vertex
+bootstrap of Snijders and Borgatti, 1999). It tells what other people would
+have changed, not what another training seed would have.
+
+Three honest limits. Rule of 30: a FAR f is reported only where f times the
+impostor pairs is at least 30. Rule of 3: where no error was seen every
+resample agrees, so the interval reaches to 3/n (in full 1 - .05^(1/n)), n being
+the identities with genuine pairs: these are independent, pairs are not. With
+fewer than 5 such identities the interval is all of [0, 1].
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import chex
+import numpy as np
+
+from palmjax.evals import error_rates
+
+FARS = (1e-1, 1e-2, 1e-3, 1e-4)
+MIN_IDENTITIES = 5
+_ROWS = 512  # Images compared with all others at a time: bounds the memory.
+
+
+class Scores(NamedTuple):
+  """Similarities of all pairs of different images, each pair once.
+
+  Attributes:
+    genuine: float32 [G], pairs of one identity.
+    impostor: float32 [I], pairs of two identities.
+    genuine_identity: integer [G], in 0..K-1.
+    impostor_identity: integer [2, I], both sides of the pair.
+    images: int64 [K], images of each identity.
+  """
+
+  genuine: np.ndarray
+  impostor: np.ndarray
+  genuine_identity: np.ndarray
+  impostor_identity: np.ndarray
+  images: np.ndarray
+
+
+def pair_scores(embeddings, labels) -> Scores:
+  """Cosine similarities of all pairs i < j.
+
+  Args:
+    embeddings: float [N, D], unit L2 norm. N = 10,000 takes 500 MB.
+    labels: integer [N], any values.
+
+  Returns:
+    `Scores`; its identity k is the k-th smallest label.
+
+  Raises:
+    ValueError: a value is not finite, a norm is not 1, or there is no genuine
+      or no impostor pair.
+  """
+  embeddings = np.asarray(embeddings, np.float32)
+  labels = np.asarray(labels)
+  chex.assert_rank([embeddings, labels], [2, 1])
+  chex.assert_equal_shape_prefix([embeddings, labels], 1)
+  if not np.isfinite(embeddings).all():
+    raise ValueError('Embeddings hold NaN or infinity: check the training.')
+  norms = np.linalg.norm(embeddings, axis=1)
+  if np.abs(norms - 1.0).max(initial=0.0) > 1e-3:
+    raise ValueError('Embeddings must have unit L2 norm: normalise them first.')
+
+  _, identities, images = np.unique(
+    labels, return_inverse=True, return_counts=True
+  )
+  identities = identities.astype(np.min_scalar_type(len(images)))
+  num_genuine = int((images * (images - 1) // 2).sum())
+  num_impostor = len(labels) * (len(labels) - 1) // 2 - num_genuine
+  error_rates.require_pairs(num_genuine, num_impostor)
+
+  genuine = np.empty(num_genuine, np.float32)
+  impostor = np.empty(num_impostor, np.float32)
+  genuine_identity = np.empty(num_genuine, identities.dtype)
+  impostor_identity = np.empty((2, num_impostor), identities.dtype)
+  g = i = 0
+  for start in range(0, len(labels), _ROWS):
+    rows = np.arange(start, min(start + _ROWS, len(labels)))
+    later = np.arange(start, len(labels))
+    similarity = embeddings[rows] @ embeddings[start:].T
+    same = identities[rows, None] == identities[None, later]
+    once = rows[:, None] < later[None, :]
+    row, _ = pairs = np.nonzero(same & once)
+    genuine[g : g + len(row)] = similarity[pairs]
+    genuine_identity[g : g + len(row)] = identities[rows[row]]
+    g += len(row)
+    row, column = pairs = np.nonzero(~same & once)
+    impostor[i : i + len(row)] = similarity[pairs]
+    impostor_identity[0, i : i + len(row)] = identities[rows[row]]
+    impostor_identity[1, i : i + len(row)] = identities[later[column]]
+    i += len(row)
+  return Scores(genuine, impostor, genuine_identity, impostor_identity, images)
+
+
+def evaluate(
+  embeddings,
+  labels,
+  *,
+  fars: Sequence[float] = FARS,
+  num_bootstrap=1000,
+  seed=0,
+  confidence=0.95,
+) -> dict:
+  """`rates` of all pairs of these embeddings; see there and `pair_scores`."""
+  return rates(
+    pair_scores(embeddings, labels),
+    fars=fars,
+    num_bootstrap=num_bootstrap,
+    seed=seed,
+    confidence=confidence,
+  )
+
+
+def rates(
+  scores: Scores,
+  *,
+  fars: Sequence[float] = FARS,
+  num_bootstrap=1000,
+  seed=0,
+  confidence=0.95,
+) -> dict:
+  """EER and TAR@FAR with bootstrap intervals over identities.
+
+  Args:
+    scores: of all pairs, from `pair_scores`.
+    fars: false accept rates, each in (0, 1).
+    num_bootstrap: resamples.
+    seed: of the resamples; the same seed gives the same bits.
+    confidence: of the interval.
+
+  Returns:
+    {'eer': …, 'tar@far=1e-3': …}, each {'value', 'low', 'high'}, or {'value':
+    None, 'reason': …} where the rule of 30 forbids a number.
+  """
+  if not all(0.0 < far < 1.0 for far in fars):
+    raise ValueError('A false accept rate must lie between 0 and 1.')
+  num_impostor = len(scores.impostor)
+  measured = [f for f in fars if error_rates.is_measurable(f, num_impostor)]
+  (values,), (resamples,) = _bootstrap(
+    [scores], measured, num_bootstrap=num_bootstrap, seed=seed
+  )
+  low, high = _percentiles(resamples, values, confidence)
+
+  num_independent = np.count_nonzero(scores.images > 1)
+  if num_independent < MIN_IDENTITIES:
+    low, high = np.zeros_like(values), np.ones_like(values)
+  # No error seen: the resamples know of none either, the rule of 3 does.
+  unseen = 1.0 - (1.0 - confidence) ** (1.0 / num_independent)
+  high[0] = max(high[0], unseen) if values[0] == 0.0 else high[0]
+  perfect = values[1:] == 1.0
+  low[1:][perfect] = np.minimum(low[1:][perfect], 1.0 - unseen)
+
+  found = {
+    name: {'value': float(v), 'low': float(lo), 'high': float(hi)}
+    for name, v, lo, hi in zip(
+      ['eer', *map(tar_name, measured)], values, low, high, strict=True
+    )
+  }
+  missing = f'not measurable with {num_impostor} pairs'
+  return {
+    name: found.get(name, {'value': None, 'reason': missing})
+    for name in ['eer', *map(tar_name, fars)]
+  }
+
+
+def eer_ratio(
+  scores: Scores,
+  baseline: Scores,
+  *,
+  num_bootstrap=1000,
+  seed=0,
+  confidence=0.95,
+) -> dict:
+  """EER of one model over that of another on the same images, with interval.
+
+  Each resample draws the same identities for both models: a hard identity is
+  hard for both, so the ratio is better known than the two rates apart.
+
+  Args:
+    scores: of the model, from `pair_scores`.
+    baseline: of the other model, on the same labels.
+    num_bootstrap: resamples.
+    seed: of the resamples.
+    confidence: of the interval.
+
+  Returns:
+    {'value', 'low', 'high'}; below 1 the model is better than the baseline.
+    {'value': None, 'reason': …} where the baseline makes too few errors, or
+    there are too few identities, to divide by.
+
+  Raises:
+    ValueError: the two models saw different images.
+  """
+  if not np.array_equal(scores.images, baseline.images):
+    raise ValueError('A ratio needs both models on the same labelled images.')
+  values, resamples = _bootstrap(
+    [scores, baseline], (), num_bootstrap=num_bootstrap, seed=seed
+  )
+  above, below = resamples[:, :, 0]
+  ratios = np.full(len(above), np.inf)
+  np.divide(above, below, out=ratios, where=below > 0.0)
+  ratios[(above == 0.0) & (below == 0.0)] = 1.0
+
+  num_independent = np.count_nonzero(scores.images > 1)
+  if values[1, 0] > 0.0 and num_independent >= MIN_IDENTITIES:
+    value = values[0, 0] / values[1, 0]
+    low, high = _percentiles(ratios, value, confidence)
+    if np.isfinite(high):
+      return {'value': float(value), 'low': float(low), 'high': float(high)}
+  missing = f'not measurable with {num_independent} identities'
+  return {'value': None, 'reason': missing}
+
+
+def tar_name(far) -> str:
+  """'tar@far=1e-3' for 0.001."""
+  mantissa, exponent = f'{far:.6e}'.split('e')
+  return f'tar@far={float(mantissa):g}e{int(exponent)}'
+
+
+class _Ranking(NamedTuple):
+  """Identities of the pairs by falling score, and counts at the levels."""
+
+  genuine: np.ndarray  # [G]
+  impostor: tuple[np.ndarray, np.ndarray]  # Two [I], the sides of the pairs.
+  levels: error_rates.Levels
+  images: np.ndarray  # [K]
+
+
+def _rank(scores):
+  impostor = np.argsort(-scores.impostor)
+  first, second = scores.impostor_identity
+  return _Ranking(
+    scores.genuine_identity[np.argsort(-scores.genuine)],
+    (first[impostor], second[impostor]),
+    error_rates.find_levels(
+      np.sort(scores.genuine), scores.impostor[impostor[::-1]]
+    ),
+    scores.images,
+  )
+
+
+def _weighted_rates(ranking, weights, fars, reach):
+  """[EER, TAR at each of `fars`], identity i counted `weights[i]` times.
+
+  Only the `reach` highest impostor pairs are visited, more where these do not
+  suffice: an EER of 5 % lies within the first twentieth of them.
+  """
+  images = weights * ranking.images
+  num_genuine = int((images * (ranking.images - 1)).sum()) // 2
+  num_impostor = int(images.sum() ** 2 - (images**2).sum()) // 2
+  levels = ranking.levels
+  accepted = np.cumsum(weights[ranking.genuine])[levels.accepted - 1]
+  while True:
+    first, second = (side[:reach] for side in ranking.impostor)
+    counts = np.zeros(len(first) + 1, np.int64)
+    np.cumsum(weights[first] * weights[second], out=counts[1:])
+    reached = np.searchsorted(levels.matched, reach, side='right')
+    weighted = error_rates.Levels(
+      accepted[:reached],
+      counts[levels.above[:reached]],
+      counts[levels.matched[:reached]],
+    )
+    answer = error_rates.read_levels(weighted, num_genuine, num_impostor, fars)
+    if answer is not None:
+      return answer
+    reach *= 2
+
+
+def _bootstrap(models, fars, *, num_bootstrap, seed):
+  """Rates of M models on the same images, and those of the same R resamples.
+
+  Returns:
+    values [M, 1 + F], resamples [M, R, 1 + F]. Draws without a genuine or
+    without an impostor pair measure nothing and are left out of R.
+  """
+  images = models[0].images
+  generator = np.random.Generator(np.random.PCG64(seed))
+  share = np.full(len(images), 1.0 / len(images))
+  weights = generator.multinomial(len(images), share, size=num_bootstrap)
+  usable = (weights @ (images > 1) > 0) & ((weights > 0).sum(axis=1) > 1)
+
+  values, resamples = [], []
+  for scores in models:
+    ranking = _rank(scores)
+    value = error_rates.eer_and_tars(scores.genuine, scores.impostor, fars)
+    share = min(1.0, 1.5 * max(value[0], *fars, 0.0))
+    reach = int(share * len(scores.impostor)) + 1
+    values.append(value)
+    resamples.append(
+      [_weighted_rates(ranking, w, fars, reach) for w in weights[usable]]
+    )
+  return np.array(values), np.array(resamples)
+
+
+def _percentiles(resamples, value, confidence):
+  tail = (1.0 - confidence) / 2
+  low, high = np.quantile(
+    resamples, [tail, 1.0 - tail], axis=0, method='inverted_cdf'
+  )
+  return np.minimum(low, value), np.maximum(high, value)
