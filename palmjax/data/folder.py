@@ -206,7 +206,9 @@ def _list(directory):
     for entry in entries:
       if entry.name.startswith('.'):
         continue
-      (folders if entry.is_dir() else files).append(entry.name)
+      # Not `entry.is_dir()`, which raises on a link to itself.
+      is_folder = os.path.isdir(entry.path)
+      (folders if is_folder else files).append(entry.name)
   return sorted(folders), sorted(files)
 
 

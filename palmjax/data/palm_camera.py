@@ -22,7 +22,7 @@ def illuminate(reflectance, shading, light, gloss, *, difficulty):
   Args:
     reflectance: [S, S, 3] linear.
     shading: [S, S] cosine-like factor near 1.
-    light: [24] latents in [-2, 2].
+    light: [16] latents in [-2, 2].
     gloss: [S, S] reflectance of the surface film.
     difficulty: scalar in [0, 1].
   """
@@ -33,9 +33,9 @@ def illuminate(reflectance, shading, light, gloss, *, difficulty):
   gain = jnp.exp(palm_render.cosine_field(field, size))
   grid = palm_render.pixel_grid(size)
   spot = 0.5 + 0.25 * light[9:11]
-  radius = 0.16 + 0.04 * light[11]
+  radius = 0.24 + 0.06 * light[11]
   squared = jnp.sum((grid - spot) ** 2, axis=-1)
-  shine = jnp.maximum(0.5 + light[12], 0.0) * (0.05 + 0.3 * d)
+  shine = jnp.maximum(light[12], 0.0) * (0.03 + 0.14 * d)
   highlight = shine * gloss * jnp.exp(-squared / (2 * radius**2))
   warmth = 0.12 * d * light[13] * jnp.asarray([1.0, 0.0, -1.0])
   lit = reflectance * (gain * shading)[..., None] * jnp.exp(warmth)
@@ -75,16 +75,16 @@ def develop(image, camera, device, noise_key, *, difficulty):
 
   Args:
     image: [S, S, 3] linear.
-    camera: [8] latents of the sample in [-2, 2].
-    device: [8] latents of the device in [-2, 2].
+    camera: [9] latents of the sample in [-2, 2].
+    device: [9] latents of the device in [-2, 2].
     noise_key: random key.
     difficulty: scalar in [0, 1].
   """
   d = difficulty
   size = image.shape[0]
-  # Half automatic exposure: dark skin stays darker, but not black.
+  # Partly automatic exposure: dark skin stays dark, but not black.
   level = jnp.mean(image @ jnp.asarray(LUMA)) + 1e-3
-  exposure = 0.62 * (level / 0.35) ** 0.42 / level
+  exposure = 0.45 * (level / 0.35) ** 0.7 / level
   exposure *= jnp.exp(d * (0.22 * camera[0] + 0.16 * device[0]))
   balance = d * (
     jnp.asarray([0.07, 0.0, -0.09]) * (camera[1] + device[1])

@@ -50,6 +50,25 @@ QUANTILES = (
   ),
 )
 
+_PLAIN = 2 * MODES + 1  # Normal draws of a plain stroke; 2 uniform ones.
+UNIFORMS = {
+  'lines': (8,),
+  'strands': (PRINCIPAL * STRANDS, 5),
+  'secondary': (SECONDARY, 8),
+  'bundles': (BUNDLES, 9),
+  'bundled': (BUNDLES, BUNDLE_STROKES, 6),
+  'singles': (SINGLES, 8),
+}
+NORMALS = {
+  'lines': (24,),
+  'strands': (PRINCIPAL * STRANDS, 2 * MODES),
+  'secondary': (SECONDARY, _PLAIN + 4),
+  'bundled': (BUNDLES, BUNDLE_STROKES, _PLAIN + 4),
+  'singles': (SINGLES, _PLAIN + 2),
+}
+SPURIOUS_UNIFORMS = {'spurious': (SPURIOUS, 8)}
+SPURIOUS_NORMALS = {'spurious': (SPURIOUS, _PLAIN + 2)}
+
 
 class Strokes(NamedTuple):
   """N creases. Lengths are in sides of the square.
@@ -73,20 +92,17 @@ class Strokes(NamedTuple):
   gap: jax.Array
 
 
-def principal_lines(key):
-  """Control points and depths of the principal lines.
+def principal_lines(u, z):
+  """Control points of the principal lines.
 
   Args:
-    key: random key of the identity.
+    u: [8] uniform draws.
+    z: [24] normal draws.
 
   Returns:
     control [4, 4, 2] for life, head, heart and an extra line; present [4],
     1 where the line exists; topology, int32 scalar.
   """
-  normal_key, uniform_key = jax.random.split(key)
-  z = jax.random.truncated_normal(normal_key, -2.6, 2.6, (24,))
-  u = jax.random.uniform(uniform_key, (8,))
-
   own, vertical, start, edge = z[:15].reshape(3, 5), z[15], z[16], z[17]
   # Correlations of the tracings: every height shares one factor (r about .5),
   # the starts of life and head line a second one (r .74).
@@ -211,32 +227,28 @@ def trace(strokes, count):
   return points, depth, width
 
 
-def identity_strokes(key, wear):
+def identity_strokes(uniforms, normals, wear):
   """All creases of one left palm.
 
   Args:
-    key: random key of the identity.
+    uniforms: dict of draws, shapes `UNIFORMS`.
+    normals: dict of draws, shapes `NORMALS`.
     wear: scalar in [0, 1], how wrinkled the person's skin is.
 
   Returns:
-    A tuple of `Strokes`: principal strands [12], secondary [16], bundles [98]
-    and single strokes [88].
+    A tuple of `Strokes`: principal strands, secondary lines, bundles, singles.
   """
-  keys = jax.random.split(key, 4)
+  u, z = uniforms, normals
+  control, present, _ = principal_lines(u['lines'], z['lines'])
   return (
-    _principal_strokes(keys[0]),
-    _secondary_strokes(keys[1], wear),
-    _bundle_strokes(keys[2], wear),
-    single_strokes(keys[3], SINGLES, 0.13 + 0.17 * wear),
+    _principal_strokes(control, present, u['strands'], z['strands']),
+    _secondary_strokes(u['secondary'], z['secondary'], wear),
+    _bundle_strokes(u['bundles'], u['bundled'], z['bundled'], wear),
+    single_strokes(u['singles'], z['singles'], 0.22 + 0.2 * wear),
   )
 
 
-def _principal_strokes(key):
-  line_key, normal_key, uniform_key = jax.random.split(key, 3)
-  control, present, _ = principal_lines(line_key)
-  n = PRINCIPAL * STRANDS
-  z = jax.random.truncated_normal(normal_key, -2.0, 2.0, (n, 2 * MODES))
-  u = jax.random.uniform(uniform_key, (n, 5))
+def _principal_strokes(control, present, u, z):
   line = jnp.repeat(jnp.arange(PRINCIPAL), STRANDS)
   strand = jnp.tile(jnp.arange(STRANDS), PRINCIPAL)
   # An end at the border is where the tracing stopped, not where skin does.
@@ -293,19 +305,13 @@ def _flow(center):
   return jnp.pi / 2 + 0.9 * (x - 0.5) * (0.3 + y)
 
 
-def _secondary_strokes(key, wear):
-  normal_key, uniform_key = jax.random.split(key)
-  n = SECONDARY
-  z = jax.random.truncated_normal(
-    normal_key, -1.5, 1.5, (n, 2 * MODES + 5)
-  )
-  u = jax.random.uniform(uniform_key, (n, 8))
+def _secondary_strokes(u, z, wear):
   thenar = jnp.asarray([0.2, 0.68]) + 0.16 * z[:, :2]
   middle = jnp.asarray([0.55, 0.55]) + 0.28 * z[:, :2]
   center = jnp.where(u[:, :1] < 0.35, thenar, middle)
   across = jnp.where(u[:, 1] < 0.35, jnp.pi / 2, 0.0)
   count = 6 + 10 * (0.5 * u[0, 7] + 0.5 * wear)
-  shown = jnp.arange(n) < count
+  shown = jnp.arange(SECONDARY) < count
   return _strokes(
     center,
     angle=_flow(center) + across + 0.45 * z[:, 2],
@@ -318,19 +324,13 @@ def _secondary_strokes(key, wear):
   )
 
 
-def _bundle_strokes(key, wear):
-  bundle_key, normal_key, uniform_key = jax.random.split(key, 3)
+def _bundle_strokes(b, u, z, wear):
   n, m = BUNDLES, BUNDLE_STROKES
-  b = jax.random.uniform(bundle_key, (n, 9))
-  z = jax.random.truncated_normal(
-    normal_key, -2.0, 2.0, (n, m, 2 * MODES + 5)
-  )
-  u = jax.random.uniform(uniform_key, (n, m, 6))
   middle = -0.1 + 1.2 * b[:, :2]
   turn = jnp.where(b[:, 2] < 0.5, 0.0, 0.7 + 0.9 * b[:, 3])
   turn = jnp.where(b[:, 8] < 0.5, turn, -turn)
   angle = _flow(middle) + turn + 0.6 * (b[:, 3] - 0.5)
-  length = 0.18 + 0.55 * b[:, 4]
+  length = 0.25 + 0.6 * b[:, 4]
   spacing = 0.012 + 0.028 * b[:, 5]
   size = 2 + (m - 2) * b[:, 6]
   along = jnp.stack([jnp.cos(angle), jnp.sin(angle)], axis=-1)[:, None]
@@ -342,7 +342,7 @@ def _bundle_strokes(key, wear):
   shown = (jnp.arange(m) < size[:, None]) & (
     jnp.arange(n)[:, None] < 5 + 9 * (0.4 * b[0, 7] + 0.6 * wear)
   )
-  depth = (0.17 + 0.15 * b[:, 7] + 0.2 * wear)[:, None]
+  depth = (0.25 + 0.3 * b[:, 7] + 0.25 * wear)[:, None]
 
   def flat(x):
     return x.reshape(n * m, *x.shape[2:])
@@ -359,22 +359,17 @@ def _bundle_strokes(key, wear):
   )
 
 
-def single_strokes(key, n, depth):
-  """`n` faint crossing strokes of the given mean depth."""
-  normal_key, uniform_key = jax.random.split(key)
-  z = jax.random.truncated_normal(
-    normal_key, -2.0, 2.0, (n, 2 * MODES + 4)
-  )
-  u = jax.random.uniform(uniform_key, (n, 9))
+def single_strokes(u, z, depth):
+  """Faint crossing strokes of the given mean depth; u [N, 8], z [N, 15]."""
   center = -0.12 + 1.24 * u[:, :2]
   across = jnp.where(u[:, 2] < 0.5, 0.0, jnp.pi / 2)
   return _strokes(
     center,
     angle=_flow(center) + across + 0.5 * z[:, 0],
-    length=0.07 + 0.32 * u[:, 3] ** 2,
+    length=0.08 + 0.34 * u[:, 3],
     offset=0.12 * z[:, 1],
     depth=depth * (0.4 + 1.2 * u[:, 4]),
     width=0.0014 + 0.002 * u[:, 5] ** 2,
-    z=z[:, 3:],
-    u=u[:, 7:],
+    z=z[:, 2:],
+    u=u[:, 6:],
   )

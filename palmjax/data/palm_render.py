@@ -11,8 +11,12 @@ afterwards and fine lines fade instead of aliasing.
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 PIXEL = 0.42  # Standard deviation of a pixel's aperture, in pixels.
+SPLAT = 0.25  # What is left of it: sharing out among four pixels blurs by .4.
+WIDTHS = (0.0012, 0.0024, 0.0048, 0.0096)  # Levels of line width in sides.
+FIXED = 2.0**14  # Steps of fixed-point sums; a line's centre is about 1.
 
 
 def aperture(size, blur):
@@ -23,26 +27,53 @@ def aperture(size, blur):
 def splat_lines(points, depth, width, *, size, blur):
   """Draws polylines as rows of Gaussians.
 
+  Points fall on the four nearest pixels of two neighbouring levels of line
+  width; each level is then blurred to its width. Sums are in fixed point, hence
+  the same bits whatever the order in which a device adds.
+
   Args:
-    points: [N, P, 2] image coordinates in sides.
-    depth: [N, P] value on the centre line of an isolated, sharp line.
-    width: [N, P] standard deviation of the cross profile in sides.
+    points: [K, 2] image coordinates in sides.
+    depth: [K] value on the centre line times the distance to the next point.
+    width: [K] standard deviation of the cross profile in sides.
     size: static int, side in pixels.
     blur: scalar, further standard deviation in sides.
 
   Returns:
     [size, size] sum of all lines.
   """
-  chex.assert_rank([points, depth, width], [3, 2, 2])
-  sigma = jnp.sqrt(width**2 + aperture(size, blur) ** 2)
-  step = jnp.linalg.norm(points[:, 1:] - points[:, :-1], axis=-1)
-  step = jnp.concatenate([step, step[:, -1:]], axis=1)
-  # A row with spacing h sums to σ√(2π)/h; blur spreads the line's area.
-  weight = depth * width / sigma * step / (sigma * jnp.sqrt(2 * jnp.pi))
-  x, y = points.reshape(-1, 2).T
-  x_factor = _gaussian(x, sigma.reshape(-1), size)
-  y_factor = _gaussian(y, sigma.reshape(-1), size)
-  return (y_factor * weight.reshape(-1, 1)).T @ x_factor
+  chex.assert_rank([points, depth, width], [2, 1, 1])
+  levels = jnp.asarray(WIDTHS)
+  rank = jnp.interp(width, levels, jnp.arange(len(WIDTHS), dtype=jnp.float32))
+  level = jnp.clip(rank.astype(jnp.int32), 0, len(WIDTHS) - 2)
+  upper = rank - level
+
+  margin = int(np.ceil(3 * WIDTHS[-1] * size)) + 2
+  side = size + 2 * margin
+  place = jnp.clip(points * size - 0.5 + margin, 0.0, side - 1.001)
+  corner = place.astype(jnp.int32)
+  part = place - corner
+  # The integral over the cross profile; a pixel holds it over its area.
+  mass = depth * width * np.sqrt(2 * np.pi) * size * size * FIXED
+  inside = jnp.all((corner > 0) & (corner < side - 2), axis=-1)
+  mass = jnp.where(inside, mass, 0.0)
+  first = (level * side + corner[:, 1]) * side + corner[:, 0]
+  image = jnp.zeros(len(WIDTHS) * side * side, jnp.int32)
+  index, value = [], []
+  for z, in_level in ((0, 1 - upper), (1, upper)):
+    for y, in_row in ((0, 1 - part[:, 1]), (1, part[:, 1])):
+      for x, in_column in ((0, 1 - part[:, 0]), (1, part[:, 0])):
+        index.append(first + (z * side + y) * side + x)
+        value.append(mass * in_level * in_row * in_column)
+  image = image.at[jnp.concatenate(index)].add(
+    jnp.concatenate(value).astype(jnp.int32)
+  )
+  image = image.astype(jnp.float32).reshape(len(WIDTHS), side, side) / FIXED
+
+  sigma = size * jnp.sqrt(levels**2 + blur**2 + (SPLAT / size) ** 2)
+  offset = jnp.arange(side) - margin - jnp.arange(size)[:, None]
+  kernel = jnp.exp(-0.5 * (offset / sigma[:, None, None]) ** 2)
+  kernel /= jnp.sqrt(2 * jnp.pi) * sigma[:, None, None]
+  return jnp.einsum('kij,kjl,kml->im', kernel, image, kernel)
 
 
 def splat_waves(centers, waves, width, phase, weight, *, size, blur):

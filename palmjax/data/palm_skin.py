@@ -15,12 +15,21 @@ from palmjax.data import palm_pose
 from palmjax.data import palm_render
 
 # Absorbance of bloodless pale skin and of each pigment; R, G, B.
-BASE = (0.20, 0.46, 0.66)
+BASE = (0.20, 0.42, 0.58)
 MELANIN = (1.15, 1.60, 1.95)
 BLOOD = (0.18, 0.72, 0.62)
 
 FINE, COARSE = 26, 9  # Kernels along one side of the jittered grids.
 MARGIN = 0.2  # Skin beyond the square on each side.
+
+_MOUNDS = 7
+UNIFORMS = {'fine': (FINE**2, 4), 'coarse': (COARSE**2, 5)}
+NORMALS = {
+  'fine': (FINE**2, 2),
+  'coarse': (COARSE**2, 1),
+  'flow': (5,),
+  'mounds': (_MOUNDS, 4),
+}
 
 # Centre and radius of each mound, and its height. Thenar, hypothenar, the
 # mounts below four fingers, and the hollow.
@@ -54,48 +63,59 @@ class Kernels(NamedTuple):
   weight: jax.Array
 
 
-def person(key):
-  """Draws a `Person`; melanin is uniform, so no skin tone is rare."""
-  u = jax.random.uniform(key, (4,))
+def person(u):
+  """A `Person` from uniform draws [4]: no skin tone is rare."""
   return Person(melanin=u[0], blood=u[1], wear=u[2], gloss=u[3])
 
 
-def texture_kernels(key):
-  """Fine texture and coarse mottling of one palm, unit variance each."""
-  keys = jax.random.split(key, 3)
-  flow = jax.random.truncated_normal(keys[2], -2.0, 2.0, (5,))
+def texture_kernels(uniforms, normals):
+  """Fine texture and coarse mottling of one palm, unit variance each.
+
+  Args:
+    uniforms: dict of draws, shapes `UNIFORMS`.
+    normals: dict of draws, shapes `NORMALS`.
+
+  Returns:
+    Two `Kernels`.
+  """
+  u, z = uniforms['fine'], normals['fine']
+  flow = normals['flow']
+
+  def ridges(x, y):
+    angle = 0.5 * flow[0] + flow[1] * x + flow[2] * y + 0.35 * z[:, 1]
+    return angle + 0.5 * flow[3] * jnp.sin(5 * x + 2 * flow[4]) * jnp.cos(4 * y)
+
+  def patches(x, y):
+    del x, y
+    return jnp.pi * uniforms['coarse'][:, 4]
+
   return (
-    _kernels(keys[0], FINE, 7.0, 26.0, flow),
-    _kernels(keys[1], COARSE, 1.5, 5.0, None),
+    _kernels(FINE, (7.0, 26.0), u, z[:, 0], ridges),
+    _kernels(
+      COARSE, (1.5, 5.0), uniforms['coarse'], normals['coarse'][:, 0], patches
+    ),
   )
 
 
-def _kernels(key, side, low, high, flow):
-  """Kernels on a jittered grid; `flow` [5] orients them, None does not."""
-  uniform_key, normal_key = jax.random.split(key)
+def _kernels(side, band, u, z, orientation):
+  """Kernels on a jittered grid; band in cycles a side, u [K, 4], z [K]."""
+  low, high = band
   count = side * side
-  u = jax.random.uniform(uniform_key, (count, 5))
-  z = jax.random.truncated_normal(normal_key, -2.5, 2.5, (count, 2))
   cell = jnp.stack(jnp.divmod(jnp.arange(count), side), axis=-1)
   extent = 1 + 2 * MARGIN
   centers = (cell + u[:, :2]) / side * extent - MARGIN
-  if flow is None:
-    angle = jnp.pi * u[:, 2]
-  else:
-    x, y = centers.T - 0.5
-    angle = 0.5 * flow[0] + flow[1] * x + flow[2] * y + 0.35 * z[:, 1]
-    angle += 0.5 * flow[3] * jnp.sin(5 * x + 2 * flow[4]) * jnp.cos(4 * y)
-  frequency = low * (high / low) ** u[:, 3]
+  angle = orientation(*(centers.T - 0.5))
+  frequency = low * (high / low) ** u[:, 2]
   width = 0.55 / frequency
   waves = frequency[:, None] * jnp.stack(
     [jnp.cos(angle), jnp.sin(angle)], axis=-1
   )
   # A kernel's energy is a²πσ²/2; the density makes the sum's variance 1.
   density = count / extent**2
-  weight = z[:, 0] / jnp.sqrt(density * jnp.pi * width**2 / 2)
+  weight = z / jnp.sqrt(density * jnp.pi * width**2 / 2)
   # Natural textures have less power in finer detail.
   weight *= jnp.sqrt(low / frequency)
-  return Kernels(centers, waves, width, 2 * jnp.pi * u[:, 4], weight)
+  return Kernels(centers, waves, width, 2 * jnp.pi * u[:, 3], weight)
 
 
 def splat(kernels, pose, *, size, blur):
@@ -125,10 +145,9 @@ def splat(kernels, pose, *, size, blur):
   )
 
 
-def mounds(key, points):
-  """Height [...] of the palm's mounds at palm coordinates [..., 2]."""
+def mounds(z, points):
+  """Height [...] of mounds at palm coordinates [..., 2]; z [7, 4] normal."""
   table = jnp.asarray(MOUNDS)
-  z = jax.random.truncated_normal(key, -2.0, 2.0, (len(MOUNDS), 4))
   x, y, radius, height = (
     table + jnp.asarray([0.03, 0.03, 0.02, 0.12]) * z
   ).T

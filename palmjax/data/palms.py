@@ -14,7 +14,6 @@ and no picture of any data set is used.
 """
 
 import functools
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +22,7 @@ import numpy as np
 from palmjax.data import palm_camera
 from palmjax.data import palm_lines
 from palmjax.data import palm_pose
+from palmjax.data import palm_random
 from palmjax.data import palm_render
 from palmjax.data import palm_skin
 
@@ -32,35 +32,39 @@ DEVICES = 4
 # Streams of the root key.
 _PERSON, _IDENTITY, _DEVICE = range(3)
 # Streams of an identity's key.
-_LINES, _TEXTURE, _MOUNDS, _SESSION, _SAMPLE = range(5)
+_PALM, _SESSION, _SAMPLE = range(3)
 
+_UNIFORMS = {**palm_lines.UNIFORMS, **palm_skin.UNIFORMS}
+_NORMALS = {**palm_lines.NORMALS, **palm_skin.NORMALS}
 
-class Latents(NamedTuple):
-  """Standard normals, cut to [-2, 2], that make one sample differ.
-
-  Attributes are arrays of the sizes in `_SIZES`; `strokes` is the visibility of
-  each crease.
-  """
-
-  warp: jax.Array
-  place: jax.Array
-  light: jax.Array
-  camera: jax.Array
-  shadow: jax.Array
-  occluder: jax.Array
-  skin: jax.Array
-  strokes: jax.Array
-
-
-_STROKES = (
-  palm_lines.PRINCIPAL * palm_lines.STRANDS
-  + palm_lines.SECONDARY
-  + palm_lines.BUNDLES * palm_lines.BUNDLE_STROKES
-  + palm_lines.SINGLES
+_CREASES = (
+  palm_lines.PRINCIPAL * palm_lines.STRANDS,
+  palm_lines.SECONDARY,
+  palm_lines.BUNDLES * palm_lines.BUNDLE_STROKES,
+  palm_lines.SINGLES,
 )
-_SIZES = Latents(16, 8, 24, 9, 4, 7, 4, _STROKES)
-# Share of the variance that samples of one session have in common.
-_SHARED = Latents(0.4, 0.4, 0.7, 0.4, 0.0, 0.0, 0.7, 0.5)
+# Standard normals that make one sample differ, by name.
+_LATENTS = {
+  'warp': (16,),
+  'place': (8,),
+  'light': (16,),
+  'camera': (9,),
+  'skin': (2,),
+  'visible': (sum(_CREASES),),
+  'shadow': (4,),
+  'occluder': (7,),
+  **palm_lines.SPURIOUS_NORMALS,
+  'spurious_u': palm_lines.SPURIOUS_UNIFORMS['spurious'],
+}
+# Share of the variance that the samples of one session have in common.
+_SHARED = {
+  'warp': 0.4,
+  'place': 0.4,
+  'light': 0.7,
+  'camera': 0.4,
+  'skin': 0.7,
+  'visible': 0.5,
+}
 
 
 def session_of(sample):
@@ -73,22 +77,27 @@ def device_of(session):
   return session % DEVICES
 
 
-def latents(identity_key, sample, session):
-  """Draws `Latents`: a part of the session and a part of the sample."""
-  total = sum(_SIZES)
+def latents(session_key, sample_key):
+  """What differs between samples: a part of the session, a part of its own.
 
-  def normal(stream, number):
-    key = jax.random.fold_in(identity_key, stream)
-    return jax.random.truncated_normal(
-      jax.random.fold_in(key, number), -2.0, 2.0, (total,)
+  Returns:
+    dict of normal draws within ±2, shapes `_LATENTS`.
+  """
+  keys = jnp.stack([session_key, sample_key])
+  total = palm_random.count(_LATENTS)
+  both = jax.vmap(
+    lambda key: jax.random.truncated_normal(key, -2.0, 2.0, (total,))
+  )(keys)
+  shared = jnp.asarray(
+    np.concatenate(
+      [
+        np.full(np.prod(shape), _SHARED.get(name, 0.0), np.float32)
+        for name, shape in _LATENTS.items()
+      ]
     )
-
-  sizes = np.asarray(_SIZES)
-  shared = jnp.asarray(np.repeat(np.asarray(_SHARED), sizes))
-  mixed = jnp.sqrt(shared) * normal(_SESSION, session)
-  mixed += jnp.sqrt(1 - shared) * normal(_SAMPLE, sample)
-  parts = jnp.split(jnp.clip(mixed, -2.0, 2.0), np.cumsum(sizes)[:-1])
-  return Latents(*parts)
+  )
+  mixed = jnp.sqrt(shared) * both[0] + jnp.sqrt(1 - shared) * both[1]
+  return palm_random.cut(jnp.clip(mixed, -2.0, 2.0), _LATENTS)
 
 
 def draw(
@@ -111,86 +120,98 @@ def draw(
   session = session_of(sample) if session is None else session
   device = device_of(session) if device is None else device
   difficulty = jnp.asarray(difficulty, jnp.float32)
-  person_key, identity_key, device_key = (
-    jax.random.fold_in(jax.random.fold_in(key, stream), number)
-    for stream, number in (
-      (_PERSON, identity // 2),
-      (_IDENTITY, identity),
-      (_DEVICE, device),
-    )
+  streams = palm_random.folds(key, (_PERSON, _IDENTITY, _DEVICE))
+  person_key, identity_key, device_key = palm_random.folds(
+    streams, jnp.stack([identity // 2, identity, device])
   )
-  person = palm_skin.person(person_key)
-  z = latents(identity_key, sample, session)
-  gear = jax.random.truncated_normal(device_key, -2.0, 2.0, (9,))
-  pose = palm_pose.pose(z.warp, z.place, identity % 2, difficulty)
-  soft = 0.25 + difficulty * (
-    0.45 * jnp.abs(z.camera[8]) + 0.45 * jnp.abs(gear[8])
+  palm_key, session_key, sample_key = palm_random.folds(
+    palm_random.folds(
+      identity_key, (_PALM, _SESSION, _SAMPLE)
+    ),
+    jnp.stack([jnp.zeros_like(sample), session, sample]),
   )
-  blur = soft / 128
+  sample_key, noise_key = jax.random.split(sample_key)
+  common = jax.vmap(lambda key: jax.random.uniform(key, (9,)))(
+    jnp.stack([person_key, device_key])
+  )
+  person = palm_skin.person(common[0, :4])
+  gear = 3.4 * (common[1] - 0.5)
+  uniforms, normals = palm_random.blocks(palm_key, _UNIFORMS, _NORMALS)
+  z = latents(session_key, sample_key)
 
-  creases = _draw_creases(identity_key, z, pose, person, difficulty, size, blur)
+  pose = palm_pose.pose(z['warp'], z['place'], identity % 2, difficulty)
+  soft = jnp.abs(z['camera'][8]) + jnp.abs(gear[8])
+  blur = (0.25 + 0.4 * difficulty * soft) / 128
+
+  creases = _draw_creases(
+    uniforms, normals, z, person.wear, pose, difficulty, size, blur
+  )
   fine, coarse = (
     palm_skin.splat(kernels, pose, size=size, blur=blur)
-    for kernels in palm_skin.texture_kernels(
-      jax.random.fold_in(identity_key, _TEXTURE)
-    )
+    for kernels in palm_skin.texture_kernels(uniforms, normals)
   )
   palm_grid = palm_pose.to_palm(pose, palm_render.pixel_grid(size))
-  height = palm_skin.mounds(
-    jax.random.fold_in(identity_key, _MOUNDS), palm_grid
-  )
+  height = palm_skin.mounds(normals['mounds'], palm_grid)
   valley = 1 - jnp.exp(-creases)
   along_x, along_y = palm_render.slopes(
     0.11 * height - 0.0035 * valley - 0.0007 * fine
   )
-  direction = difficulty * z.light[14:16]
+  direction = difficulty * z['light'][14:]
   shading = 1 + 0.25 * (
     (0.3 + direction[0]) * along_x + (0.5 + direction[1]) * along_y
   )
   reflectance = jnp.exp(
     -palm_skin.absorbance(
-      person, creases, coarse, fine, 0.12 * difficulty * z.skin[0]
+      person, creases, coarse, fine, 0.12 * difficulty * z['skin'][0]
     )
   )
   gloss = (0.4 + 0.6 * person.gloss) * (1 - 0.6 * valley) * (1 + 0.15 * fine)
   image = palm_camera.illuminate(
     reflectance,
     jnp.clip(shading, 0.3, 1.7),
-    z.light,
+    z['light'],
     gloss,
     difficulty=difficulty,
   )
-  image = palm_camera.cover(image, z.shadow, z.occluder, difficulty=difficulty)
-  noise_key = jax.random.fold_in(
-    jax.random.fold_in(jax.random.fold_in(identity_key, _SAMPLE), sample), 1
+  image = palm_camera.cover(
+    image, z['shadow'], z['occluder'], difficulty=difficulty
   )
   return palm_camera.develop(
-    image, z.camera, gear, noise_key, difficulty=difficulty
+    image, z['camera'], gear, noise_key, difficulty=difficulty
   )
 
 
-def _draw_creases(identity_key, z, pose, person, difficulty, size, blur):
-  """Absorbance [size, size] of all creases in their visible state."""
-  groups = palm_lines.identity_strokes(
-    jax.random.fold_in(identity_key, _LINES), person.wear
+def _draw_creases(uniforms, normals, z, wear, pose, difficulty, size, blur):
+  """Absorbance [size, size] of all creases as this sample shows them."""
+  own = palm_lines.identity_strokes(uniforms, normals, wear)
+  spurious = palm_lines.single_strokes(
+    jax.scipy.stats.norm.cdf(z['spurious_u']), z['spurious'], 0.4
   )
-  counts = [group.depth.shape[0] for group in groups]
-  seen = jnp.split(z.strokes, np.cumsum(counts)[:-1])
-  # The longest stroke of each group, in sides, sets its points: neighbours
-  # about two standard deviations apart sum to a smooth line.
-  reach = (1.2, 0.6, 0.75, 0.4)
-  image = 0.0
+  seen = jnp.split(z['visible'], np.cumsum(_CREASES)[:-1])
+  # Dryness moves all creases, visibility each; some are not seen at all.
+  states = [
+    jnp.exp(difficulty * (0.28 * visible - 0.1 + 0.25 * z['skin'][1]))
+    * jnp.where((visible < -1.5) & (i > 0), 1 - difficulty, 1.0)
+    for i, visible in enumerate(seen)
+  ]
+  states.append(difficulty * (z['spurious'][:, 0] > 0.3))
+  # The longest stroke of each group, in sides, sets its number of points.
+  reach = (1.2, 0.6, 0.85, 0.42, 0.42)
   traced = []
-  for group, visible, longest in zip(groups, seen, reach, strict=True):
-    count = max(8, int(np.ceil(longest * size / 1.3)))
+  for group, state, longest in zip(
+    (*own, spurious), states, reach, strict=True
+  ):
+    count = max(8, int(np.ceil(longest * size / 1.2)))
     points, depth, width = palm_lines.trace(group, count)
-    state = jnp.exp(difficulty * (0.28 * visible - 0.1 + 0.25 * z.skin[1]))
-    traced.append((points, depth * state[:, None], width))
-  for points, depth, width in traced:
-    image += palm_render.splat_lines(
-      palm_pose.to_image(pose, points), depth, width, size=size, blur=blur
-    )
-  return image
+    points = palm_pose.to_image(pose, points)
+    step = jnp.linalg.norm(points[:, 1:] - points[:, :-1], axis=-1)
+    step = jnp.concatenate([step, step[:, -1:]], axis=1)
+    depth = depth * state[:, None] * step
+    traced.append((points.reshape(-1, 2), depth.reshape(-1), width.reshape(-1)))
+  points, depth, width = (
+    jnp.concatenate(parts) for parts in zip(*traced, strict=True)
+  )
+  return palm_render.splat_lines(points, depth, width, size=size, blur=blur)
 
 
 @functools.partial(jax.jit, static_argnames='size')

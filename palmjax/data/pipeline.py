@@ -14,6 +14,7 @@ import itertools
 
 import grain
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 
@@ -48,8 +49,9 @@ class DeviceSet:
       whole = jax.sharding.NamedSharding(
         sharding.mesh, jax.sharding.PartitionSpec()
       )
+    # `jnp.array`: device_put alone would borrow the buffers of NumPy arrays.
     self.arrays = jax.device_put(
-      {name: np.asarray(array) for name, array in arrays.items()}, whole
+      {name: jnp.array(array) for name, array in arrays.items()}, whole
     )
     # The arrays are an argument: closed over, they would be baked into the
     # compiled program.

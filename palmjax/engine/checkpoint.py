@@ -5,14 +5,15 @@ to read it, and a leaf that does not fit is named. Orbax writes beside the final
 name and renames, so a directory named by a step is complete.
 """
 
-from concurrent import futures
 import json
 import logging
 import os
 import pathlib
 import shutil
+from concurrent import futures
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
@@ -65,7 +66,7 @@ def _named_leaves(tree):
 
 def _describe(leaf):
   shape = ', '.join(str(size) for size in np.shape(leaf))
-  return f'{np.asarray(leaf).dtype}[{shape}]'
+  return f'{jnp.result_type(leaf)}[{shape}]'
 
 
 class Checkpoints:
@@ -216,8 +217,9 @@ def _not_from_orbax(record):
 
 
 def _first_line(error):
-  text = str(error).strip() or type(error).__name__
-  return text.splitlines()[0][:300]
+  """Of an error's text; of a long one the end, where the cause stands."""
+  text = (str(error).strip() or type(error).__name__).splitlines()[0]
+  return text if len(text) <= 160 else f'…{text[-160:]}'
 
 
 def _megabytes(count):

@@ -7,10 +7,10 @@ statistics are those of one device, and no step names an axis.
 import functools
 
 import jax
-from jax import lax
 import jax.numpy as jnp
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
 import numpy as np
+from jax import lax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 AXIS = 'data'
 

@@ -50,9 +50,7 @@ def decays(params):
   return jax.tree.map(lambda leaf: jnp.ndim(leaf) > 1, params)
 
 
-def sgd(
-  peak, *, num_steps, warmup_steps, momentum, weight_decay, max_norm
-):
+def sgd(peak, *, num_steps, warmup_steps, momentum, weight_decay, max_norm):
   """SGD on `warmup_cosine`, clipped at a global norm of `max_norm`."""
   return optax.chain(
     optax.clip_by_global_norm(max_norm),

@@ -1,17 +1,8 @@
 """All-pairs 1:1 verification, with intervals by a bootstrap over identities.
 
-Pairs share people, so a resample draws identities, never pairs: the K
-identities K times with replacement, identity i coming w_i times. A genuine
-pair of i counts w_i times, an impostor pair of i and j counts w_i·w_j times,
-and two draws of the same identity make no impostor pair:
-
-  FNMR*(t) = Σ_i w_i #{genuine s_i < t} / Σ_i w_i n_i (n_i - 1) / 2
-  FMR*(t)  = Σ_{i<j} w_i w_j #{s_ij ≥ t} / Σ_{i<j} w_i w_j n_i n_j
-
-The interval lies between percentiles of the resamples (the subsets bootstrap
-of Bolle, Ratha and Pankanti, 2004, on both sides of the pair; the vertex
-bootstrap of Snijders and Borgatti, 1999). It tells what other people would
-have changed, not what another training seed would have.
+Every pair of different images counts once. Intervals come from resampled
+identities (`evals.bootstrap`): they tell what other people would have changed,
+not what another training seed would have.
 
 Three honest limits. Rule of 30: a FAR f is reported only where f times the
 impostor pairs is at least 30. Rule of 3: where no error was seen every
@@ -26,7 +17,7 @@ from typing import NamedTuple
 import chex
 import numpy as np
 
-from palmjax.evals import error_rates
+from palmjax.evals import bootstrap, error_rates
 
 FARS = (1e-1, 1e-2, 1e-3, 1e-4)
 MIN_IDENTITIES = 5
@@ -150,14 +141,16 @@ def rates(
     raise ValueError('A false accept rate must lie between 0 and 1.')
   num_impostor = len(scores.impostor)
   measured = [f for f in fars if error_rates.is_measurable(f, num_impostor)]
-  (values,), (resamples,) = _bootstrap(
+  (values,), (resamples,) = bootstrap.resample(
     [scores], measured, num_bootstrap=num_bootstrap, seed=seed
   )
-  low, high = _percentiles(resamples, values, confidence)
-
   num_independent = np.count_nonzero(scores.images > 1)
   if num_independent < MIN_IDENTITIES:
     low, high = np.zeros_like(values), np.ones_like(values)
+  else:
+    low, high = bootstrap.interval(
+      resamples, values, confidence, num_independent
+    )
   # No error seen: the resamples know of none either, the rule of 3 does.
   unseen = 1.0 - (1.0 - confidence) ** (1.0 / num_independent)
   high[0] = max(high[0], unseen) if values[0] == 0.0 else high[0]
@@ -207,108 +200,28 @@ def eer_ratio(
   """
   if not np.array_equal(scores.images, baseline.images):
     raise ValueError('A ratio needs both models on the same labelled images.')
-  values, resamples = _bootstrap(
+  num_independent = np.count_nonzero(scores.images > 1)
+  missing = f'not measurable with {num_independent} identities'
+  if num_independent < MIN_IDENTITIES:
+    return {'value': None, 'reason': missing}
+  values, resamples = bootstrap.resample(
     [scores, baseline], (), num_bootstrap=num_bootstrap, seed=seed
   )
+  if values[1, 0] == 0.0:
+    return {'value': None, 'reason': missing}
+
+  value = values[0, 0] / values[1, 0]
   above, below = resamples[:, :, 0]
   ratios = np.full(len(above), np.inf)
   np.divide(above, below, out=ratios, where=below > 0.0)
   ratios[(above == 0.0) & (below == 0.0)] = 1.0
-
-  num_independent = np.count_nonzero(scores.images > 1)
-  if values[1, 0] > 0.0 and num_independent >= MIN_IDENTITIES:
-    value = values[0, 0] / values[1, 0]
-    low, high = _percentiles(ratios, value, confidence)
-    if np.isfinite(high):
-      return {'value': float(value), 'low': float(low), 'high': float(high)}
-  missing = f'not measurable with {num_independent} identities'
-  return {'value': None, 'reason': missing}
+  low, high = bootstrap.interval(ratios, value, confidence, num_independent)
+  if not np.isfinite(high):
+    return {'value': None, 'reason': missing}
+  return {'value': float(value), 'low': float(low), 'high': float(high)}
 
 
 def tar_name(far) -> str:
   """'tar@far=1e-3' for 0.001."""
   mantissa, exponent = f'{far:.6e}'.split('e')
   return f'tar@far={float(mantissa):g}e{int(exponent)}'
-
-
-class _Ranking(NamedTuple):
-  """Identities of the pairs by falling score, and counts at the levels."""
-
-  genuine: np.ndarray  # [G]
-  impostor: tuple[np.ndarray, np.ndarray]  # Two [I], the sides of the pairs.
-  levels: error_rates.Levels
-  images: np.ndarray  # [K]
-
-
-def _rank(scores):
-  impostor = np.argsort(-scores.impostor)
-  first, second = scores.impostor_identity
-  return _Ranking(
-    scores.genuine_identity[np.argsort(-scores.genuine)],
-    (first[impostor], second[impostor]),
-    error_rates.find_levels(
-      np.sort(scores.genuine), scores.impostor[impostor[::-1]]
-    ),
-    scores.images,
-  )
-
-
-def _weighted_rates(ranking, weights, fars, reach):
-  """[EER, TAR at each of `fars`], identity i counted `weights[i]` times.
-
-  Only the `reach` highest impostor pairs are visited, more where these do not
-  suffice: an EER of 5 % lies within the first twentieth of them.
-  """
-  images = weights * ranking.images
-  num_genuine = int((images * (ranking.images - 1)).sum()) // 2
-  num_impostor = int(images.sum() ** 2 - (images**2).sum()) // 2
-  levels = ranking.levels
-  accepted = np.cumsum(weights[ranking.genuine])[levels.accepted - 1]
-  while True:
-    first, second = (side[:reach] for side in ranking.impostor)
-    counts = np.zeros(len(first) + 1, np.int64)
-    np.cumsum(weights[first] * weights[second], out=counts[1:])
-    reached = np.searchsorted(levels.matched, reach, side='right')
-    weighted = error_rates.Levels(
-      accepted[:reached],
-      counts[levels.above[:reached]],
-      counts[levels.matched[:reached]],
-    )
-    answer = error_rates.read_levels(weighted, num_genuine, num_impostor, fars)
-    if answer is not None:
-      return answer
-    reach *= 2
-
-
-def _bootstrap(models, fars, *, num_bootstrap, seed):
-  """Rates of M models on the same images, and those of the same R resamples.
-
-  Returns:
-    values [M, 1 + F], resamples [M, R, 1 + F]. Draws without a genuine or
-    without an impostor pair measure nothing and are left out of R.
-  """
-  images = models[0].images
-  generator = np.random.Generator(np.random.PCG64(seed))
-  share = np.full(len(images), 1.0 / len(images))
-  weights = generator.multinomial(len(images), share, size=num_bootstrap)
-  usable = (weights @ (images > 1) > 0) & ((weights > 0).sum(axis=1) > 1)
-
-  values, resamples = [], []
-  for scores in models:
-    ranking = _rank(scores)
-    value = error_rates.eer_and_tars(scores.genuine, scores.impostor, fars)
-    share = min(1.0, 1.5 * max(value[0], *fars, 0.0))
-    reach = int(share * len(scores.impostor)) + 1
-    values.append(value)
-    resamples.append(
-      [_weighted_rates(ranking, w, fars, reach) for w in weights[usable]]
-    )
-  return np.array(values), np.array(resamples)
-
-
-def _percentiles(resamples, value, confidence):
-  tail = (1.0 - confidence) / 2
-  low, high = np.quantile(
-    resamples, [tail, 1.0 - tail], axis=0, method='inverted_cdf'
-  )
-  return np.minimum(low, value), np.maximum(high, value)

@@ -1,0 +1,265 @@
+"""The training loop. It knows no method and no model.
+
+An iteration: evaluate the old state → write a checkpoint → fetch the batch →
+dispatch the steps → log the iteration before. The state, the step count and the
+root key fix all that follows, so a run that is killed and started again ends
+with the bits of one that was not.
+"""
+
+import contextlib
+import pathlib
+import signal
+import threading
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from palmjax.engine import checkpoint, logs
+from palmjax.engine import mesh as meshes
+
+
+class Interrupted(Exception):  # noqa: N818 (a request that was met, no error)
+  """SIGTERM or SIGINT: the work so far is saved; exit with code 0."""
+
+
+class NonFiniteError(ValueError):
+  """A metric or the state is not finite; the last checkpoint is untouched."""
+
+
+def always(step):
+  """The schedule of a run whose every iteration is one `step`."""
+  return lambda i: (step,)
+
+
+def fit(
+  schedule,
+  state,
+  *,
+  frozen,
+  batches,
+  num_steps,
+  key,
+  workdir,
+  mesh,
+  name,
+  ckpt_every,
+  log_every,
+  evals=None,
+  eval_every=None,
+  stop=None,
+):
+  """Trains for `num_steps` iterations, from the latest checkpoint if any.
+
+  Args:
+    schedule: i → tuple of steps of `mesh.jit_step`, run in order at iteration
+      i; `always(step)` for one.
+    state: pytree of arrays without random keys, at iteration 0. Copied: the
+      caller's arrays live on.
+    frozen: pytree that the steps read; None if they read nothing.
+    batches: start → iterator whose first item is the batch of iteration
+      `start`; pytrees of arrays with a leading batch axis.
+    num_steps: iterations, counted over all resumptions.
+    key: root key of the stage; the steps fold in their own clock.
+    workdir: gets metrics.jsonl, and in directory `name` events and ckpt/.
+    mesh: of `mesh.make`.
+    name: of the stage.
+    ckpt_every: iterations between two checkpoints; the end has one too.
+    log_every: iterations between two log lines.
+    evals: (state, i) → (state, metrics), after every `eval_every` iterations
+      and at the end; metrics are floats, or None for "not measurable". May
+      keep something in the state (same structure, shapes and types).
+    eval_every: needed with `evals`.
+    stop: state → bool, asked after each evaluation; True ends the run.
+
+  Returns:
+    The state at the end.
+
+  Raises:
+    Interrupted: on SIGTERM or SIGINT, after a checkpoint.
+    NonFiniteError: a metric of a step is not finite, or the state before a
+      checkpoint.
+    OSError: a checkpoint or a log cannot be written.
+    ValueError: the checkpoint found does not fit; bad arguments or batches.
+  """
+  if min(num_steps, ckpt_every, log_every, eval_every or 1) < 1:
+    raise ValueError(
+      f"stage '{name}': num_steps, ckpt_every, log_every and eval_every must "
+      f'be 1 or more: {num_steps}, {ckpt_every}, {log_every}, {eval_every}'
+    )
+  if evals is not None and eval_every is None:
+    raise ValueError(f"stage '{name}' has evals but no eval_every")
+
+  directory = pathlib.Path(workdir) / name / 'ckpt'
+  with contextlib.ExitStack() as stack:
+    signals = stack.enter_context(_deferred_signals())
+    saved = stack.enter_context(checkpoint.Checkpoints(directory))
+    start = saved.latest() or 0
+    progress = _progress(state, evaluated=False, stopped=False)
+    if start:
+      progress = saved.restore(progress)
+    if start > num_steps:
+      raise ValueError(
+        f'{directory} is at step {start}, past the {num_steps} asked for: '
+        f'raise num_steps or delete {directory}'
+      )
+    # One origin for new and restored states: one executable, same bits.
+    state = meshes.own(progress['state'], mesh)
+    evaluated, stopped = bool(progress['evaluated']), bool(progress['stopped'])
+    frozen = meshes.replicate(frozen, mesh)
+    key = meshes.replicate(key, mesh)
+    log = stack.enter_context(
+      logs.Logs(
+        workdir,
+        name,
+        start=start,
+        evaluated=evaluated,
+        num_steps=num_steps,
+        log_every=log_every,
+      )
+    )
+
+    def settle(pending):
+      """Logs an iteration; refuses it if a metric is not finite."""
+      if pending is None:
+        return
+      step, metrics, images = pending
+      metrics = jax.device_get(metrics)
+      for values in metrics:
+        for metric, value in values.items():
+          if not np.isfinite(value):
+            _refuse(name, step, f'{metric} is {value}', saved)
+      merged = {k: float(v) for values in metrics for k, v in values.items()}
+      log.train(step, merged, images)
+
+    def save(step, state):
+      """Writes a checkpoint, unless this is where the run was resumed."""
+      if step == start:
+        return
+      state = jax.device_get(state)
+      _check_state(name, step, state, saved)
+      log.flush(step)
+      saved.save(step, _progress(state, evaluated=evaluated, stopped=stopped))
+
+    def leave(step):
+      if signals:
+        saved.wait()
+        raise Interrupted(
+          f"{signals[0].name}: stage '{name}' stopped at step {step} of "
+          f'{num_steps}, all saved; run the same command again to go on'
+        )
+
+    pending = None
+    iterator = None
+    for i in range(start, num_steps + 1):
+      ends = i == num_steps
+      if signals and not ends:
+        settle(pending)
+        save(i, state)
+        leave(i)
+      due = i > 0 and evals is not None and (ends or i % eval_every == 0)
+      if due and not evaluated:
+        settle(pending)
+        pending = None
+        _check_state(name, i, jax.device_get(state), saved)
+        log.flush(i)
+        new, metrics = evals(state, i)
+        chex.assert_trees_all_equal_shapes_and_dtypes(state, new)
+        # What it kept may share buffers with what it was given.
+        state = meshes.own(new, mesh)
+        log.evaluation(i, jax.tree.map(float, metrics))
+        evaluated = True
+        stopped = stop is not None and bool(stop(state))
+      if ends or stopped or (i > 0 and i % ckpt_every == 0):
+        settle(pending)
+        pending = None
+        save(i, state)
+      if ends or stopped:
+        break
+      evaluated = False
+
+      if iterator is None:
+        iterator = iter(batches(i))
+      batch = next(iterator, None)
+      if batch is None:
+        raise ValueError(
+          f"stage '{name}': the data ended before step {i} of {num_steps}"
+        )
+      batch = meshes.shard_batch(batch, mesh)
+      metrics = []
+      for step in schedule(i):
+        state, values = step(state, frozen, batch, key)
+        metrics.append(values)
+      settle(pending)
+      pending = (i + 1, metrics, _count_images(batch))
+    saved.wait()
+    leave(i)
+    return state
+
+
+def _progress(state, *, evaluated, stopped):
+  """What a checkpoint holds. `evaluated`: the evaluation here is done."""
+  return {
+    'state': state,
+    'evaluated': np.array(evaluated),
+    'stopped': np.array(stopped),
+  }
+
+
+def _refuse(name, step, what, saved):
+  with contextlib.suppress(OSError):
+    saved.wait()
+  last = saved.latest()
+  kept = 'no checkpoint yet' if last is None else f'checkpoint {last} is intact'
+  raise NonFiniteError(
+    f"{what} at step {step} of stage '{name}'; {kept} in {saved.directory}: "
+    f'lower the learning rate or clip the gradient'
+  )
+
+
+def _check_state(name, step, state, saved):
+  """A finite loss may have had a gradient that is not."""
+  for path, leaf in jax.tree_util.tree_leaves_with_path(state):
+    if not jnp.issubdtype(leaf.dtype, jnp.floating):
+      continue
+    # A scalar may be infinite: the best value so far, before the first.
+    bad = ~np.isfinite(leaf) if leaf.ndim else np.isnan(leaf)
+    if bad.any():
+      leaf_name = jax.tree_util.keystr(path, simple=True, separator='/')
+      _refuse(name, step, f"state leaf '{leaf_name}' is not finite", saved)
+
+
+def _count_images(batch):
+  """Images are the leaves of rank 4."""
+  return sum(leaf.shape[0] for leaf in jax.tree.leaves(batch) if leaf.ndim == 4)
+
+
+@contextlib.contextmanager
+def _deferred_signals():
+  """Yields a list that SIGTERM and SIGINT are appended to.
+
+  The first one of them is remembered; the next acts as it did before.
+  """
+  caught = []
+  if threading.current_thread() is not threading.main_thread():
+    yield caught
+    return
+
+  def restore():
+    for number, handler in before.items():
+      signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+  def handle(number, frame):
+    del frame
+    caught.append(signal.Signals(number))
+    restore()
+
+  before = {
+    number: signal.signal(number, handle)
+    for number in (signal.SIGTERM, signal.SIGINT)
+  }
+  try:
+    yield caught
+  finally:
+    restore()

@@ -1,0 +1,249 @@
+"""Stages: a recipe is a straight list of calls of `run`.
+
+A stage reads its arguments, writes only its own directory, and ends with
+export/ and then DONE.json. A finished stage that was made of the same config,
+inputs and key is not run again; an unfinished one goes on from its ckpt/. Its
+key is fold_in(root, crc32(name)), so skipping one changes nothing later.
+"""
+
+import contextlib
+import dataclasses
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+import threading
+import time
+import zlib
+from typing import Any
+
+import jax
+import numpy as np
+
+from palmjax.engine import checkpoint
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+  """What a finished stage hands on.
+
+  Attributes:
+    name: of the stage.
+    path: its export directory.
+    metrics: what its body returned, as JSON gives it back.
+    fingerprint: SHA-256 over the files of the export, hexadecimal.
+  """
+
+  name: str
+  path: pathlib.Path
+  metrics: dict[str, Any]
+  fingerprint: str
+
+
+def run(name, body, *, workdir, key, config, inputs):
+  """Runs a stage, resumes it, or hands back what it made before.
+
+  Args:
+    name: of the stage and of its directory in `workdir`.
+    body: (directory, export, key) → metrics: trains in `directory`, writes its
+      results into the existing empty directory `export`, returns JSON values.
+    workdir: path.
+    key: root key of the recipe.
+    config: JSON values that the stage depends on.
+    inputs: dict name → `Result.fingerprint` of the stages that it reads.
+
+  Returns:
+    `Result`.
+
+  Raises:
+    ValueError: the directory holds work of another config, other inputs or
+      another key, or an export that was changed; metrics that JSON cannot hold.
+  """
+  directory = pathlib.Path(workdir).absolute() / name
+  export = directory / 'export'
+  done = directory / 'DONE.json'
+  begun = directory / 'stage.json'
+  record = {
+    'config': config,
+    'inputs': inputs,
+    'key': jax.random.key_data(key).tolist(),
+  }
+  record = json.loads(checkpoint.to_json(record))
+  for path in (begun, done):
+    if path.exists():
+      _require_same(
+        {k: v for k, v in _read(path).items() if k in record},
+        record,
+        f"stage '{name}' in {directory}",
+        f'use another workdir or delete {directory}',
+      )
+  if not done.exists():
+    directory.mkdir(parents=True, exist_ok=True)
+    checkpoint.write_json(begun, record)
+    with _stopwatch(directory / 'seconds.json'):
+      partial = directory / 'export.tmp'
+      shutil.rmtree(partial, ignore_errors=True)
+      partial.mkdir()
+      metrics = body(directory, partial, stage_key(key, name))
+      fingerprint = _fingerprint(partial)
+      result = checkpoint.to_json(
+        {**record, 'metrics': metrics, 'fingerprint': fingerprint}
+      )
+      _sync(partial)
+      shutil.rmtree(export, ignore_errors=True)
+      partial.rename(export)
+      checkpoint.write_file(done, result + '\n')
+  finished = _read(done)
+  if _fingerprint(export) != finished['fingerprint']:
+    raise ValueError(
+      f"the export of stage '{name}' was changed after it was made: delete "
+      f'{directory} and run again'
+    )
+  return Result(name, export, finished['metrics'], finished['fingerprint'])
+
+
+def stage_key(key, name):
+  """The key of stage `name` under the root key of the recipe."""
+  return jax.random.fold_in(key, np.uint32(zlib.crc32(name.encode())))
+
+
+def seconds(workdir):
+  """Seconds of work per stage over all its resumptions, as a dict."""
+  paths = sorted(pathlib.Path(workdir).glob('*/seconds.json'))
+  return {path.parent.name: _read(path)['seconds'] for path in paths}
+
+
+# Open lock files, by workdir. The kernel drops a lock with its process, so a
+# killed run leaves none behind.
+_locks = {}
+
+
+def check_workdir(workdir, config):
+  """Takes `workdir` for this process and this config, for as long as it lives.
+
+  Args:
+    workdir: path; made if it is not there.
+    config: JSON values. Written to config.json at first use.
+
+  Raises:
+    ValueError: another process works there, or another config did.
+  """
+  workdir = pathlib.Path(workdir).resolve()
+  workdir.mkdir(parents=True, exist_ok=True)
+  if workdir not in _locks:
+    _locks[workdir] = _lock(workdir)
+  path = workdir / 'config.json'
+  if path.exists():
+    _require_same(
+      _read(path),
+      json.loads(checkpoint.to_json(config)),
+      f'workdir {workdir}',
+      'use another workdir or the old config',
+    )
+  else:
+    checkpoint.write_json(path, config)
+
+
+def _lock(workdir):
+  file = (workdir / '.lock').open('w')
+  try:
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+  except BlockingIOError as error:
+    file.close()
+    raise ValueError(
+      f'another process is at work in {workdir}: wait for it, or use another '
+      f'workdir'
+    ) from error
+  except OSError as error:
+    # Network file systems without locks: better unguarded than not at all.
+    if error.errno not in (errno.ENOTSUP, errno.ENOSYS, errno.ENOLCK):
+      raise
+  return file
+
+
+def _read(path):
+  try:
+    return json.loads(path.read_text())
+  except ValueError as error:
+    raise ValueError(f'{path} is not JSON ({error}): delete it') from error
+
+
+def _flatten(value, name=''):
+  """Nested dicts as one dict with dotted names."""
+  if isinstance(value, dict) and (value or not name):
+    return {
+      k: v
+      for key, item in value.items()
+      for k, v in _flatten(item, f'{name}.{key}' if name else key).items()
+    }
+  return {name: value}
+
+
+def _require_same(there, here, owner, advice):
+  there, here = _flatten(there), _flatten(here)
+  differences = [
+    f'{name} = {_show(there, name)} there and {_show(here, name)} here'
+    for name in sorted(there.keys() | here.keys())
+    if (name in there, there.get(name)) != (name in here, here.get(name))
+  ]
+  if differences:
+    rest = len(differences) - 3
+    more = f', and {rest} more' if rest > 0 else ''
+    raise ValueError(
+      f'{owner} was made otherwise: {", ".join(differences[:3])}{more}; '
+      f'{advice}'
+    )
+
+
+def _show(flat, name):
+  return json.dumps(flat[name])[:60] if name in flat else 'nothing'
+
+
+def _files(directory):
+  return sorted(path for path in directory.rglob('*') if path.is_file())
+
+
+def _fingerprint(directory):
+  total = hashlib.sha256()
+  for path in _files(directory):
+    name = path.relative_to(directory).as_posix()
+    content = hashlib.sha256(path.read_bytes()).hexdigest()
+    total.update(f'{name}\0{content}\n'.encode())
+  return total.hexdigest()
+
+
+def _sync(directory):
+  for path in _files(directory):
+    with path.open('rb') as file:
+      os.fsync(file.fileno())
+
+
+@contextlib.contextmanager
+def _stopwatch(path, *, interval=5.0):
+  """Adds the time inside to `path`, also while it runs: a kill loses little."""
+  before = _read(path)['seconds'] if path.exists() else 0.0
+  start = time.monotonic()
+
+  def write():
+    elapsed = time.monotonic() - start
+    checkpoint.write_json(path, {'seconds': round(before + elapsed, 1)})
+
+  left = threading.Event()
+
+  def beat():
+    while not left.wait(interval):
+      with contextlib.suppress(OSError):  # A full disk is the run's to report.
+        write()
+
+  thread = threading.Thread(target=beat, daemon=True)
+  thread.start()
+  try:
+    yield
+  finally:
+    left.set()
+    thread.join()
+    with contextlib.suppress(OSError):
+      write()

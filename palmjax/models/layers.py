@@ -1,0 +1,150 @@
+"""Layers of StyleGAN2: equalised learning rate, modulated convolution.
+
+Weights are drawn from N(0, 1) and multiplied at run time by 1 / √fan_in, so
+that Adam moves every layer at one relative speed (arXiv:1710.10196, 4.1).
+
+The 3 × 3 convolution of a block that changes the resolution runs at the lower
+one: convolve, then interpolate; or filter, then convolve. StyleGAN2 convolves
+at the higher one; the filter then removes what that adds. Measured on CPU
+(batch 16, 64 → 32 channels, 16² → 32², forward and both gradients): 5.5 ms
+against 24 ms.
+"""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+
+def leaky_relu(x):
+  """Leaky ReLU, slope 0.2, times √2 to keep the variance."""
+  return jax.nn.leaky_relu(x, 0.2) * jnp.asarray(2**0.5, x.dtype)
+
+
+def channels(stage, *, fmap_base, fmap_max):
+  """Channels at a resolution stage, 1 = the smallest resolution."""
+  return min(fmap_base // 2**stage, fmap_max)
+
+
+def resolutions(image_size):
+  """Sizes from the base of 4 to 7 px up to `image_size`, each twice the last.
+
+  Raises:
+    ValueError: the size is not 4, 5, 6 or 7 times a power of two.
+  """
+  sizes = [image_size]
+  while sizes[0] % 2 == 0 and sizes[0] >= 8:
+    sizes.insert(0, sizes[0] // 2)
+  if not 4 <= sizes[0] <= 7:
+    raise ValueError(
+      f'image size {image_size} does not halve down to 4..7 px: take 4, 5, 6 '
+      'or 7 times a power of two, such as 32, 48, 64, 96, 112 or 128'
+    )
+  return tuple(sizes)
+
+
+class Dense(nn.Module):
+  """Equalised dense layer, [..., I] -> [..., `features`].
+
+  Attributes:
+    features: outputs.
+    lr_multiplier: relative learning speed; the initial function is the same.
+    bias: initial bias.
+    dtype: of the computation.
+  """
+
+  features: int
+  lr_multiplier: float = 1.0
+  bias: float = 0.0
+  dtype: Any = jnp.float32
+
+  @nn.compact
+  def __call__(self, x):
+    multiplier = self.lr_multiplier
+    kernel = self.param(
+      'kernel',
+      nn.initializers.normal(1 / multiplier),
+      (x.shape[-1], self.features),
+    )
+    bias = self.param(
+      'bias',
+      nn.initializers.constant(self.bias / multiplier),
+      (self.features,),
+    )
+    kernel = kernel * (multiplier / x.shape[-1] ** 0.5)
+    x = x.astype(self.dtype) @ kernel.astype(self.dtype)
+    return x + (bias * multiplier).astype(self.dtype)
+
+
+class Conv(nn.Module):
+  """Equalised convolution with zero border, [B, H, W, I] -> [..., `features`].
+
+  Attributes:
+    features: outputs.
+    kernel_size: odd.
+    use_bias: adds a learned bias.
+    dtype: of the computation.
+  """
+
+  features: int
+  kernel_size: int
+  use_bias: bool = True
+  dtype: Any = jnp.float32
+
+  @nn.compact
+  def __call__(self, x):
+    kernel = _kernel(self, self.kernel_size, x.shape[-1], self.features)
+    x = convolve(x.astype(self.dtype), kernel.astype(self.dtype))
+    if self.use_bias:
+      bias = self.param('bias', nn.initializers.zeros, (self.features,))
+      x = x + bias.astype(self.dtype)
+    return x
+
+
+class ModulatedConv(nn.Module):
+  """Convolution whose input channels are scaled by a style, no bias.
+
+  With kernel k, style s [B, I] and, if demodulated,
+  d[b, o] = (Σ_i s[b, i]² Σ_hw k[h, w, i, o]² + 1e−8)^−½, the result
+  d ⊙ conv(s ⊙ x, k) is that of the per-sample kernels d·k·s
+  (arXiv:1912.04958, eq. 1 to 3) at the price of one dense convolution.
+
+  Attributes:
+    features: outputs.
+    kernel_size: odd.
+    demodulate: divides by the expected deviation of the output.
+    dtype: of the convolution; style and demodulation stay in float32.
+  """
+
+  features: int
+  kernel_size: int
+  demodulate: bool = True
+  dtype: Any = jnp.float32
+
+  @nn.compact
+  def __call__(self, x, w):
+    """x: [B, H, W, I]; w: float32 [B, dim] -> [B, H, W, `features`]."""
+    kernel = _kernel(self, self.kernel_size, x.shape[-1], self.features)
+    style = Dense(x.shape[-1], bias=1.0, name='style')(w)
+    x = x.astype(self.dtype) * style[:, None, None].astype(self.dtype)
+    x = convolve(x, kernel.astype(self.dtype))
+    if self.demodulate:
+      power = jnp.square(style) @ jnp.sum(jnp.square(kernel), axis=(0, 1))
+      x = x * lax.rsqrt(power + 1e-8)[:, None, None].astype(self.dtype)
+    return x
+
+
+def convolve(x, kernel):
+  """[B, H, W, I] with [k, k, I, O] -> [B, H, W, O], zero border."""
+  return lax.conv_general_dilated(
+    x, kernel, (1, 1), 'SAME', dimension_numbers=('NHWC', 'HWIO', 'NHWC')
+  )
+
+
+def _kernel(module, size, inputs, outputs):
+  kernel = module.param(
+    'kernel', nn.initializers.normal(1.0), (size, size, inputs, outputs)
+  )
+  return kernel * (size * size * inputs) ** -0.5

@@ -1,0 +1,61 @@
+"""Resampling by two with the filter [1, 3, 3, 1] ⊗ [1, 3, 3, 1].
+
+StyleGAN2's resampling (arXiv:1912.04958, app. B): zeros are inserted or every
+second value is dropped, the filter runs before or after. Its polyphase form
+needs no zeros: along each axis, with x zero beyond the border,
+
+  up    y[2i] = (x[i−1] + 3 x[i]) / 4,    y[2i+1] = (3 x[i] + x[i+1]) / 4
+  down  y[i] = (x[2i−1] + 3 x[2i] + 3 x[2i+1] + x[2i+2]) / 8
+
+Both keep a constant (away from the border) and do not shift the picture.
+Written as shifted sums because XLA runs depthwise convolutions badly on CPU.
+Both are linear, hence differentiable any number of times.
+"""
+
+import chex
+import jax.numpy as jnp
+from jax import lax
+
+
+def upsample(images):
+  """Twice the size. float [B, H, W, C] -> [B, 2H, 2W, C]."""
+  chex.assert_rank(images, 4)
+  return _upsample_axis(_upsample_axis(images, 1), 2)
+
+
+def downsample(images):
+  """Half the size. float [B, H, W, C], H and W even -> [B, H/2, W/2, C]."""
+  chex.assert_rank(images, 4)
+  _, height, width, _ = images.shape
+  if height % 2 or width % 2:
+    raise ValueError(
+      f'cannot halve {height} x {width} images: both sizes must be even'
+    )
+  return _downsample_axis(_downsample_axis(images, 1), 2)
+
+
+def _upsample_axis(x, axis):
+  even = 0.75 * x + 0.25 * _shift(x, axis, back=True)
+  odd = 0.75 * x + 0.25 * _shift(x, axis, back=False)
+  shape = list(x.shape)
+  shape[axis] *= 2
+  return jnp.stack([even, odd], axis=axis + 1).reshape(shape)
+
+
+def _downsample_axis(x, axis):
+  shape = list(x.shape)
+  shape[axis : axis + 1] = [x.shape[axis] // 2, 2]
+  pairs = x.reshape(shape)
+  even = lax.index_in_dim(pairs, 0, axis + 1, keepdims=False)
+  odd = lax.index_in_dim(pairs, 1, axis + 1, keepdims=False)
+  before, after = _shift(odd, axis, back=True), _shift(even, axis, back=False)
+  return 0.375 * (even + odd) + 0.125 * (before + after)
+
+
+def _shift(x, axis, *, back):
+  """Each place gets its left (`back`) or right neighbour, zero at the end."""
+  padding = [(0, 0)] * x.ndim
+  padding[axis] = (1, 0) if back else (0, 1)
+  start = 0 if back else 1
+  size = x.shape[axis]
+  return lax.slice_in_dim(jnp.pad(x, padding), start, start + size, axis=axis)

@@ -1,0 +1,153 @@
+"""Where a recipe's palms come from, and which of them it may train on."""
+
+import dataclasses
+import hashlib
+
+import jax
+import numpy as np
+
+from palmjax.data import folder
+from palmjax.data import palms
+from palmjax.data import pipeline
+from palmjax.data import prepare
+from palmjax.data import splits
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Part:
+  """Some images. `labels` are dense within the part.
+
+  Attributes:
+    images: uint8 [N, size, size, 3].
+    labels: int32 [N].
+    identities: K names.
+  """
+
+  images: np.ndarray
+  labels: np.ndarray
+  identities: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class PalmImages:
+  """Labelled few, and the identities kept apart for evaluation.
+
+  Attributes:
+    labelled: what is trained on.
+    unseen: further images of the labelled identities, not trained on; may be
+      empty. Labels are those of `labelled`.
+    evaluation: all images of identities that no training sees.
+    skipped: names of unreadable images.
+    fingerprint: digest of everything above; a stage whose data changed is
+      refused instead of resumed.
+  """
+
+  labelled: Part
+  unseen: Part
+  evaluation: Part
+  skipped: tuple[str, ...]
+  fingerprint: str
+
+
+def load(config, key):
+  """Reads or draws the images of a run and splits them.
+
+  Args:
+    config: with `data`, `image_size`, `labelled`, `evaluation_share`.
+    key: random key of the data: palms drawn and identities chosen.
+
+  Returns:
+    `PalmImages`.
+
+  Raises:
+    ValueError, OSError: one line that says what is wrong with the data.
+  """
+  seed = pipeline.seed_of(jax.random.fold_in(key, 1))
+  found = _read(config, key)
+  split = splits.by_identity(
+    found.labels,
+    seed=seed,
+    evaluation=float(config.evaluation_share),
+    groups=found.groups,
+  )
+  chosen = splits.budget(
+    found.labels[split.train],
+    identities=config.labelled.identities,
+    images=config.labelled.images,
+    seed=seed,
+  )
+  chosen = split.train[chosen]
+  others = np.setdiff1d(split.train, chosen)
+  others = others[np.isin(found.labels[others], found.labels[chosen])]
+  labelled = _part(found, chosen)
+  old = np.unique(found.labels[chosen])
+  unseen = Part(
+    found.images[others],
+    np.searchsorted(old, found.labels[others]).astype(np.int32),
+    labelled.identities,
+  )
+  digest = hashlib.sha256()
+  digest.update(np.ascontiguousarray(found.images))
+  digest.update(np.ascontiguousarray(found.labels))
+  for indices in (chosen, split.evaluation):
+    digest.update(np.asarray(indices, np.int64).tobytes())
+  return PalmImages(
+    labelled=labelled,
+    unseen=unseen,
+    evaluation=_part(found, split.evaluation),
+    skipped=found.skipped,
+    fingerprint=digest.hexdigest(),
+  )
+
+
+def _read(config, key):
+  """All images, as `folder.Images`."""
+  data = config.data
+  if data.name == 'palms':
+    return _draw(data, config.image_size, jax.random.fold_in(key, 0))
+  if data.name not in ('folder', 'drawn_palms'):
+    raise ValueError(
+      f'--config.data.name={data.name}: choose palms, folder or drawn_palms'
+    )
+  if not data.dir:
+    raise ValueError(
+      f'--config.data.name={data.name} needs --config.data.dir=DIR'
+    )
+  if data.name == 'folder':
+    return folder.read(data.dir, size=config.image_size)
+  return prepare.load(data.dir, size=config.image_size)
+
+
+def _draw(data, size, key):
+  if data.identities < 4 or data.samples < 2 or not 0 <= data.difficulty <= 1:
+    raise ValueError(
+      'drawn palms need --config.data.identities of at least 4, '
+      '--config.data.samples of at least 2 and --config.data.difficulty '
+      'from 0 to 1'
+    )
+  labels, samples = (
+    array.ravel().astype(np.int32)
+    for array in np.indices((data.identities, data.samples))
+  )
+  images = palms.draw_batch(
+    key, labels, samples, size=size, difficulty=data.difficulty
+  )
+  return folder.Images(
+    images=np.asarray(images),
+    labels=labels,
+    identities=tuple(
+      f'person {k // 2} {("left", "right")[k % 2]}'
+      for k in range(data.identities)
+    ),
+    ids=tuple(
+      f'{k}/{n}' for k, n in zip(labels.tolist(), samples.tolist(), strict=True)
+    ),
+    groups=labels // 2,
+  )
+
+
+def _part(found, indices):
+  labels, names = splits.dense(found.labels[indices])
+  return Part(
+    found.images[indices], labels, tuple(found.identities[k] for k in names)
+  )

@@ -1,0 +1,158 @@
+"""A recognition network in a recipe: built, trained, exported, loaded."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from palmjax.data import augment
+from palmjax.data import preprocess
+from palmjax.edge import export as exports
+from palmjax.engine import loop
+from palmjax.engine import mesh as meshes
+from palmjax.engine import optim
+from palmjax.models import mobilefacenet
+from palmjax.steps import classify
+from palmjax.steps import soft_label
+
+# Streams of a stage's key.
+_INIT, _TRAIN = range(2)
+_CHUNK = 64  # Images embedded at a time.
+
+
+class Network(NamedTuple):
+  """A trained network, with the pre-processing that it was trained with.
+
+  Attributes:
+    embed: uint8 [N, H, W, 3] → float32 [N, D], unit norm.
+    label: (uint8 [N, H, W, 3], temperature) → float32 [N, K], rows sum to 1.
+    params: number of parameters of the backbone.
+  """
+
+  embed: Callable
+  label: Callable
+  params: int
+
+
+def build(config):
+  """The module and the `Preprocess` that a config describes."""
+  spec = preprocess.Preprocess(
+    image_size=config.image_size,
+    channels=config.preprocess.channels,
+    contrast=config.preprocess.contrast,
+  )
+  return _module(config.network.to_dict()), spec
+
+
+def train(run, directory, export, key, *, make_step, batches):
+  """Trains a fresh network on a stream of batches and exports it.
+
+  Args:
+    run: with `config`, `palms`, `mesh`, `workdir`.
+    directory: of the stage.
+    export: directory of the result.
+    key: random key of the stage.
+    make_step: (model, tx, preprocess, augment) → step.
+    batches: start → iterator of batches.
+
+  Returns:
+    Metrics: {'params', 'classes'}.
+  """
+  config = run.config
+  model, spec = build(config)
+  classes = len(run.palms.labelled.identities)
+  tx = optim.sgd(
+    config.cnn.learning_rate,
+    num_steps=config.cnn.steps,
+    warmup_steps=config.cnn.warmup_steps,
+    momentum=config.cnn.momentum,
+    weight_decay=config.cnn.weight_decay,
+    max_norm=config.cnn.max_norm,
+  )
+  state = classify.create_state(
+    model,
+    tx,
+    jax.random.fold_in(key, _INIT),
+    image_shape=spec.shape,
+    num_classes=classes,
+  )
+  step = make_step(
+    model, tx, spec.apply, augment.make_augment(**config.augment.to_dict())
+  )
+  state = loop.fit(
+    loop.always(meshes.jit_step(step, run.mesh)),
+    state,
+    frozen=None,
+    batches=batches,
+    num_steps=config.cnn.steps,
+    key=jax.random.fold_in(key, _TRAIN),
+    workdir=run.workdir,
+    mesh=run.mesh,
+    name=directory.name,
+    ckpt_every=config.cnn.ckpt_every,
+    log_every=config.log_every,
+  )
+  state = jax.device_get(state)
+  exports.save(
+    export,
+    variables={'params': state.params, **state.stats},
+    model={'name': 'mobilefacenet', **config.network.to_dict()},
+    preprocess=spec.to_json(),
+  )
+  count = sum(leaf.size for leaf in jax.tree.leaves(state.params['backbone']))
+  return {'params': int(count), 'classes': classes}
+
+
+def load(directory):
+  """Reads an export of `train`.
+
+  Args:
+    directory: export directory of the stage.
+
+  Returns:
+    `Network`. Images pass the pre-processing stored beside the weights, the
+    same function that training used.
+
+  Raises:
+    ValueError, OSError: the export is damaged or incomplete.
+  """
+  found = exports.load(directory)
+  sizes = {k: v for k, v in found.model.items() if k != 'name'}
+  model = _module(sizes)
+  spec = preprocess.Preprocess.from_json(found.preprocess)
+  stats = dict(found.variables)
+  params = jax.device_put(stats.pop('params'))
+  stats = jax.device_put(stats)
+  embed = jax.jit(soft_label.make_embedder(model, spec.apply))
+  label = jax.jit(soft_label.make_labeller(model, spec.apply))
+  return Network(
+    embed=lambda images: _in_chunks(
+      lambda chunk: embed(params, stats, chunk), images
+    ),
+    label=lambda images, temperature: _in_chunks(
+      lambda chunk: label(params, stats, chunk, temperature), images
+    ),
+    params=sum(leaf.size for leaf in jax.tree.leaves(params['backbone'])),
+  )
+
+
+def _module(sizes):
+  return mobilefacenet.MobileFaceNet(
+    embedding_size=sizes['embedding_size'],
+    width=sizes['width'],
+    dtype=jnp.dtype(sizes['dtype']),
+  )
+
+
+def _in_chunks(function, images):
+  """Applies a compiled function to whole chunks only: one compilation."""
+  count = len(images)
+  padding = -count % _CHUNK
+  images = np.concatenate([images, np.repeat(images[-1:], padding, axis=0)])
+  parts = [
+    np.asarray(function(chunk))
+    for chunk in np.split(images, len(images) // _CHUNK)
+  ]
+  return np.concatenate(parts)[:count]

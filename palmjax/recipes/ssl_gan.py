@@ -1,0 +1,287 @@
+"""The stages `gan` and `soft_labels` of the recipe `ssl`."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from palmjax.data import ada
+from palmjax.data import pipeline
+from palmjax.edge import export as exports
+from palmjax.engine import loop
+from palmjax.engine import mesh as meshes
+from palmjax.engine import optim
+from palmjax.evals import generative
+from palmjax.models import discriminator as discriminators
+from palmjax.models import generator as generators
+from palmjax.recipes import palm_network
+from palmjax.steps import gan
+
+# Streams of a stage's key.
+_INIT, _BATCHES, _TRAIN, _JUDGE, _IMAGES = range(5)
+_CHUNK = 64  # Images drawn at a time.
+
+
+def train(run, directory, export, key, *, judge):
+  """Trains the GAN on the labelled images, without augmenting them first.
+
+  Every `gan.eval_every` iterations the moving average of the generator draws;
+  the kernel distance to the labelled images, in the embedding of the network
+  in `judge`, decides which average is kept and when to stop.
+
+  Args:
+    run: `ssl.Run`.
+    directory: of the stage.
+    export: directory of the result.
+    key: random key of the stage.
+    judge: export directory of CNN-1.
+
+  Returns:
+    Metrics: {'iterations', 'best', 'kid@palm', …}.
+  """
+  config = run.config.gan
+  networks = {
+    'fmap_base': config.fmap_base,
+    'fmap_max': config.fmap_max,
+    'dtype': jnp.dtype(config.dtype),
+  }
+  generator = generators.Generator(
+    image_size=run.config.image_size,
+    latent_size=config.latent_size,
+    mapping_layers=config.mapping_layers,
+    **networks,
+  )
+  discriminator = discriminators.Discriminator(
+    image_size=run.config.image_size, **networks
+  )
+  intervals = {
+    'r1_interval': config.r1_interval,
+    'path_length_interval': config.path_length_interval,
+  }
+  adam = functools.partial(
+    optim.lazy_adam, config.learning_rate, b1=0.0, b2=0.99
+  )
+  optimisers = (
+    adam(interval=config.path_length_interval),
+    adam(interval=config.r1_interval),
+  )
+  gamma = config.r1_gamma or (
+    0.0002 * run.config.image_size**2 / config.batch_size
+  )
+  steps = gan.make_steps(
+    generator,
+    discriminator,
+    *optimisers,
+    augment=functools.partial(
+      ada.augment,
+      mirror=config.ada_mirror,
+      quarter_turns=config.ada_mirror,
+      rotation=np.deg2rad(config.ada_rotation),
+      hue=np.deg2rad(config.ada_hue),
+    ),
+    r1_gamma=gamma,
+    **intervals,
+    path_length_weight=config.path_length_weight,
+    style_mixing=config.style_mixing,
+    ema_half_life_kimg=config.ema_kimg,
+    ada_target=config.ada_target,
+    ada_ramp_kimg=config.ada_kimg,
+    ada_limit=config.ada_limit,
+  )
+  state = gan.create_state(
+    generator,
+    discriminator,
+    *optimisers,
+    {'image': run.palms.labelled.images[:1]},
+    jax.random.fold_in(key, _INIT),
+  )
+  average = state['generator']
+  state['best'] = {
+    'params': jax.tree.map(jnp.copy, average.ema),
+    'stats': jax.tree.map(jnp.copy, average.stats),
+    'kid': jnp.array(jnp.inf),
+    'step': jnp.array(0),
+    'stale': jnp.array(0),  # Evaluations without an improvement.
+  }
+
+  embed = palm_network.load(judge).embed
+  draw = _drawer(generator)
+  real = embed(run.palms.labelled.images)
+  judge_key = jax.random.fold_in(key, _JUDGE)
+
+  def evaluate(state, step):
+    now = state['generator']
+    images = draw(now.ema, now.stats, judge_key, config.eval_images)
+    features = embed(images)
+    kid = generative.kid(real, features)['value']
+    best = state['best']
+    # Nothing to beat yet: the first one is kept, whatever it is.
+    if kid < best['kid']:
+      best = {
+        'params': now.ema,
+        'stats': now.stats,
+        'kid': jnp.array(kid, jnp.float32),
+        'step': jnp.array(step),
+        'stale': jnp.array(0),
+      }
+    else:
+      best = best | {'stale': best['stale'] + 1}
+    metrics = {
+      'kid@palm': kid,
+      'diversity': generative.diversity(real, features)['value'],
+    }
+    return {**state, 'best': best}, metrics
+
+  state = loop.fit(
+    gan.schedule(
+      gan.Steps(*(meshes.jit_step(step, run.mesh) for step in steps)),
+      **intervals,
+      order=config.order,
+    ),
+    state,
+    frozen=None,
+    batches=run.labelled_set(('image',)).batches(
+      config.batch_size,
+      seed=pipeline.seed_of(jax.random.fold_in(key, _BATCHES)),
+    ),
+    num_steps=config.steps,
+    key=jax.random.fold_in(key, _TRAIN),
+    workdir=run.workdir,
+    mesh=run.mesh,
+    name=directory.name,
+    ckpt_every=config.ckpt_every,
+    log_every=run.config.log_every,
+    evals=evaluate,
+    eval_every=config.eval_every,
+    stop=lambda state: int(state['best']['stale']) >= config.patience,
+  )
+  best = jax.device_get(state['best'])
+  exports.save(
+    export,
+    variables={'params': best['params'], **best['stats']},
+    model={
+      'name': 'generator',
+      'image_size': run.config.image_size,
+      'latent_size': config.latent_size,
+      'mapping_layers': config.mapping_layers,
+      'fmap_base': config.fmap_base,
+      'fmap_max': config.fmap_max,
+      'dtype': config.dtype,
+    },
+    preprocess={},
+  )
+  images = draw(best['params'], best['stats'], judge_key, config.eval_images)
+  return {
+    'iterations': int(state['generator'].step),
+    'kept': int(best['step']),
+    **_judge(embed, run.palms, images),
+  }
+
+
+def label(run, directory, export, key, *, teacher, generator):
+  """Draws unlabelled palms and has CNN-1 label them.
+
+  Writes generated.npz {'id', 'image'} and soft_labels.npz {'id', 'soft'}. Image
+  and soft label are joined by the id, which also fixes the latents.
+
+  Args:
+    run: `ssl.Run`.
+    directory: of the stage.
+    export: directory of the result.
+    key: random key of the stage.
+    teacher: export directory of CNN-1.
+    generator: export directory of the GAN.
+
+  Returns:
+    Metrics: {'images', 'confidence', 'classes'}.
+  """
+  del directory  # One pass, nothing to resume.
+  config = run.config.soft
+  loaded = exports.load(generator)
+  sizes = {k: v for k, v in loaded.model.items() if k != 'name'}
+  sizes['dtype'] = jnp.dtype(sizes['dtype'])
+  network = generators.Generator(**sizes)
+  draw = _drawer(network, truncation=config.truncation)
+  variables = dict(loaded.variables)
+  params = variables.pop('params')
+  images = draw(
+    params, variables, jax.random.fold_in(key, _IMAGES), config.images
+  )
+  soft = palm_network.load(teacher).label(images, config.temperature)
+  ids = np.array([f'g{n:07d}' for n in range(len(images))])
+  np.savez(export / 'generated.npz', id=ids, image=images)
+  np.savez(export / 'soft_labels.npz', id=ids, soft=soft)
+  return {
+    'images': len(images),
+    'confidence': float(soft.max(axis=1).mean()),
+    'classes': len(np.unique(soft.argmax(axis=1))),
+  }
+
+
+def read_labelled(directory):
+  """Joins what `label` wrote, by id.
+
+  Args:
+    directory: export directory of the stage.
+
+  Returns:
+    (uint8 [N, H, W, 3], float32 [N, K]).
+  """
+  with np.load(directory / 'generated.npz') as drawn:
+    images = dict(zip(drawn['id'].tolist(), drawn['image'], strict=True))
+  with np.load(directory / 'soft_labels.npz') as labels:
+    ids, soft = labels['id'].tolist(), labels['soft']
+  missing = [name for name in ids if name not in images]
+  if missing:
+    raise ValueError(
+      f'{directory} has no image {missing[0]}: delete the stage and run again'
+    )
+  return np.stack([images[name] for name in ids]), soft
+
+
+def _drawer(generator, *, truncation=1.0):
+  """Builds draw(params, stats, key, count) -> uint8 [count, H, W, 3].
+
+  Image n depends on (key, n) alone, never on its place in a batch.
+  """
+
+  def one(params, stats, key):
+    latent_key, noise_key = jax.random.split(key)
+    image = generators.generate(
+      generator,
+      params,
+      stats,
+      jax.random.normal(latent_key, (1, generator.latent_size)),
+      noise_key,
+      truncation=truncation,
+    )[0]
+    return jnp.round(jnp.clip(image, -1, 1) * 127.5 + 127.5).astype(jnp.uint8)
+
+  many = jax.jit(jax.vmap(one, in_axes=(None, None, 0)))
+
+  def draw(params, stats, key, count):
+    # Whole chunks only: one compilation.
+    numbers = np.arange(-(-count // _CHUNK) * _CHUNK).reshape(-1, _CHUNK)
+    keys = jax.vmap(lambda n: jax.random.fold_in(key, n))
+    parts = [np.asarray(many(params, stats, keys(n))) for n in numbers]
+    return np.concatenate(parts)[:count]
+
+  return draw
+
+
+def _judge(embed, palms, images):
+  """What the report says of the generator."""
+  real, fake = embed(palms.labelled.images), embed(images)
+  distance = generative.kid(real, fake)
+  metrics = {
+    'kid@palm': distance['value'],
+    'kid@palm_std': distance['std'],
+    'diversity': generative.diversity(real, fake)['value'],
+  }
+  if len(palms.unseen.labels):
+    unseen = embed(palms.unseen.images)
+    memory = generative.memorisation(real, unseen, fake)
+    metrics['memorisation'] = memory['value']
+    metrics['copied'] = memory['copied']
+  return metrics

@@ -1,0 +1,211 @@
+import collections
+import errno
+import json
+import pathlib
+import shutil
+import threading
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from palmjax.engine import checkpoint, mesh, state
+
+
+def example():
+  tx = optax.adam(0.1)
+  params = {'w': jnp.arange(6.0).reshape(2, 3), 'h': jnp.ones(2, jnp.bfloat16)}
+  return {
+    'net': state.create(params, {}, tx),
+    'count': jnp.asarray(3, jnp.uint32),
+    'flag': np.array(True),
+    'nothing': None,
+  }
+
+
+def saved(directory, *steps):
+  with checkpoint.Checkpoints(directory) as checkpoints:
+    for step in steps:
+      checkpoints.save(step, example())
+  return checkpoint.Checkpoints(directory)
+
+
+def test_round_trip_keeps_bits_types_and_none(tmp_path):
+  checkpoints = saved(tmp_path, 5)
+  like = jax.tree.map(jnp.zeros_like, example())
+  restored = checkpoints.restore(like)
+  chex.assert_trees_all_equal(restored, example())
+  chex.assert_trees_all_equal_dtypes(restored, example())
+  assert restored['nothing'] is None
+  assert isinstance(restored['net'], state.TrainState)
+
+
+def test_the_newest_two_are_kept(tmp_path):
+  checkpoints = saved(tmp_path, 9, 10, 200)
+  assert checkpoints.steps() == [10, 200]
+  assert checkpoints.latest() == 200
+  checkpoints.restore(example(), step=10)
+  with pytest.raises(FileNotFoundError, match='no checkpoint 9 in'):
+    checkpoints.restore(example(), step=9)
+  assert checkpoint.Checkpoints(tmp_path / 'new').latest() is None
+
+
+def without(tree, name):
+  return {key: value for key, value in tree.items() if key != name}
+
+
+@pytest.mark.parametrize(
+  'change, message',
+  [
+    (
+      lambda s: {**s, 'count': jnp.zeros((1,), jnp.uint32)},
+      "'count' is uint32[] there and uint32[1] here",
+    ),
+    (
+      lambda s: {**s, 'count': jnp.float32(3)},
+      "'count' is uint32[] there and float32[] here",
+    ),
+    (
+      lambda s: {**s, 'nothing': jnp.ones(2)},
+      "'nothing' is missing there",
+    ),
+    (lambda s: without(s, 'flag'), "'flag' is there and not here"),
+    (
+      lambda s: {**s, 'net': s['net'].replace(params={'w': jnp.ones((2, 3))})},
+      "'net/params/h' is there and not here",
+    ),
+  ],
+)
+def test_a_checkpoint_that_does_not_fit_is_refused(tmp_path, change, message):
+  checkpoints = saved(tmp_path, 5)
+  with pytest.raises(ValueError, match='does not fit: ') as caught:
+    checkpoints.restore(change(example()))
+  assert message in str(caught.value)
+  assert '\n' not in str(caught.value)
+
+
+def test_an_unreadable_checkpoint_is_named(tmp_path):
+  checkpoints = saved(tmp_path, 5)
+  for path in (tmp_path / '5').rglob('*'):
+    if path.is_file():
+      path.write_bytes(b'')
+  with pytest.raises(ValueError, match='5 cannot be read') as caught:
+    checkpoints.restore(example())
+  assert '\n' not in str(caught.value)
+
+
+def test_debris_of_a_killed_writer_goes(tmp_path):
+  saved(tmp_path, 5)
+  shutil.copytree(tmp_path / '5', tmp_path / '6.orbax-checkpoint-tmp')
+  shutil.copytree(tmp_path / '5', tmp_path / '4.deleted')
+  checkpoints = checkpoint.Checkpoints(tmp_path)
+  assert [path.name for path in tmp_path.iterdir()] == ['5']
+  assert checkpoints.latest() == 5
+
+
+def aligned(size):
+  # JAX borrows the memory of a NumPy array that starts on 64 bytes.
+  raw = np.zeros(4 * size + 64, np.uint8)
+  offset = -raw.ctypes.data % 64
+  return raw[offset : offset + 4 * size].view(np.float32)
+
+
+def test_the_state_may_be_donated_while_it_is_written(tmp_path, monkeypatch):
+  devices = mesh.make(1)
+
+  def step(value, frozen, batch, key):
+    del frozen, batch, key
+    return jax.tree.map(lambda leaf: leaf + 1, value), {}
+
+  jitted = mesh.jit_step(step, devices)
+  batch = mesh.shard_batch(np.zeros(1), devices)
+  borrowed = aligned(4096)
+  value = {
+    'borrowed': jnp.asarray(borrowed),
+    'owned': mesh.own(jnp.zeros((4096,)), devices),
+    'numpy': np.zeros(4, np.float32),
+  }
+  go = threading.Event()
+  write = checkpoint.Checkpoints._write
+
+  def late(self, step, arrays):
+    assert go.wait(30)
+    write(self, step, arrays)
+
+  monkeypatch.setattr(checkpoint.Checkpoints, '_write', late)
+  with checkpoint.Checkpoints(tmp_path) as checkpoints:
+    checkpoints.save(1, value)
+    value['numpy'][:] = 7
+    borrowed[:] = 7
+    current = {'owned': value['owned']}
+    for _ in range(3):
+      current, _ = jitted(current, None, batch, jax.random.key(0))
+    jax.block_until_ready(current)
+    assert value['owned'].is_deleted()
+    go.set()
+  np.testing.assert_array_equal(current['owned'], np.full(4096, 3))
+  like = {
+    'borrowed': np.ones(4096, np.float32),
+    'owned': np.ones(4096, np.float32),
+    'numpy': np.ones(4, np.float32),
+  }
+  restored = checkpoint.Checkpoints(tmp_path).restore(like)
+  for leaf in restored.values():
+    np.testing.assert_array_equal(leaf, np.zeros_like(leaf))
+
+
+def test_a_full_disk_is_seen_before_it_is_filled(tmp_path, monkeypatch):
+  usage = collections.namedtuple('usage', 'total used free')
+  checkpoints = saved(tmp_path, 5)
+  monkeypatch.setattr(
+    checkpoint.shutil, 'disk_usage', lambda path: usage(2e9, 2e9, 1e6)
+  )
+  checkpoints.save(6, {'w': np.zeros(1_000_000, np.float32)})
+  with pytest.raises(OSError, match='disk full') as caught:
+    checkpoints.wait()
+  assert str(caught.value) == (
+    f'cannot write checkpoint 6 to {tmp_path}: needs 4.0 MB, 1.0 MB free '
+    '(disk full); checkpoint 5 is intact: make room and run the same command '
+    'again'
+  )
+  assert checkpoints.steps() == [5]
+
+
+def test_an_error_of_the_file_system_is_reported_once(tmp_path, monkeypatch):
+  rename = pathlib.Path.rename
+
+  def full(self, target):
+    if self.name == '9':
+      raise OSError(errno.ENOSPC, 'No space left on device')
+    return rename(self, target)
+
+  with checkpoint.Checkpoints(tmp_path, keep=1) as checkpoints:
+    checkpoints.save(9, example())
+    checkpoints.wait()
+    monkeypatch.setattr(pathlib.Path, 'rename', full)
+    checkpoints.save(10, example())
+    # The next save reports it, and has itself not been started.
+    with pytest.raises(OSError, match='No space left'):
+      checkpoints.save(11, example())
+    checkpoints.wait()
+    assert checkpoints.steps() == [9, 10]
+
+
+def test_json_is_sorted_plain_and_whole(tmp_path):
+  path = tmp_path / 'x.json'
+  checkpoint.write_json(
+    path,
+    {'b': np.float32(0.5), 'a': (jnp.int32(2), None), 'c': np.arange(2)},
+  )
+  text = path.read_text()
+  assert list(json.loads(text)) == ['a', 'b', 'c']
+  assert json.loads(text) == {'a': [2, None], 'b': 0.5, 'c': [0, 1]}
+  with pytest.raises(ValueError, match='not JSON compliant'):
+    checkpoint.write_json(path, {'a': float('nan')})
+  with pytest.raises(ValueError, match='not a JSON value'):
+    checkpoint.write_json(path, {'a': object()})
+  assert path.read_text() == text
+  assert [p.name for p in tmp_path.iterdir()] == ['x.json']

@@ -1,0 +1,127 @@
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from palmjax.engine import optim
+
+
+def test_warmup_cosine_by_hand():
+  rate = optim.warmup_cosine(0.8, num_steps=12, warmup_steps=4)
+  rates = [float(rate(step)) for step in range(14)]
+  np.testing.assert_allclose(rates[:5], [0.2, 0.4, 0.6, 0.8, 0.8], rtol=1e-6)
+  # Halfway down the cosine, then the end.
+  np.testing.assert_allclose(rates[8], 0.4, rtol=1e-6)
+  np.testing.assert_allclose(
+    rates[6], 0.8 * (1 + math.cos(math.pi / 4)) / 2, rtol=1e-6
+  )
+  np.testing.assert_allclose(rates[12:], [0, 0], atol=1e-7)
+  assert rates[11] > 0.02
+  jitted = jax.jit(rate)(jnp.int32(6))
+  np.testing.assert_allclose(jitted, rates[6], rtol=1e-6)
+  assert float(optim.warmup_cosine(0.8, num_steps=2)(0)) == pytest.approx(0.8)
+  with pytest.raises(ValueError, match='use 0 to 11'):
+    optim.warmup_cosine(0.8, num_steps=12, warmup_steps=12)
+
+
+def test_sgd_against_numpy():
+  random = np.random.default_rng(0)
+  params = {
+    'kernel': random.normal(size=(3, 2)),
+    'scale': random.normal(size=(2,)),
+  }
+  grads = [
+    {'kernel': 3 * random.normal(size=(3, 2)), 'scale': random.normal(size=2)}
+    for _ in range(6)
+  ]
+  grads[3] = {k: 0.01 * g for k, g in grads[3].items()}  # Below the clip.
+  tx = optim.sgd(
+    0.1,
+    num_steps=8,
+    warmup_steps=2,
+    momentum=0.9,
+    weight_decay=0.05,
+    max_norm=2.0,
+  )
+  got = jax.tree.map(jnp.float32, params)
+  opt_state = tx.init(got)
+  trace = dict.fromkeys(params, 0.0)
+  for step, gradient in enumerate(grads):
+    updates, opt_state = tx.update(
+      jax.tree.map(jnp.float32, gradient), opt_state, got
+    )
+    got = jax.tree.map(jnp.add, got, updates)
+    norm = math.sqrt(sum((g**2).sum() for g in gradient.values()))
+    rate = 0.1 * min(1, (step + 1) / 2)
+    rate *= 0.5 * (1 + math.cos(math.pi * max(0, step - 2) / 6))
+    for k in params:
+      g = gradient[k] * min(1, 2 / norm)
+      if k == 'kernel':
+        g = g + 0.05 * params[k]
+      trace[k] = 0.9 * trace[k] + g
+      params[k] = params[k] - rate * trace[k]
+  for k in params:
+    np.testing.assert_allclose(got[k], params[k], rtol=1e-5)
+
+
+def test_vectors_are_not_decayed():
+  params = {
+    'conv': {'kernel': jnp.ones((3, 3, 1, 8)), 'bias': jnp.ones(8)},
+    'prelu': {'slope': jnp.ones(8)},
+    'head': jnp.ones((5, 4)),
+    'gain': jnp.ones(()),
+  }
+  assert optim.decays(params) == {
+    'conv': {'kernel': True, 'bias': False},
+    'prelu': {'slope': False},
+    'head': True,
+    'gain': False,
+  }
+
+
+def adam_by_hand(grads, *, rate, b1, b2, eps):
+  mean = square = value = 0.0
+  values = []
+  for t, gradient in enumerate(grads, 1):
+    mean = b1 * mean + (1 - b1) * gradient
+    square = b2 * square + (1 - b2) * gradient**2
+    step = (mean / (1 - b1**t)) / (math.sqrt(square / (1 - b2**t)) + eps)
+    value -= rate * step
+    values.append(value)
+  return values
+
+
+def run(tx, grads):
+  value = jnp.float32(0)
+  opt_state = tx.init(value)
+  values = []
+  for gradient in grads:
+    updates, opt_state = tx.update(jnp.float32(gradient), opt_state, value)
+    value = value + updates
+    values.append(float(value))
+  return values
+
+
+GRADS = [0.3, -2.0, 1e-3, 0.5, 0.0]
+
+
+def test_adam_by_hand():
+  np.testing.assert_allclose(
+    run(optim.adam(0.01, b1=0.5, b2=0.9, eps=1e-4), GRADS),
+    adam_by_hand(GRADS, rate=0.01, b1=0.5, b2=0.9, eps=1e-4),
+    rtol=1e-5,
+  )
+
+
+# StyleGAN2's discriminator and generator, computed apart from this code.
+@pytest.mark.parametrize(
+  'interval, rate, b2', [(16, 0.00188235, 0.99058546), (4, 0.0016, 0.99199197)]
+)
+def test_lazy_adam_has_the_published_constants(interval, rate, b2):
+  np.testing.assert_allclose(
+    run(optim.lazy_adam(0.002, b1=0.0, b2=0.99, interval=interval), GRADS),
+    adam_by_hand(GRADS, rate=rate, b1=0.0, b2=b2, eps=1e-8),
+    rtol=2e-5,
+  )

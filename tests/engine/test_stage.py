@@ -1,0 +1,225 @@
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+
+from palmjax.engine import stage
+
+KEY = jax.random.key(3)
+CONFIG = {'steps': 5, 'model': {'width': 8, 'sizes': (1, 2)}}
+
+
+def run(workdir, body=None, **changes):
+  calls = []
+
+  def write(directory, export, key):
+    assert export.parent == directory == pathlib.Path(workdir) / 'net'
+    calls.append(key)
+    (export / 'weights').mkdir()
+    (export / 'weights/w.npy').write_bytes(b'123')
+    (export / 'model.json').write_text('{}')
+    return {'loss': np.float32(0.25), 'rate': None, 'count': 3}
+
+  arguments = {
+    'workdir': workdir,
+    'key': KEY,
+    'config': CONFIG,
+    'inputs': {'data': 'abc'},
+  }
+  result = stage.run('net', body or write, **(arguments | changes))
+  return result, calls
+
+
+def test_first_run_and_second_hand_back_the_same(tmp_path):
+  first, calls = run(tmp_path)
+  assert len(calls) == 1
+  assert first.name == 'net'
+  assert first.path == tmp_path / 'net/export'
+  assert first.metrics == {'loss': 0.25, 'rate': None, 'count': 3}
+  done = (tmp_path / 'net/DONE.json').read_bytes()
+  second, calls = run(tmp_path)
+  assert calls == []
+  assert second == first
+  assert (tmp_path / 'net/DONE.json').read_bytes() == done
+  third, _ = run(tmp_path / 'elsewhere')
+  assert third.fingerprint == first.fingerprint
+  assert (tmp_path / 'elsewhere/net/DONE.json').read_bytes() == done
+  assert sorted(p.name for p in (tmp_path / 'net').iterdir()) == [
+    'DONE.json',
+    'export',
+    'seconds.json',
+    'stage.json',
+  ]
+
+
+def test_key_is_the_roots_folded_with_the_crc_of_the_name(tmp_path):
+  _, (key,) = run(tmp_path)
+  # The check value of CRC-32.
+  expected = jax.random.fold_in(KEY, np.uint32(0xCBF43926))
+  got = stage.stage_key(KEY, '123456789')
+  assert (jax.random.key_data(got) == jax.random.key_data(expected)).all()
+  wanted = jax.random.key_data(stage.stage_key(KEY, 'net'))
+  assert (jax.random.key_data(key) == wanted).all()
+
+
+@pytest.mark.parametrize('finished', [True, False])
+@pytest.mark.parametrize(
+  'change, difference',
+  [
+    (
+      {'config': {**CONFIG, 'steps': 6}},
+      'config.steps = 5 there and 6 here',
+    ),
+    (
+      {'config': {**CONFIG, 'model': {'width': 8}}},
+      'config.model.sizes = [1, 2] there and nothing here',
+    ),
+    (
+      {'inputs': {'data': 'abd'}},
+      'inputs.data = "abc" there and "abd" here',
+    ),
+    ({'key': jax.random.key(4)}, 'key = [0, 3] there and [0, 4] here'),
+  ],
+)
+def test_work_of_another_config_is_refused(
+  tmp_path, finished, change, difference
+):
+  def fail(directory, export, key):
+    raise RuntimeError('power cut')
+
+  if finished:
+    run(tmp_path)
+  else:
+    with pytest.raises(RuntimeError):
+      run(tmp_path, fail)
+  with pytest.raises(ValueError, match='made otherwise') as caught:
+    run(tmp_path, **change)
+  message = str(caught.value)
+  assert difference in message
+  assert f'use another workdir or delete {tmp_path / "net"}' in message
+  assert '\n' not in message
+
+
+def test_a_run_cut_short_leaves_no_export(tmp_path):
+  def fail(directory, export, key):
+    (directory / 'ckpt').mkdir()
+    (export / 'half').write_text('x')
+    raise RuntimeError('power cut')
+
+  with pytest.raises(RuntimeError):
+    run(tmp_path, fail)
+  assert not (tmp_path / 'net/export').exists()
+  assert not (tmp_path / 'net/DONE.json').exists()
+
+  # As if killed after the export was renamed and before DONE.json.
+  (tmp_path / 'net/export').mkdir()
+  (tmp_path / 'net/export/old').write_text('x')
+  result, calls = run(tmp_path)
+  assert len(calls) == 1
+  assert (tmp_path / 'net/ckpt').is_dir()
+  names = sorted(p.name for p in result.path.iterdir())
+  assert names == ['model.json', 'weights']
+  assert result.fingerprint == run(tmp_path / 'clean')[0].fingerprint
+
+
+@pytest.mark.parametrize('where', ['model.json', 'weights/w.npy', 'new'])
+def test_a_changed_export_is_refused(tmp_path, where):
+  result, _ = run(tmp_path)
+  (result.path / where).write_bytes(b'124')
+  with pytest.raises(ValueError, match='was changed after it was made'):
+    run(tmp_path)
+
+
+def test_fingerprint_covers_names_and_contents(tmp_path):
+  def body_of(**files):
+    def body(directory, export, key):
+      for name, content in files.items():
+        (export / name).write_text(content)
+      return {}
+
+    return body
+
+  variants = [{'a': 'x', 'b': 'y'}, {'a': 'y', 'b': 'x'}, {'a': 'x', 'c': 'y'}]
+  fingerprints = {
+    run(tmp_path / str(i), body_of(**files))[0].fingerprint
+    for i, files in enumerate(variants)
+  }
+  assert len(fingerprints) == 3
+  again, _ = run(tmp_path / 'again', body_of(b='y', a='x'))
+  assert again.fingerprint in fingerprints
+
+
+def test_metrics_that_json_cannot_hold_are_refused(tmp_path):
+  with pytest.raises(ValueError, match='not JSON compliant'):
+    run(tmp_path, lambda directory, export, key: {'loss': float('nan')})
+  assert not (tmp_path / 'net/DONE.json').exists()
+
+
+def test_seconds_add_up_over_resumptions(tmp_path, monkeypatch):
+  now = [100.0]
+  monkeypatch.setattr(stage.time, 'monotonic', lambda: now[0])
+
+  def cut(directory, export, key):
+    now[0] += 7
+    raise RuntimeError('power cut')
+
+  def whole(directory, export, key):
+    now[0] += 5
+    return {}
+
+  with pytest.raises(RuntimeError):
+    run(tmp_path, cut)
+  assert stage.seconds(tmp_path) == {'net': 7.0}
+  run(tmp_path, whole)
+  run(tmp_path, whole)
+  assert stage.seconds(tmp_path) == {'net': 12.0}
+
+
+def test_seconds_are_on_disk_before_a_kill(tmp_path):
+  path = tmp_path / 'seconds.json'
+  with stage._stopwatch(path, interval=0.01):
+    while not path.exists():
+      pass
+  assert 'seconds' in json.loads(path.read_text())
+
+
+def test_workdir_belongs_to_one_config(tmp_path):
+  workdir = tmp_path / 'a/b'
+  stage.check_workdir(workdir, {'seed': 0, 'gan': {'steps': (1, 2)}})
+  stage.check_workdir(workdir, {'gan': {'steps': [1, 2]}, 'seed': 0})
+  with pytest.raises(ValueError, match=r'gan.steps = .*, seed = 0 there') as e:
+    stage.check_workdir(workdir, {'seed': 1, 'gan': {'steps': [1, 3]}})
+  assert '\n' not in str(e.value)
+  (workdir / 'config.json').write_text('{"seed"')
+  with pytest.raises(ValueError, match=r'config.json is not JSON .* delete it'):
+    stage.check_workdir(workdir, {'seed': 0})
+
+
+def test_a_second_process_is_refused_until_the_first_dies(tmp_path):
+  script = (
+    'import sys; from palmjax.engine import stage; '
+    'stage.check_workdir(sys.argv[1], {}); print("in", flush=True); '
+    'sys.stdin.read()'
+  )
+  process = subprocess.Popen(
+    [sys.executable, '-c', script, str(tmp_path)],
+    stdin=subprocess.PIPE,
+    stdout=subprocess.PIPE,
+    env={
+      **os.environ,
+      'PYTHONPATH': str(pathlib.Path(__file__).parents[2]),
+    },
+  )
+  try:
+    assert process.stdout.readline() == b'in\n'
+    with pytest.raises(ValueError, match='another process is at work in'):
+      stage.check_workdir(tmp_path, {})
+  finally:
+    process.kill()
+    process.communicate()
+  stage.check_workdir(tmp_path, {})
