@@ -26,8 +26,8 @@ _SMOKE = {
   'cnn.steps': 30,
   'cnn.warmup_steps': 5,
   'cnn.ckpt_every': 10,
-  'gan.base_channels': 128,
-  'gan.max_channels': 16,
+  'gan.fmap_base': 128,
+  'gan.fmap_max': 16,
   'gan.latent_size': 16,
   'gan.batch_size': 8,
   'gan.steps': 32,
@@ -51,8 +51,8 @@ _FULL = {
   'cnn.steps': 20_000,
   'cnn.warmup_steps': 500,
   'cnn.ckpt_every': 1000,
-  'gan.base_channels': 16_384,
-  'gan.max_channels': 512,
+  'gan.fmap_base': 16_384,
+  'gan.fmap_max': 512,
   'gan.latent_size': 512,
   'gan.mapping_layers': 8,
   'gan.dtype': 'bfloat16',
@@ -122,13 +122,14 @@ def get_config(arg=''):
       'momentum': 0.9,
       'weight_decay': 5e-4,
       'warmup_steps': 50,
+      'max_norm': 5.0,
       'ckpt_every': 100,
     }
   )
   config.gan = ml_collections.ConfigDict(
     {
-      'base_channels': 512,
-      'max_channels': 64,
+      'fmap_base': 512,
+      'fmap_max': 64,
       'latent_size': 128,
       'mapping_layers': 2,
       'dtype': 'float32',
@@ -143,7 +144,12 @@ def get_config(arg=''):
       'style_mixing': 0.9,
       'ema_kimg': 2.0,
       'ada_target': 0.6,
-      'ada_kimg': 50.0,
+      'ada_kimg': 20.0,
+      'ada_limit': 0.8,
+      # The paper's transforms turn and mirror freely; palms lie in a frame.
+      'ada_mirror': False,
+      'ada_rotation': 10.0,  # degrees, largest
+      'ada_hue': 30.0,  # degrees, largest
       'eval_every': 200,
       'eval_images': 512,
       # Stop when the kernel distance has not improved for so many evaluations.
@@ -158,11 +164,10 @@ def get_config(arg=''):
       'temperature': 1.0,
       'weight': 1.0,
       'share': 0.5,  # of the batch that is generated
-      'confidence': 'none',  # or 'entropy'
       'augment': True,
     }
   )
-  config.evaluation = ml_collections.ConfigDict({'resamples': 1000})
+  config.evaluation = ml_collections.ConfigDict({'resamples': 1000, 'fars': [1e-1, 1e-2, 1e-3]})
 
   variants = {'': {}, 'smoke': _SMOKE, 'full': _FULL}
   if arg not in variants:

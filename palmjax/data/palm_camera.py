@@ -13,7 +13,7 @@ from palmjax.data import palm_render
 
 LUMA = (0.299, 0.587, 0.114)
 BLOCK = 8
-EVENT = 1.2816  # A standard normal exceeds this with probability .1.
+EVENT = 1.184  # A normal cut to ±2 exceeds this with probability .1.
 
 
 def illuminate(reflectance, shading, light, gloss, *, difficulty):
@@ -37,7 +37,7 @@ def illuminate(reflectance, shading, light, gloss, *, difficulty):
   squared = jnp.sum((grid - spot) ** 2, axis=-1)
   shine = jnp.maximum(light[12], 0.0) * (0.03 + 0.14 * d)
   highlight = shine * gloss * jnp.exp(-squared / (2 * radius**2))
-  warmth = 0.12 * d * light[13] * jnp.asarray([1.0, 0.0, -1.0])
+  warmth = 0.06 * d * light[13] * jnp.asarray([1.0, 0.0, -1.0])
   lit = reflectance * (gain * shading)[..., None] * jnp.exp(warmth)
   return lit + highlight[..., None]
 
@@ -63,7 +63,9 @@ def cover(image, shadow, occluder, *, difficulty):
   dark = side(shadow[0], shadow[1], 0.15 + 0.1 * shadow[2], 0.03)
   image = image * (1 - difficulty * dark * (0.5 + 0.12 * shadow[3]))[..., None]
   mask = side(
-    occluder[0], occluder[1], 0.5 - difficulty * (0.12 + 0.05 * occluder[2]),
+    occluder[0],
+    occluder[1],
+    0.5 - difficulty * (0.12 + 0.05 * occluder[2]),
     0.006,
   )[..., None]
   colour = 0.05 * jnp.exp(0.6 * occluder[3] + 0.4 * occluder[4:7])
@@ -85,7 +87,7 @@ def develop(image, camera, device, noise_key, *, difficulty):
   # Partly automatic exposure: dark skin stays dark, but not black.
   level = jnp.mean(image @ jnp.asarray(LUMA)) + 1e-3
   exposure = 0.45 * (level / 0.35) ** 0.7 / level
-  exposure *= jnp.exp(d * (0.22 * camera[0] + 0.16 * device[0]))
+  exposure *= jnp.exp(d * (0.24 * camera[0] + 0.14 * device[0]))
   balance = d * (
     jnp.asarray([0.07, 0.0, -0.09]) * (camera[1] + device[1])
     + jnp.asarray([0.0, 0.04, 0.0]) * (camera[2] + device[2])
@@ -100,7 +102,7 @@ def develop(image, camera, device, noise_key, *, difficulty):
   # A shoulder from .8 on: highlights saturate without a hard edge.
   image = jnp.where(image > 0.8, 1 - 0.2 * jnp.exp(-(image - 0.8) / 0.2), image)
   gray = image @ jnp.asarray(LUMA)
-  saturation = jnp.exp(d * (0.22 * device[5] + 0.15 * camera[5]))
+  saturation = jnp.exp(d * (0.12 * device[5] + 0.1 * camera[5]))
   image = gray[..., None] + saturation * (image - gray[..., None])
 
   strength = 0.003 + d * 0.012 * jnp.exp(0.5 * (device[6] + camera[6]))

@@ -7,10 +7,10 @@ hand-traced lines of Diff-Palm PolyCreases (Apache-2.0), joined by a Gaussian
 copula; the other creases and all code are our own.
 """
 
-from typing import NamedTuple
-
 import jax
 import jax.numpy as jnp
+
+from palmjax.data import palm_curves
 
 NORMAL, BRIDGED, FORKED, SYDNEY, SIMIAN = range(5)
 TOPOLOGY_ODDS = (0.80, 0.06, 0.06, 0.05, 0.03)
@@ -21,7 +21,6 @@ SECONDARY = 16
 BUNDLES, BUNDLE_STROKES = 14, 7
 SINGLES = 88
 SPURIOUS = 4
-MODES = 6  # Cosine modes of a stroke's sideways walk and of its depth.
 
 LEVELS = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 # Lines: life, head, heart. Columns: head x, head y, tail x, tail y, offset of
@@ -49,8 +48,16 @@ QUANTILES = (
     (-0.30, -0.25, -0.17, -0.12, -0.07, 0.04, 0.09),
   ),
 )
+CREASES = (
+  PRINCIPAL * STRANDS,
+  SECONDARY,
+  BUNDLES * BUNDLE_STROKES,
+  SINGLES,
+)
 
-_PLAIN = 2 * MODES + 1  # Normal draws of a plain stroke; 2 uniform ones.
+_PLAIN = (
+  2 * palm_curves.MODES + 1
+)  # Normal draws of a plain stroke; 2 uniform ones.
 UNIFORMS = {
   'lines': (8,),
   'strands': (PRINCIPAL * STRANDS, 5),
@@ -61,35 +68,13 @@ UNIFORMS = {
 }
 NORMALS = {
   'lines': (24,),
-  'strands': (PRINCIPAL * STRANDS, 2 * MODES),
+  'strands': (PRINCIPAL * STRANDS, 2 * palm_curves.MODES),
   'secondary': (SECONDARY, _PLAIN + 4),
   'bundled': (BUNDLES, BUNDLE_STROKES, _PLAIN + 4),
   'singles': (SINGLES, _PLAIN + 2),
 }
 SPURIOUS_UNIFORMS = {'spurious': (SPURIOUS, 8)}
 SPURIOUS_NORMALS = {'spurious': (SPURIOUS, _PLAIN + 2)}
-
-
-class Strokes(NamedTuple):
-  """N creases. Lengths are in sides of the square.
-
-  Attributes:
-    control: [N, 4, 2] control points.
-    depth: [N] absorbance on the centre line; 0 hides a stroke.
-    width: [N] standard deviation of the Gaussian cross profile.
-    span: [N, 2] curve parameters of both ends; beyond [0, 1] extrapolates.
-    walk: [N, MODES] sideways displacement, in cosine modes.
-    tone: [N, MODES] relative depth along the stroke, in cosine modes.
-    gap: [N, 2] place in [0, 1] and strength in [0, 1] of an interruption.
-  """
-
-  control: jax.Array
-  depth: jax.Array
-  width: jax.Array
-  span: jax.Array
-  walk: jax.Array
-  tone: jax.Array
-  gap: jax.Array
 
 
 def principal_lines(u, z):
@@ -129,21 +114,17 @@ def principal_lines(u, z):
   tail = tail.at[1].set(
     jnp.where(sydney, far, jnp.where(simian, tail[2], tail[1]))
   )
-  offset = offset.at[1].set(
-    jnp.where(sydney | simian, 0.06 * z[18], offset[1])
-  )
-  control = arch(head, tail, offset, 0.035 * z[19:22])
+  offset = offset.at[1].set(jnp.where(sydney | simian, 0.06 * z[18], offset[1]))
+  control = palm_curves.arch(head, tail, offset, 0.035 * z[19:22])
 
-  life_point = bezier(control[0], 0.3 + 0.3 * u[3])
-  head_point = bezier(control[1], 0.35 + 0.35 * u[4])
-  heart_point = bezier(control[2], 0.3 + 0.4 * u[5])
+  life_point = palm_curves.bezier(control[0], 0.3 + 0.3 * u[3])
+  head_point = palm_curves.bezier(control[1], 0.35 + 0.35 * u[4])
+  heart_point = palm_curves.bezier(control[2], 0.3 + 0.4 * u[5])
   # A bridge joins the head line to the life or the heart line.
   bridge_from = jnp.where(u[6] < 0.5, life_point, heart_point)
-  branch_to = control[1, 3] + jnp.stack(
-    [-0.04 - 0.1 * u[3], 0.1 + 0.15 * u[5]]
-  )
+  branch_to = control[1, 3] + jnp.stack([-0.04 - 0.1 * u[3], 0.1 + 0.15 * u[5]])
   bridged = topology == BRIDGED
-  extra = arch(
+  extra = palm_curves.arch(
     jnp.where(bridged, bridge_from, head_point)[None],
     jnp.where(bridged, head_point, branch_to)[None],
     0.1 * z[22:23],
@@ -160,73 +141,6 @@ def principal_lines(u, z):
   return jnp.concatenate([control, extra]), present, topology
 
 
-def arch(head, tail, offset, skew):
-  """Cubics [N, 4, 2] from end points [N, 2]; offset and skew [N] in chords.
-
-  The middle control point of the quadratic is mid-point + offset · |chord| · n
-  with n = (−dy, dx) / |chord| and (dx, dy) = head − tail. Skew adds what a
-  quadratic cannot follow.
-  """
-  delta = head - tail
-  normal = jnp.stack([-delta[:, 1], delta[:, 0]], axis=-1)
-  middle = (head + tail) / 2 + offset[:, None] * normal
-  bend = skew[:, None] * normal
-  return jnp.stack(
-    [
-      head,
-      head + 2 / 3 * (middle - head) + bend,
-      tail + 2 / 3 * (middle - tail) - bend,
-      tail,
-    ],
-    axis=1,
-  )
-
-
-def bezier(control, t):
-  """Points of cubics: control [..., 4, 2], t broadcasting against [...]."""
-  t = jnp.asarray(t)[..., None]
-  a, b, c, d = (control[..., i, :] for i in range(4))
-  s = 1 - t
-  return s**3 * a + 3 * s * s * t * b + 3 * s * t * t * c + t**3 * d
-
-
-def velocity(control, t):
-  """Derivative of `bezier` by t."""
-  t = jnp.asarray(t)[..., None]
-  a, b, c, d = (control[..., i, :] for i in range(4))
-  s = 1 - t
-  return 3 * (s * s * (b - a) + 2 * s * t * (c - b) + t * t * (d - c))
-
-
-def trace(strokes, count):
-  """Samples strokes at `count` points each.
-
-  Args:
-    strokes: `Strokes` of N creases.
-    count: static int, points a stroke.
-
-  Returns:
-    points [N, count, 2]; depth [N, count], tapered to 0 at both ends; width
-    [N, count].
-  """
-  place = jnp.linspace(0.0, 1.0, count)
-  t = strokes.span[:, :1] + place * (strokes.span[:, 1:] - strokes.span[:, :1])
-  modes = jnp.cos(jnp.pi * jnp.arange(1, MODES + 1)[:, None] * place)
-  tangent = velocity(strokes.control[:, None], t)
-  tangent /= jnp.linalg.norm(tangent, axis=-1, keepdims=True) + 1e-6
-  normal = jnp.stack([-tangent[..., 1], tangent[..., 0]], axis=-1)
-  points = bezier(strokes.control[:, None], t)
-  points += (strokes.walk @ modes)[..., None] * normal
-
-  taper = 1 - jnp.abs(2 * place - 1) ** 3
-  where, strength = strokes.gap[:, :1], strokes.gap[:, 1:]
-  gap = 1 - strength * jnp.exp(-(((place - where) / 0.045) ** 2))
-  tone = jnp.clip(1 + strokes.tone @ modes, 0.15, 1.7)
-  depth = strokes.depth[:, None] * taper * gap * tone
-  width = strokes.width[:, None] * (0.55 + 0.45 * taper)
-  return points, depth, width
-
-
 def identity_strokes(uniforms, normals, wear):
   """All creases of one left palm.
 
@@ -236,11 +150,12 @@ def identity_strokes(uniforms, normals, wear):
     wear: scalar in [0, 1], how wrinkled the person's skin is.
 
   Returns:
-    A tuple of `Strokes`: principal strands, secondary lines, bundles, singles.
+    `Strokes`: principal strands, secondary lines, bundles, singles, in the
+    numbers of `CREASES`.
   """
   u, z = uniforms, normals
   control, present, _ = principal_lines(u['lines'], z['lines'])
-  return (
+  return palm_curves.join(
     _principal_strokes(control, present, u['strands'], z['strands']),
     _secondary_strokes(u['secondary'], z['secondary'], wear),
     _bundle_strokes(u['bundles'], u['bundled'], z['bundled'], wear),
@@ -253,9 +168,7 @@ def _principal_strokes(control, present, u, z):
   strand = jnp.tile(jnp.arange(STRANDS), PRINCIPAL)
   # An end at the border is where the tracing stopped, not where skin does.
   near_head = jnp.clip(1 - control[:, 0, 0] / 0.12, 0, 1)
-  near_tail = jnp.clip(
-    (jnp.max(control[:, 3], axis=-1) - 0.88) / 0.1, 0, 1
-  )
+  near_tail = jnp.clip((jnp.max(control[:, 3], axis=-1) - 0.88) / 0.1, 0, 1)
   extra = jnp.arange(PRINCIPAL) == PRINCIPAL - 1
   start = jnp.where(extra, 0.0, -0.12 * near_head)
   stop = jnp.where(extra, 1.0, 1 + 0.16 * near_tail)
@@ -263,38 +176,43 @@ def _principal_strokes(control, present, u, z):
   # The first strand is the line itself; the others leave and rejoin it.
   begin = jnp.where(first, start[line], start[line] + 0.5 * u[:, 0])
   end = jnp.where(first, stop[line], stop[line] - 0.5 * u[:, 1])
-  depth = jnp.where(first, 0.75 + 0.45 * u[:, 2], 0.25 + 0.4 * u[:, 2])
-  fade = 1 / jnp.arange(1, MODES + 1)
-  walk = 0.0055 * z[:, :MODES] * fade * jnp.where(first, 0.6, 1.3)[:, None]
-  return Strokes(
+  depth = jnp.where(first, 0.6 + 0.45 * u[:, 2], 0.25 + 0.35 * u[:, 2])
+  fade = 1 / jnp.arange(1, palm_curves.MODES + 1)
+  walk = (
+    0.0055
+    * z[:, : palm_curves.MODES]
+    * fade
+    * jnp.where(first, 0.6, 1.3)[:, None]
+  )
+  return palm_curves.Strokes(
     control=control[line],
     depth=depth * present[line] * jnp.where(line == PRINCIPAL - 1, 0.7, 1.0),
-    width=jnp.where(first, 0.0055 + 0.0045 * u[:, 3], 0.0025 + 0.003 * u[:, 3]),
+    width=jnp.where(first, 0.0045 + 0.0045 * u[:, 3], 0.0025 + 0.003 * u[:, 3]),
     span=jnp.stack([begin, end], axis=-1),
     walk=walk,
-    tone=0.16 * z[:, MODES:],
+    tone=0.2 * z[:, palm_curves.MODES :],
     gap=jnp.stack([u[:, 4], (u[:, 1] < 0.12) * 0.8], axis=-1),
   )
 
 
 def _chord(center, angle, length, offset, skew):
-  half = 0.5 * length[:, None] * jnp.stack(
-    [jnp.cos(angle), jnp.sin(angle)], axis=-1
+  half = (
+    0.5 * length[:, None] * jnp.stack([jnp.cos(angle), jnp.sin(angle)], axis=-1)
   )
-  return arch(center - half, center + half, offset, skew)
+  return palm_curves.arch(center - half, center + half, offset, skew)
 
 
 def _strokes(center, angle, length, offset, depth, width, z, u):
   """Plain strokes with random walk, tone and gap; z [N, 13], u [N, 2]."""
-  fade = 1 / jnp.arange(1, MODES + 1)
+  fade = 1 / jnp.arange(1, palm_curves.MODES + 1)
   n = center.shape[0]
-  return Strokes(
+  return palm_curves.Strokes(
     control=_chord(center, angle, length, offset, 0.05 * z[:, -1]),
     depth=depth,
     width=width,
     span=jnp.tile(jnp.asarray([0.0, 1.0]), (n, 1)),
-    walk=0.022 * length[:, None] * z[:, :MODES] * fade,
-    tone=0.22 * z[:, MODES : 2 * MODES],
+    walk=0.022 * length[:, None] * z[:, : palm_curves.MODES] * fade,
+    tone=0.22 * z[:, palm_curves.MODES : 2 * palm_curves.MODES],
     gap=jnp.stack([u[:, 0], (u[:, 1] < 0.25) * 0.85], axis=-1),
   )
 
@@ -330,7 +248,7 @@ def _bundle_strokes(b, u, z, wear):
   turn = jnp.where(b[:, 2] < 0.5, 0.0, 0.7 + 0.9 * b[:, 3])
   turn = jnp.where(b[:, 8] < 0.5, turn, -turn)
   angle = _flow(middle) + turn + 0.6 * (b[:, 3] - 0.5)
-  length = 0.25 + 0.6 * b[:, 4]
+  length = 0.3 + 0.8 * b[:, 4]
   spacing = 0.012 + 0.028 * b[:, 5]
   size = 2 + (m - 2) * b[:, 6]
   along = jnp.stack([jnp.cos(angle), jnp.sin(angle)], axis=-1)[:, None]
@@ -340,7 +258,7 @@ def _bundle_strokes(b, u, z, wear):
   slide = 0.16 * length[:, None] * z[..., 1]
   center = middle[:, None] + step[..., None] * side + slide[..., None] * along
   shown = (jnp.arange(m) < size[:, None]) & (
-    jnp.arange(n)[:, None] < 5 + 9 * (0.4 * b[0, 7] + 0.6 * wear)
+    jnp.arange(n)[:, None] < 6 + 8 * (0.5 * b[0, 7] + 0.5 * wear)
   )
   depth = (0.25 + 0.3 * b[:, 7] + 0.25 * wear)[:, None]
 
@@ -366,7 +284,7 @@ def single_strokes(u, z, depth):
   return _strokes(
     center,
     angle=_flow(center) + across + 0.5 * z[:, 0],
-    length=0.08 + 0.34 * u[:, 3],
+    length=0.1 + 0.4 * u[:, 3],
     offset=0.12 * z[:, 1],
     depth=depth * (0.4 + 1.2 * u[:, 4]),
     width=0.0014 + 0.002 * u[:, 5] ** 2,

@@ -61,7 +61,7 @@ def pose(warp, place, mirror, difficulty):
     waves=waves,
     matrix=jnp.exp(0.09 * d * place[1]) * turn @ form,
     # Shifts grow faster than the rest: contact sensors lose 10-30 % of a side.
-    shift=(0.03 * d + 0.06 * d * d) * place[4:6],
+    shift=(0.03 * d + 0.09 * d * d) * place[4:6],
     tilt=0.08 * d * place[6:8],
   )
 
@@ -69,9 +69,7 @@ def pose(warp, place, mirror, difficulty):
 def stretch(pose, points):
   """The displacement w(u): [..., 2] to [..., 2]."""
   phase = 2 * jnp.pi * points @ jnp.asarray(WAVES).T
-  return (
-    jnp.sin(phase) @ pose.waves[:, 0] + jnp.cos(phase) @ pose.waves[:, 1]
-  )
+  return jnp.sin(phase) @ pose.waves[:, 0] + jnp.cos(phase) @ pose.waves[:, 1]
 
 
 def _flip(pose, points):
@@ -87,9 +85,19 @@ def to_image(pose, points):
   return 0.5 + pose.shift + points @ pose.matrix.T / scale[..., None]
 
 
+def area(pose, points):
+  """Factor [...] of area at palm coordinates [..., 2], without the stretch."""
+  (a, b), (c, d) = pose.matrix
+  scale = 1 + (_flip(pose, points) - 0.5) @ pose.tilt
+  return (a * d - b * c) / scale**3
+
+
 def to_palm(pose, points):
   """Inverse of `to_image` to about 1 % of a side; for smooth shading."""
-  points = (points - 0.5 - pose.shift) @ jnp.linalg.inv(pose.matrix).T
+  # In closed form: linear algebra of tiny matrices is slow to compile.
+  (a, b), (c, d) = pose.matrix
+  adjugate = jnp.stack([jnp.stack([d, -b]), jnp.stack([-c, a])])
+  points = (points - 0.5 - pose.shift) @ adjugate.T / (a * d - b * c)
   points = 0.5 + points / (1 - points @ pose.tilt)[..., None]
   guess = points
   for _ in range(2):

@@ -29,9 +29,7 @@ def blocks(key, uniforms, normals):
   return (
     cut(jax.random.uniform(uniform_key, (count(uniforms),)), uniforms),
     cut(
-      jax.random.truncated_normal(
-        normal_key, -BOUND, BOUND, (count(normals),)
-      ),
+      jax.random.truncated_normal(normal_key, -BOUND, BOUND, (count(normals),)),
       normals,
     ),
   )
@@ -53,8 +51,20 @@ def cut(block, shapes):
 
 
 def folds(keys, numbers):
-  """`fold_in` of several numbers: keys [] or [n], numbers [n]; compiled once."""
+  """`fold_in` of numbers [n] into keys [] or [n], compiled once."""
   axis = 0 if keys.ndim else None
   return jax.vmap(jax.random.fold_in, (axis, 0))(
     keys, jnp.asarray(numbers, jnp.uint32)
+  )
+
+
+def settle(table):
+  """The same table [N, K], but computed before it is used.
+
+  XLA on CPU fuses a cheap-looking producer into each consumer and ignores
+  barriers in that; a gather would then draw a stroke anew for each of its
+  points. It does not fuse across a matrix product.
+  """
+  return jnp.matmul(
+    table, jnp.eye(table.shape[1]), precision=jax.lax.Precision.HIGHEST
   )

@@ -11,13 +11,12 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from palmjax.data import palm_pose
-from palmjax.data import palm_render
+from palmjax.data import palm_pose, palm_render
 
 # Absorbance of bloodless pale skin and of each pigment; R, G, B.
 BASE = (0.20, 0.42, 0.58)
-MELANIN = (1.15, 1.60, 1.95)
-BLOOD = (0.18, 0.72, 0.62)
+MELANIN = (1.40, 1.85, 2.15)
+BLOOD = (0.16, 0.58, 0.46)
 
 FINE, COARSE = 26, 9  # Kernels along one side of the jittered grids.
 MARGIN = 0.2  # Skin beyond the square on each side.
@@ -133,7 +132,9 @@ def splat(kernels, pose, *, size, blur):
     for i in range(2)
   )
   x, y = kernels.waves.T
-  waves = jnp.stack([d * x - c * y, a * y - b * x], -1) / (a * d - b * c)[:, None]
+  waves = (
+    jnp.stack([d * x - c * y, a * y - b * x], -1) / (a * d - b * c)[:, None]
+  )
   return palm_render.splat_waves(
     centers,
     waves,
@@ -148,9 +149,7 @@ def splat(kernels, pose, *, size, blur):
 def mounds(z, points):
   """Height [...] of mounds at palm coordinates [..., 2]; z [7, 4] normal."""
   table = jnp.asarray(MOUNDS)
-  x, y, radius, height = (
-    table + jnp.asarray([0.03, 0.03, 0.02, 0.12]) * z
-  ).T
+  x, y, radius, height = (table + jnp.asarray([0.03, 0.03, 0.02, 0.12]) * z).T
   squared = (points[..., 0, None] - x) ** 2 + (points[..., 1, None] - y) ** 2
   return jnp.sum(height * jnp.exp(-squared / (2 * radius**2)), axis=-1)
 

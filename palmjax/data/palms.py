@@ -1,7 +1,8 @@
 """Procedural palms: a picture is a pure function of (key, identity, sample).
 
-identity → creases (`palm_lines`), skin (`palm_skin`); sample → pose
-(`palm_pose`), light and camera (`palm_camera`); both → pixels (`palm_render`).
+identity → creases (`palm_lines`, `palm_curves`), skin (`palm_skin`); sample →
+latents (`palm_latents`) → pose (`palm_pose`), light and camera (`palm_camera`);
+all → pixels (`palm_render`).
 
 Identities 2p and 2p + 1 are the left and the right palm of person p. They share
 skin, not lines, and the right one is mirrored. Samples belong to sessions,
@@ -19,15 +20,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from palmjax.data import palm_camera
-from palmjax.data import palm_lines
-from palmjax.data import palm_pose
-from palmjax.data import palm_random
-from palmjax.data import palm_render
-from palmjax.data import palm_skin
+from palmjax.data import (
+  palm_camera,
+  palm_curves,
+  palm_latents,
+  palm_lines,
+  palm_pose,
+  palm_random,
+  palm_render,
+  palm_skin,
+)
 
 SAMPLES_PER_SESSION = 4
 DEVICES = 4
+POINTS = 80  # Points of creases for each pixel of the side.
 
 # Streams of the root key.
 _PERSON, _IDENTITY, _DEVICE = range(3)
@@ -36,35 +42,6 @@ _PALM, _SESSION, _SAMPLE = range(3)
 
 _UNIFORMS = {**palm_lines.UNIFORMS, **palm_skin.UNIFORMS}
 _NORMALS = {**palm_lines.NORMALS, **palm_skin.NORMALS}
-
-_CREASES = (
-  palm_lines.PRINCIPAL * palm_lines.STRANDS,
-  palm_lines.SECONDARY,
-  palm_lines.BUNDLES * palm_lines.BUNDLE_STROKES,
-  palm_lines.SINGLES,
-)
-# Standard normals that make one sample differ, by name.
-_LATENTS = {
-  'warp': (16,),
-  'place': (8,),
-  'light': (16,),
-  'camera': (9,),
-  'skin': (2,),
-  'visible': (sum(_CREASES),),
-  'shadow': (4,),
-  'occluder': (7,),
-  **palm_lines.SPURIOUS_NORMALS,
-  'spurious_u': palm_lines.SPURIOUS_UNIFORMS['spurious'],
-}
-# Share of the variance that the samples of one session have in common.
-_SHARED = {
-  'warp': 0.4,
-  'place': 0.4,
-  'light': 0.7,
-  'camera': 0.4,
-  'skin': 0.7,
-  'visible': 0.5,
-}
 
 
 def session_of(sample):
@@ -77,29 +54,6 @@ def device_of(session):
   return session % DEVICES
 
 
-def latents(session_key, sample_key):
-  """What differs between samples: a part of the session, a part of its own.
-
-  Returns:
-    dict of normal draws within ±2, shapes `_LATENTS`.
-  """
-  keys = jnp.stack([session_key, sample_key])
-  total = palm_random.count(_LATENTS)
-  both = jax.vmap(
-    lambda key: jax.random.truncated_normal(key, -2.0, 2.0, (total,))
-  )(keys)
-  shared = jnp.asarray(
-    np.concatenate(
-      [
-        np.full(np.prod(shape), _SHARED.get(name, 0.0), np.float32)
-        for name, shape in _LATENTS.items()
-      ]
-    )
-  )
-  mixed = jnp.sqrt(shared) * both[0] + jnp.sqrt(1 - shared) * both[1]
-  return palm_random.cut(jnp.clip(mixed, -2.0, 2.0), _LATENTS)
-
-
 def draw(
   key, identity, sample, *, size, difficulty=0.5, session=None, device=None
 ):
@@ -110,13 +64,19 @@ def draw(
     identity: int scalar >= 0; even left, odd right palm of a person.
     sample: int scalar >= 0.
     size: static int, side in pixels.
-    difficulty: scalar in [0, 1]: how much samples of an identity differ.
+    difficulty: scalar in [0, 1]: how much samples of an identity differ; may
+      be traced.
     session: int scalar; default `session_of(sample)`.
     device: int scalar; default `device_of(session)`.
 
   Returns:
     float32 [size, size, 3] in [-1, 1].
+
+  Raises:
+    ValueError: `size` is below 16.
   """
+  if size < 16:
+    raise ValueError(f'size is {size}; a palm needs at least 16 pixels a side')
   session = session_of(sample) if session is None else session
   device = device_of(session) if device is None else device
   difficulty = jnp.asarray(difficulty, jnp.float32)
@@ -125,9 +85,7 @@ def draw(
     streams, jnp.stack([identity // 2, identity, device])
   )
   palm_key, session_key, sample_key = palm_random.folds(
-    palm_random.folds(
-      identity_key, (_PALM, _SESSION, _SAMPLE)
-    ),
+    palm_random.folds(identity_key, (_PALM, _SESSION, _SAMPLE)),
     jnp.stack([jnp.zeros_like(sample), session, sample]),
   )
   sample_key, noise_key = jax.random.split(sample_key)
@@ -137,7 +95,7 @@ def draw(
   person = palm_skin.person(common[0, :4])
   gear = 3.4 * (common[1] - 0.5)
   uniforms, normals = palm_random.blocks(palm_key, _UNIFORMS, _NORMALS)
-  z = latents(session_key, sample_key)
+  z = palm_latents.draw(session_key, sample_key)
 
   pose = palm_pose.pose(z['warp'], z['place'], identity % 2, difficulty)
   soft = jnp.abs(z['camera'][8]) + jnp.abs(gear[8])
@@ -183,34 +141,30 @@ def draw(
 
 def _draw_creases(uniforms, normals, z, wear, pose, difficulty, size, blur):
   """Absorbance [size, size] of all creases as this sample shows them."""
-  own = palm_lines.identity_strokes(uniforms, normals, wear)
+  strokes = palm_lines.identity_strokes(uniforms, normals, wear)
+  # Dryness moves all creases, visibility each; some fine ones are not seen.
+  visible = z['visible']
+  state = jnp.exp(difficulty * (0.28 * visible - 0.1 + 0.25 * z['skin'][1]))
+  fine = jnp.arange(visible.size) >= palm_lines.CREASES[0]
+  state *= jnp.where(fine & (visible < -1.5), 1 - difficulty, 1.0)
   spurious = palm_lines.single_strokes(
     jax.scipy.stats.norm.cdf(z['spurious_u']), z['spurious'], 0.4
   )
-  seen = jnp.split(z['visible'], np.cumsum(_CREASES)[:-1])
-  # Dryness moves all creases, visibility each; some are not seen at all.
-  states = [
-    jnp.exp(difficulty * (0.28 * visible - 0.1 + 0.25 * z['skin'][1]))
-    * jnp.where((visible < -1.5) & (i > 0), 1 - difficulty, 1.0)
-    for i, visible in enumerate(seen)
-  ]
-  states.append(difficulty * (z['spurious'][:, 0] > 0.3))
-  # The longest stroke of each group, in sides, sets its number of points.
-  reach = (1.2, 0.6, 0.85, 0.42, 0.42)
-  traced = []
-  for group, state, longest in zip(
-    (*own, spurious), states, reach, strict=True
-  ):
-    count = max(8, int(np.ceil(longest * size / 1.2)))
-    points, depth, width = palm_lines.trace(group, count)
-    points = palm_pose.to_image(pose, points)
-    step = jnp.linalg.norm(points[:, 1:] - points[:, :-1], axis=-1)
-    step = jnp.concatenate([step, step[:, -1:]], axis=1)
-    depth = depth * state[:, None] * step
-    traced.append((points.reshape(-1, 2), depth.reshape(-1), width.reshape(-1)))
-  points, depth, width = (
-    jnp.concatenate(parts) for parts in zip(*traced, strict=True)
+  happens = difficulty * (z['spurious'][:, 0] > 0.3)
+  # Points are spread over the palm's own strokes before the sample hides any:
+  # what one sample hides must not move the points of the others.
+  own = palm_curves.trace(strokes, POINTS * size)
+  extra = palm_curves.trace(spurious, 2 * size)
+  points, depth, width, _ = (
+    jnp.concatenate(parts) for parts in zip(own, extra, strict=True)
   )
+  state = jnp.concatenate([state[own[-1]], happens[extra[-1]]])
+  depth *= state * palm_pose.area(pose, points)
+  points = palm_pose.to_image(pose, points)
+  table = palm_random.settle(
+    jnp.concatenate([points, depth[:, None], width[:, None]], axis=1)
+  )
+  points, depth, width = table[:, :2], table[:, 2], table[:, 3]
   return palm_render.splat_lines(points, depth, width, size=size, blur=blur)
 
 
@@ -235,7 +189,7 @@ def _draw_many(key, identities, samples, sessions, devices, difficulty, size):
 def draw_batch(
   key, identities, samples, *, size, difficulty=0.5, sessions=None, devices=None
 ):
-  """Draws a batch of palms; compiled once for each size and batch size.
+  """Draws a batch of palms; compiled for each size and B.
 
   Args:
     key: root random key.
@@ -248,10 +202,65 @@ def draw_batch(
 
   Returns:
     uint8 [B, size, size, 3].
+
+  Raises:
+    ValueError: `difficulty` is outside [0, 1] or `size` below 16.
   """
+  if not 0 <= difficulty <= 1:
+    raise ValueError(f'difficulty is {difficulty}; it must be within [0, 1]')
   identities, samples = jnp.asarray(identities), jnp.asarray(samples)
   sessions = session_of(samples) if sessions is None else jnp.asarray(sessions)
   devices = device_of(sessions) if devices is None else jnp.asarray(devices)
   return _draw_many(
-    key, identities, samples, sessions, devices, difficulty, size
+    key,
+    identities,
+    samples,
+    sessions,
+    devices,
+    jnp.asarray(difficulty, jnp.float32),
+    size,
   )
+
+
+def draw_set(
+  key,
+  identities,
+  samples_per_identity,
+  *,
+  size,
+  difficulty=0.5,
+  batch_size=256,
+  first_sample=0,
+):
+  """Draws a whole set in host memory, `batch_size` palms at a time.
+
+  Args:
+    key: root random key.
+    identities: int [I].
+    samples_per_identity: int.
+    size: int, side in pixels.
+    difficulty: scalar in [0, 1].
+    batch_size: int, what the device draws at once.
+    first_sample: int, number of each identity's first sample.
+
+  Returns:
+    images uint8 [N, size, size, 3], identities int32 [N] and samples int32 [N]
+    as NumPy arrays, N = I · samples_per_identity, identity by identity.
+  """
+  samples = first_sample + np.arange(samples_per_identity, dtype=np.int32)
+  wanted = np.repeat(np.asarray(identities, np.int32), len(samples))
+  samples = np.tile(samples, len(identities))
+  images = np.empty((len(wanted), size, size, 3), np.uint8)
+  for start in range(0, len(wanted), batch_size):
+    # The last batch is filled up by wrapping around: one shape, one compile.
+    index = np.arange(start, start + batch_size)
+    batch = draw_batch(
+      key,
+      np.take(wanted, index, mode='wrap'),
+      np.take(samples, index, mode='wrap'),
+      size=size,
+      difficulty=difficulty,
+    )
+    kept = images[start : start + batch_size]
+    kept[:] = np.asarray(batch)[: len(kept)]
+  return images, wanted, samples

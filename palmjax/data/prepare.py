@@ -8,6 +8,7 @@ written to a folder of their own, which gets its name at the end.
 
 import argparse
 import concurrent.futures
+import contextlib
 import io
 import os
 import pathlib
@@ -103,7 +104,9 @@ def drawn(data_dir, *, identities, samples, size, difficulty, seed):
   for stale in target.parent.glob(f'incomplete.*_{target.name}'):
     shutil.rmtree(stale)
   tfds.disable_progress_bar()  # The builder has its own.
-  builder.download_and_prepare()
+  # TFDS announces a download of unknown size: there is none.
+  with contextlib.redirect_stdout(io.StringIO()):
+    builder.download_and_prepare()
   return os.fspath(target)
 
 

@@ -84,11 +84,11 @@ class Checkpoints:
     self.directory = pathlib.Path(directory).absolute()
     self.directory.mkdir(parents=True, exist_ok=True)
     self._keep = keep
+    # Orbax logs pages of traceback about an error that we raise in one line.
+    logging.getLogger('absl').addFilter(_not_from_orbax)
     self._checkpointer = ocp.PyTreeCheckpointer()
     self._thread = futures.ThreadPoolExecutor(1, 'checkpoint')
     self._writing = None
-    # Orbax logs pages of traceback about an error that we raise in one line.
-    logging.getLogger('absl').addFilter(_not_from_orbax)
     self._remove_debris()
 
   def __enter__(self):

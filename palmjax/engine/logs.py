@@ -13,8 +13,8 @@ import time
 
 import rich.console
 import rich.progress
-from tensorboardX import event_file_writer, summary
-from tensorboardX.proto import event_pb2
+from tensorboardX import event_file_writer
+from tensorboardX.proto import event_pb2, summary_pb2
 
 from palmjax.engine import checkpoint
 
@@ -214,10 +214,13 @@ class Logs:
     self._guarded(self._lines.write, _dump(line))
     for name, value in {**metrics, **rates}.items():
       if value is not None:
+        scalar = summary_pb2.Summary.Value(
+          tag=f'{kind}/{name}', simple_value=value
+        )
         event = event_pb2.Event(
           wall_time=time.time(),
           step=step,
-          summary=summary.scalar(f'{kind}/{name}', float(value)),
+          summary=summary_pb2.Summary(value=[scalar]),
         )
         self._guarded(self._events.write_event, event)
     self._guarded(self._lines.flush)

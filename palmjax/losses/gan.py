@@ -1,7 +1,8 @@
-"""Losses of StyleGAN2 (arXiv:1912.04958) and its lazy regularisation.
+"""Losses, regularisers and averaging of StyleGAN2 (arXiv:1912.04958).
 
-Logits s = D(·) are raw, softplus(t) = log(1 + e^t). The regularisers are
-updates of their own, every k main updates, multiplied by k.
+Logits D(·) are raw, softplus(t) = log(1 + e^t). The regularisers are updates
+of their own, every k main updates, multiplied by k (`steps.gan`), with the
+coefficients of `engine.optim.lazy_adam`.
 """
 
 import chex
@@ -99,16 +100,6 @@ def path_length_weight(resolution):
   layers as in `path_lengths`, this γ_pl is the fixed weight 2.
   """
   return float(np.log(2) / (resolution**2 * (np.log(resolution) - np.log(2))))
-
-
-def lazy_adam(learning_rate, b1, b2, interval):
-  """Adam's coefficients when every `interval` updates one more is a regulariser.
-
-  Main and regularising updates share one Adam state. With
-  c = interval / (interval + 1): (c · learning rate, b1^c, b2^c).
-  """
-  c = interval / (interval + 1)
-  return c * learning_rate, b1**c, b2**c
 
 
 def ema_decay(batch_size, half_life_kimg, *, images_seen=None, ramp=0.05):

@@ -102,13 +102,25 @@ class Generator(nn.Module):
     x = jnp.broadcast_to(
       self.constant.astype(self.dtype), (w.shape[0], *self.constant.shape)
     )
-    x = self.refine[0](x, w[:, 0])
+    noise = self._noise(w.shape[0])
+    x = self.refine[0](x, w[:, 0], next(noise))
     images = self.to_rgb[0](x, w[:, 1])
     for k, enlarge in enumerate(self.enlarge, start=1):
-      x = enlarge(x, w[:, 2 * k - 1])
-      x = self.refine[k](x, w[:, 2 * k])
+      x = enlarge(x, w[:, 2 * k - 1], next(noise))
+      x = self.refine[k](x, w[:, 2 * k], next(noise))
       images = resample.upsample(images) + self.to_rgb[k](x, w[:, 2 * k + 1])
     return images
+
+  def _noise(self, batch):
+    """Yields [batch, H, W, 1] for every convolution, in their order."""
+    base, *larger = layers.resolutions(self.image_size)
+    sizes = [base, *(size for size in larger for _ in range(2))]
+    # One draw for all: every random call costs compilation time.
+    total = sum(size**2 for size in sizes)
+    values = jax.random.normal(self.make_rng('noise'), (batch, total))
+    for size in sizes:
+      layer, values = values[:, : size**2], values[:, size**2 :]
+      yield layer.reshape(batch, size, size, 1)
 
 
 def generate(generator, params, stats, latents, key, *, truncation=1.0):
@@ -145,13 +157,12 @@ class _StyledConv(nn.Module):
   dtype: Any = jnp.float32
 
   @nn.compact
-  def __call__(self, x, w):
+  def __call__(self, x, w, noise):
     x = layers.ModulatedConv(self.features, 3, dtype=self.dtype)(x, w)
     if self.up:
       x = resample.upsample(x)
     strength = self.param('noise_strength', nn.initializers.zeros, ())
     bias = self.param('bias', nn.initializers.zeros, (self.features,))
-    noise = jax.random.normal(self.make_rng('noise'), (*x.shape[:3], 1))
     x = x + (strength * noise).astype(self.dtype)
     return layers.leaky_relu(x + bias.astype(self.dtype))
 

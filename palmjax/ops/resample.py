@@ -2,12 +2,13 @@
 
 StyleGAN2's resampling (arXiv:1912.04958, app. B): zeros are inserted or every
 second value is dropped, the filter runs before or after. Its polyphase form
-needs no zeros: along each axis, with x zero beyond the border,
+needs no zeros: along each axis, with x held beyond the border,
 
   up    y[2i] = (x[i−1] + 3 x[i]) / 4,    y[2i+1] = (3 x[i] + x[i+1]) / 4
   down  y[i] = (x[2i−1] + 3 x[2i] + 3 x[2i+1] + x[2i+2]) / 8
 
-Both keep a constant (away from the border) and do not shift the picture.
+Both keep a constant and do not shift the picture. StyleGAN2 pads with zeros:
+its images fade to grey at the border until the network has learnt not to.
 Written as shifted sums because XLA runs depthwise convolutions badly on CPU.
 Both are linear, hence differentiable any number of times.
 """
@@ -53,9 +54,8 @@ def _downsample_axis(x, axis):
 
 
 def _shift(x, axis, *, back):
-  """Each place gets its left (`back`) or right neighbour, zero at the end."""
-  padding = [(0, 0)] * x.ndim
-  padding[axis] = (1, 0) if back else (0, 1)
-  start = 0 if back else 1
+  """Each place gets its left (`back`) or right neighbour, the last its own."""
   size = x.shape[axis]
-  return lax.slice_in_dim(jnp.pad(x, padding), start, start + size, axis=axis)
+  spans = [(0, 1), (0, size - 1)] if back else [(1, size), (size - 1, size)]
+  parts = [lax.slice_in_dim(x, *span, axis=axis) for span in spans]
+  return jnp.concatenate(parts, axis=axis)

@@ -13,12 +13,12 @@ from palmjax.edge import export as exports
 from palmjax.engine import loop
 from palmjax.engine import mesh as meshes
 from palmjax.engine import optim
+from palmjax.models import heads
 from palmjax.models import mobilefacenet
 from palmjax.steps import classify
-from palmjax.steps import soft_label
 
 # Streams of a stage's key.
-_INIT, _TRAIN = range(2)
+_INIT, _HEAD, _TRAIN = range(3)
 _CHUNK = 64  # Images embedded at a time.
 
 
@@ -27,12 +27,12 @@ class Network(NamedTuple):
 
   Attributes:
     embed: uint8 [N, H, W, 3] → float32 [N, D], unit norm.
-    label: (uint8 [N, H, W, 3], temperature) → float32 [N, K], rows sum to 1.
+    classify: uint8 [N, H, W, 3] → margin-free logits float32 [N, K].
     params: number of parameters of the backbone.
   """
 
   embed: Callable
-  label: Callable
+  classify: Callable
   params: int
 
 
@@ -75,8 +75,10 @@ def train(run, directory, export, key, *, make_step, batches):
     model,
     tx,
     jax.random.fold_in(key, _INIT),
-    image_shape=spec.shape,
-    num_classes=classes,
+    input_shape=spec.shape,
+    head=heads.init_head(
+      jax.random.fold_in(key, _HEAD), classes, model.embedding_size
+    ),
   )
   step = make_step(
     model, tx, spec.apply, augment.make_augment(**config.augment.to_dict())
@@ -125,14 +127,14 @@ def load(directory):
   stats = dict(found.variables)
   params = jax.device_put(stats.pop('params'))
   stats = jax.device_put(stats)
-  embed = jax.jit(soft_label.make_embedder(model, spec.apply))
-  label = jax.jit(soft_label.make_labeller(model, spec.apply))
+  embed = jax.jit(classify.make_embedder(model, spec.apply))
+  logits = jax.jit(classify.make_classifier(model, spec.apply))
   return Network(
     embed=lambda images: _in_chunks(
       lambda chunk: embed(params, stats, chunk), images
     ),
-    label=lambda images, temperature: _in_chunks(
-      lambda chunk: label(params, stats, chunk, temperature), images
+    classify=lambda images: _in_chunks(
+      lambda chunk: logits(params, stats, chunk), images
     ),
     params=sum(leaf.size for leaf in jax.tree.leaves(params['backbone'])),
   )

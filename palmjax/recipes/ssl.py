@@ -6,52 +6,59 @@
                   └─ control: cnn2 without the drawn palms
 
 CNN-1, CNN-2 and the control start fresh, each from a key of its own, and get
-equally many steps with equally large batches. All are measured on identities
-that none of them has seen.
+equally many steps with equally large batches. All three are measured on
+identities that none of them has seen.
 """
 
 import functools
-import json
 import pathlib
 from typing import NamedTuple
 
 import jax
-import numpy as np
+import ml_collections
 from absl import logging
 
 from palmjax.data import pipeline
-from palmjax.data import preprocess
-from palmjax.edge import export
 from palmjax.engine import checkpoint
 from palmjax.engine import mesh as meshes
 from palmjax.engine import stage
 from palmjax.evals import verification
+from palmjax.losses import metric
 from palmjax.recipes import palm_images
 from palmjax.recipes import palm_network
 from palmjax.recipes import ssl_gan
 from palmjax.recipes import ssl_report
+from palmjax.steps import classify
+from palmjax.steps import soft_label
 
-_MODELS = ('cnn1', 'cnn2', 'control')
+MODELS = ('cnn1', 'cnn2', 'control')
+# Streams of a stage's key.
+_LABELLED, _GENERATED = 100, 101
 
 
-class Context(NamedTuple):
-  """What every stage may read."""
+class Run(NamedTuple):
+  """What every stage of the recipe may read."""
 
-  config: object
+  config: ml_collections.ConfigDict
   palms: palm_images.PalmImages
   mesh: jax.sharding.Mesh
   workdir: pathlib.Path
 
 
 def run(config, workdir):
-  """Runs or resumes the whole recipe.
+  """Runs or resumes the recipe; writes metrics.json, run.json, report.html.
 
   Args:
     config: of configs/ssl.py.
-    workdir: folder; gets metrics.json and report.html at the end.
+    workdir: folder of the run.
+
+  Raises:
+    ValueError, OSError: one line that says what to do; all that was saved
+      before stays.
   """
   workdir = pathlib.Path(workdir)
   stage.check_workdir(workdir, config.to_dict())
+  _check(config)
   root = jax.random.key(config.seed)
   palms = palm_images.load(config, stage.stage_key(root, 'data'))
   logging.info(
@@ -61,16 +68,15 @@ def run(config, workdir):
     len(palms.evaluation.labels),
     len(palms.evaluation.identities),
   )
-  context = Context(
-    config, palms, meshes.make(config.num_devices or None), workdir
-  )
+  this = Run(config, palms, meshes.make(config.num_devices or None), workdir)
 
   def make(name, body, sections, **inputs):
+    """Runs a stage that reads these sections of the config and these stages."""
     paths = {key: result.path for key, result in inputs.items()}
     values = config.to_dict()
     return stage.run(
       name,
-      functools.partial(body, context, **paths),
+      functools.partial(body, this, **paths),
       workdir=workdir,
       key=root,
       config={
@@ -80,10 +86,134 @@ def run(config, workdir):
       inputs={key: result.fingerprint for key, result in inputs.items()},
     )
 
-  recognition = ('image_size', 'preprocess', 'augment', 'network', 'cnn')
-  cnn1 = make('cnn1', _train_cnn1, recognition)
-  gan = make('gan', _train_gan, ('image_size', 'gan'), judge=cnn1)
-  soft = make('soft_labels', _label, ('soft',), teacher=cnn1, generator=gan)
-  cnn2 = make('cnn2', _train_cnn2, (*recognition, 'soft'), soft=soft)
-  control = make('control', _train_control, recognition)
-  ...
+  shared = ('image_size', 'preprocess', 'augment', 'network', 'cnn')
+  cnn1 = make('cnn1', _train_cnn1, shared)
+  gan = make('gan', ssl_gan.train, ('image_size', 'gan'), judge=cnn1)
+  soft = make(
+    'soft_labels', ssl_gan.label, ('soft',), teacher=cnn1, generator=gan
+  )
+  cnn2 = make('cnn2', _train_on_both, (*shared, 'soft'), soft=soft)
+  control = make('control', _train_control, shared)
+
+  trained = dict(zip(MODELS, (cnn1, cnn2, control), strict=True))
+  scores = {
+    name: _scores(palms.evaluation, result.path)
+    for name, result in trained.items()
+  }
+  results = _results(config, scores, {**trained, 'gan': gan})
+  checkpoint.write_json(workdir / 'metrics.json', results)
+  ssl_report.write(this, scores, results, soft_labels=soft.path)
+
+
+def _check(config):
+  """Refuses what would fail late or do nothing."""
+  if config.cnn.loss not in ('softmax', 'arcface'):
+    raise ValueError(
+      f'--config.cnn.loss={config.cnn.loss}: choose softmax or arcface'
+    )
+  generated = round(config.soft.share * config.cnn.batch_size)
+  if not 0 < generated < config.cnn.batch_size:
+    raise ValueError(
+      f'--config.soft.share={config.soft.share} of a batch of '
+      f'{config.cnn.batch_size} leaves no labelled or no generated image: '
+      'give a share between 0 and 1'
+    )
+
+
+def _train_cnn1(run, directory, export, key):
+  """CNN-1: labelled images, the first loss."""
+  config = run.config.cnn
+  if config.loss == 'arcface':
+    logits_fn = functools.partial(
+      metric.arcface_logits, margin=config.margin, scale=config.scale
+    )
+    return _train_on_labels(run, directory, export, key, logits_fn)
+  return _train_on_labels(run, directory, export, key, _free_logits)
+
+
+def _train_control(run, directory, export, key):
+  """The control: CNN-2 without the generated images."""
+  return _train_on_labels(run, directory, export, key, _free_logits)
+
+
+def _train_on_labels(run, directory, export, key, logits_fn):
+  def make_step(model, tx, prepare, augment):
+    return classify.make_step(
+      model, tx, logits_fn=logits_fn, preprocess=prepare, augment=augment
+    )
+
+  batches = _labelled(run, run.config.cnn.batch_size, key)
+  return palm_network.train(
+    run, directory, export, key, make_step=make_step, batches=batches
+  )
+
+
+def _train_on_both(run, directory, export, key, *, soft):
+  """CNN-2: labelled and generated images in one batch, the second loss."""
+  config = run.config
+  images, labels = ssl_gan.read_soft_labels(soft)
+  generated = round(config.soft.share * config.cnn.batch_size)
+
+  def make_step(model, tx, prepare, augment):
+    return soft_label.make_step(
+      model,
+      tx,
+      preprocess=prepare,
+      augment=augment,
+      weight=config.soft.weight,
+      augment_generated=config.soft.augment,
+    )
+
+  batches = pipeline.merge(
+    _labelled(run, config.cnn.batch_size - generated, key),
+    pipeline.DeviceSet({'generated': images, 'soft': labels}).batches(
+      generated, seed=pipeline.seed_of(jax.random.fold_in(key, _GENERATED))
+    ),
+  )
+  return palm_network.train(
+    run, directory, export, key, make_step=make_step, batches=batches
+  )
+
+
+def _labelled(run, batch_size, key):
+  """The stream of labelled images."""
+  part = run.palms.labelled
+  arrays = {'image': part.images, 'label': part.labels}
+  return pipeline.DeviceSet(arrays).batches(
+    batch_size, seed=pipeline.seed_of(jax.random.fold_in(key, _LABELLED))
+  )
+
+
+def _free_logits(embeddings, head, labels):
+  del labels  # No margin.
+  return metric.softmax_logits(embeddings, head)
+
+
+def _scores(part, directory):
+  """All-pairs scores of an exported network on the evaluation identities."""
+  embeddings = palm_network.load(directory).embed(part.images)
+  return verification.pair_scores(embeddings, part.labels)
+
+
+def _results(config, scores, stages):
+  """What metrics.json holds: results only, the same bytes for the same run."""
+  options = {
+    'num_bootstrap': config.evaluation.resamples,
+    'seed': config.seed,
+  }
+  models = {
+    name: {
+      **verification.rates(found, fars=config.evaluation.fars, **options),
+      'params': {'value': stages[name].metrics['params']},
+    }
+    for name, found in scores.items()
+  }
+  for baseline in ('control', 'cnn1'):
+    models['cnn2'][f'eer/{baseline}'] = verification.eer_ratio(
+      scores['cnn2'], scores[baseline], **options
+    )
+  models['gan'] = {
+    name: value if isinstance(value, dict) else {'value': value}
+    for name, value in stages['gan'].metrics.items()
+  }
+  return {'recipe': config.recipe, 'seed': config.seed, 'models': models}

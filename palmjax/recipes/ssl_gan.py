@@ -13,6 +13,7 @@ from palmjax.engine import loop
 from palmjax.engine import mesh as meshes
 from palmjax.engine import optim
 from palmjax.evals import generative
+from palmjax.losses import soft_label
 from palmjax.models import discriminator as discriminators
 from palmjax.models import generator as generators
 from palmjax.recipes import palm_network
@@ -141,7 +142,7 @@ def train(run, directory, export, key, *, judge):
     ),
     state,
     frozen=None,
-    batches=run.labelled_set(('image',)).batches(
+    batches=pipeline.DeviceSet({'image': run.palms.labelled.images}).batches(
       config.batch_size,
       seed=pipeline.seed_of(jax.random.fold_in(key, _BATCHES)),
     ),
@@ -208,7 +209,10 @@ def label(run, directory, export, key, *, teacher, generator):
   images = draw(
     params, variables, jax.random.fold_in(key, _IMAGES), config.images
   )
-  soft = palm_network.load(teacher).label(images, config.temperature)
+  logits = palm_network.load(teacher).classify(images)
+  soft = np.asarray(
+    soft_label.soft_labels(logits, temperature=config.temperature)
+  )
   ids = np.array([f'g{n:07d}' for n in range(len(images))])
   np.savez(export / 'generated.npz', id=ids, image=images)
   np.savez(export / 'soft_labels.npz', id=ids, soft=soft)
@@ -219,7 +223,7 @@ def label(run, directory, export, key, *, teacher, generator):
   }
 
 
-def read_labelled(directory):
+def read_soft_labels(directory):
   """Joins what `label` wrote, by id.
 
   Args:

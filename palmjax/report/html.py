@@ -2,26 +2,23 @@
 
 The file needs no network, no script and no other file. A recipe hands over a
 headline and a list of sections; what the data could not measure is shown as its
-reason, never as a number.
-
-A metric is what metrics.json holds: {'value', 'low', 'high'}, {'value', 'std'},
-{'value'}, or {'value': None, 'reason'}.
+reason, never as a number (`report.metrics`).
 """
 
 import base64
 import dataclasses
 import io
-import math
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import jinja2
 import numpy as np
 from PIL import Image
 
-Tone = Literal['good', 'bad', 'open']
+from palmjax.report import metrics
+
 _TEMPLATES = pathlib.Path(__file__).parent
 
 
@@ -31,7 +28,7 @@ class Highlight:
 
   Attributes:
     label: what it is.
-    value: the number as text, e.g. from `show`.
+    value: the number as text, e.g. from `metrics.show`.
     note: one line under it.
   """
 
@@ -56,7 +53,7 @@ class Column:
   title: str
   unit: str = ''
   digits: int = 2
-  better: Literal['lower', 'higher'] | None = None
+  better: metrics.Better | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,8 +82,11 @@ class Table:
   def cells(self, row):
     """(column, number text, interval text, reason, is best) of a row."""
     for column in self.columns:
-      number, interval, reason = _parts(self.rows[row].get(column.key), column)
-      best = _stands_out(self.rows, row, column)
+      cells = {name: cells.get(column.key) for name, cells in self.rows.items()}
+      number, interval, reason = metrics.parts(
+        cells[row], unit=column.unit, digits=column.digits
+      )
+      best = metrics.stands_out(cells, row, better=column.better)
       yield column, number, interval, reason, best
 
 
@@ -178,7 +178,7 @@ def write(
   *,
   title: str,
   headline: str,
-  tone: Tone = 'open',
+  tone: metrics.Tone = 'open',
   summary: str = '',
   highlights: Sequence[Highlight] = (),
   sections: Sequence[Section] = (),
@@ -221,37 +221,6 @@ def write(
   os.replace(partial, path)
 
 
-def show(metric, *, unit='', digits=2) -> str:
-  """'4.20 % [3.10, 5.40]', '0.10 ± 0.02', or the reason there is no number."""
-  number, interval, reason = _parts(metric, Column('', '', unit, digits))
-  return reason or f'{number} {interval}'.rstrip()
-
-
-def gain(ratio, *, model, baseline, measure='EER') -> tuple[str, Tone]:
-  """A sentence about the ratio of two error rates, and its tone.
-
-  Args:
-    ratio: metric, of the model's rate to the baseline's; below 1 is better.
-    model: name of the model.
-    baseline: name of what it is compared with.
-    measure: name of the rate.
-
-  Returns:
-    (sentence, tone): 'good' or 'bad' only where the interval excludes 1.
-  """
-  if ratio['value'] is None:
-    return f'{model} against {baseline}: {ratio["reason"]}.', 'open'
-  factor = (
-    f'{measure} {ratio["value"]:.2f} times that of {baseline} '
-    f'(interval {ratio["low"]:.2f} to {ratio["high"]:.2f}).'
-  )
-  if ratio['high'] < 1.0:
-    return f'{model} is better than {baseline}: {factor}', 'good'
-  if ratio['low'] > 1.0:
-    return f'{model} is worse than {baseline}: {factor}', 'bad'
-  return f'No difference shown between {model} and {baseline}: {factor}', 'open'
-
-
 def tile(image, *, alt, caption='', shares=()) -> Tile:
   """A `Tile` of a uint8 image [H, W, 3], [H, W, 1] or [H, W]."""
   image = np.asarray(image)
@@ -263,48 +232,6 @@ def tile(image, *, alt, caption='', shares=()) -> Tile:
   Image.fromarray(image).save(buffer, format='PNG', optimize=True)
   encoded = base64.b64encode(buffer.getvalue()).decode('ascii')
   return Tile(f'data:image/png;base64,{encoded}', alt, caption, tuple(shares))
-
-
-def _parts(cell, column):
-  """(number, interval, reason) of a cell as text, two of them empty or one."""
-  if cell is None:
-    return '', '', '–'
-  if isinstance(cell, str):
-    return cell, '', ''
-  metric = cell if isinstance(cell, Mapping) else {'value': cell}
-  if metric['value'] is None:
-    return '', '', metric['reason']
-
-  def text(value):
-    if isinstance(value, int):
-      return f'{value:,}'
-    if not math.isfinite(value):
-      return 'not finite'
-    scaled = 100.0 * value if column.unit == '%' else value
-    return f'{scaled:.{column.digits}f}'
-
-  unit = f'\N{NO-BREAK SPACE}{column.unit}' if column.unit else ''
-  interval = ''
-  if 'low' in metric:
-    interval = f'[{text(metric["low"])}, {text(metric["high"])}]'
-  elif 'std' in metric:
-    interval = f'±\N{NO-BREAK SPACE}{text(metric["std"])}'
-  return text(metric['value']) + unit, interval, ''
-
-
-def _stands_out(rows, row, column):
-  """Whether the row's interval is better than, and apart from, all others."""
-  intervals = {
-    name: cells[column.key]
-    for name, cells in rows.items()
-    if isinstance(cells.get(column.key), Mapping) and 'low' in cells[column.key]
-  }
-  if column.better is None or row not in intervals or len(intervals) < 2:
-    return False
-  mine = intervals.pop(row)
-  if column.better == 'lower':
-    return all(mine['high'] < other['low'] for other in intervals.values())
-  return all(mine['low'] > other['high'] for other in intervals.values())
 
 
 def _flatten(values, prefix=''):

@@ -1,66 +1,17 @@
 """Figures of the report as inline SVG that follows the page's colours.
 
 Drawn with matplotlib's objects, never with pyplot: nothing global is left
-behind. Colours are written as CSS variables of report.html, so that a figure
-turns dark with the page; text stays text. The same data gives the same bytes.
+behind.
 """
 
-import dataclasses
-import hashlib
-import io
-import itertools
-import re
 import statistics
 from collections.abc import Iterable, Mapping
 
 import matplotlib
-import matplotlib.figure
 import numpy as np
 
-from palmjax.report import html
+from palmjax.report import html, metrics, svg
 
-# Placeholders that `_finish` turns into the CSS variables of report.html.
-_INK, _MUTED, _RULE, _CARD = '#010101', '#020202', '#030303', '#040404'
-_SERIES = tuple(f'#05050{k}' for k in range(6))
-_VARIABLES = {
-  _INK: 'var(--ink)',
-  _MUTED: 'var(--muted)',
-  _RULE: 'var(--rule)',
-  _CARD: 'var(--card)',
-  **{color: f'var(--s{k})' for k, color in enumerate(_SERIES)},
-}
-_STYLE = {
-  'svg.fonttype': 'none',
-  'svg.hashsalt': 'palmjax',
-  'font.family': 'DejaVu Sans',
-  'font.size': 9,
-  'text.color': _INK,
-  'axes.labelcolor': _MUTED,
-  'axes.edgecolor': _RULE,
-  'axes.titlecolor': _INK,
-  'axes.titlesize': 10,
-  'axes.titleweight': 'bold',
-  'axes.titlelocation': 'left',
-  'axes.spines.top': False,
-  'axes.spines.right': False,
-  'axes.grid': True,
-  'axes.axisbelow': True,
-  'axes.facecolor': 'none',
-  'figure.facecolor': 'none',
-  'grid.color': _RULE,
-  'grid.linewidth': 0.6,
-  'xtick.color': _RULE,
-  'ytick.color': _RULE,
-  'xtick.labelcolor': _MUTED,
-  'ytick.labelcolor': _MUTED,
-  'xtick.minor.bottom': False,
-  'ytick.minor.left': False,
-  'legend.frameon': False,
-  'legend.fontsize': 9,
-  'lines.linewidth': 1.8,
-  'lines.solid_capstyle': 'round',
-  'path.simplify': False,
-}
 _TICKS = (1e-5, 1e-4, 1e-3, 0.005, 0.02, 0.05, 0.1, 0.2, 0.4)
 _MOST_POINTS = 300  # Of a line: more cannot be seen.
 
@@ -90,17 +41,18 @@ def det(curves: Mapping[str, tuple], *, title='DET', caption='') -> html.Figure:
       f'{caption} No curve: too few pairs or errors for {_list(absent)}.'
     )
 
-  with matplotlib.rc_context(_STYLE):
-    figure, axes = _axes(title, height=4.0)
+  with matplotlib.rc_context(svg.STYLE):
+    figure, axes = svg.axes(title, height=4.3)
     low, high = _deviates([1e-3, 0.5])
     limits = [(low, high), (low, high)]
-    for color, label in zip(_colors(), curves, strict=False):
+    for color, label in zip(svg.colors(), curves, strict=False):
       if label not in drawn:
         continue
       x, y = drawn[label]
       axes.plot(x, y, color=color, label=label)
-      at = np.argmax(x >= y)  # The point next to the equal error rate.
-      axes.plot(x[at], y[at], 'o', color=color, mec=_CARD, ms=6, zorder=9)
+      if (x >= y).any():
+        at = np.argmax(x >= y)  # The point next to the equal error rate.
+        axes.plot(x[at], y[at], 'o', color=color, mec=svg.CARD, ms=6, zorder=9)
     if drawn:
       seen = [np.stack([x, y])[:, x <= high] for x, y in drawn.values()]
       limits = [
@@ -108,7 +60,7 @@ def det(curves: Mapping[str, tuple], *, title='DET', caption='') -> html.Figure:
         for side in (0, 1)
       ]
       axes.legend(loc='lower left')
-    axes.axline((0, 0), slope=1, color=_MUTED, lw=0.8, ls=(0, (2, 3)))
+    axes.axline((0, 0), slope=1, color=svg.MUTED, lw=0.8, ls=(0, (2, 3)))
     for axis, (low, high) in zip((axes.xaxis, axes.yaxis), limits, strict=True):
       ticks = [t for t in _TICKS if low <= _deviates([t])[0] <= high]
       names = [f'{100 * t:g}\N{NO-BREAK SPACE}%' for t in ticks]
@@ -120,7 +72,7 @@ def det(curves: Mapping[str, tuple], *, title='DET', caption='') -> html.Figure:
       ylabel='False non-match rate',
     )
     alt = f'{title}: curves of {_list(drawn) or "no model"}.'
-    return dataclasses.replace(_finish(figure, alt, caption), tall=True)
+    return html.Figure(svg.finish(figure), alt, caption.strip(), tall=True)
 
 
 def histogram(
@@ -151,17 +103,17 @@ def histogram(
     both = np.concatenate([genuine, impostor])
     limits = float(both.min()), float(both.max())
   edges = np.linspace(*limits, bins + 1)
-  with matplotlib.rc_context(_STYLE):
-    figure, axes = _axes(title, height=2.4)
+  with matplotlib.rc_context(svg.STYLE):
+    figure, axes = svg.axes(title, height=2.4)
     for scores, color, label in (
-      (impostor, _SERIES[0], 'impostor'),
-      (genuine, _SERIES[1], 'genuine'),
+      (impostor, svg.SERIES[0], 'impostor'),
+      (genuine, svg.SERIES[1], 'genuine'),
     ):
       density, _ = np.histogram(scores, edges, density=True)
       axes.stairs(density, edges, fill=True, color=color, alpha=0.3, lw=0)
       axes.stairs(density, edges, color=color, lw=1.3, label=label)
     if threshold is not None:
-      axes.axvline(threshold, color=_INK, lw=0.9, ls=(0, (4, 3)))
+      axes.axvline(threshold, color=svg.INK, lw=0.9, ls=(0, (4, 3)))
       axes.annotate(
         f'threshold {threshold:.2f}',
         (threshold, 1),
@@ -173,9 +125,9 @@ def histogram(
     axes.set(xlabel='Similarity', yticks=[], xlim=limits)
     axes.set_ylim(bottom=0)
     axes.spines['left'].set_visible(False)
-    _legend_above(axes)
+    svg.legend_above(axes)
     alt = f'{title}: score histograms of genuine and impostor pairs.'
-    return _finish(figure, alt, caption)
+    return html.Figure(svg.finish(figure), alt, caption)
 
 
 def losses(
@@ -193,10 +145,10 @@ def losses(
   Returns:
     `html.Figure`.
   """
-  with matplotlib.rc_context(_STYLE):
-    figure, axes = _axes(title, height=2.4)
+  with matplotlib.rc_context(svg.STYLE):
+    figure, axes = svg.axes(title, height=2.4)
     for color, (label, (steps, values)) in zip(
-      _colors(1), lines.items(), strict=False
+      svg.colors(1), lines.items(), strict=False
     ):
       steps, values = np.asarray(steps), np.asarray(values, np.float64)
       finite = np.isfinite(values)
@@ -211,21 +163,23 @@ def losses(
       axes.plot(steps[some], smooth[some], color=color, label=label)
     if log:
       axes.set_yscale('log')
+      axes.yaxis.set_major_formatter('{x:g}')
+      axes.yaxis.set_minor_formatter('')
     axes.set_xlabel('Step')
     axes.margins(x=0)
-    if len(lines) > 1:
-      _legend_above(axes)
+    if len(axes.get_legend_handles_labels()[1]) > 1:
+      svg.legend_above(axes)
     alt = f'{title} over training steps: {_list(lines)}.'
-    return _finish(figure, alt, caption)
+    return html.Figure(svg.finish(figure), alt, caption)
 
 
 def intervals(
-  metrics: Mapping[str, Mapping], *, title, unit='', digits=2, caption=''
+  cells: Mapping[str, Mapping], *, title, unit='', digits=2, caption=''
 ) -> html.Figure:
   """One metric of several models: a dot and its interval each.
 
   Args:
-    metrics: label → metric (see report/html.py); the first, the baseline, is
+    cells: label → metric (see report/metrics.py); the first, the baseline, is
       grey. One without a number is shown as its reason.
     title: of the figure.
     unit: '%' shows shares as per cent.
@@ -237,13 +191,13 @@ def intervals(
   """
   factor = 100.0 if unit == '%' else 1.0
   shown = {
-    label: html.show(metric, unit=unit, digits=digits)
-    for label, metric in metrics.items()
+    label: metrics.show(metric, unit=unit, digits=digits)
+    for label, metric in cells.items()
   }
-  with matplotlib.rc_context(_STYLE):
-    figure, axes = _axes(title, height=0.8 + 0.42 * len(metrics))
+  with matplotlib.rc_context(svg.STYLE):
+    figure, axes = svg.axes(title, height=0.8 + 0.42 * len(cells))
     for row, (color, (label, metric)) in enumerate(
-      zip(_colors(), metrics.items(), strict=False)
+      zip(svg.colors(), cells.items(), strict=False)
     ):
       if metric['value'] is not None:
         value, low, high = (
@@ -251,7 +205,7 @@ def intervals(
           for key in ('value', 'low', 'high')
         )
         axes.plot([low, high], [row, row], color=color, lw=3, alpha=0.45)
-        axes.plot(value, row, 'o', color=color, mec=_CARD, ms=7)
+        axes.plot(value, row, 'o', color=color, mec=svg.CARD, ms=7)
       axes.annotate(
         shown[label],
         (1, row),
@@ -260,17 +214,17 @@ def intervals(
         textcoords='offset points',
         ha='right',
         fontsize=8,
-        color=_MUTED,
+        color=svg.MUTED,
       )
-    axes.set_yticks(range(len(metrics)), list(metrics))
-    axes.set_ylim(len(metrics) - 0.5, -0.6)
-    axes.tick_params(axis='y', labelcolor=_INK)
+    axes.set_yticks(range(len(cells)), list(cells))
+    axes.set_ylim(len(cells) - 0.5, -0.6)
+    axes.tick_params(axis='y', labelcolor=svg.INK)
     axes.grid(visible=False, axis='y')
     axes.spines['left'].set_visible(False)
     axes.margins(x=0.08)
     axes.set_xlabel(unit)
     alt = f'{title}: ' + '; '.join(f'{k} {v}' for k, v in shown.items()) + '.'
-    return _finish(figure, alt, caption)
+    return html.Figure(svg.finish(figure), alt, caption)
 
 
 def series(rows: Iterable[Mapping], stage: str, name: str):
@@ -282,28 +236,6 @@ def series(rows: Iterable[Mapping], stage: str, name: str):
   ]
   steps, values = np.array(found, np.float64).reshape(-1, 2).T
   return steps.astype(np.int64), values
-
-
-def _axes(title, *, height, width=4.6):
-  figure = matplotlib.figure.Figure((width, height), layout='constrained')
-  axes = figure.add_subplot()
-  axes.set_title(title)
-  axes.tick_params(length=0)
-  return figure, axes
-
-
-def _legend_above(axes):
-  axes.legend(
-    loc='lower right',
-    bbox_to_anchor=(1.02, 0.97),
-    ncols=3,
-    handlelength=1.2,
-    columnspacing=1.2,
-  )
-
-
-def _colors(first=0):
-  return itertools.chain(_SERIES[first:], itertools.cycle(_SERIES[1:]))
 
 
 def _deviates(rates):
@@ -321,23 +253,3 @@ def _running_mean(values):
 
 def _list(names):
   return ', '.join(names)
-
-
-def _finish(figure, alt, caption):
-  """The figure as SVG that can stand in a page, in either colour scheme."""
-  buffer = io.StringIO()
-  figure.savefig(buffer, format='svg', metadata={'Date': None, 'Creator': None})
-  svg = buffer.getvalue()
-  svg = svg[svg.index('<svg') :]
-  svg = re.sub(r'<metadata>.*?</metadata>', '', svg, flags=re.DOTALL)
-  # Names of XML are not needed inside HTML, and fixed sizes are in the way.
-  svg = re.sub(r' xmlns(:\w+)?="[^"]*"', '', svg).replace('xlink:href', 'href')
-  svg = re.sub(r'(<svg)[^>]*?( viewBox="[^"]*")[^>]*>', r'\1\2>', svg, count=1)
-  for color, variable in _VARIABLES.items():
-    svg = svg.replace(color, variable)
-  svg = svg.replace("'DejaVu Sans'", 'var(--sans)')
-  # Ids must differ between the figures of a page.
-  mark = hashlib.sha256(svg.encode()).hexdigest()[:8]
-  svg = re.sub(r'\bid="', f'id="{mark}-', svg)
-  svg = re.sub(r'(url\(|href=")#', rf'\1#{mark}-', svg)
-  return html.Figure(svg.strip(), alt, caption.strip())

@@ -83,8 +83,8 @@ def test_each_strength_changes_every_image_in_its_own_way(name):
   assert changed.dtype == np.float32
   assert np.abs(changed).max() <= 1
   different = np.unique(changed.reshape(_COUNT, -1), axis=0)
-  # Erasing spares half of the images, blur below .05 px does nothing.
-  assert len(different) > {'erase': 150, 'blur': 350}.get(name, 399)
+  # Erasing spares half of the images; a blur of 0.15 px rounds to nothing.
+  assert len(different) > {'erase': 150, 'blur': 300}.get(name, 399)
 
 
 def test_range_and_keys_with_everything_on():

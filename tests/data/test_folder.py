@@ -213,10 +213,10 @@ def test_too_many_broken_images_stop(tmp_path):
   _many(tmp_path, 40)
   for i in (0, 1, 2, 3):
     (tmp_path / f'p{i}' / f'{i:03}.png').write_bytes(b'no image')
-  with pytest.raises(ValueError, match='4 of 40 images in .* cannot be read'):
+  with pytest.raises(ValueError, match=r'4 of 40 images in .* cannot be read'):
     folder.read(tmp_path, size=4)
   with pytest.raises(
-    ValueError, match='p0/000.png, p1/001.png, p2/002.png and 1 more'
+    ValueError, match=r'p0/000.png, p1/001.png, p2/002.png and 1 more'
   ):
     folder.read(tmp_path, size=4)
 

@@ -120,7 +120,7 @@ def events(workdir):
 def test_tensorboard_events(tmp_path):
   with opened(tmp_path) as log:
     fill(log, [1, 2])
-    log.evaluation(2, {'kid': 0.5, 'rate': None})
+    log.evaluation(2, {'kid@palm': 0.5, 'rate': None})
   with opened(tmp_path, start=2):
     pass
   scalars = {
@@ -129,7 +129,7 @@ def test_tensorboard_events(tmp_path):
     for value in event.summary.value
   }
   assert scalars[('train/loss', 2)] == 1.5
-  assert scalars[('eval/kid', 2)] == 0.5
+  assert scalars[('eval/kid@palm', 2)] == 0.5
   assert ('eval/rate', 2) not in scalars
   # TensorBoard drops what a run wrote before, from this step on.
   starts = [e.step for e in events(tmp_path) if e.HasField('session_log')]

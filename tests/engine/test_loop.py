@@ -244,6 +244,31 @@ def test_signal_finishes_the_step_and_saves(tmp_path, number):
   chex.assert_trees_all_equal(run(tmp_path), run(tmp_path / 'whole'))
 
 
+def test_a_second_signal_does_not_wait(tmp_path):
+  fetched = []
+
+  def twice(start):
+    for i, batch in enumerate(batches(start), start):
+      fetched.append(i)
+      if i == 6:
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+      yield batch
+
+  with pytest.raises(KeyboardInterrupt):
+    run(tmp_path, batches=twice)
+  assert fetched[-1] == 6
+  assert saved_steps(tmp_path) == [4]
+  chex.assert_trees_all_equal(run(tmp_path), run(tmp_path / 'whole'))
+
+
+def test_signals_are_given_back_after_a_run(tmp_path):
+  numbers = signal.SIGINT, signal.SIGTERM
+  before = [signal.getsignal(number) for number in numbers]
+  run(tmp_path)
+  assert [signal.getsignal(number) for number in numbers] == before
+
+
 def test_signal_in_the_last_evaluation_is_not_lost(tmp_path):
   def evals(train_state, i):
     os.kill(os.getpid(), signal.SIGTERM)

@@ -13,6 +13,7 @@ import pathlib
 
 import jax
 import numpy as np
+import rich.console
 import rich.progress
 import tensorflow_datasets as tfds
 from PIL import Image
@@ -98,7 +99,9 @@ class DrawnPalms(tfds.core.GeneratorBasedBuilder):
     key = jax.random.key(config.seed)
     with concurrent.futures.ThreadPoolExecutor() as pool:
       for start in rich.progress.track(
-        range(0, total, _BATCH), description='Drawing palms'
+        range(0, total, _BATCH),
+        description='Drawing palms',
+        console=rich.console.Console(stderr=True),
       ):
         # The last batch wraps around: one shape, one compilation.
         index = (start + np.arange(_BATCH)) % total

@@ -1,0 +1,76 @@
+"""Soft labels and the second loss of semi-supervised training.
+
+  q = softmax(z₁ / T)                     the first network's label of an image
+  L₂ = Σ_b w_b (-Σ_k q_bk log softmax(z₂)_bk) / Σ_b w_b
+
+with q one-hot and w = 1 for labelled images, and w = λ times a confidence for
+generated ones. Up to the entropy of q, which no parameter moves, a sample's term
+is the Kullback-Leibler divergence of the second network's distribution from q.
+"""
+
+import chex
+import jax
+import jax.numpy as jnp
+import optax
+
+
+def soft_labels(logits, *, temperature=1.0):
+  """Distributions over identities; no gradient passes.
+
+  Args:
+    logits: float [B, K], without margin.
+    temperature: T > 0; above 1 flatter.
+
+  Returns:
+    float [B, K], rows sum to 1.
+  """
+  chex.assert_rank(logits, 2)
+  return jax.lax.stop_gradient(jax.nn.softmax(logits / temperature))
+
+
+def confidence(soft):
+  """1 - entropy / log K: 1 for one-hot, 0 for uniform: [B, K] → [B]."""
+  chex.assert_rank(soft, 2)
+  entropy = jnp.sum(jax.scipy.special.entr(soft), axis=-1)
+  return 1.0 - entropy / jnp.log(soft.shape[-1])
+
+
+def soft_cross_entropy(logits, soft):
+  """-Σ_k q_k log softmax(z)_k of each sample: [B, K], [B, K] → [B]."""
+  chex.assert_rank(logits, 2)
+  chex.assert_equal_shape([logits, soft])
+  return -jnp.sum(soft * jax.nn.log_softmax(logits), axis=-1)
+
+
+def second_loss(
+  logits, labels, generated_logits, soft, *, weight=1.0, confidences=None
+):
+  """L₂ of labelled and generated images.
+
+  With `weight` 1 it is the mean over all B + G images; with 0 the mean over the
+  B labelled ones, the first loss.
+
+  Args:
+    logits: float [B, K] of the labelled images.
+    labels: int [B] in 0..K-1.
+    generated_logits: float [G, K] of the generated images, without margin.
+    soft: float [G, K], their soft labels.
+    weight: λ of the generated images.
+    confidences: float [G] ≥ 0, or None: 1 for every generated image.
+
+  Returns:
+    The loss, the labelled images' part (their mean), the generated images' part
+    (their mean, neither λ nor confidences applied): three scalars.
+  """
+  chex.assert_rank([logits, generated_logits], 2)
+  chex.assert_shape(labels, (logits.shape[0],))
+  chex.assert_equal_shape_suffix([logits, generated_logits], 1)
+  hard_part = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+  soft_part = soft_cross_entropy(generated_logits, soft)
+  if confidences is None:
+    confidences = jnp.ones_like(soft_part)
+  chex.assert_equal_shape([confidences, soft_part])
+  weights = weight * confidences
+  total = jnp.sum(hard_part) + jnp.sum(weights * soft_part)
+  loss = total / (hard_part.size + jnp.sum(weights))
+  return loss, jnp.mean(hard_part), jnp.mean(soft_part)

@@ -1,0 +1,97 @@
+"""Metrics as text: value, interval, and whether one stands out.
+
+A metric is what metrics.json holds: {'value', 'low', 'high'}, {'value', 'std'},
+{'value'}, or {'value': None, 'reason'}. What was not measurable is shown as its
+reason, never as a number.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any, Literal
+
+Tone = Literal['good', 'bad', 'open']
+Better = Literal['lower', 'higher']
+
+
+def show(metric, *, unit='', digits=2) -> str:
+  """'4.20 % [3.10, 5.40]', '0.10 ± 0.02', or the reason there is no number."""
+  number, interval, reason = parts(metric, unit=unit, digits=digits)
+  return reason or f'{number} {interval}'.rstrip()
+
+
+def gain(ratio, *, model, baseline, measure='EER') -> tuple[str, Tone]:
+  """A sentence about the ratio of two error rates, and its tone.
+
+  Args:
+    ratio: metric, of the model's rate to the baseline's; below 1 is better.
+    model: name of the model.
+    baseline: name of what it is compared with.
+    measure: name of the rate.
+
+  Returns:
+    (sentence, tone): 'good' or 'bad' only where the interval excludes 1.
+  """
+  if ratio['value'] is None:
+    return f'{model} against {baseline}: {ratio["reason"]}.', 'open'
+  factor = (
+    f'{measure} {ratio["value"]:.2f} times that of {baseline} '
+    f'(interval {ratio["low"]:.2f} to {ratio["high"]:.2f}).'
+  )
+  if ratio['high'] < 1.0:
+    return f'{model} is better than {baseline}: {factor}', 'good'
+  if ratio['low'] > 1.0:
+    return f'{model} is worse than {baseline}: {factor}', 'bad'
+  return f'No difference shown between {model} and {baseline}: {factor}', 'open'
+
+
+def parts(cell, *, unit='', digits=2) -> tuple[str, str, str]:
+  """Splits a cell into (number, interval, reason); what it lacks is ''.
+
+  Args:
+    cell: metric, number, text, or None (a dash).
+    unit: '%' shows 0.042 as '4.20 %'; any other text follows the number.
+    digits: after the point; integers have none.
+  """
+  if cell is None:
+    return '', '', '–'
+  if isinstance(cell, str):
+    return cell, '', ''
+  metric = cell if isinstance(cell, Mapping) else {'value': cell}
+  if metric['value'] is None:
+    return '', '', metric['reason']
+
+  def text(value):
+    if isinstance(value, int):
+      return f'{value:,}'
+    if not math.isfinite(value):
+      return 'not finite'
+    return f'{100.0 * value if unit == "%" else value:.{digits}f}'
+
+  number = text(metric['value'])
+  if unit:
+    number += f'\N{NO-BREAK SPACE}{unit}'
+  if 'low' in metric:
+    return number, f'[{text(metric["low"])}, {text(metric["high"])}]', ''
+  if 'std' in metric:
+    return number, f'±\N{NO-BREAK SPACE}{text(metric["std"])}', ''
+  return number, '', ''
+
+
+def stands_out(
+  cells: Mapping[str, Any], name, *, better: Better | None
+) -> bool:
+  """Whether `name` is the best cell, its interval apart from all others.
+
+  Cells without an interval say nothing and are passed over.
+  """
+  intervals = {
+    other: cell
+    for other, cell in cells.items()
+    if isinstance(cell, Mapping) and 'low' in cell
+  }
+  if better is None or name not in intervals or len(intervals) < 2:
+    return False
+  mine = intervals.pop(name)
+  if better == 'lower':
+    return all(mine['high'] < other['low'] for other in intervals.values())
+  return all(mine['low'] > other['high'] for other in intervals.values())

@@ -1,0 +1,137 @@
+"""Identity classification: the first network's step, and a network's use.
+
+  L₁ = mean cross-entropy of logits(e, W, y) and y,
+  e = backbone(preprocess(augment(x)))
+
+Parameters are {'backbone': of the embedding network, 'head': W, [K, D]}. Images
+arrive as uint8; the step scales, augments and prepares them.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from palmjax.engine import state as train_state
+from palmjax.losses import metric
+
+# Every use folds its own constant into the key of the clock.
+_AUGMENT, _DROPOUT = range(2)
+
+
+def create_state(model, tx, key, *, input_shape, head, ema=False):
+  """A fresh network.
+
+  Args:
+    model: embedding network.
+    tx: optax transformation.
+    key: random key.
+    input_shape: (h, w, c) of a prepared image.
+    head: float [K, D], class weights to begin with; a donating step consumes
+      this buffer.
+    ema: keep a moving average of the parameters.
+
+  Returns:
+    `TrainState` at step 0.
+  """
+  images = jnp.zeros((1, *input_shape))
+  stats = dict(jax.jit(lambda key: model.init(key, images, train=False))(key))
+  params = {'backbone': stats.pop('params'), 'head': head}
+  return train_state.create(params, stats, tx, ema=ema)
+
+
+def make_step(model, tx, *, logits_fn, preprocess, augment, ema_decay=None):
+  """One update on labelled images. Differentiates: backbone and head.
+
+  Args:
+    model: embedding network.
+    tx: optax transformation.
+    logits_fn: (embeddings [B, D], head [K, D], labels [B] or None) → logits
+      [B, K]; None asks for those without margin (`losses.metric`).
+    preprocess: float [B, H, W, 3] in [-1, 1] → input of the network.
+    augment: (key, float [B, H, W, 3]) → the same shape.
+    ema_decay: of the parameters' moving average; None: there is none.
+
+  Returns:
+    step(state, frozen, batch, key) → (state, metrics); batch {'image': uint8
+    [B, H, W, 3], 'label': int32 [B]}; 'accuracy' is without margin.
+  """
+
+  def step(state, frozen, batch, key):
+    del frozen
+    key = jax.random.fold_in(key, state.step)
+    images = augment(
+      jax.random.fold_in(key, _AUGMENT), to_float(batch['image'])
+    )
+    inputs = preprocess(images)
+    labels = batch['label']
+
+    def loss_fn(params):
+      embeddings, stats = train_state.apply_train(
+        model,
+        params['backbone'],
+        state.stats,
+        inputs,
+        jax.random.fold_in(key, _DROPOUT),
+      )
+      logits = logits_fn(embeddings, params['head'], labels)
+      loss = metric.cross_entropy(logits, labels)
+      free_logits = logits_fn(embeddings, params['head'], None)
+      metrics = {
+        'loss': loss,
+        'accuracy': agreement(free_logits, labels),
+        'embedding_norm': mean_norm(embeddings),
+      }
+      return loss, (stats, metrics)
+
+    grads, (stats, metrics) = jax.grad(loss_fn, has_aux=True)(state.params)
+    state = train_state.apply_gradients(
+      state, tx, grads, stats=stats, ema_decay=ema_decay
+    )
+    return state, metrics
+
+  return step
+
+
+def make_embedder(model, preprocess):
+  """Builds embed(params, stats, images uint8 [B, H, W, 3]) → unit [B, D].
+
+  Pure; for evaluation and for use: running statistics, params['backbone'] only.
+  """
+
+  def embed(params, stats, images):
+    return metric.unit(_embed(model, preprocess, params, stats, images))
+
+  return embed
+
+
+def make_classifier(model, preprocess, *, logits_fn=metric.softmax_logits):
+  """Builds classify(params, stats, images uint8 [B, H, W, 3]) → logits [B, K].
+
+  Pure, with running statistics. `logits_fn` must be that of the training; it is
+  asked for logits without margin.
+  """
+
+  def classify(params, stats, images):
+    embeddings = _embed(model, preprocess, params, stats, images)
+    return logits_fn(embeddings, params['head'], None)
+
+  return classify
+
+
+def to_float(images):
+  """uint8 images of any shape as float32 in [-1, 1]."""
+  return images.astype(jnp.float32) / 127.5 - 1.0
+
+
+def agreement(logits, labels):
+  """Share of rows [B, K] whose largest logit is that of the label [B]."""
+  return jnp.mean(jnp.argmax(logits, axis=-1) == labels)
+
+
+def mean_norm(embeddings):
+  """Mean length of [B, D], no gradient; shows collapse and runaway growth."""
+  return jnp.mean(jnp.linalg.norm(jax.lax.stop_gradient(embeddings), axis=-1))
+
+
+def _embed(model, preprocess, params, stats, images):
+  inputs = preprocess(to_float(images))
+  return train_state.apply_eval(model, params['backbone'], stats, inputs)

@@ -1,0 +1,67 @@
+"""Discriminator: the minibatch deviation, and what logits depend on."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from palmjax.models import discriminator as discriminator_lib
+
+
+@pytest.mark.parametrize(
+  'batch, group', [(8, 4), (6, 3), (4, 4), (2, 2), (5, 1)]
+)
+def test_minibatch_deviation_equals_the_loop(batch, group):
+  x = np.random.default_rng(0).normal(size=(batch, 2, 3, 4)).astype(np.float32)
+  got = discriminator_lib.minibatch_deviation(x, 4)
+  groups = batch // group
+  for n in range(batch):
+    members = x[n % groups :: groups].astype(np.float64)
+    assert len(members) == group
+    mean = sum(members) / group
+    variance = sum((m - mean) ** 2 for m in members) / group
+    want = np.sqrt(variance + 1e-8).mean()
+    np.testing.assert_allclose(got[n], np.full((2, 3, 1), want), rtol=1e-4)
+
+
+@pytest.fixture(scope='module')
+def network():
+  module = discriminator_lib.Discriminator(8, fmap_base=16, fmap_max=8)
+  variables = jax.jit(module.init)(jax.random.key(0), jnp.zeros((1, 8, 8, 3)))
+  return module, variables
+
+
+def test_logits(network):
+  module, variables = network
+  images = jax.random.normal(jax.random.key(1), (4, 8, 8, 3))
+  logits = module.apply(variables, images)
+  assert logits.shape == (4,)
+  assert logits.std() > 1e-3
+
+
+def test_a_group_shares_its_deviation(network):
+  # Image 0 of 8 is judged beside 2, 4, 6 and not beside 1, 3, 5, 7.
+  module, variables = network
+  images = jax.random.normal(jax.random.key(2), (8, 8, 8, 3))
+  first = jax.jit(lambda x: module.apply(variables, x)[0])
+  want = first(images)
+  other_group = first(images.at[1::2].set(0.0))
+  same_group = first(images.at[2].set(0.0))
+  np.testing.assert_allclose(other_group, want, rtol=1e-5)
+  assert abs(same_group - want) > 1e-4
+
+
+def test_bfloat16_returns_float32_near_float32(network):
+  module, variables = network
+  images = jax.random.normal(jax.random.key(3), (4, 8, 8, 3))
+  got = module.clone(dtype=jnp.bfloat16).apply(variables, images)
+  want = module.apply(variables, images)
+  assert got.dtype == jnp.float32
+  error = np.abs(got - want).max()
+  assert 0 < error < 0.05
+
+
+def test_wrong_size_is_refused(network):
+  module, variables = network
+  with pytest.raises(AssertionError):
+    module.apply(variables, jnp.zeros((2, 16, 16, 3)))

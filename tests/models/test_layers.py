@@ -1,0 +1,111 @@
+"""Equalised and modulated layers against plain formulas."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from palmjax.models import layers
+
+
+def convolved(x, kernel):
+  """Correlation of [H, W, I] with [3, 3, I, O], zero border, in NumPy."""
+  padded = np.pad(x, [(1, 1), (1, 1), (0, 0)])
+  out = np.zeros((*x.shape[:2], kernel.shape[-1]))
+  for i in range(x.shape[0]):
+    for j in range(x.shape[1]):
+      out[i, j] = np.einsum('hwi,hwio->o', padded[i : i + 3, j : j + 3], kernel)
+  return out
+
+
+@pytest.mark.parametrize('demodulate', [True, False])
+def test_modulated_conv_equals_the_kernel_of_each_sample(demodulate):
+  rng = np.random.default_rng(0)
+  x = rng.normal(size=(2, 5, 4, 3)).astype(np.float32)
+  w = rng.normal(size=(2, 6)).astype(np.float32)
+  module = layers.ModulatedConv(7, 3, demodulate=demodulate)
+  variables = module.init(jax.random.key(0), x, w)
+  got = module.apply(variables, x, w)
+  params = jax.tree.map(np.asarray, variables['params'])
+  style = w @ params['style']['kernel'] / np.sqrt(6) + params['style']['bias']
+  for b in range(2):
+    kernel = params['kernel'] / np.sqrt(27) * style[b][:, None]
+    if demodulate:
+      kernel = kernel / np.sqrt(np.sum(kernel**2, axis=(0, 1, 2)) + 1e-8)
+    np.testing.assert_allclose(got[b], convolved(x[b], kernel), atol=1e-4)
+
+
+def test_demodulated_output_has_unit_variance_whatever_the_style():
+  x = jax.random.normal(jax.random.key(0), (4, 32, 32, 16))
+  w = 5 * jax.random.normal(jax.random.key(1), (4, 8))
+  module = layers.ModulatedConv(64, 3)
+  variables = module.init(jax.random.key(2), x, w)
+  out = module.apply(variables, x, w)[:, 1:-1, 1:-1]
+  np.testing.assert_allclose(out.var(axis=(1, 2, 3)), np.ones(4), rtol=0.04)
+
+
+def test_style_starts_at_one():
+  variables = layers.ModulatedConv(4, 3).init(
+    jax.random.key(0), jnp.ones((1, 4, 4, 3)), jnp.ones((1, 5))
+  )
+  np.testing.assert_array_equal(
+    variables['params']['style']['bias'], np.ones(3)
+  )
+
+
+def test_lr_multiplier_changes_the_speed_not_the_function():
+  x = jax.random.normal(jax.random.key(0), (2048, 256))
+  slow = layers.Dense(64, lr_multiplier=0.01, bias=0.3)
+  variables = slow.init(jax.random.key(1), x)
+  np.testing.assert_allclose(
+    variables['params']['kernel'].std(), 100, rtol=0.02
+  )
+  np.testing.assert_allclose(slow.apply(variables, x).std(), 1.044, rtol=0.03)
+  # A parameter that moves by 1 moves the output as 0.01 / √256 would.
+  moved = jax.tree.map(jnp.copy, variables)
+  moved['params']['kernel'] = moved['params']['kernel'].at[0, 0].add(1.0)
+  change = slow.apply(moved, x) - slow.apply(variables, x)
+  np.testing.assert_allclose(change[:, 0], x[:, 0] * 0.01 / 16, atol=2e-6)
+
+
+def test_equalised_conv_keeps_the_variance():
+  x = jax.random.normal(jax.random.key(0), (4, 24, 24, 16))
+  module = layers.Conv(64, 3)
+  out = module.apply(module.init(jax.random.key(1), x), x)[:, 1:-1, 1:-1]
+  np.testing.assert_allclose(out.var(), 1.0, rtol=0.05)
+
+
+def test_leaky_relu_golden():
+  np.testing.assert_allclose(
+    layers.leaky_relu(jnp.array([-1.0, 2.0])),
+    [-0.2 * np.sqrt(2), 2 * np.sqrt(2)],
+    rtol=1e-6,
+  )
+
+
+def test_channels_golden():
+  full = [
+    layers.channels(s, fmap_base=16384, fmap_max=512) for s in range(1, 9)
+  ]
+  # 4, 8, …, 512 px: config-f of StyleGAN2.
+  assert full == [512, 512, 512, 512, 512, 256, 128, 64]
+
+
+@pytest.mark.parametrize(
+  'size, want',
+  [
+    (4, (4,)),
+    (32, (4, 8, 16, 32)),
+    (48, (6, 12, 24, 48)),
+    (96, (6, 12, 24, 48, 96)),
+    (112, (7, 14, 28, 56, 112)),
+  ],
+)
+def test_resolutions(size, want):
+  assert layers.resolutions(size) == want
+
+
+@pytest.mark.parametrize('size', [3, 9, 50, 100])
+def test_size_that_does_not_halve_is_refused(size):
+  with pytest.raises(ValueError, match=f'image size {size} does not halve'):
+    layers.resolutions(size)
