@@ -164,10 +164,13 @@ def get_config(arg=''):
       'temperature': 1.0,
       'weight': 1.0,
       'share': 0.5,  # of the batch that is generated
+      'confidence': False,  # weigh images by 1 - entropy / log K
       'augment': True,
     }
   )
-  config.evaluation = ml_collections.ConfigDict({'resamples': 1000, 'fars': [1e-1, 1e-2, 1e-3]})
+  config.evaluation = ml_collections.ConfigDict(
+    {'resamples': 1000, 'fars': [1e-1, 1e-2, 1e-3]}
+  )
 
   variants = {'': {}, 'smoke': _SMOKE, 'full': _FULL}
   if arg not in variants:

@@ -79,7 +79,7 @@ def _text(cell):
   return f'{cell["mean"]:.4f} ± {cell["std"]:.4f}'
 
 
-def _load(path):
+def load(path):
   """Imports the configuration file at `path`, its argument cut off."""
   spec = importlib.util.spec_from_file_location('sweep_config', path)
   module = importlib.util.module_from_spec(spec)
@@ -92,7 +92,7 @@ def main(_):
     raise app.UsageError('give --config and --workdir')
   runs = []
   workdir = pathlib.Path(_WORKDIR.value)
-  for overrides in _load(_CONFIG.value.split(':')[0]).sweep():
+  for overrides in load(_CONFIG.value.split(':')[0]).sweep():
     pairs = [f'{key}={value}' for key, value in overrides.items()]
     directory = workdir / '_'.join(pairs)
     command = [sys.executable, '-m', 'palmjax.main']

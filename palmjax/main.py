@@ -63,7 +63,10 @@ def main(argv):
     RECIPES[config.recipe](config, workdir)
   except loop.Interrupted as stop:
     print(f'palmjax: {stop}', file=sys.stderr)
-  except (ValueError, OSError, loop.NonFiniteError) as error:
+  except KeyboardInterrupt:
+    print('palmjax: stopped; the same command resumes', file=sys.stderr)
+    return 130
+  except (ValueError, OSError) as error:
     print(f'palmjax: {" ".join(str(error).split())}', file=sys.stderr)
     return 1
   return 0

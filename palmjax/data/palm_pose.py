@@ -61,7 +61,7 @@ def pose(warp, place, mirror, difficulty):
     waves=waves,
     matrix=jnp.exp(0.09 * d * place[1]) * turn @ form,
     # Shifts grow faster than the rest: contact sensors lose 10-30 % of a side.
-    shift=(0.03 * d + 0.09 * d * d) * place[4:6],
+    shift=(0.02 * d + 0.1 * d * d) * place[4:6],
     tilt=0.08 * d * place[6:8],
   )
 

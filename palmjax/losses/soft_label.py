@@ -4,8 +4,8 @@
   L₂ = Σ_b w_b (-Σ_k q_bk log softmax(z₂)_bk) / Σ_b w_b
 
 with q one-hot and w = 1 for labelled images, and w = λ times a confidence for
-generated ones. Up to the entropy of q, which no parameter moves, a sample's term
-is the Kullback-Leibler divergence of the second network's distribution from q.
+generated ones. Up to the entropy of q, which no parameter moves, a sample's
+term is the Kullback-Leibler divergence KL(q ‖ softmax(z₂)).
 """
 
 import chex

@@ -1,4 +1,4 @@
-"""Class weights on top of an embedding network: no bias, one row an identity."""
+"""Class weights on top of an embedding network, one row an identity."""
 
 import jax
 import jax.numpy as jnp

@@ -36,11 +36,13 @@ def downsample(images):
 
 
 def _upsample_axis(x, axis):
-  even = 0.75 * x + 0.25 * _shift(x, axis, back=True)
-  odd = 0.75 * x + 0.25 * _shift(x, axis, back=False)
+  before, after = _neighbours(x, x, axis)
+  pairs = jnp.stack(
+    [0.75 * x + 0.25 * before, 0.75 * x + 0.25 * after], axis=axis + 1
+  )
   shape = list(x.shape)
   shape[axis] *= 2
-  return jnp.stack([even, odd], axis=axis + 1).reshape(shape)
+  return pairs.reshape(shape)
 
 
 def _downsample_axis(x, axis):
@@ -49,13 +51,21 @@ def _downsample_axis(x, axis):
   pairs = x.reshape(shape)
   even = lax.index_in_dim(pairs, 0, axis + 1, keepdims=False)
   odd = lax.index_in_dim(pairs, 1, axis + 1, keepdims=False)
-  before, after = _shift(odd, axis, back=True), _shift(even, axis, back=False)
+  before, after = _neighbours(even, odd, axis)
   return 0.375 * (even + odd) + 0.125 * (before + after)
 
 
-def _shift(x, axis, *, back):
-  """Each place gets its left (`back`) or right neighbour, the last its own."""
-  size = x.shape[axis]
-  spans = [(0, 1), (0, size - 1)] if back else [(1, size), (size - 1, size)]
-  parts = [lax.slice_in_dim(x, *span, axis=axis) for span in spans]
-  return jnp.concatenate(parts, axis=axis)
+def _neighbours(first, last, axis):
+  """What precedes and follows each group of values along `axis`.
+
+  `first` and `last` are the first and last value of every group; the border
+  is held: before the first group comes its own first value.
+  """
+
+  def cut(x, start, stop):
+    return lax.slice_in_dim(x, start, stop, axis=axis)
+
+  size = first.shape[axis]
+  before = [cut(first, 0, 1), cut(last, 0, size - 1)]
+  after = [cut(first, 1, size), cut(last, size - 1, size)]
+  return jnp.concatenate(before, axis), jnp.concatenate(after, axis)

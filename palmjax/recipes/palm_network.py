@@ -1,5 +1,6 @@
 """A recognition network in a recipe: built, trained, exported, loaded."""
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -13,6 +14,7 @@ from palmjax.edge import export as exports
 from palmjax.engine import loop
 from palmjax.engine import mesh as meshes
 from palmjax.engine import optim
+from palmjax.losses import metric
 from palmjax.models import heads
 from palmjax.models import mobilefacenet
 from palmjax.steps import classify
@@ -46,6 +48,19 @@ def build(config):
   return _module(config.network.to_dict()), spec
 
 
+def logits_fn(loss):
+  """The logits of a loss described by {'loss', 'margin', 'scale'}."""
+  if loss['loss'] == 'softmax':
+    return metric.softmax_logits
+  if loss['loss'] == 'arcface':
+    return functools.partial(
+      metric.arcface_logits, margin=loss['margin'], scale=loss['scale']
+    )
+  raise ValueError(
+    f'--config.cnn.loss={loss["loss"]}: choose softmax or arcface'
+  )
+
+
 def train(run, directory, export, key, *, make_step, batches):
   """Trains a fresh network on a stream of batches and exports it.
 
@@ -54,7 +69,7 @@ def train(run, directory, export, key, *, make_step, batches):
     directory: of the stage.
     export: directory of the result.
     key: random key of the stage.
-    make_step: (model, tx, preprocess, augment) → step.
+    make_step: (model, tx, *, logits_fn, preprocess, augment) → step.
     batches: start → iterator of batches.
 
   Returns:
@@ -80,8 +95,13 @@ def train(run, directory, export, key, *, make_step, batches):
       jax.random.fold_in(key, _HEAD), classes, model.embedding_size
     ),
   )
+  loss = config.cnn.to_dict()
   step = make_step(
-    model, tx, spec.apply, augment.make_augment(**config.augment.to_dict())
+    model,
+    tx,
+    logits_fn=logits_fn(loss),
+    preprocess=spec.apply,
+    augment=augment.make_augment(**config.augment.to_dict()),
   )
   state = loop.fit(
     loop.always(meshes.jit_step(step, run.mesh)),
@@ -100,7 +120,11 @@ def train(run, directory, export, key, *, make_step, batches):
   exports.save(
     export,
     variables={'params': state.params, **state.stats},
-    model={'name': 'mobilefacenet', **config.network.to_dict()},
+    model={
+      'name': 'mobilefacenet',
+      **config.network.to_dict(),
+      **{key: loss[key] for key in ('loss', 'margin', 'scale')},
+    },
     preprocess=spec.to_json(),
   )
   count = sum(leaf.size for leaf in jax.tree.leaves(state.params['backbone']))
@@ -121,14 +145,17 @@ def load(directory):
     ValueError, OSError: the export is damaged or incomplete.
   """
   found = exports.load(directory)
-  sizes = {k: v for k, v in found.model.items() if k != 'name'}
-  model = _module(sizes)
+  model = _module(found.model)
   spec = preprocess.Preprocess.from_json(found.preprocess)
   stats = dict(found.variables)
   params = jax.device_put(stats.pop('params'))
   stats = jax.device_put(stats)
   embed = jax.jit(classify.make_embedder(model, spec.apply))
-  logits = jax.jit(classify.make_classifier(model, spec.apply))
+  logits = jax.jit(
+    classify.make_classifier(
+      model, spec.apply, logits_fn=logits_fn(found.model)
+    )
+  )
   return Network(
     embed=lambda images: _in_chunks(
       lambda chunk: embed(params, stats, chunk), images

@@ -23,7 +23,7 @@ from palmjax.engine import checkpoint
 from palmjax.engine import mesh as meshes
 from palmjax.engine import stage
 from palmjax.evals import verification
-from palmjax.losses import metric
+from palmjax.losses import soft_label as soft_label_loss
 from palmjax.recipes import palm_images
 from palmjax.recipes import palm_network
 from palmjax.recipes import ssl_gan
@@ -60,7 +60,7 @@ def run(config, workdir):
   stage.check_workdir(workdir, config.to_dict())
   _check(config)
   root = jax.random.key(config.seed)
-  palms = palm_images.load(config, stage.stage_key(root, 'data'))
+  palms = palm_images.load(config, data_key(config))
   logging.info(
     'labelled: %d images of %d identities; evaluation: %d images of %d others',
     len(palms.labelled.labels),
@@ -87,13 +87,13 @@ def run(config, workdir):
     )
 
   shared = ('image_size', 'preprocess', 'augment', 'network', 'cnn')
-  cnn1 = make('cnn1', _train_cnn1, shared)
+  cnn1 = make('cnn1', _train_on_labels, shared)
   gan = make('gan', ssl_gan.train, ('image_size', 'gan'), judge=cnn1)
   soft = make(
     'soft_labels', ssl_gan.label, ('soft',), teacher=cnn1, generator=gan
   )
   cnn2 = make('cnn2', _train_on_both, (*shared, 'soft'), soft=soft)
-  control = make('control', _train_control, shared)
+  control = make('control', _train_on_labels, shared)
 
   trained = dict(zip(MODELS, (cnn1, cnn2, control), strict=True))
   scores = {
@@ -105,12 +105,14 @@ def run(config, workdir):
   ssl_report.write(this, scores, results, soft_labels=soft.path)
 
 
+def data_key(config):
+  """The key of `palm_images.load`."""
+  return stage.stage_key(jax.random.key(config.seed), 'data')
+
+
 def _check(config):
   """Refuses what would fail late or do nothing."""
-  if config.cnn.loss not in ('softmax', 'arcface'):
-    raise ValueError(
-      f'--config.cnn.loss={config.cnn.loss}: choose softmax or arcface'
-    )
+  palm_network.logits_fn(config.cnn.to_dict())
   generated = round(config.soft.share * config.cnn.batch_size)
   if not 0 < generated < config.cnn.batch_size:
     raise ValueError(
@@ -120,53 +122,34 @@ def _check(config):
     )
 
 
-def _train_cnn1(run, directory, export, key):
-  """CNN-1: labelled images, the first loss."""
-  config = run.config.cnn
-  if config.loss == 'arcface':
-    logits_fn = functools.partial(
-      metric.arcface_logits, margin=config.margin, scale=config.scale
-    )
-    return _train_on_labels(run, directory, export, key, logits_fn)
-  return _train_on_labels(run, directory, export, key, _free_logits)
-
-
-def _train_control(run, directory, export, key):
-  """The control: CNN-2 without the generated images."""
-  return _train_on_labels(run, directory, export, key, _free_logits)
-
-
-def _train_on_labels(run, directory, export, key, logits_fn):
-  def make_step(model, tx, prepare, augment):
-    return classify.make_step(
-      model, tx, logits_fn=logits_fn, preprocess=prepare, augment=augment
-    )
-
-  batches = _labelled(run, run.config.cnn.batch_size, key)
+def _train_on_labels(run, directory, export, key):
+  """CNN-1, and the control: the first loss, on labelled images alone."""
   return palm_network.train(
-    run, directory, export, key, make_step=make_step, batches=batches
+    run,
+    directory,
+    export,
+    key,
+    make_step=classify.make_step,
+    batches=_labelled(run, run.config.cnn.batch_size, key),
   )
 
 
 def _train_on_both(run, directory, export, key, *, soft):
-  """CNN-2: labelled and generated images in one batch, the second loss."""
+  """CNN-2: the second loss, labelled and generated images in one batch."""
   config = run.config
   images, labels = ssl_gan.read_soft_labels(soft)
+  arrays = {'generated': images, 'soft': labels}
+  if config.soft.confidence:
+    arrays['confidence'] = soft_label_loss.confidence(labels)
   generated = round(config.soft.share * config.cnn.batch_size)
-
-  def make_step(model, tx, prepare, augment):
-    return soft_label.make_step(
-      model,
-      tx,
-      preprocess=prepare,
-      augment=augment,
-      weight=config.soft.weight,
-      augment_generated=config.soft.augment,
-    )
-
+  make_step = functools.partial(
+    soft_label.make_step,
+    weight=config.soft.weight,
+    augment_generated=config.soft.augment,
+  )
   batches = pipeline.merge(
     _labelled(run, config.cnn.batch_size - generated, key),
-    pipeline.DeviceSet({'generated': images, 'soft': labels}).batches(
+    pipeline.DeviceSet(arrays).batches(
       generated, seed=pipeline.seed_of(jax.random.fold_in(key, _GENERATED))
     ),
   )
@@ -182,11 +165,6 @@ def _labelled(run, batch_size, key):
   return pipeline.DeviceSet(arrays).batches(
     batch_size, seed=pipeline.seed_of(jax.random.fold_in(key, _LABELLED))
   )
-
-
-def _free_logits(embeddings, head, labels):
-  del labels  # No margin.
-  return metric.softmax_logits(embeddings, head)
 
 
 def _scores(part, directory):

@@ -70,9 +70,7 @@ def write(run, scores, results, *, soft_labels):
         'EER of CNN-2',
         metrics.show(models['cnn2']['eer'], unit='%'),
         'control '
-        + metrics.show(
-          {'value': models['control']['eer']['value']}, unit='%'
-        ),
+        + metrics.show({'value': models['control']['eer']['value']}, unit='%'),
       ),
       html.Highlight(
         'Time', _minutes(sum(seconds.values())), 'all stages, this machine'
@@ -249,9 +247,7 @@ def _training(rows):
       plots.losses(losses, title='Identity loss'),
       plots.losses(gan, title='GAN losses'),
       plots.losses(regularisers, title='Regularisation', log=True),
-      plots.losses(
-        {'p': curve('gan', 'ada/p')}, title='Strength of ADA'
-      ),
+      plots.losses({'p': curve('gan', 'ada/p')}, title='Strength of ADA'),
       plots.losses(
         {'kid@palm': curve('gan', 'kid@palm')},
         title='Kernel distance of the averaged generator',

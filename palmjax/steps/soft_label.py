@@ -39,7 +39,7 @@ def make_step(
     augment: (key, float [B, H, W, 3]) → the same shape.
     weight: λ of the generated images.
     augment_generated: whether generated images are augmented like the others.
-    logits_fn: as in `classify.make_step`; a margin goes to labelled images only.
+    logits_fn: as in `classify.make_step`; generated images get no margin.
     ema_decay: of the parameters' moving average; None: there is none.
 
   Returns:

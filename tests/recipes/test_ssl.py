@@ -1,0 +1,208 @@
+"""The recipe in real processes: what it leaves behind, and after kills."""
+
+import html.parser
+import json
+import random
+import re
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from configs import ssl as ssl_config
+from palmjax.edge import export
+from palmjax.engine import loop
+from palmjax.evals import verification
+from palmjax.recipes import palm_images
+from palmjax.recipes import palm_network
+from palmjax.recipes import ssl
+from palmjax.recipes import ssl_gan
+
+STAGES = ('cnn1', 'gan', 'soft_labels', 'cnn2', 'control')
+
+
+def _results(workdir):
+  """Bytes of everything that must not depend on interruptions."""
+  paths = [workdir / 'metrics.json']
+  paths += sorted(workdir.glob('*/export/*'))
+  paths += sorted(workdir.glob('*/DONE.json'))
+  return {str(p.relative_to(workdir)): p.read_bytes() for p in paths}
+
+
+def test_same_bytes_after_three_sigkills(
+  smoke_run, palmjax_command, tmp_path, record_property
+):
+  """Kills wherever it happens to be, three times, then lets it finish."""
+  seed = random.SystemRandom().randrange(10**6)
+  record_property('seed', seed)
+  moments = random.Random(seed)
+  arguments = ('--config=configs/ssl.py:smoke', f'--workdir={tmp_path}')
+  seen = []
+  for _ in range(3):
+    process = palmjax_command(*arguments)
+    # From the first saved stage on, or a kill would test nothing but imports.
+    begun = time.monotonic()
+    while not list(tmp_path.glob('*/stage.json')):
+      assert process.poll() is None, process.communicate()[0]
+      assert time.monotonic() - begun < 600
+      time.sleep(0.1)
+    time.sleep(moments.uniform(0, 25))
+    process.kill()
+    output, _ = process.communicate()
+    seen.append(output[-300:])
+  process = palmjax_command(*arguments)
+  output, _ = process.communicate(timeout=900)
+  assert process.returncode == 0, (seed, output)
+
+  expected, found = _results(smoke_run), _results(tmp_path)
+  assert set(found) == set(expected), seed
+  assert len(found) >= 1 + 5 + 4 * 3 + 2
+  different = [name for name in found if found[name] != expected[name]]
+  assert different == [], (seed, seen)
+
+
+def test_metrics_json_has_the_three_models_and_honest_gaps(smoke_run):
+  results = json.loads((smoke_run / 'metrics.json').read_text())
+  assert results['recipe'] == 'ssl'
+  assert results['seed'] == 0
+  for name in ('cnn1', 'cnn2', 'control'):
+    cells = results['models'][name]
+    assert 0 <= cells['eer']['low'] <= cells['eer']['value']
+    assert cells['eer']['value'] <= cells['eer']['high'] <= 1
+    # 1,056 impostor pairs: the rule of 30 forbids FAR 1e-3.
+    assert cells['tar@far=1e-3']['value'] is None
+    assert 'not measurable' in cells['tar@far=1e-3']['reason']
+  ratio = results['models']['cnn2']['eer/control']['value']
+  assert ratio == pytest.approx(
+    results['models']['cnn2']['eer']['value']
+    / results['models']['control']['eer']['value']
+  )
+  assert not (smoke_run / 'metrics.json').read_text().count('second')
+  run = json.loads((smoke_run / 'run.json').read_text())
+  assert set(run['seconds']) == set(STAGES)
+
+
+def test_report_is_whole_and_needs_nothing_else(smoke_run):
+  text = (smoke_run / 'report.html').read_text()
+  html.parser.HTMLParser().feed(text)
+  assert 'CNN-2' in text
+  assert 'not measurable with 1056 pairs' in text
+  assert text.count('data:image/png') >= 20
+  assert not re.search(r'(src|href)="https?:', text)
+
+
+def test_export_gives_the_embeddings_that_were_measured(smoke_run):
+  """Loads as a user would: the numbers of metrics.json come out again."""
+  config = ssl_config.get_config('smoke')
+  key = ssl.data_key(config)
+  palms = palm_images.load(config, key)
+  embeddings = palm_network.load(smoke_run / 'cnn2' / 'export').embed(
+    palms.evaluation.images
+  )
+  again = verification.evaluate(
+    embeddings, palms.evaluation.labels, fars=[0.1], num_bootstrap=100
+  )
+  results = json.loads((smoke_run / 'metrics.json').read_text())
+  assert again['eer'] == results['models']['cnn2']['eer']
+
+
+def test_training_and_use_prepare_images_alike(smoke_run):
+  """What the training step feeds the network is what `load` feeds it."""
+  config = ssl_config.get_config('smoke')
+  _, trained_with = palm_network.build(config)
+  stored = export.load(smoke_run / 'cnn2' / 'export').preprocess
+  assert stored == trained_with.to_json()
+
+
+def test_networks_start_apart_and_see_identities_apart(smoke_run):
+  config = ssl_config.get_config('smoke')
+  palms = palm_images.load(config, ssl.data_key(config))
+  assert not set(palms.labelled.identities) & set(palms.evaluation.identities)
+  # A person's left and right palm stay on one side.
+  people = [
+    {name.rsplit(' ', 1)[0] for name in part.identities}
+    for part in (palms.labelled, palms.evaluation)
+  ]
+  assert not people[0] & people[1]
+  weights = [
+    export.load(smoke_run / name / 'export').variables['params']['head']
+    for name in ('cnn1', 'control')
+  ]
+  assert np.abs(weights[0] - weights[1]).max() > 0.01
+
+
+def test_soft_labels_are_joined_by_id(smoke_run, tmp_path):
+  source = smoke_run / 'soft_labels' / 'export'
+  images, soft = ssl_gan.read_soft_labels(source)
+  np.testing.assert_allclose(soft.sum(axis=1), 1, rtol=1e-5)
+  # The same rows in another order must give the same pairs.
+  order = np.random.default_rng(0).permutation(len(images))
+  with np.load(source / 'generated.npz') as drawn:
+    np.savez(
+      tmp_path / 'generated.npz',
+      id=drawn['id'][order],
+      image=drawn['image'][order],
+    )
+  (tmp_path / 'soft_labels.npz').write_bytes(
+    (source / 'soft_labels.npz').read_bytes()
+  )
+  again, _ = ssl_gan.read_soft_labels(tmp_path)
+  np.testing.assert_array_equal(again, images)
+
+
+def test_the_teacher_labelled_what_is_stored(smoke_run):
+  """Recomputes the soft labels of the stored images from CNN-1's export."""
+  images, soft = ssl_gan.read_soft_labels(smoke_run / 'soft_labels' / 'export')
+  teacher = palm_network.load(smoke_run / 'cnn1' / 'export')
+  logits = teacher.classify(images[:8])
+  np.testing.assert_allclose(
+    jax.nn.softmax(jnp.asarray(logits)), soft[:8], atol=1e-5
+  )
+
+
+def test_another_config_in_the_same_workdir_is_refused(tmp_path):
+  config = ssl_config.get_config('smoke')
+  (tmp_path / 'config.json').write_text(
+    json.dumps(config.to_dict() | {'seed': 7})
+  )
+  with pytest.raises(ValueError, match='seed = 7 there and 0 here'):
+    ssl.run(config, tmp_path)
+
+
+@pytest.mark.parametrize(
+  'key,value,message',
+  [
+    ('soft.share', 1.0, 'share'),
+    ('soft.share', 0.0, 'share'),
+    ('cnn.loss', 'hinge', 'softmax or arcface'),
+    ('data.name', 'internet', 'palms, folder or drawn_palms'),
+    ('data.name', 'folder', 'config.data.dir'),
+    ('data.samples', 1, 'data.samples'),
+    ('labelled.identities', 100, 'labelled.identities'),
+    ('labelled.images', 100, 'labelled.images'),
+    ('gan.order', 'random', 'order'),
+    ('num_devices', 99, 'devices'),
+  ],
+)
+def test_settings_that_cannot_work_are_refused_at_once(
+  tmp_path, key, value, message
+):
+  config = ssl_config.get_config('smoke')
+  config.update_from_flattened_dict({key: value})
+  with pytest.raises(ValueError, match=message) as caught:
+    ssl.run(config, tmp_path)
+  assert '\n' not in str(caught.value)
+  assert not list(tmp_path.glob('*/DONE.json'))
+
+
+def test_a_loss_that_explodes_stops_the_run_and_keeps_what_was_saved(
+  smoke_run, tmp_path
+):
+  config = ssl_config.get_config('smoke')
+  config.cnn.learning_rate = 1e30
+  config.cnn.max_norm = 1e30
+  config.cnn.ckpt_every = 1
+  with pytest.raises(loop.NonFiniteError, match='lower the learning rate'):
+    ssl.run(config, tmp_path)

@@ -1,0 +1,36 @@
+"""Who imports whom, and what the package must never pull in."""
+
+import pathlib
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+
+def test_import_contracts_of_pyproject():
+  linter = pathlib.Path(sys.executable).with_name('lint-imports')
+  result = subprocess.run(
+    [linter, '--no-cache'], cwd=ROOT, capture_output=True, text=True
+  )
+  assert result.returncode == 0, result.stdout
+  assert '0 broken' in result.stdout
+
+
+def test_running_needs_no_tensorflow_and_no_test_package():
+  code = (
+    'import sys; import palmjax.main; import palmjax.data.prepare; '
+    'print(sorted({"tensorflow", "torch", "clu", "pytest"} & set(sys.modules)))'
+  )
+  result = subprocess.run(
+    [sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True
+  )
+  assert result.stdout.strip() == '[]', result.stderr
+
+
+def test_flax_modules_live_in_models_only():
+  offenders = [
+    str(path.relative_to(ROOT))
+    for path in (ROOT / 'palmjax').rglob('*.py')
+    if path.parent.name != 'models' and 'flax.linen' in path.read_text()
+  ]
+  assert offenders == []
