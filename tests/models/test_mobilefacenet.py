@@ -103,7 +103,10 @@ class Reference(nn.Module):
 def layer_variables():
   """The same numbers for our layer and for the reference."""
   rng = np.random.default_rng(0)
-  draw = lambda *shape: jnp.asarray(rng.normal(size=shape), jnp.float32)
+
+  def draw(*shape):
+    return jnp.asarray(rng.normal(size=shape), jnp.float32)
+
   kernel, scale, shift, slope = draw(1, 1, 3, 4), draw(4), draw(4), draw(4)
   mean, variance = draw(4), draw(4) ** 2
   ours = {
@@ -166,12 +169,15 @@ def test_layer_equals_flax_in_train_mode_up_to_second_derivatives():
     def squared_length(params, x):
       return jnp.sum(jax.grad(scalar, argnums=1)(params, x) ** 2)
 
-    params = variables['params']
-    return (
-      *forward(params, x),
-      jax.grad(scalar, argnums=(0, 1))(params, x),
-      jax.grad(squared_length, argnums=(0, 1))(params, x),
-    )
+    @jax.jit
+    def compute(params, x):
+      return (
+        *forward(params, x),
+        jax.grad(scalar, argnums=(0, 1))(params, x),
+        jax.grad(squared_length, argnums=(0, 1))(params, x),
+      )
+
+    return compute(variables['params'], x)
 
   got_y, got_stats, got_first, got_second = everything(make_layer(True), ours)
   y, stats, first, second = everything(Reference(True), theirs)
@@ -186,7 +192,7 @@ def test_layer_equals_flax_in_train_mode_up_to_second_derivatives():
 
 
 def test_statistics_have_derivatives():
-  """Through mean and variance themselves, against autodiff of their formulas."""
+  """A loss on mean and variance, against autodiff of their formulas."""
   x, ours, _ = layer_variables()
   x = x @ jnp.ones((3, 4)) + x[..., :1] ** 2
   scale, shift, slope = (ours['params'][k] for k in ('scale', 'shift', 'slope'))
@@ -202,7 +208,10 @@ def test_statistics_have_derivatives():
     return jnp.sum(jnp.sin(mean) * jnp.arange(4)) + jnp.sum(jnp.cos(variance))
 
   np.testing.assert_allclose(
-    jax.grad(by_hand)(x), jax.grad(plain)(x), rtol=1e-4, atol=1e-5
+    jax.jit(jax.grad(by_hand))(x),
+    jax.jit(jax.grad(plain))(x),
+    rtol=1e-4,
+    atol=1e-5,
   )
 
 
@@ -241,10 +250,10 @@ def test_bottleneck_adds_its_input_only_where_shapes_allow():
     block = mobilefacenet.Bottleneck(
       2, features, stride, train=False, dtype=jnp.float32
     )
-    variables = block.init(jax.random.key(0), x)
+    variables = jax.jit(block.init)(jax.random.key(0), x)
     params = dict(variables['params'])
     # A projection of zero leaves the identity path.
     params['ConvLayer_2'] = jax.tree.map(jnp.zeros_like, params['ConvLayer_2'])
-    y = block.apply({**variables, 'params': params}, x)
+    y = jax.jit(block.apply)({**variables, 'params': params}, x)
     want = x if adds else jnp.zeros((2, 4 // stride, 4 // stride, features))
     np.testing.assert_array_equal(y, want)

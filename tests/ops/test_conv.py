@@ -134,6 +134,7 @@ def test_depthwise_under_vmap():
       argnums=(0, 1),
     )(x, kernel)
 
+  gradients = jax.jit(gradients)
   got = jax.vmap(gradients)(x, kernel)
   want = jax.tree.map(
     lambda *leaves: jnp.stack(leaves),

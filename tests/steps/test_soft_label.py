@@ -10,7 +10,8 @@ import optax
 from flax import linen as nn
 
 from palmjax.engine import state as train_state
-from palmjax.losses import metric, soft_label as losses
+from palmjax.losses import metric
+from palmjax.losses import soft_label as losses
 from palmjax.models import heads
 from palmjax.steps import classify, soft_label
 
@@ -76,7 +77,7 @@ def embeddings_by_hand(state, *parts):
 def test_loss_and_update_by_hand():
   _, step, state = make()
   data = {**batch(), 'confidence': np.array([1.0, 0.4], np.float32)}
-  after, metrics = step(state, None, data, jax.random.key(0))
+  after, metrics = jax.jit(step)(state, None, data, jax.random.key(0))
   x = embeddings_by_hand(state, data['image'], data['generated'])
   head = np.asarray(state.params['head'], np.float64)
   logits = x @ head.T
@@ -104,16 +105,14 @@ def test_loss_and_update_by_hand():
 
 def test_margin_goes_to_labelled_images_alone():
   data = batch()
-  free, margin = (
-    make(
-      logits_fn=functools.partial(
-        metric.arcface_logits, margin=margin, scale=4.0
-      )
+  results = []
+  for radians in (0.0, 1.0):
+    logits_fn = functools.partial(
+      metric.arcface_logits, margin=radians, scale=4.0
     )
-    for margin in (0.0, 1.0)
-  )
-  _, free = free[1](free[2], None, data, jax.random.key(0))
-  _, margin = margin[1](margin[2], None, data, jax.random.key(0))
+    _, step, state = make(logits_fn=logits_fn)
+    results.append(jax.jit(step)(state, None, data, jax.random.key(0))[1])
+  free, margin = results
   assert margin['loss/labelled'] > free['loss/labelled'] + 0.1
   assert margin['loss/generated'] == free['loss/generated']
   assert margin['accuracy'] == free['accuracy']
@@ -139,6 +138,7 @@ def test_weight_zero_ignores_the_generated_labels():
   _, step, state = make(weight=0.0)
   data = batch()
   other = {**data, 'soft': data['soft'][:, ::-1]}
+  step = jax.jit(step)
   after, _ = step(state, None, data, jax.random.key(0))
   after_other, _ = step(state, None, other, jax.random.key(0))
   chex.assert_trees_all_close(after.params, after_other.params, atol=1e-7)
@@ -147,7 +147,7 @@ def test_weight_zero_ignores_the_generated_labels():
 def test_statistics_are_of_both_parts():
   _, step, state = make()
   data = batch()
-  after, _ = step(state, None, data, jax.random.key(0))
+  after, _ = jax.jit(step)(state, None, data, jax.random.key(0))
   images = np.concatenate([data['image'], data['generated']]) / 127.5 - 1.0
   kernel = np.asarray(state.params['backbone']['Dense_0']['kernel'])
   mean = (images.reshape(6, -1) @ kernel).mean(axis=0)
