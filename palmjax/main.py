@@ -11,6 +11,7 @@ import sys
 from absl import flags, logging
 from ml_collections import config_flags
 
+from palmjax.engine import allocator
 from palmjax.engine import loop
 from palmjax.recipes import ssl
 
@@ -52,6 +53,7 @@ def _suggest(key):
 def main(argv):
   """Runs one recipe; returns the exit code."""
   os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+  allocator.keep_freed_memory()
   logging.use_absl_handler()
   logging.set_verbosity(logging.INFO)
   try:

@@ -26,6 +26,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from palmjax.ops import sums
+
 _DIMENSIONS = ('NHWC', 'HWIO', 'NHWC')
 _NONE = ((0, 0), (0, 0))
 
@@ -118,38 +120,6 @@ def pointwise(x, kernel, *, lowering=None):
       raise ValueError(f"pointwise lowering {other!r}: use 'matmul' or 'lax'")
 
 
-@jax.custom_vjp
-def channel_sums(*arrays):
-  """Sums of several arrays over batch and map: [B, H, W, C] each → [C] each.
-
-  On a CPU one reduction reads what the arrays are computed from once, and
-  writes none of them out: over the columns with one result an array; the small
-  rest plainly.
-  """
-  chex.assert_rank(arrays, 4)
-  if not _on_cpu():
-    return [jnp.sum(array, axis=(0, 1, 2)) for array in arrays]
-  rows = lax.reduce(
-    list(arrays),
-    [jnp.zeros((), array.dtype) for array in arrays],
-    lambda a, b: [u + v for u, v in zip(a, b, strict=True)],
-    dimensions=(2,),
-  )
-  return list(jnp.sum(jnp.stack(rows), axis=(1, 2)))
-
-
-def _channel_sums_forward(*arrays):
-  # Shapes as residuals: arrays broadcast from nothing cost nothing.
-  return channel_sums(*arrays), [jnp.zeros_like(array) for array in arrays]
-
-
-def _channel_sums_backward(zeros, cotangents):
-  return tuple(z + g for z, g in zip(zeros, cotangents, strict=True))
-
-
-channel_sums.defvjp(_channel_sums_forward, _channel_sums_backward)
-
-
 def _on_cpu():
   return jax.default_backend() == 'cpu'
 
@@ -227,8 +197,11 @@ def _input_gradient(g, kernel, x_shape, stride, padding):
         )
     return total
 
+  # Columns, then rows: each reshape merges two axes, which keeps shardings.
   phases = [
-    jnp.stack([phase(r, c) for c in range(stride)], axis=3)
+    jnp.stack([phase(r, c) for c in range(stride)], axis=3).reshape(
+      batch, phase_rows, phase_columns * stride, channels
+    )
     for r in range(stride)
   ]
   padded = jnp.stack(phases, axis=2).reshape(
@@ -245,10 +218,12 @@ def _kernel_gradient(x, g, window, stride, padding):
   x once instead of in every tap.
   """
   taps = _taps(lax.optimization_barrier(_pad(x, padding)), window, stride)
-  sums = []
+  totals = []
   for start in range(0, len(taps), window[1]):
-    sums += channel_sums(*(tap * g for tap in taps[start : start + window[1]]))
-  return jnp.stack(sums).reshape(*window, 1, x.shape[-1])
+    totals += sums.channel_sums(
+      *(tap * g for tap in taps[start : start + window[1]])
+    )
+  return jnp.stack(totals).reshape(*window, 1, x.shape[-1])
 
 
 def _depthwise_forward(x, kernel, stride, padding):

@@ -61,6 +61,18 @@ def logits_fn(loss):
   )
 
 
+def optimiser(config):
+  """SGD as the section `cnn` of a config describes it."""
+  return optim.sgd(
+    config.learning_rate,
+    num_steps=config.steps,
+    warmup_steps=config.warmup_steps,
+    momentum=config.momentum,
+    weight_decay=config.weight_decay,
+    max_norm=config.max_norm,
+  )
+
+
 def train(run, directory, export, key, *, make_step, batches):
   """Trains a fresh network on a stream of batches and exports it.
 
@@ -78,14 +90,7 @@ def train(run, directory, export, key, *, make_step, batches):
   config = run.config
   model, spec = build(config)
   classes = len(run.palms.labelled.identities)
-  tx = optim.sgd(
-    config.cnn.learning_rate,
-    num_steps=config.cnn.steps,
-    warmup_steps=config.cnn.warmup_steps,
-    momentum=config.cnn.momentum,
-    weight_decay=config.cnn.weight_decay,
-    max_norm=config.cnn.max_norm,
-  )
+  tx = optimiser(config.cnn)
   state = classify.create_state(
     model,
     tx,

@@ -24,6 +24,71 @@ _INIT, _BATCHES, _TRAIN, _JUDGE, _IMAGES = range(5)
 _CHUNK = 64  # Images drawn at a time.
 
 
+def build(config, key):
+  """The generator, the state at the start and the four updates.
+
+  Args:
+    config: with `image_size` and `gan`.
+    key: random key of the initial weights.
+
+  Returns:
+    (Generator, state of `steps.gan`, `steps.gan.Steps`, not jitted).
+  """
+  size, config = config.image_size, config.gan
+  networks = {
+    'fmap_base': config.fmap_base,
+    'fmap_max': config.fmap_max,
+    'dtype': jnp.dtype(config.dtype),
+  }
+  generator = generators.Generator(
+    image_size=size,
+    latent_size=config.latent_size,
+    mapping_layers=config.mapping_layers,
+    **networks,
+  )
+  discriminator = discriminators.Discriminator(
+    image_size=size, **networks
+  )
+  adam = functools.partial(
+    optim.lazy_adam, config.learning_rate, b1=0.0, b2=0.99
+  )
+  optimisers = (
+    adam(interval=config.path_length_interval),
+    adam(interval=config.r1_interval),
+  )
+  gamma = config.r1_gamma or (
+    0.0002 * size**2 / config.batch_size
+  )
+  steps = gan.make_steps(
+    generator,
+    discriminator,
+    *optimisers,
+    augment=functools.partial(
+      ada.augment,
+      mirror=config.ada_mirror,
+      quarter_turns=config.ada_mirror,
+      rotation=np.deg2rad(config.ada_rotation),
+      hue=np.deg2rad(config.ada_hue),
+    ),
+    r1_gamma=gamma,
+    **_intervals(config),
+    path_length_weight=config.path_length_weight,
+    style_mixing=config.style_mixing,
+    ema_half_life_kimg=config.ema_kimg,
+    ada_target=config.ada_target,
+    ada_ramp_kimg=config.ada_kimg,
+    ada_limit=config.ada_limit,
+  )
+  state = gan.create_state(
+    generator,
+    discriminator,
+    *optimisers,
+    {'image': jnp.zeros((1, size, size, 3))},
+    key,
+  )
+  return generator, state, steps
+
+
 def train(run, directory, export, key, *, judge):
   """Trains the GAN on the labelled images, without augmenting them first.
 
@@ -42,61 +107,7 @@ def train(run, directory, export, key, *, judge):
     Metrics: {'iterations', 'best', 'kid@palm', …}.
   """
   config = run.config.gan
-  networks = {
-    'fmap_base': config.fmap_base,
-    'fmap_max': config.fmap_max,
-    'dtype': jnp.dtype(config.dtype),
-  }
-  generator = generators.Generator(
-    image_size=run.config.image_size,
-    latent_size=config.latent_size,
-    mapping_layers=config.mapping_layers,
-    **networks,
-  )
-  discriminator = discriminators.Discriminator(
-    image_size=run.config.image_size, **networks
-  )
-  intervals = {
-    'r1_interval': config.r1_interval,
-    'path_length_interval': config.path_length_interval,
-  }
-  adam = functools.partial(
-    optim.lazy_adam, config.learning_rate, b1=0.0, b2=0.99
-  )
-  optimisers = (
-    adam(interval=config.path_length_interval),
-    adam(interval=config.r1_interval),
-  )
-  gamma = config.r1_gamma or (
-    0.0002 * run.config.image_size**2 / config.batch_size
-  )
-  steps = gan.make_steps(
-    generator,
-    discriminator,
-    *optimisers,
-    augment=functools.partial(
-      ada.augment,
-      mirror=config.ada_mirror,
-      quarter_turns=config.ada_mirror,
-      rotation=np.deg2rad(config.ada_rotation),
-      hue=np.deg2rad(config.ada_hue),
-    ),
-    r1_gamma=gamma,
-    **intervals,
-    path_length_weight=config.path_length_weight,
-    style_mixing=config.style_mixing,
-    ema_half_life_kimg=config.ema_kimg,
-    ada_target=config.ada_target,
-    ada_ramp_kimg=config.ada_kimg,
-    ada_limit=config.ada_limit,
-  )
-  state = gan.create_state(
-    generator,
-    discriminator,
-    *optimisers,
-    {'image': run.palms.labelled.images[:1]},
-    jax.random.fold_in(key, _INIT),
-  )
+  generator, state, steps = build(run.config, jax.random.fold_in(key, _INIT))
   average = state['generator']
   state['best'] = {
     'params': jax.tree.map(jnp.copy, average.ema),
@@ -108,14 +119,14 @@ def train(run, directory, export, key, *, judge):
 
   embed = palm_network.load(judge).embed
   draw = _drawer(generator)
-  real = embed(run.palms.labelled.images)
+  real = _features(embed, run.palms.labelled.images)
   judge_key = jax.random.fold_in(key, _JUDGE)
 
   def evaluate(state, step):
     now = state['generator']
     images = draw(now.ema, now.stats, judge_key, config.eval_images)
-    features = embed(images)
-    kid = generative.kid(real, features)['value']
+    features = _features(embed, images)
+    kid = generative.kid(real, features, subsets=20)['value']
     best = state['best']
     # Nothing to beat yet: the first one is kept, whatever it is.
     if kid < best['kid']:
@@ -137,7 +148,7 @@ def train(run, directory, export, key, *, judge):
   state = loop.fit(
     gan.schedule(
       gan.Steps(*(meshes.jit_step(step, run.mesh) for step in steps)),
-      **intervals,
+      **_intervals(config),
       order=config.order,
     ),
     state,
@@ -244,6 +255,13 @@ def read_soft_labels(directory):
   return np.stack([images[name] for name in ids]), soft
 
 
+def _intervals(config):
+  return {
+    'r1_interval': config.r1_interval,
+    'path_length_interval': config.path_length_interval,
+  }
+
+
 def _drawer(generator, *, truncation=1.0):
   """Builds draw(params, stats, key, count) -> uint8 [count, H, W, 3].
 
@@ -274,9 +292,16 @@ def _drawer(generator, *, truncation=1.0):
   return draw
 
 
+def _features(embed, images):
+  """Embeddings of length √D: the cubic kernel of KID is made for unit scale."""
+  embeddings = embed(images)
+  return embeddings * np.sqrt(embeddings.shape[1])
+
+
 def _judge(embed, palms, images):
   """What the report says of the generator."""
-  real, fake = embed(palms.labelled.images), embed(images)
+  real = _features(embed, palms.labelled.images)
+  fake = _features(embed, images)
   distance = generative.kid(real, fake)
   metrics = {
     'kid@palm': distance['value'],
@@ -284,7 +309,7 @@ def _judge(embed, palms, images):
     'diversity': generative.diversity(real, fake)['value'],
   }
   if len(palms.unseen.labels):
-    unseen = embed(palms.unseen.images)
+    unseen = _features(embed, palms.unseen.images)
     memory = generative.memorisation(real, unseen, fake)
     metrics['memorisation'] = memory['value']
     metrics['copied'] = memory['copied']

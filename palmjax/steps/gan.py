@@ -1,16 +1,16 @@
-"""GAN training as four pure updates (METHODS §1, StyleGAN2, ADA).
+"""GAN training as four pure updates (arXiv:1912.04958, arXiv:2006.06676).
 
 Discriminator, R1, generator and path length are updates of their own; R1 and
 path length share the Adam state of the main update of their network, whose
 coefficients come from `engine.optim.lazy_adam`. `schedule` orders the updates.
 
 State: {'generator': TrainState, 'discriminator': TrainState, 'ada': {...},
-'path_length': running mean}. `step` of either network counts its main updates
-and nothing else. Batch: {'image': uint8 [B, H, W, 3]}. The generator is a
-module with methods `mapping` and `synthesis`, the discriminator one that maps
-images to logits.
+'path_length': running mean}. `step` of either network counts its main updates.
+Batch: {'image': uint8 [B, H, W, 3]}. The generator is a module with methods
+`mapping` and `synthesis`, the discriminator one that maps images to logits.
 """
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -20,6 +20,7 @@ import optax
 
 from palmjax.engine import state as train_state
 from palmjax.losses import gan
+from palmjax.steps import latents, steering
 
 # Every kind of update folds its own constant into the key of its clock.
 _DISCRIMINATOR, _R1, _GENERATOR, _PATH_LENGTH = range(4)
@@ -51,26 +52,25 @@ def create_state(
     The state described at the top of the module.
   """
   generator_key, noise_key, discriminator_key = jax.random.split(key, 3)
-  latents = jnp.zeros((1, generator.latent_size))
+  z = jnp.zeros((1, generator.latent_size))
   images = jnp.zeros((1, *batch['image'].shape[1:]))
   # Jitted, as a forward pass of small operations one by one takes longer;
   # unoptimised, as it runs once (on CPU 3.6 s to compile instead of 12.5 s).
   options = {'xla_backend_optimization_level': 0}
   stats = jax.jit(generator.init, compiler_options=options)(
-    {'params': generator_key, 'noise': noise_key}, latents
+    {'params': generator_key, 'noise': noise_key}, z
   )
   params = stats.pop('params')
   variables = jax.jit(discriminator.init, compiler_options=options)(
     discriminator_key, images
   )
-  zero = jnp.zeros(())
   return {
     'generator': train_state.create(params, stats, generator_tx, ema=True),
     'discriminator': train_state.create(
       variables['params'], {}, discriminator_tx
     ),
-    'ada': {'p': zero, 'sign_sum': jnp.copy(zero), 'sign': jnp.copy(zero)},
-    'path_length': jnp.copy(zero),
+    'ada': steering.create(),
+    'path_length': jnp.zeros(()),
   }
 
 
@@ -128,29 +128,8 @@ def make_steps(
   def discriminator_logits(params, images):
     return discriminator.apply({'params': params}, images)
 
-  def styles(params, stats, batch_size, key, *, mean_decay=None):
-    """Random w [B, L, dim], mixed, and the new stats."""
-    latent_key, cut_key, mix_key = jax.random.split(key, 3)
-    z = jax.random.normal(latent_key, (2 * batch_size, generator.latent_size))
-    w, new_stats = generator.apply(
-      {'params': params, **stats},
-      z,
-      mean_decay=mean_decay,
-      mutable=list(stats),
-      method='mapping',
-    )
-    layers = generator.num_layers
-    cut = jax.random.randint(cut_key, (batch_size, 1), 1, layers)
-    mixed = jax.random.bernoulli(mix_key, style_mixing, (batch_size, 1))
-    first = (jnp.arange(layers) < cut) | ~mixed
-    return jnp.where(
-      first[..., None], w[:batch_size, None], w[batch_size:, None]
-    ), new_stats
-
-  def synthesis(params, stats, w, key):
-    return generator.apply(
-      {'params': params, **stats}, w, rngs={'noise': key}, method='synthesis'
-    )
+  styles = functools.partial(latents.styles, generator, mixing=style_mixing)
+  synthesis = functools.partial(latents.synthesis, generator)
 
   def discriminator_step(state, frozen, batch, key):
     del frozen  # The generator is part of the state and not differentiated.
@@ -163,7 +142,7 @@ def make_steps(
     images = augment(augment_key, jnp.concatenate([real, fake]), ada['p'])
     # Two batches under one vmap, not one of twice the size: the minibatch
     # deviation must not see real and drawn images in one group.
-    images = images.reshape(2, *real.shape)
+    images = images.reshape(2, len(real), *images.shape[1:])
 
     def loss_fn(params):
       logits = jax.vmap(lambda x: discriminator_logits(params, x))(images)
@@ -173,7 +152,7 @@ def make_steps(
       loss_fn, has_aux=True
     )(d.params)
     d = train_state.apply_gradients(d, discriminator_tx, grads)
-    ada = _steer(
+    ada = steering.steer(
       ada,
       real_logits,
       count=d.step,
@@ -319,17 +298,3 @@ def _regularise(state, tx, grads):
   updates, opt_state = tx.update(grads, state.opt_state, state.params)
   params = optax.apply_updates(state.params, updates)
   return state.replace(params=params, opt_state=opt_state)
-
-
-def _steer(ada, real_logits, *, count, interval, target, ramp_kimg, limit):
-  """Every `interval` batches moves p by the sign of (mean sign − target)."""
-  sign_sum = ada['sign_sum'] + jnp.sign(real_logits).mean()
-  due = count % interval == 0
-  sign = jnp.where(due, sign_sum / interval, ada['sign'])
-  speed = real_logits.shape[0] * interval / (ramp_kimg * 1000)
-  moved = jnp.clip(ada['p'] + jnp.sign(sign - target) * speed, 0.0, limit)
-  return {
-    'p': jnp.where(due, moved, ada['p']),
-    'sign_sum': jnp.where(due, 0.0, sign_sum),
-    'sign': sign,
-  }

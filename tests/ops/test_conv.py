@@ -143,23 +143,6 @@ def test_depthwise_under_vmap():
   chex.assert_trees_all_close(got, want, rtol=1e-5, atol=1e-5)
 
 
-def test_channel_sums_and_their_gradient():
-  arrays = random(2, 3, 4, 5), random(2, 3, 4, 5, seed=1)
-  for got, array in zip(conv.channel_sums(*arrays), arrays, strict=True):
-    np.testing.assert_allclose(got, np.sum(array, axis=(0, 1, 2)), atol=1e-5)
-
-  def scalar(a, b):
-    sum_a, sum_ab = conv.channel_sums(a, a * b)
-    return jnp.sum(sum_a**2 * sum_ab)
-
-  a, b = (np.asarray(array, np.float64) for array in arrays)
-  sum_a, sum_ab = a.sum((0, 1, 2)), (a * b).sum((0, 1, 2))
-  got_a, got_b = jax.grad(scalar, argnums=(0, 1))(*arrays)
-  want_a = 2 * sum_a * sum_ab + sum_a**2 * b
-  np.testing.assert_allclose(got_a, want_a, rtol=1e-4, atol=1e-4)
-  np.testing.assert_allclose(got_b, sum_a**2 * a, rtol=1e-4, atol=1e-4)
-
-
 def test_bad_arguments():
   x = random(1, 4, 4, 6)
   with pytest.raises(ValueError, match="use 'shift' or 'lax'"):

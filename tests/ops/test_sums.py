@@ -1,0 +1,29 @@
+"""Sums over batch and map against NumPy."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from palmjax.ops import sums
+
+
+def random(*shape, seed=0):
+  rng = np.random.default_rng(seed)
+  return jnp.asarray(rng.normal(size=shape), jnp.float32)
+
+
+def test_channel_sums_and_their_gradient():
+  arrays = random(2, 3, 4, 5), random(2, 3, 4, 5, seed=1)
+  for got, array in zip(sums.channel_sums(*arrays), arrays, strict=True):
+    np.testing.assert_allclose(got, np.sum(array, axis=(0, 1, 2)), atol=1e-5)
+
+  def scalar(a, b):
+    sum_a, sum_ab = sums.channel_sums(a, a * b)
+    return jnp.sum(sum_a**2 * sum_ab)
+
+  a, b = (np.asarray(array, np.float64) for array in arrays)
+  sum_a, sum_ab = a.sum((0, 1, 2)), (a * b).sum((0, 1, 2))
+  got_a, got_b = jax.grad(scalar, argnums=(0, 1))(*arrays)
+  want_a = 2 * sum_a * sum_ab + sum_a**2 * b
+  np.testing.assert_allclose(got_a, want_a, rtol=1e-4, atol=1e-4)
+  np.testing.assert_allclose(got_b, sum_a**2 * a, rtol=1e-4, atol=1e-4)
