@@ -18,8 +18,7 @@ from configs import ssl as ssl_config
 from palmjax.data import palms
 from palmjax.engine import mesh as meshes
 from palmjax.losses import metric
-from palmjax.recipes import palm_network
-from palmjax.recipes import ssl_gan
+from palmjax.recipes import palm_network, ssl_gan
 from palmjax.steps import classify
 
 _SIZE = flags.DEFINE_integer('size', 48, 'Side of the images of the networks.')

@@ -12,8 +12,7 @@ import numpy as np
 from absl import app, flags
 from PIL import Image
 
-from palmjax.data import folder
-from palmjax.data import palms
+from palmjax.data import folder, palms
 from palmjax.recipes import ssl_gan
 
 _PHOTOS = flags.DEFINE_string('photos', None, 'Image folder.', required=True)

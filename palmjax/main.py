@@ -11,8 +11,7 @@ import sys
 from absl import flags, logging
 from ml_collections import config_flags
 
-from palmjax.engine import allocator
-from palmjax.engine import loop
+from palmjax.engine import allocator, loop
 from palmjax.recipes import ssl
 
 RECIPES = {'ssl': ssl.run}

@@ -6,11 +6,7 @@ import hashlib
 import jax
 import numpy as np
 
-from palmjax.data import folder
-from palmjax.data import palms
-from palmjax.data import pipeline
-from palmjax.data import prepare
-from palmjax.data import splits
+from palmjax.data import folder, palms, pipeline, prepare, splits
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

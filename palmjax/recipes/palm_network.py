@@ -8,15 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from palmjax.data import augment
-from palmjax.data import preprocess
+from palmjax.data import augment, preprocess
 from palmjax.edge import export as exports
-from palmjax.engine import loop
+from palmjax.engine import loop, optim
 from palmjax.engine import mesh as meshes
-from palmjax.engine import optim
 from palmjax.losses import metric
-from palmjax.models import heads
-from palmjax.models import mobilefacenet
+from palmjax.models import heads, mobilefacenet
 from palmjax.steps import classify
 
 # Streams of a stage's key.

@@ -19,17 +19,12 @@ import ml_collections
 from absl import logging
 
 from palmjax.data import pipeline
-from palmjax.engine import checkpoint
+from palmjax.engine import checkpoint, stage
 from palmjax.engine import mesh as meshes
-from palmjax.engine import stage
 from palmjax.evals import verification
 from palmjax.losses import soft_label as soft_label_loss
-from palmjax.recipes import palm_images
-from palmjax.recipes import palm_network
-from palmjax.recipes import ssl_gan
-from palmjax.recipes import ssl_report
-from palmjax.steps import classify
-from palmjax.steps import soft_label
+from palmjax.recipes import palm_images, palm_network, ssl_gan, ssl_report
+from palmjax.steps import classify, soft_label
 
 MODELS = ('cnn1', 'cnn2', 'control')
 # Streams of a stage's key.

@@ -6,12 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from palmjax.data import ada
-from palmjax.data import pipeline
+from palmjax.data import ada, pipeline
 from palmjax.edge import export as exports
-from palmjax.engine import loop
+from palmjax.engine import loop, optim
 from palmjax.engine import mesh as meshes
-from palmjax.engine import optim
 from palmjax.evals import generative
 from palmjax.losses import soft_label
 from palmjax.models import discriminator as discriminators
@@ -46,9 +44,7 @@ def build(config, key):
     mapping_layers=config.mapping_layers,
     **networks,
   )
-  discriminator = discriminators.Discriminator(
-    image_size=size, **networks
-  )
+  discriminator = discriminators.Discriminator(image_size=size, **networks)
   adam = functools.partial(
     optim.lazy_adam, config.learning_rate, b1=0.0, b2=0.99
   )
@@ -56,9 +52,7 @@ def build(config, key):
     adam(interval=config.path_length_interval),
     adam(interval=config.r1_interval),
   )
-  gamma = config.r1_gamma or (
-    0.0002 * size**2 / config.batch_size
-  )
+  gamma = config.r1_gamma or (0.0002 * size**2 / config.batch_size)
   steps = gan.make_steps(
     generator,
     discriminator,

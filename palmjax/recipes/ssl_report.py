@@ -5,15 +5,10 @@ import platform
 import jax
 import numpy as np
 
-from palmjax.engine import checkpoint
-from palmjax.engine import logs
-from palmjax.engine import stage
-from palmjax.evals import error_rates
-from palmjax.evals import verification
+from palmjax.engine import checkpoint, logs, stage
+from palmjax.evals import error_rates, verification
 from palmjax.recipes import ssl_gan
-from palmjax.report import html
-from palmjax.report import metrics
-from palmjax.report import plots
+from palmjax.report import html, metrics, plots
 
 # The baseline first: it is drawn in grey.
 _NAMES = {

@@ -15,10 +15,7 @@ from configs import ssl as ssl_config
 from palmjax.edge import export
 from palmjax.engine import loop
 from palmjax.evals import verification
-from palmjax.recipes import palm_images
-from palmjax.recipes import palm_network
-from palmjax.recipes import ssl
-from palmjax.recipes import ssl_gan
+from palmjax.recipes import palm_images, palm_network, ssl, ssl_gan
 
 STAGES = ('cnn1', 'gan', 'soft_labels', 'cnn2', 'control')
 
