@@ -1,10 +1,9 @@
-"""Trains, labels, measures: python -m palmjax.main --config configs/ssl.py.
+"""python -m palmjax.main --config configs/ssl.py --workdir runs/ssl
 
 Exit codes: 0 done, or stopped by SIGTERM/SIGINT at a checkpoint; 1 the run
 cannot go on (one line on stderr says what to do); 2 the command line is wrong.
 """
 
-import difflib
 import os
 import sys
 
@@ -31,22 +30,17 @@ def _parse(argv):
     config = _CONFIG.value
     recipe = None if config is None else config.recipe
   except AttributeError as error:
-    key = str(error).strip('"\'').split("'")[0]
-    raise ValueError(f'unknown config key {key}{_suggest(key)}') from error
+    # The config's own words: the key, and the nearest one that it has.
+    text = str(error.args[0].args[0] if error.args else error)
+    raise ValueError(f'unknown key in --config.KEY: {text}') from error
   except (flags.Error, OSError, TypeError) as error:
-    raise ValueError(str(error)) from error
+    # An error of the file itself arrives as a traceback in a message.
+    raise ValueError(str(error).strip().splitlines()[-1]) from error
   if config is None or _WORKDIR.value is None:
     raise ValueError('give --config=configs/ssl.py and --workdir=runs/NAME')
   if recipe not in RECIPES:
     raise ValueError(f'recipe {recipe!r}: choose one of {sorted(RECIPES)}')
   return config, _WORKDIR.value
-
-
-def _suggest(key):
-  """Returns the known key that is nearest to a mistyped one, as advice."""
-  known = [name for name in flags.FLAGS if name.startswith('config.')]
-  near = difflib.get_close_matches(f'config.{key}', known, n=1)
-  return f'; did you mean --{near[0]}?' if near else '; see the config file'
 
 
 def main(argv):

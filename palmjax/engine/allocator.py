@@ -28,4 +28,5 @@ def keep_freed_memory():
     (_TRIM_THRESHOLD, 2**31 - 1),
     (_TOP_PAD, 2**26),
   )
-  return all([mallopt(name, value) == 1 for name, value in settings])
+  taken = [mallopt(name, value) == 1 for name, value in settings]
+  return all(taken)
