@@ -13,7 +13,7 @@ from absl import app, flags
 from PIL import Image
 
 from palmjax.data import folder, palms
-from palmjax.recipes import ssl_gan
+from palmjax.recipes import ssl_labels
 
 _PHOTOS = flags.DEFINE_string('photos', None, 'Image folder.', required=True)
 _RUN = flags.DEFINE_string('run', None, 'Workdir of a run.', required=True)
@@ -41,7 +41,7 @@ def main(_):
   drawn = palms.draw_batch(
     jax.random.key(0), numbers, np.zeros_like(numbers), size=_SIZE
   )
-  generated, _ = ssl_gan.read_soft_labels(
+  generated, _ = ssl_labels.read_soft_labels(
     pathlib.Path(_RUN.value) / 'soft_labels' / 'export'
   )
   rows = [

@@ -23,7 +23,13 @@ from palmjax.engine import checkpoint, stage
 from palmjax.engine import mesh as meshes
 from palmjax.evals import verification
 from palmjax.losses import soft_label as soft_label_loss
-from palmjax.recipes import palm_images, palm_network, ssl_gan, ssl_report
+from palmjax.recipes import (
+  palm_images,
+  palm_network,
+  ssl_gan,
+  ssl_labels,
+  ssl_report,
+)
 from palmjax.steps import classify, soft_label
 
 MODELS = ('cnn1', 'cnn2', 'control')
@@ -85,7 +91,7 @@ def run(config, workdir):
   cnn1 = make('cnn1', _train_on_labels, shared)
   gan = make('gan', ssl_gan.train, ('image_size', 'gan'), judge=cnn1)
   soft = make(
-    'soft_labels', ssl_gan.label, ('soft',), teacher=cnn1, generator=gan
+    'soft_labels', ssl_labels.label, ('soft',), teacher=cnn1, generator=gan
   )
   cnn2 = make('cnn2', _train_on_both, (*shared, 'soft'), soft=soft)
   control = make('control', _train_on_labels, shared)
@@ -132,7 +138,7 @@ def _train_on_labels(run, directory, export, key):
 def _train_on_both(run, directory, export, key, *, soft):
   """CNN-2: the second loss, labelled and generated images in one batch."""
   config = run.config
-  images, labels = ssl_gan.read_soft_labels(soft)
+  images, labels = ssl_labels.read_soft_labels(soft)
   arrays = {'generated': images, 'soft': labels}
   if config.soft.confidence:
     arrays['confidence'] = soft_label_loss.confidence(labels)

@@ -1,4 +1,4 @@
-"""The stages `gan` and `soft_labels` of the recipe `ssl`."""
+"""The stage `gan` of the recipe `ssl`, and how its generator draws."""
 
 import functools
 
@@ -11,14 +11,13 @@ from palmjax.edge import export as exports
 from palmjax.engine import loop, optim
 from palmjax.engine import mesh as meshes
 from palmjax.evals import generative
-from palmjax.losses import soft_label
 from palmjax.models import discriminator as discriminators
 from palmjax.models import generator as generators
 from palmjax.recipes import palm_network
 from palmjax.steps import gan
 
 # Streams of a stage's key.
-_INIT, _BATCHES, _TRAIN, _JUDGE, _IMAGES = range(5)
+_INIT, _BATCHES, _TRAIN, _JUDGE = range(4)
 _CHUNK = 64  # Images drawn at a time.
 
 
@@ -185,68 +184,27 @@ def train(run, directory, export, key, *, judge):
   }
 
 
-def label(run, directory, export, key, *, teacher, generator):
-  """Draws unlabelled palms and has CNN-1 label them.
-
-  Writes generated.npz {'id', 'image'} and soft_labels.npz {'id', 'soft'}. Image
-  and soft label are joined by the id, which also fixes the latents.
-
-  Args:
-    run: `ssl.Run`.
-    directory: of the stage.
-    export: directory of the result.
-    key: random key of the stage.
-    teacher: export directory of CNN-1.
-    generator: export directory of the GAN.
-
-  Returns:
-    Metrics: {'images', 'confidence', 'classes'}.
-  """
-  del directory  # One pass, nothing to resume.
-  config = run.config.soft
-  loaded = exports.load(generator)
-  sizes = {k: v for k, v in loaded.model.items() if k != 'name'}
-  sizes['dtype'] = jnp.dtype(sizes['dtype'])
-  network = generators.Generator(**sizes)
-  draw = _drawer(network, truncation=config.truncation)
-  variables = dict(loaded.variables)
-  params = variables.pop('params')
-  images = draw(
-    params, variables, jax.random.fold_in(key, _IMAGES), config.images
-  )
-  logits = palm_network.load(teacher).classify(images)
-  soft = np.asarray(
-    soft_label.soft_labels(logits, temperature=config.temperature)
-  )
-  ids = np.array([f'g{n:07d}' for n in range(len(images))])
-  np.savez(export / 'generated.npz', id=ids, image=images)
-  np.savez(export / 'soft_labels.npz', id=ids, soft=soft)
-  return {
-    'images': len(images),
-    'confidence': float(soft.max(axis=1).mean()),
-    'classes': len(np.unique(soft.argmax(axis=1))),
-  }
-
-
-def read_soft_labels(directory):
-  """Joins what `label` wrote, by id.
+def load(directory, *, truncation):
+  """Reads an export of `train`.
 
   Args:
     directory: export directory of the stage.
+    truncation: ψ of the truncation of w; 1 is none.
 
   Returns:
-    (uint8 [N, H, W, 3], float32 [N, K]).
+    draw(key, count) → uint8 [count, H, W, 3]; image n depends on (key, n)
+    alone.
+
+  Raises:
+    ValueError, OSError: the export is damaged or incomplete.
   """
-  with np.load(directory / 'generated.npz') as drawn:
-    images = dict(zip(drawn['id'].tolist(), drawn['image'], strict=True))
-  with np.load(directory / 'soft_labels.npz') as labels:
-    ids, soft = labels['id'].tolist(), labels['soft']
-  missing = [name for name in ids if name not in images]
-  if missing:
-    raise ValueError(
-      f'{directory} has no image {missing[0]}: delete the stage and run again'
-    )
-  return np.stack([images[name] for name in ids]), soft
+  found = exports.load(directory)
+  sizes = {k: v for k, v in found.model.items() if k != 'name'}
+  sizes['dtype'] = jnp.dtype(sizes['dtype'])
+  draw = _drawer(generators.Generator(**sizes), truncation=truncation)
+  stats = dict(found.variables)
+  params = stats.pop('params')
+  return lambda key, count: draw(params, stats, key, count)
 
 
 def _intervals(config):

@@ -7,7 +7,7 @@ import numpy as np
 
 from palmjax.engine import checkpoint, logs, stage
 from palmjax.evals import error_rates, verification
-from palmjax.recipes import ssl_gan
+from palmjax.recipes import ssl_labels
 from palmjax.report import html, metrics, plots
 
 # The baseline first: it is drawn in grey.
@@ -177,7 +177,7 @@ def _pictures(run, soft_labels):
     )
     for i in first[:_TILES]
   ]
-  images, soft = ssl_gan.read_soft_labels(soft_labels)
+  images, soft = ssl_labels.read_soft_labels(soft_labels)
   drawn = [
     html.tile(
       image,

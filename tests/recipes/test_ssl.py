@@ -15,7 +15,7 @@ from configs import ssl as ssl_config
 from palmjax.edge import export
 from palmjax.engine import loop
 from palmjax.evals import verification
-from palmjax.recipes import palm_images, palm_network, ssl, ssl_gan
+from palmjax.recipes import palm_images, palm_network, ssl, ssl_labels
 
 STAGES = ('cnn1', 'gan', 'soft_labels', 'cnn2', 'control')
 
@@ -132,7 +132,7 @@ def test_networks_start_apart_and_see_identities_apart(smoke_run):
 
 def test_soft_labels_are_joined_by_id(smoke_run, tmp_path):
   source = smoke_run / 'soft_labels' / 'export'
-  images, soft = ssl_gan.read_soft_labels(source)
+  images, soft = ssl_labels.read_soft_labels(source)
   np.testing.assert_allclose(soft.sum(axis=1), 1, rtol=1e-5)
   # The same rows in another order must give the same pairs.
   order = np.random.default_rng(0).permutation(len(images))
@@ -145,13 +145,15 @@ def test_soft_labels_are_joined_by_id(smoke_run, tmp_path):
   (tmp_path / 'soft_labels.npz').write_bytes(
     (source / 'soft_labels.npz').read_bytes()
   )
-  again, _ = ssl_gan.read_soft_labels(tmp_path)
+  again, _ = ssl_labels.read_soft_labels(tmp_path)
   np.testing.assert_array_equal(again, images)
 
 
 def test_the_teacher_labelled_what_is_stored(smoke_run):
   """Recomputes the soft labels of the stored images from CNN-1's export."""
-  images, soft = ssl_gan.read_soft_labels(smoke_run / 'soft_labels' / 'export')
+  images, soft = ssl_labels.read_soft_labels(
+    smoke_run / 'soft_labels' / 'export'
+  )
   teacher = palm_network.load(smoke_run / 'cnn1' / 'export')
   logits = teacher.classify(images[:8])
   np.testing.assert_allclose(
