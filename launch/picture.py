@@ -19,6 +19,7 @@ _PHOTOS = flags.DEFINE_string('photos', None, 'Image folder.', required=True)
 _RUN = flags.DEFINE_string('run', None, 'Workdir of a run.', required=True)
 _OUT = flags.DEFINE_string('out', 'docs/palms.png', 'Picture to write.')
 _COLUMNS = flags.DEFINE_integer('columns', 10, 'Pictures in a row.')
+_NTH = flags.DEFINE_integer('nth', 5, 'Which photograph of each identity.')
 _SIZE = 96
 
 
@@ -31,12 +32,16 @@ def strip(images, columns):
   return np.concatenate(tiles, axis=1)
 
 
+def nth_of_each(labels, nth):
+  """Index of the nth image, or the last, of each identity: int [K]."""
+  _, first, counts = np.unique(labels, return_index=True, return_counts=True)
+  return first + np.minimum(nth, counts - 1)
+
+
 def main(_):
   columns = _COLUMNS.value
   photos = folder.read(_PHOTOS.value, size=_SIZE)
-  _, first = np.unique(photos.labels, return_index=True)
-  # Open hands: the sixth picture of each identity shows the sign for five.
-  photographs = photos.images[first + np.minimum(5, len(first) - 1)]
+  photographs = photos.images[nth_of_each(photos.labels, _NTH.value)]
   numbers = np.arange(columns)
   drawn = palms.draw_batch(
     jax.random.key(0), numbers, np.zeros_like(numbers), size=_SIZE
@@ -48,8 +53,11 @@ def main(_):
     strip(images, columns)
     for images in (photographs, np.asarray(drawn), generated)
   ]
-  gap = np.full((6, columns * _SIZE, 3), 255, np.uint8)
-  picture = np.concatenate([rows[0], gap, rows[1], gap, rows[2]])
+  width = min(row.shape[1] for row in rows)
+  gap = np.full((6, width, 3), 255, np.uint8)
+  first, *rest = [row[:, :width] for row in rows]
+  picture = np.concatenate([first, *(x for row in rest for x in (gap, row))])
+  pathlib.Path(_OUT.value).parent.mkdir(parents=True, exist_ok=True)
   Image.fromarray(picture).save(_OUT.value, optimize=True)
 
 

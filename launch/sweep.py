@@ -9,7 +9,6 @@ table, WORKDIR/table.json the same numbers for machines.
 
 import importlib.util
 import json
-import math
 import pathlib
 import statistics
 import subprocess
@@ -20,7 +19,7 @@ from absl import app, flags
 _CONFIG = flags.DEFINE_string('config', None, 'File with get_config, sweep.')
 _WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of the whole sweep.')
 _METRICS = flags.DEFINE_list(
-  'metrics', ['eer', 'tar@far=1e-2', 'tar@far=1e-3'], 'Columns of the table.'
+  'metrics', ['eer', 'eer/control', 'tar@far=1e-2', 'tar@far=1e-3'], 'Columns.'
 )
 _ARGS = flags.DEFINE_multi_string(
   'override', [], 'KEY=VALUE for every run, e.g. data.difficulty=0.3.'
@@ -31,7 +30,7 @@ def summarise(runs, metrics):
   """Collects mean and standard deviation over runs.
 
   Args:
-    runs: list of parsed metrics.json.
+    runs: two or more parsed metrics.json.
     metrics: names of the columns.
 
   Returns:
@@ -52,7 +51,7 @@ def summarise(runs, metrics):
         if missing
         else {
           'mean': statistics.fmean(values),
-          'std': statistics.stdev(values) if len(values) > 1 else math.nan,
+          'std': statistics.stdev(values),
           'values': values,
         }
       )

@@ -1,7 +1,8 @@
 """python -m palmjax.main --config configs/ssl.py --workdir runs/ssl
 
-Exit codes: 0 done, or stopped by SIGTERM/SIGINT at a checkpoint; 1 the run
-cannot go on (one line on stderr says what to do); 2 the command line is wrong.
+Exit codes: 0 done, or stopped by SIGTERM or Ctrl-C at a checkpoint; 1 the run
+cannot go on (the last line says what to do); 2 the command line is wrong; 130
+stopped by Ctrl-C between two stages.
 """
 
 import os

@@ -121,12 +121,12 @@ def seconds(workdir):
 _locks = {}
 
 
-def check_workdir(workdir, config):
-  """Takes `workdir` for this process and this config, for as long as it lives.
+def take_workdir(workdir, config):
+  """Takes `workdir` for this process, if its work is of this config.
 
   Args:
     workdir: path; made if it is not there.
-    config: JSON values. Written to config.json at first use.
+    config: JSON values.
 
   Raises:
     ValueError: another process works there, or another config did.
@@ -143,7 +143,15 @@ def check_workdir(workdir, config):
       f'workdir {workdir}',
       'use another workdir or the old config',
     )
-  else:
+
+
+def keep_config(workdir, config):
+  """Writes config.json, from when on `take_workdir` refuses another config.
+
+  Called once the config has proved sound: a mistake must not lock its workdir.
+  """
+  path = pathlib.Path(workdir) / 'config.json'
+  if not path.exists():
     checkpoint.write_json(path, config)
 
 

@@ -82,6 +82,13 @@ def load(config, key):
     np.searchsorted(old, found.labels[others]).astype(np.int32),
     labelled.identities,
   )
+  evaluation = _part(found, split.evaluation)
+  if np.bincount(evaluation.labels).max() < 2:
+    raise ValueError(
+      f'none of the {len(evaluation.identities)} identities of the evaluation '
+      'has two images, so no genuine pair exists: add images or change '
+      '--config.evaluation_share'
+    )
   digest = hashlib.sha256()
   digest.update(np.ascontiguousarray(found.images))
   digest.update(np.ascontiguousarray(found.labels))
@@ -90,7 +97,7 @@ def load(config, key):
   return PalmImages(
     labelled=labelled,
     unseen=unseen,
-    evaluation=_part(found, split.evaluation),
+    evaluation=evaluation,
     skipped=found.skipped,
     fingerprint=digest.hexdigest(),
   )
@@ -121,15 +128,17 @@ def _draw(data, size, key):
       '--config.data.samples of at least 2 and --config.data.difficulty '
       'from 0 to 1'
     )
-  labels, samples = (
-    array.ravel().astype(np.int32)
-    for array in np.indices((data.identities, data.samples))
-  )
-  images = palms.draw_batch(
-    key, labels, samples, size=size, difficulty=data.difficulty
+  # In batches of one size: one compilation, and memory for one of them.
+  images, labels, samples = palms.draw_set(
+    key,
+    np.arange(data.identities),
+    data.samples,
+    size=size,
+    difficulty=data.difficulty,
+    batch_size=min(256, data.identities * data.samples),
   )
   return folder.Images(
-    images=np.asarray(images),
+    images=images,
     labels=labels,
     identities=tuple(
       f'person {k // 2} {("left", "right")[k % 2]}'

@@ -26,6 +26,7 @@ from palmjax.losses import soft_label as soft_label_loss
 from palmjax.recipes import (
   palm_images,
   palm_network,
+  ssl_checks,
   ssl_gan,
   ssl_labels,
   ssl_report,
@@ -58,10 +59,12 @@ def run(config, workdir):
       before stays.
   """
   workdir = pathlib.Path(workdir)
-  stage.check_workdir(workdir, config.to_dict())
-  _check(config)
-  root = jax.random.key(config.seed)
+  stage.take_workdir(workdir, config.to_dict())
+  mesh = meshes.make(config.num_devices or None)
+  ssl_checks.check(config, mesh)
   palms = palm_images.load(config, data_key(config))
+  stage.keep_config(workdir, config.to_dict())
+  root = jax.random.key(config.seed)
   logging.info(
     'labelled: %d images of %d identities; evaluation: %d images of %d others',
     len(palms.labelled.labels),
@@ -69,7 +72,7 @@ def run(config, workdir):
     len(palms.evaluation.labels),
     len(palms.evaluation.identities),
   )
-  this = Run(config, palms, meshes.make(config.num_devices or None), workdir)
+  this = Run(config, palms, mesh, workdir)
 
   def make(name, body, sections, **inputs):
     """Runs a stage that reads these sections of the config and these stages."""
@@ -111,18 +114,6 @@ def data_key(config):
   return stage.stage_key(jax.random.key(config.seed), 'data')
 
 
-def _check(config):
-  """Refuses what would fail late or do nothing."""
-  palm_network.logits_fn(config.cnn.to_dict())
-  generated = round(config.soft.share * config.cnn.batch_size)
-  if not 0 < generated < config.cnn.batch_size:
-    raise ValueError(
-      f'--config.soft.share={config.soft.share} of a batch of '
-      f'{config.cnn.batch_size} leaves no labelled or no generated image: '
-      'give a share between 0 and 1'
-    )
-
-
 def _train_on_labels(run, directory, export, key):
   """CNN-1, and the control: the first loss, on labelled images alone."""
   return palm_network.train(
@@ -142,7 +133,7 @@ def _train_on_both(run, directory, export, key, *, soft):
   arrays = {'generated': images, 'soft': labels}
   if config.soft.confidence:
     arrays['confidence'] = soft_label_loss.confidence(labels)
-  generated = round(config.soft.share * config.cnn.batch_size)
+  generated = ssl_checks.generated_per_batch(config)
   make_step = functools.partial(
     soft_label.make_step,
     weight=config.soft.weight,

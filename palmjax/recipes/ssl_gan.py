@@ -17,7 +17,7 @@ from palmjax.recipes import palm_network
 from palmjax.steps import gan
 
 # Streams of a stage's key.
-_INIT, _BATCHES, _TRAIN, _JUDGE = range(4)
+_INIT, _BATCHES, _TRAIN, _JUDGE, _FINAL = range(5)
 _CHUNK = 64  # Images drawn at a time.
 
 
@@ -176,7 +176,9 @@ def train(run, directory, export, key, *, judge):
     },
     preprocess={},
   )
-  images = draw(best['params'], best['stats'], judge_key, config.eval_images)
+  # Other pictures than those that chose the best: these had luck.
+  final_key = jax.random.fold_in(key, _FINAL)
+  images = draw(best['params'], best['stats'], final_key, config.eval_images)
   return {
     'iterations': int(state['generator'].step),
     'kept': int(best['step']),

@@ -1,6 +1,8 @@
 """The report of the recipe `ssl`: did the soft labels help, and how surely?"""
 
+import importlib.metadata
 import platform
+import resource
 
 import jax
 import numpy as np
@@ -17,6 +19,7 @@ _NAMES = {
   'cnn2': 'CNN-2 (soft labels)',
 }
 _TILES = 12
+_PACKAGES = ('jax', 'flax', 'optax', 'orbax-checkpoint', 'numpy')
 
 
 def write(run, scores, results, *, soft_labels):
@@ -34,12 +37,14 @@ def write(run, scores, results, *, soft_labels):
     'skipped images': list(run.palms.skipped),
     'versions': {
       'python': platform.python_version(),
-      'jax': jax.__version__,
-      'numpy': np.__version__,
+      **{name: importlib.metadata.version(name) for name in _PACKAGES},
     },
     'machine': {
       'devices': ', '.join(sorted({d.device_kind for d in jax.devices()})),
       'device_count': jax.device_count(),
+      # Of the last process of the run; Linux counts in KB.
+      'peak_memory_mb': resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+      // 1024,
     },
   }
   checkpoint.write_json(run.workdir / 'run.json', facts)

@@ -190,20 +190,24 @@ def test_seconds_are_on_disk_before_a_kill(tmp_path):
 
 def test_workdir_belongs_to_one_config(tmp_path):
   workdir = tmp_path / 'a/b'
-  stage.check_workdir(workdir, {'seed': 0, 'gan': {'steps': (1, 2)}})
-  stage.check_workdir(workdir, {'gan': {'steps': [1, 2]}, 'seed': 0})
+  config = {'seed': 0, 'gan': {'steps': (1, 2)}}
+  # Taken, and found unsound: the corrected config may use the same workdir.
+  stage.take_workdir(workdir, config | {'seed': 5})
+  stage.take_workdir(workdir, config)
+  stage.keep_config(workdir, config)
+  stage.take_workdir(workdir, {'gan': {'steps': [1, 2]}, 'seed': 0})
   with pytest.raises(ValueError, match=r'gan.steps = .*, seed = 0 there') as e:
-    stage.check_workdir(workdir, {'seed': 1, 'gan': {'steps': [1, 3]}})
+    stage.take_workdir(workdir, {'seed': 1, 'gan': {'steps': [1, 3]}})
   assert '\n' not in str(e.value)
   (workdir / 'config.json').write_text('{"seed"')
   with pytest.raises(ValueError, match=r'config.json is not JSON .* delete it'):
-    stage.check_workdir(workdir, {'seed': 0})
+    stage.take_workdir(workdir, {'seed': 0})
 
 
 def test_a_second_process_is_refused_until_the_first_dies(tmp_path):
   script = (
     'import sys; from palmjax.engine import stage; '
-    'stage.check_workdir(sys.argv[1], {}); print("in", flush=True); '
+    'stage.take_workdir(sys.argv[1], {}); print("in", flush=True); '
     'sys.stdin.read()'
   )
   process = subprocess.Popen(
@@ -218,8 +222,8 @@ def test_a_second_process_is_refused_until_the_first_dies(tmp_path):
   try:
     assert process.stdout.readline() == b'in\n'
     with pytest.raises(ValueError, match='another process is at work in'):
-      stage.check_workdir(tmp_path, {})
+      stage.take_workdir(tmp_path, {})
   finally:
     process.kill()
     process.communicate()
-  stage.check_workdir(tmp_path, {})
+  stage.take_workdir(tmp_path, {})

@@ -1,0 +1,97 @@
+"""Refuses settings of the recipe `ssl` that would fail late or do nothing."""
+
+from palmjax.models import layers
+from palmjax.recipes import palm_network
+from palmjax.steps import gan
+
+_AT_LEAST = {
+  'log_every': 1,
+  'cnn.batch_size': 2,
+  'cnn.steps': 1,
+  'cnn.ckpt_every': 1,
+  'gan.batch_size': 1,
+  'gan.steps': 1,
+  'gan.eval_every': 1,
+  'gan.ckpt_every': 1,
+  'gan.patience': 1,
+  # The unbiased kernel distance needs two halves of two images.
+  'gan.eval_images': 4,
+  'gan.latent_size': 1,
+  'gan.mapping_layers': 1,
+  'soft.images': 1,
+  'soft.weight': 0,
+  'evaluation.resamples': 1,
+}
+
+
+def check(config, mesh):
+  """Checks a config before anything is drawn, read or trained.
+
+  Args:
+    config: of configs/ssl.py.
+    mesh: devices of the run.
+
+  Raises:
+    ValueError: names the key and what it may be.
+  """
+  for key, least in _AT_LEAST.items():
+    value = _get(config, key)
+    if value < least:
+      raise ValueError(f'--config.{key}={value}: give {least} or more')
+  _check_rates(config)
+  layers.resolutions(config.image_size)
+  palm_network.build(config)
+  palm_network.logits_fn(config.cnn.to_dict())
+  palm_network.optimiser(config.cnn)
+  gan.schedule(
+    gan.Steps(None, None, None, None),
+    r1_interval=config.gan.r1_interval,
+    path_length_interval=config.gan.path_length_interval,
+    order=config.gan.order,
+  )
+  generated = generated_per_batch(config)
+  if not 0 < generated < config.cnn.batch_size:
+    raise ValueError(
+      f'--config.soft.share={config.soft.share} of a batch of '
+      f'{config.cnn.batch_size} leaves no labelled or no generated image: '
+      'give a share between 0 and 1'
+    )
+  parts = {
+    'cnn.batch_size': config.cnn.batch_size,
+    'gan.batch_size': config.gan.batch_size,
+    'soft.share: generated images a batch': generated,
+  }
+  for name, count in parts.items():
+    if count % mesh.size:
+      raise ValueError(
+        f'--config.{name}: {count} do not divide over {mesh.size} devices; '
+        f'use a multiple of {mesh.size}'
+      )
+  if config.labelled.identities * config.labelled.images < 4:
+    raise ValueError(
+      'the labelled budget has fewer than 4 images; raise '
+      '--config.labelled.identities or --config.labelled.images'
+    )
+
+
+def generated_per_batch(config):
+  """How many images of a batch of CNN-2 are generated."""
+  return round(config.soft.share * config.cnn.batch_size)
+
+
+def _check_rates(config):
+  for far in config.evaluation.fars:
+    if not 0 < far < 1:
+      raise ValueError(
+        f'--config.evaluation.fars={far}: give rates between 0 and 1'
+      )
+  if config.soft.temperature <= 0:
+    raise ValueError(
+      f'--config.soft.temperature={config.soft.temperature}: give more than 0'
+    )
+
+
+def _get(config, key):
+  for name in key.split('.'):
+    config = config[name]
+  return config
