@@ -1,6 +1,6 @@
 """Times what the CPU default does most; prints one line each.
 
-python -m launch.bench [--size=48] [--repeats=5]
+python -m launch.bench [--size=32] [--repeats=5]
 
 Machines differ and are shared: compare lines of one run with each other, and
 trust the best of several repeats.
@@ -15,13 +15,15 @@ import numpy as np
 from absl import app, flags
 
 from configs import ssl as ssl_config
-from palmjax.data import palms
+from palmjax.data import augment, palms
+from palmjax.engine import allocator
 from palmjax.engine import mesh as meshes
 from palmjax.losses import metric
+from palmjax.models import heads
 from palmjax.recipes import palm_network, ssl_gan
 from palmjax.steps import classify
 
-_SIZE = flags.DEFINE_integer('size', 48, 'Side of the images of the networks.')
+_SIZE = flags.DEFINE_integer('size', 32, 'Side of the images of the networks.')
 _REPEATS = flags.DEFINE_integer('repeats', 5, 'The best of so many counts.')
 
 
@@ -63,7 +65,9 @@ def recognition(config, mesh, repeats):
     tx,
     jax.random.key(0),
     input_shape=spec.shape,
-    head=jnp.ones((config.labelled.identities, model.embedding_size)),
+    head=heads.init_head(
+      jax.random.key(2), config.labelled.identities, model.embedding_size
+    ),
   )
   step = meshes.jit_step(
     classify.make_step(
@@ -71,7 +75,7 @@ def recognition(config, mesh, repeats):
       tx,
       logits_fn=metric.softmax_logits,
       preprocess=spec.apply,
-      augment=lambda key, images: images,
+      augment=augment.make_augment(**config.augment.to_dict()),
     ),
     mesh,
     donate=False,
@@ -107,6 +111,7 @@ def _images(count, size):
 
 
 def main(_):
+  allocator.keep_freed_memory()
   config = ssl_config.get_config()
   config.image_size = _SIZE.value
   mesh = meshes.make(1)

@@ -163,7 +163,7 @@ def apply(images, transforms):
     warp.rotation(-t.second_rotation),
     warp.translation(-t.shift[:, 0], -t.shift[:, 1]),
   )
-  images = warp.homography(images, _product(geometry))
+  images = warp.homography(images, warp.compose(*geometry))
   colors = [
     color.brightness(t.brightness),
     color.contrast(jnp.exp2(t.contrast)),
@@ -171,12 +171,4 @@ def apply(images, transforms):
   ]
   if images.shape[-1] == 3:
     colors += [color.hue(t.hue), color.saturation(jnp.exp2(t.saturation))]
-  return color.apply(images, _product(colors[::-1]))
-
-
-def _product(matrices):
-  """Left-to-right product of [B, n, n] matrices, in full float32."""
-  product, *rest = matrices
-  for matrix in rest:
-    product = jnp.matmul(product, matrix, precision='highest')
-  return product
+  return color.apply(images, warp.compose(*reversed(colors)))

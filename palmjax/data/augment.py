@@ -124,12 +124,12 @@ def _matrices(*, flip, tilt, angle, size, move):
   """Homographies [B, 3, 3], output to input coordinates."""
   # At 0.45 along both axes the horizon is still outside the image.
   tilt = jnp.clip(tilt, -0.45, 0.45)
-  return (
-    warp.scaling(flip, jnp.ones_like(flip))
-    @ warp.perspective(tilt[:, 0], tilt[:, 1])
-    @ warp.rotation(-angle)
-    @ warp.scaling(1 / size, 1 / size)
-    @ warp.translation(-move[:, 0], -move[:, 1])
+  return warp.compose(
+    warp.scaling(flip, jnp.ones_like(flip)),
+    warp.perspective(tilt[:, 0], tilt[:, 1]),
+    warp.rotation(-angle),
+    warp.scaling(1 / size, 1 / size),
+    warp.translation(-move[:, 0], -move[:, 1]),
   )
 
 

@@ -8,6 +8,8 @@ picture is YᵀX. Pixel size and blur widen both analytically, so nothing is
 filtered afterwards and fine lines fade instead of aliasing.
 """
 
+import functools
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -17,6 +19,10 @@ PIXEL = 0.42  # Standard deviation of a pixel's aperture, in pixels.
 SPLAT = 0.25  # What is left of it: sharing out among four pixels blurs by .4.
 WIDTHS = (0.0012, 0.0024, 0.0048, 0.0096)  # Levels of line width in sides.
 FIXED = 2.0**18  # Steps of fixed-point sums, which stay below about 100.
+
+# TF32 or bfloat16 products would draw other pictures on other devices.
+_PRECISION = jax.lax.Precision.HIGHEST
+_matmul = functools.partial(jnp.matmul, precision=_PRECISION)
 
 
 def aperture(size, blur):
@@ -75,7 +81,9 @@ def splat_lines(points, depth, width, *, size, blur):
   offset = jnp.arange(side) - margin - jnp.arange(size)[:, None]
   kernel = jnp.exp(-0.5 * (offset / sigma[:, None, None]) ** 2)
   kernel /= jnp.sqrt(2 * jnp.pi) * sigma[:, None, None]
-  return jnp.einsum('kij,kjl,kml->im', kernel, image, kernel)
+  return jnp.einsum(
+    'kij,kjl,kml->im', kernel, image, kernel, precision=_PRECISION
+  )
 
 
 def splat_waves(centers, waves, width, phase, weight, *, size, blur):
@@ -119,9 +127,7 @@ def splat_waves(centers, waves, width, phase, weight, *, size, blur):
   )
   grid = pixel_centers(size)
   powers = jnp.stack([jnp.ones_like(grid), grid, grid * grid])
-  x_exponent, y_exponent, x_turns, y_turns = jnp.matmul(
-    coefficients, powers, precision=jax.lax.Precision.HIGHEST
-  )
+  x_exponent, y_exponent, x_turns, y_turns = _matmul(coefficients, powers)
   x_factor = jnp.exp(x_exponent) * weight[:, None]
   y_factor = jnp.exp(y_exponent)
   left = jnp.concatenate(
@@ -130,7 +136,7 @@ def splat_waves(centers, waves, width, phase, weight, *, size, blur):
   right = jnp.concatenate(
     [x_factor * _cos(x_turns), x_factor * _cos(x_turns - 0.25)]
   )
-  return left.T @ right
+  return _matmul(left.T, right)
 
 
 def _cos(turns):
@@ -157,7 +163,7 @@ def cosine_field(coefficients, size):
   """Smooth field [size, size] from cosine coefficients [K, K] (y, x)."""
   k = jnp.arange(coefficients.shape[0])
   basis = jnp.cos(jnp.pi * pixel_centers(size)[:, None] * k)
-  return basis @ coefficients @ basis.T
+  return _matmul(_matmul(basis, coefficients), basis.T)
 
 
 def slopes(height):
@@ -167,4 +173,4 @@ def slopes(height):
   central = np.zeros((size, size), np.float32)
   central[i, np.minimum(i + 1, size - 1)] += size / 2
   central[i, np.maximum(i - 1, 0)] -= size / 2
-  return height @ central.T, central @ height
+  return _matmul(height, central.T), _matmul(central, height)

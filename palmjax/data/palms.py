@@ -30,6 +30,7 @@ from palmjax.data import (
   palm_render,
   palm_skin,
 )
+from palmjax.ops import pixels
 
 SAMPLES_PER_SESSION = 4
 DEVICES = 4
@@ -181,7 +182,7 @@ def _draw_many(key, identities, samples, sessions, devices, difficulty, size):
       session=session,
       device=device,
     )
-    return jnp.round(image * 127.5 + 127.5).astype(jnp.uint8)
+    return pixels.to_uint8(image)
 
   return jax.lax.map(one, (identities, samples, sessions, devices))
 

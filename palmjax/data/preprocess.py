@@ -116,12 +116,3 @@ class Preprocess:
         + '; export the network again'
       )
     return cls(**{**values, 'value_range': tuple(values['value_range'])})
-
-
-def difference(a, b):
-  """Returns the names of the values in which two `Preprocess` differ."""
-  return tuple(
-    field.name
-    for field in dataclasses.fields(Preprocess)
-    if getattr(a, field.name) != getattr(b, field.name)
-  )

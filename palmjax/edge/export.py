@@ -20,6 +20,8 @@ from typing import Any
 import flax.traverse_util
 import numpy as np
 
+from palmjax.engine import checkpoint
+
 FORMAT = 1
 
 _WEIGHTS, _MODEL, _PREPROCESS = 'weights.npz', 'model.json', 'preprocess.json'
@@ -65,9 +67,9 @@ def save(directory, *, variables, model, preprocess):
     'model': model,
   }
   os.makedirs(directory, exist_ok=True)
-  _write(os.path.join(directory, _WEIGHTS), weights)
-  _write(os.path.join(directory, _PREPROCESS), _json(preprocess))
-  _write(os.path.join(directory, _MODEL), _json(description))
+  checkpoint.write_file(os.path.join(directory, _WEIGHTS), weights)
+  checkpoint.write_file(os.path.join(directory, _PREPROCESS), _json(preprocess))
+  checkpoint.write_file(os.path.join(directory, _MODEL), _json(description))
 
 
 def load(directory, *, template=None):
@@ -214,13 +216,3 @@ def _read(directory, name):
       f'{path} is missing; give a folder that holds {_WEIGHTS}, {_MODEL} and '
       f'{_PREPROCESS}'
     ) from None
-
-
-def _write(path, content):
-  """Replaces a file at once: a kill leaves the old one or the new one."""
-  partial = f'{path}.partial'
-  with open(partial, 'wb') as file:
-    file.write(content)
-    file.flush()
-    os.fsync(file.fileno())
-  os.replace(partial, path)

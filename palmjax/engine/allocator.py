@@ -7,7 +7,10 @@ from 47 to 12 ms. Keeping the pages costs the peak's memory between the calls.
 """
 
 import ctypes
+import importlib.metadata
 import platform
+
+import jax
 
 # <malloc.h>
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX, _ARENA_MAX = -1, -2, -4, -8
@@ -17,12 +20,15 @@ def keep_freed_memory():
   """Tells glibc's malloc; call it before JAX starts its backend.
 
   Returns:
-    Whether it took effect: False on other C libraries.
+    Whether it took effect: False on other C libraries and where JAX will use an
+    accelerator, whose temporaries are not in the host's memory.
   """
-  if platform.libc_ver()[0] != 'glibc':
+  if platform.libc_ver()[0] != 'glibc' or not _will_use_cpu():
     return False
   mallopt = ctypes.CDLL(None).mallopt
   settings = (
+    # XLA's temporaries are made in its threads. Each would have an arena of its
+    # own, which holds no block above 64 MB: those would stay fresh pages.
     (_ARENA_MAX, 1),
     (_MMAP_MAX, 0),
     (_TRIM_THRESHOLD, 2**31 - 1),
@@ -30,3 +36,11 @@ def keep_freed_memory():
   )
   taken = [mallopt(name, value) == 1 for name, value in settings]
   return all(taken)
+
+
+def _will_use_cpu():
+  """Whether JAX's first platform is the CPU; asking JAX would start it."""
+  if platforms := jax.config.jax_platforms:
+    return platforms.split(',')[0] == 'cpu'
+  # Unless told otherwise JAX takes an accelerator that it has a plugin for.
+  return not importlib.metadata.entry_points(group='jax_plugins')

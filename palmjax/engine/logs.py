@@ -2,8 +2,13 @@
 
 A line of metrics.jsonl is {"stage", "step", "kind", NAME: VALUE, ...}: of kind
 "train" (means over the steps since the line before) or "eval". `step` counts
-finished steps. No line holds a time, so a resumed run writes the same bytes as
-an undisturbed one; rates go to TensorBoard and to the terminal.
+finished steps. No line holds a time; rates go to TensorBoard and the terminal.
+
+A run that was killed (SIGKILL, a power cut) and resumed ends with the bytes of
+an undisturbed one: lines end at checkpoints, and what was written after the
+last checkpoint is dropped and written again. SIGTERM and SIGINT make a
+checkpoint of their own, and so a line ends there that an undisturbed run lacks;
+the means of the line after it begin there. All other lines are the same.
 """
 
 import json

@@ -7,8 +7,10 @@ Features are embeddings of a frozen palm network, so the kernel distance is
         - 2 Σ_{ij} k(x_i, y_j) / n²,     k(x, y) = (xᵀy / d + 1)³
 
 (Bińkowski et al., arXiv:1801.01401), the unbiased squared MMD, averaged over
-random subsets; it may be negative. The cubic kernel sees little of features of
-unit norm (xᵀy / d ≤ 1/d): give the embeddings as the network makes them.
+random subsets; it may be negative. The cubic kernel depends on the scale: of
+features of unit norm it sees little (xᵀy / d ≤ 1/d). It wants components of
+order 1: unit embeddings times √d, or embeddings as the network makes them where
+these have that size. Compare numbers of one network and one scale only.
 """
 
 import chex

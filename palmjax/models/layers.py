@@ -17,6 +17,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from palmjax.ops import conv
+
 
 def leaky_relu(x):
   """Leaky ReLU, slope 0.2, times √2 to keep the variance."""
@@ -96,7 +98,7 @@ class Conv(nn.Module):
   @nn.compact
   def __call__(self, x):
     kernel = _kernel(self, self.kernel_size, x.shape[-1], self.features)
-    x = convolve(x.astype(self.dtype), kernel.astype(self.dtype))
+    x = conv.convolve(x.astype(self.dtype), kernel.astype(self.dtype))
     if self.use_bias:
       bias = self.param('bias', nn.initializers.zeros, (self.features,))
       x = x + bias.astype(self.dtype)
@@ -129,18 +131,11 @@ class ModulatedConv(nn.Module):
     kernel = _kernel(self, self.kernel_size, x.shape[-1], self.features)
     style = Dense(x.shape[-1], bias=1.0, name='style')(w)
     x = x.astype(self.dtype) * style[:, None, None].astype(self.dtype)
-    x = convolve(x, kernel.astype(self.dtype))
+    x = conv.convolve(x, kernel.astype(self.dtype))
     if self.demodulate:
       power = jnp.square(style) @ jnp.sum(jnp.square(kernel), axis=(0, 1))
       x = x * lax.rsqrt(power + 1e-8)[:, None, None].astype(self.dtype)
     return x
-
-
-def convolve(x, kernel):
-  """[B, H, W, I] with [k, k, I, O] -> [B, H, W, O], zero border."""
-  return lax.conv_general_dilated(
-    x, kernel, (1, 1), 'SAME', dimension_numbers=('NHWC', 'HWIO', 'NHWC')
-  )
 
 
 def _kernel(module, size, inputs, outputs):

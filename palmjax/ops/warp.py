@@ -10,7 +10,7 @@ so the image covers [−0.5, 0.5]². All coordinates say where an *output* pixel
 reads the *input*: p_in ~ M p_out with M in homogeneous form. To rotate the
 picture by +a, pass rotation(−a); to enlarge it by s, scaling(1 / s, 1 / s);
 to move it by d, translation(−d). Matrices that act one after the other on
-the picture, first A then B, compose as M = M_A @ M_B.
+the picture, first A then B, compose as M = M_A @ M_B = compose(M_A, M_B).
 
 Everything is linear in the images, hence differentiable any number of times.
 """
@@ -83,9 +83,13 @@ def homography(images, matrices):
   return warp(images, mapped[..., :2] / jnp.maximum(mapped[..., 2:], 1e-3))
 
 
-def identity(shape=()):
-  """Float32 [*shape, 3, 3] that leaves images as they are."""
-  return jnp.broadcast_to(jnp.eye(3), (*shape, 3, 3))
+def compose(first, *others):
+  """Left-to-right product of [..., n, n] matrices, in full float32."""
+  product = first
+  for matrix in others:
+    # 'highest', as in `homography`.
+    product = jnp.matmul(product, matrix, precision='highest')
+  return product
 
 
 def rotation(angle):

@@ -160,17 +160,7 @@ class Values:
     return list(_flatten(self.values))
 
 
-@dataclasses.dataclass(frozen=True)
-class Text:
-  """Paragraphs of plain text."""
-
-  title: str
-  paragraphs: Sequence[str]
-
-  template = 'text'
-
-
-Section = Table | Figures | Grid | Values | Text
+Section = Table | Figures | Grid | Values
 
 
 def write(

@@ -12,12 +12,13 @@ import jax.numpy as jnp
 
 from palmjax.engine import state as train_state
 from palmjax.losses import metric
+from palmjax.ops import pixels
 
 # Every use folds its own constant into the key of the clock.
 _AUGMENT, _DROPOUT = range(2)
 
 
-def create_state(model, tx, key, *, input_shape, head, ema=False):
+def create_state(model, tx, key, *, input_shape, head):
   """A fresh network.
 
   Args:
@@ -27,7 +28,6 @@ def create_state(model, tx, key, *, input_shape, head, ema=False):
     input_shape: (h, w, c) of a prepared image.
     head: float [K, D], class weights to begin with; a donating step consumes
       this buffer.
-    ema: keep a moving average of the parameters.
 
   Returns:
     `TrainState` at step 0.
@@ -35,10 +35,10 @@ def create_state(model, tx, key, *, input_shape, head, ema=False):
   images = jnp.zeros((1, *input_shape))
   stats = dict(jax.jit(lambda key: model.init(key, images, train=False))(key))
   params = {'backbone': stats.pop('params'), 'head': head}
-  return train_state.create(params, stats, tx, ema=ema)
+  return train_state.create(params, stats, tx)
 
 
-def make_step(model, tx, *, logits_fn, preprocess, augment, ema_decay=None):
+def make_step(model, tx, *, logits_fn, preprocess, augment):
   """One update on labelled images. Differentiates: backbone and head.
 
   Args:
@@ -48,7 +48,6 @@ def make_step(model, tx, *, logits_fn, preprocess, augment, ema_decay=None):
       [B, K]; None asks for those without margin (`losses.metric`).
     preprocess: float [B, H, W, 3] in [-1, 1] → input of the network.
     augment: (key, float [B, H, W, 3]) → the same shape.
-    ema_decay: of the parameters' moving average; None: there is none.
 
   Returns:
     step(state, frozen, batch, key) → (state, metrics); batch {'image': uint8
@@ -59,7 +58,7 @@ def make_step(model, tx, *, logits_fn, preprocess, augment, ema_decay=None):
     del frozen
     key = jax.random.fold_in(key, state.step)
     images = augment(
-      jax.random.fold_in(key, _AUGMENT), to_float(batch['image'])
+      jax.random.fold_in(key, _AUGMENT), pixels.to_float(batch['image'])
     )
     inputs = preprocess(images)
     labels = batch['label']
@@ -83,9 +82,7 @@ def make_step(model, tx, *, logits_fn, preprocess, augment, ema_decay=None):
       return loss, (stats, metrics)
 
     grads, (stats, metrics) = jax.grad(loss_fn, has_aux=True)(state.params)
-    state = train_state.apply_gradients(
-      state, tx, grads, stats=stats, ema_decay=ema_decay
-    )
+    state = train_state.apply_gradients(state, tx, grads, stats=stats)
     return state, metrics
 
   return step
@@ -117,11 +114,6 @@ def make_classifier(model, preprocess, *, logits_fn=metric.softmax_logits):
   return classify
 
 
-def to_float(images):
-  """uint8 images of any shape as float32 in [-1, 1]."""
-  return images.astype(jnp.float32) / 127.5 - 1.0
-
-
 def agreement(logits, labels):
   """Share of rows [B, K] whose largest logit is that of the label [B]."""
   return jnp.mean(jnp.argmax(logits, axis=-1) == labels)
@@ -133,5 +125,5 @@ def mean_norm(embeddings):
 
 
 def _embed(model, preprocess, params, stats, images):
-  inputs = preprocess(to_float(images))
+  inputs = preprocess(pixels.to_float(images))
   return train_state.apply_eval(model, params['backbone'], stats, inputs)

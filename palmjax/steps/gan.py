@@ -20,6 +20,7 @@ import optax
 
 from palmjax.engine import state as train_state
 from palmjax.losses import gan
+from palmjax.ops import pixels
 from palmjax.steps import latents, steering
 
 # Every kind of update folds its own constant into the key of its clock.
@@ -54,9 +55,11 @@ def create_state(
   generator_key, noise_key, discriminator_key = jax.random.split(key, 3)
   z = jnp.zeros((1, generator.latent_size))
   images = jnp.zeros((1, *batch['image'].shape[1:]))
-  # Jitted, as a forward pass of small operations one by one takes longer;
-  # unoptimised, as it runs once (on CPU 3.6 s to compile instead of 12.5 s).
-  options = {'xla_backend_optimization_level': 0}
+  # Jitted, as a forward pass of small operations one by one takes longer; on
+  # CPU unoptimised, as it runs once (3.6 s to compile instead of 12.5 s).
+  options = None
+  if jax.default_backend() == 'cpu':
+    options = {'xla_backend_optimization_level': 0}
   stats = jax.jit(generator.init, compiler_options=options)(
     {'params': generator_key, 'noise': noise_key}, z
   )
@@ -136,7 +139,7 @@ def make_steps(
     d, g, ada = state['discriminator'], state['generator'], state['ada']
     key = _key(key, d.step, _DISCRIMINATOR)
     style_key, noise_key, augment_key = jax.random.split(key, 3)
-    real = _to_float(batch['image'])
+    real = pixels.to_float(batch['image'])
     w, _ = styles(g.params, g.stats, len(real), style_key)
     fake = synthesis(g.params, g.stats, w, noise_key)
     images = augment(augment_key, jnp.concatenate([real, fake]), ada['p'])
@@ -174,7 +177,7 @@ def make_steps(
     del frozen
     d = state['discriminator']
     augment_key = _key(key, d.step, _R1)
-    real = _to_float(batch['image'])
+    real = pixels.to_float(batch['image'])
     # Second derivatives need float32: TF32 and bfloat16 passes are too coarse.
     precise = discriminator.clone(dtype=jnp.float32)
 
@@ -227,11 +230,15 @@ def make_steps(
     key = _key(key, g.step, _PATH_LENGTH)
     style_key, noise_key, direction_key = jax.random.split(key, 3)
     batch_size = max(1, len(batch['image']) // path_length_shrink)
+    # As in `r1_step`: a second derivative.
+    precise = generator.clone(dtype=jnp.float32)
 
     def loss_fn(params):
       w, _ = styles(params, g.stats, batch_size, style_key)
       lengths = gan.path_lengths(
-        lambda w: synthesis(params, g.stats, w, noise_key), w, direction_key
+        lambda w: latents.synthesis(precise, params, g.stats, w, noise_key),
+        w,
+        direction_key,
       )
       penalty, mean = gan.path_length_penalty(
         lengths, state['path_length'], decay=path_length_decay
@@ -239,7 +246,8 @@ def make_steps(
       penalty = path_length_weight * penalty
       return path_length_interval * penalty, (penalty, mean)
 
-    grads, (penalty, mean) = jax.grad(loss_fn, has_aux=True)(g.params)
+    with jax.default_matmul_precision('float32'):
+      grads, (penalty, mean) = jax.grad(loss_fn, has_aux=True)(g.params)
     g = _regularise(g, generator_tx, grads)
     metrics = {'g/path_penalty': penalty, 'g/path_length': mean}
     return {**state, 'generator': g, 'path_length': mean}, metrics
@@ -287,10 +295,6 @@ def schedule(steps, *, r1_interval=16, path_length_interval=4, order='patent'):
 
 def _key(key, step, kind):
   return jax.random.fold_in(jax.random.fold_in(key, step), kind)
-
-
-def _to_float(images):
-  return images.astype(jnp.float32) / 127.5 - 1.0
 
 
 def _regularise(state, tx, grads):

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from palmjax.engine import state as train_state
 from palmjax.losses import metric, soft_label
+from palmjax.ops import pixels
 from palmjax.steps import classify
 
 # Every use folds its own constant into the key of the clock.
@@ -25,7 +26,6 @@ def make_step(
   weight,
   augment_generated,
   logits_fn=metric.softmax_logits,
-  ema_decay=None,
 ):
   """One update with the second loss. Differentiates: backbone and head.
 
@@ -40,7 +40,6 @@ def make_step(
     weight: λ of the generated images.
     augment_generated: whether generated images are augmented like the others.
     logits_fn: as in `classify.make_step`; generated images get no margin.
-    ema_decay: of the parameters' moving average; None: there is none.
 
   Returns:
     step(state, frozen, batch, key) → (state, metrics); batch {'image': uint8
@@ -55,9 +54,9 @@ def make_step(
     key = jax.random.fold_in(key, state.step)
     labels, soft = batch['label'], batch['soft']
     images = augment(
-      jax.random.fold_in(key, _AUGMENT), classify.to_float(batch['image'])
+      jax.random.fold_in(key, _AUGMENT), pixels.to_float(batch['image'])
     )
-    generated = classify.to_float(batch['generated'])
+    generated = pixels.to_float(batch['generated'])
     if augment_generated:
       generated = augment(
         jax.random.fold_in(key, _AUGMENT_GENERATED), generated
@@ -97,9 +96,7 @@ def make_step(
       return loss, (stats, metrics)
 
     grads, (stats, metrics) = jax.grad(loss_fn, has_aux=True)(state.params)
-    state = train_state.apply_gradients(
-      state, tx, grads, stats=stats, ema_decay=ema_decay
-    )
+    state = train_state.apply_gradients(state, tx, grads, stats=stats)
     return state, metrics
 
   return step

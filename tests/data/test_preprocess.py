@@ -1,4 +1,3 @@
-import dataclasses
 import json
 
 import chex
@@ -145,23 +144,3 @@ def test_json_without_a_key():
   del values['metric']
   with pytest.raises(ValueError, match="'metric' is missing; export"):
     preprocess.Preprocess.from_json(values)
-
-
-@pytest.mark.parametrize(
-  'name, value',
-  [
-    ('image_size', 32),
-    ('channels', 'rgb'),
-    ('contrast', 'none'),
-    ('contrast_sigma', 0.1),
-    ('contrast_floor', 0.1),
-    ('contrast_clip', 2.0),
-    ('roi_frame', 'other'),
-    ('metric', 'euclidean'),
-  ],
-)
-def test_difference_names_the_key(name, value):
-  stage = _make()
-  other = dataclasses.replace(stage, **{name: value})
-  assert preprocess.difference(stage, other) == (name,)
-  assert preprocess.difference(stage, stage) == ()

@@ -111,8 +111,15 @@ def test_each_image_has_its_own_matrix():
     np.testing.assert_allclose(together[k], alone[0], atol=1e-5)
 
 
-def test_identity_broadcasts():
-  assert warp.identity((4,)).shape == (4, 3, 3)
+def test_compose_goes_from_left_to_right_in_float32():
+  a, b, c = random_images(3, 2, 3, 3)
+  got = warp.compose(a, b, c)
+  np.testing.assert_allclose(
+    got, a.astype(np.float64) @ b @ c, rtol=1e-5, atol=1e-6
+  )
+  # On a CPU the precision shows in the program only.
+  text = jax.jit(warp.compose).lower(a, b, c).as_text()
+  assert text.count('dot_general') == text.count('HIGHEST, HIGHEST') == 2
 
 
 def test_gradient_is_the_transpose_and_exists_twice():

@@ -13,6 +13,7 @@ from flax import linen as nn
 from palmjax.engine import state as train_state
 from palmjax.losses import metric
 from palmjax.models import heads, mobilefacenet
+from palmjax.ops import pixels
 from palmjax.steps import classify
 
 
@@ -42,7 +43,7 @@ def batch(size=6, classes=4, seed=0):
   }
 
 
-def make(tx=None, *, ema_decay=None, augment=no_augment, logits_fn=None):
+def make(tx=None, *, augment=no_augment, logits_fn=None):
   tx = tx or optax.sgd(0.1)
   model = Tiny()
   step = classify.make_step(
@@ -51,7 +52,6 @@ def make(tx=None, *, ema_decay=None, augment=no_augment, logits_fn=None):
     logits_fn=logits_fn or metric.softmax_logits,
     preprocess=mean_channel,
     augment=augment,
-    ema_decay=ema_decay,
   )
   state = classify.create_state(
     model,
@@ -59,26 +59,15 @@ def make(tx=None, *, ema_decay=None, augment=no_augment, logits_fn=None):
     jax.random.key(1),
     input_shape=(3, 3, 1),
     head=heads.init_head(jax.random.key(2), 4, 4),
-    ema=ema_decay is not None,
   )
   return model, step, state
 
 
-def test_to_float():
-  got = classify.to_float(np.array([0, 255, 51], np.uint8))
-  np.testing.assert_allclose(got, [-1.0, 1.0, -0.6], atol=1e-6)
-
-
 def test_state_at_step_zero():
-  _, _, state = make(ema_decay=0.9)
+  _, _, state = make()
   assert state.step == 0
   assert set(state.params) == {'backbone', 'head'}
   assert set(state.stats) == {'batch_stats'}
-  chex.assert_trees_all_equal(state.ema, state.params)
-  for a, b in zip(
-    jax.tree.leaves(state.ema), jax.tree.leaves(state.params), strict=True
-  ):
-    assert a.unsafe_buffer_pointer() != b.unsafe_buffer_pointer()
 
 
 def test_loss_and_update_by_hand():
@@ -110,7 +99,7 @@ def test_loss_and_update_by_hand():
 
 
 def test_everything_moves_that_should_and_the_rest_does_not():
-  _, step, state = make(ema_decay=0.5)
+  _, step, state = make()
   after, _ = jax.jit(step)(state, None, batch(), jax.random.key(0))
   for before_leaf, after_leaf in zip(
     jax.tree.leaves(state.params['backbone']['Dense_0']),
@@ -120,11 +109,6 @@ def test_everything_moves_that_should_and_the_rest_does_not():
     assert np.abs(before_leaf - after_leaf).max() > 0
   before, now = (s.stats['batch_stats']['BatchNorm_0'] for s in (state, after))
   assert np.abs(before['mean'] - now['mean']).max() > 1e-3
-  chex.assert_trees_all_close(
-    after.ema,
-    jax.tree.map(lambda a, b: 0.5 * (a + b), state.params, after.params),
-    atol=1e-6,
-  )
 
 
 def test_each_step_augments_with_a_key_of_its_own():
@@ -157,7 +141,7 @@ def test_accuracy_is_without_margin():
 
 
 def test_one_trace_with_donation():
-  _, step, state = make(optax.adam(1e-2), ema_decay=0.9)
+  _, step, state = make(optax.adam(1e-2))
   step = jax.jit(chex.assert_max_traces(step, n=1), donate_argnums=0)
   losses = []
   for _ in range(3):
@@ -254,7 +238,7 @@ def test_mobilefacenet_trains_every_parameter(trained):
 
 def test_eval_mode_depends_on_no_other_image_and_recognises(trained):
   model, _, state, _, data = trained
-  eval_images = mean_channel(classify.to_float(data['image']))
+  eval_images = mean_channel(pixels.to_float(data['image']))
   forward = jax.jit(
     lambda images: train_state.apply_eval(
       model, state.params['backbone'], state.stats, images

@@ -13,6 +13,7 @@ from palmjax.engine import state as train_state
 from palmjax.losses import metric
 from palmjax.losses import soft_label as losses
 from palmjax.models import heads
+from palmjax.ops import pixels
 from palmjax.steps import classify, soft_label
 
 
@@ -169,7 +170,7 @@ def test_no_gradient_reaches_the_network_that_labels():
       model,
       student_params['backbone'],
       state.stats,
-      classify.to_float(data['generated']),
+      pixels.to_float(data['generated']),
       jax.random.key(0),
     )
     logits = metric.softmax_logits(embeddings, student_params['head'])
