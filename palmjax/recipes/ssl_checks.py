@@ -39,6 +39,10 @@ def check(config, mesh):
     if value < least:
       raise ValueError(f'--config.{key}={value}: give {least} or more')
   _check_rates(config)
+  if config.gan.images not in ('creases', 'photos'):
+    raise ValueError(
+      f'--config.gan.images={config.gan.images}: choose creases or photos'
+    )
   layers.resolutions(config.image_size)
   palm_network.build(config)
   palm_network.logits_fn(config.cnn.to_dict())

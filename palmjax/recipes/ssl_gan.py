@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from palmjax.data import ada, pipeline
+from palmjax.data import ada, pipeline, preprocess
 from palmjax.edge import export as exports
 from palmjax.engine import loop, optim
 from palmjax.engine import mesh as meshes
@@ -82,6 +82,21 @@ def build(config, key):
   return generator, state, steps
 
 
+def training_images(config, images):
+  """What the discriminator takes for real.
+
+  Args:
+    config: with `gan`.
+    images: uint8 [N, H, W, 3], labelled photographs.
+
+  Returns:
+    uint8 [N, H, W, 3]: the photographs, or pictures of their creases.
+  """
+  if config.gan.images == 'photos':
+    return images
+  return np.asarray(preprocess.crease_images(images))
+
+
 def train(run, directory, export, key, *, judge):
   """Trains the GAN on the labelled images, without augmenting them first.
 
@@ -112,7 +127,9 @@ def train(run, directory, export, key, *, judge):
 
   embed = palm_network.load(judge).embed
   draw = _drawer(generator)
-  real = _features(embed, run.palms.labelled.images)
+  photos = run.palms.labelled.images
+  shown = training_images(run.config, photos)
+  real = _features(embed, shown)
   judge_key = jax.random.fold_in(key, _JUDGE)
 
   def evaluate(state, step):
@@ -146,7 +163,7 @@ def train(run, directory, export, key, *, judge):
     ),
     state,
     frozen=None,
-    batches=pipeline.DeviceSet({'image': run.palms.labelled.images}).batches(
+    batches=pipeline.DeviceSet({'image': shown}).batches(
       config.batch_size,
       seed=pipeline.seed_of(jax.random.fold_in(key, _BATCHES)),
     ),
@@ -182,7 +199,7 @@ def train(run, directory, export, key, *, judge):
   return {
     'iterations': int(state['generator'].step),
     'kept': int(best['step']),
-    **_judge(embed, run.palms, images),
+    **_judge(run, embed, shown, images),
   }
 
 
@@ -252,9 +269,9 @@ def _features(embed, images):
   return embeddings * np.sqrt(embeddings.shape[1])
 
 
-def _judge(embed, palms, images):
+def _judge(run, embed, shown, images):
   """What the report says of the generator."""
-  real = _features(embed, palms.labelled.images)
+  real = _features(embed, shown)
   fake = _features(embed, images)
   distance = generative.kid(real, fake)
   metrics = {
@@ -262,8 +279,9 @@ def _judge(embed, palms, images):
     'kid@palm_std': distance['std'],
     'diversity': generative.diversity(real, fake)['value'],
   }
-  if len(palms.unseen.labels):
-    unseen = _features(embed, palms.unseen.images)
+  if len(run.palms.unseen.labels):
+    unseen = training_images(run.config, run.palms.unseen.images)
+    unseen = _features(embed, unseen)
     memory = generative.memorisation(real, unseen, fake)
     metrics['memorisation'] = memory['value']
     metrics['copied'] = memory['copied']

@@ -9,7 +9,7 @@ import numpy as np
 
 from palmjax.engine import checkpoint, logs, stage
 from palmjax.evals import error_rates, verification
-from palmjax.recipes import ssl_labels
+from palmjax.recipes import ssl_gan, ssl_labels
 from palmjax.report import html, metrics, plots
 
 # The baseline first: it is drawn in grey.
@@ -182,6 +182,12 @@ def _pictures(run, soft_labels):
     )
     for i in first[:_TILES]
   ]
+  shown = [
+    html.tile(image, alt='Labelled palm as the GAN saw it')
+    for image in ssl_gan.training_images(
+      run.config, labelled.images[first[:_TILES]]
+    )
+  ]
   images, soft = ssl_labels.read_soft_labels(soft_labels)
   drawn = [
     html.tile(
@@ -198,6 +204,7 @@ def _pictures(run, soft_labels):
     'Labelled and generated palms',
     {
       'Labelled, one of each of the first identities': real,
+      'The same, as the GAN saw them': shown,
       'Generated, with the soft label of CNN-1': drawn,
     },
     'Generated palms are the first that were drawn, not chosen. Bars: the '

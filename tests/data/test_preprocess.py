@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from palmjax.data import preprocess
+from palmjax.data import palms, preprocess
 
 _GREY = np.array([0.299, 0.587, 0.114])
 
@@ -144,3 +144,37 @@ def test_json_without_a_key():
   del values['metric']
   with pytest.raises(ValueError, match="'metric' is missing; export"):
     preprocess.Preprocess.from_json(values)
+
+
+def test_crease_images_show_lines_and_neither_light_nor_tone():
+  """A dark line under a steep gradient of light comes out flat and dark."""
+  ramp = np.linspace(60, 200, 48)[None, :] * np.ones((48, 1))
+  ramp[20:23] *= 0.85
+  photo = np.repeat(ramp[None, ..., None], 3, -1).round().astype(np.uint8)
+  lines = np.asarray(preprocess.crease_images(photo))[0].astype(int)
+  assert lines.shape == (48, 48, 3)
+  assert np.ptp(lines, axis=-1).max() == 0
+  inside = lines[:, 8:40, 0]
+  assert (inside[21] < 80).all()
+  assert np.abs(inside[:10] - 127).max() < 30
+  # From left to right the line of the photograph doubles its depth with the
+  # light; that of the picture follows far less.
+  shown = 127 - inside[21]
+  depth = ramp[10, 8:40] - ramp[21, 8:40]
+  assert depth[-1] > 2 * depth[0]
+  assert shown.max() < 1.5 * shown.min()
+
+
+def test_a_network_takes_a_crease_image_much_like_its_photograph():
+  photos = np.asarray(
+    palms.draw_batch(
+      jax.random.key(0), np.arange(4), np.zeros(4, int), size=32, difficulty=0.0
+    )
+  )
+  spec = preprocess.Preprocess(image_size=32)
+  inputs = [
+    np.asarray(spec.apply(np.asarray(x, np.float32) / 127.5 - 1))
+    for x in (photos, preprocess.crease_images(photos))
+  ]
+  for a, b in zip(*inputs, strict=True):
+    assert np.corrcoef(a.ravel(), b.ravel())[0, 1] > 0.8

@@ -192,6 +192,7 @@ def test_another_config_in_the_same_workdir_is_refused(tmp_path):
     ('cnn.steps', 0, 'config.cnn.steps=0'),
     ('cnn.warmup_steps', 30, 'warm-up'),
     ('gan.order', 'random', 'order'),
+    ('gan.images', 'dreams', 'creases or photos'),
     ('gan.r1_interval', 0, 'interval'),
     ('gan.eval_images', 3, 'config.gan.eval_images=3'),
     ('soft.share', 1.0, 'share'),
