@@ -81,6 +81,13 @@ def draw(
   session = session_of(sample) if session is None else session
   device = device_of(session) if device is None else device
   difficulty = jnp.asarray(difficulty, jnp.float32)
+  # TF32 or bfloat16 products would draw other pictures on other devices.
+  with jax.default_matmul_precision('highest'):
+    return _draw(key, identity, sample, session, device, difficulty, size)
+
+
+def _draw(key, identity, sample, session, device, difficulty, size):
+  """`draw` with everything given."""
   streams = palm_random.folds(key, (_PERSON, _IDENTITY, _DEVICE))
   person_key, identity_key, device_key = palm_random.folds(
     streams, jnp.stack([identity // 2, identity, device])

@@ -14,7 +14,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from palmjax.ops import contrast
+from palmjax.ops import contrast, pixels
 
 CHANNELS = {'grey': 1, 'rgb': 3}
 CONTRASTS = ('local', 'none')
@@ -135,11 +135,10 @@ def crease_images(images):
     uint8 [N, S, S, 3], the three channels equal.
   """
   chex.assert_shape(images, (None, None, None, 3))
-  grey = contrast.grey(jnp.asarray(images, jnp.float32) / 127.5 - 1)
+  grey = contrast.grey(pixels.to_float(jnp.asarray(images)))
   grey = contrast.gaussian_blur(grey, _DENOISE)
   clip = 3.0
   lines = contrast.normalise(grey, clip=clip) / clip
   # Normalisation lifts what noise the first blur left.
   lines = contrast.gaussian_blur(lines, _SMOOTH)
-  lines = jnp.round(lines * 127.5 + 127.5).astype(jnp.uint8)
-  return jnp.repeat(lines, 3, axis=-1)
+  return jnp.repeat(pixels.to_uint8(lines), 3, axis=-1)

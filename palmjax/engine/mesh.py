@@ -36,7 +36,8 @@ def _replicated(mesh):
   return NamedSharding(mesh, PartitionSpec())
 
 
-def _split(mesh):
+def batch_sharding(mesh):
+  """How batches lie: the leading axis split over the devices."""
   return NamedSharding(mesh, PartitionSpec(AXIS))
 
 
@@ -76,7 +77,7 @@ def shard_batch(batch, mesh):
         f"{leaf.shape[0]} rows of batch entry '{name}' do not divide over "
         f'{mesh.size} devices: use a multiple of {mesh.size}'
       )
-  return jax.device_put(batch, _split(mesh))
+  return jax.device_put(batch, batch_sharding(mesh))
 
 
 def jit_step(step, mesh, *, donate=True):
@@ -93,7 +94,7 @@ def jit_step(step, mesh, *, donate=True):
   replicated = _replicated(mesh)
   return jax.jit(
     step,
-    in_shardings=(replicated, replicated, _split(mesh), replicated),
+    in_shardings=(replicated, replicated, batch_sharding(mesh), replicated),
     out_shardings=replicated,
     donate_argnums=(0,) if donate else (),
   )

@@ -141,7 +141,7 @@ def _train_on_both(run, directory, export, key, *, soft):
   )
   batches = pipeline.merge(
     _labelled(run, config.cnn.batch_size - generated, key),
-    pipeline.DeviceSet(arrays).batches(
+    _on_devices(run, arrays).batches(
       generated, seed=pipeline.seed_of(jax.random.fold_in(key, _GENERATED))
     ),
   )
@@ -154,9 +154,14 @@ def _labelled(run, batch_size, key):
   """The stream of labelled images."""
   part = run.palms.labelled
   arrays = {'image': part.images, 'label': part.labels}
-  return pipeline.DeviceSet(arrays).batches(
+  return _on_devices(run, arrays).batches(
     batch_size, seed=pipeline.seed_of(jax.random.fold_in(key, _LABELLED))
   )
+
+
+def _on_devices(run, arrays):
+  sharding = meshes.batch_sharding(run.mesh)
+  return pipeline.DeviceSet(arrays, sharding=sharding)
 
 
 def _scores(part, directory):

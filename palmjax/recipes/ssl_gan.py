@@ -13,6 +13,7 @@ from palmjax.engine import mesh as meshes
 from palmjax.evals import generative
 from palmjax.models import discriminator as discriminators
 from palmjax.models import generator as generators
+from palmjax.ops import pixels
 from palmjax.recipes import palm_network
 from palmjax.steps import gan
 
@@ -163,7 +164,9 @@ def train(run, directory, export, key, *, judge):
     ),
     state,
     frozen=None,
-    batches=pipeline.DeviceSet({'image': shown}).batches(
+    batches=pipeline.DeviceSet(
+      {'image': shown}, sharding=meshes.batch_sharding(run.mesh)
+    ).batches(
       config.batch_size,
       seed=pipeline.seed_of(jax.random.fold_in(key, _BATCHES)),
     ),
@@ -249,7 +252,7 @@ def _drawer(generator, *, truncation=1.0):
       noise_key,
       truncation=truncation,
     )[0]
-    return jnp.round(jnp.clip(image, -1, 1) * 127.5 + 127.5).astype(jnp.uint8)
+    return pixels.to_uint8(image)
 
   many = jax.jit(jax.vmap(one, in_axes=(None, None, 0)))
 

@@ -60,13 +60,10 @@ def create_state(
   options = None
   if jax.default_backend() == 'cpu':
     options = {'xla_backend_optimization_level': 0}
-  stats = jax.jit(generator.init, compiler_options=options)(
-    {'params': generator_key, 'noise': noise_key}, z
-  )
+  jit = functools.partial(jax.jit, compiler_options=options)
+  stats = jit(generator.init)({'params': generator_key, 'noise': noise_key}, z)
   params = stats.pop('params')
-  variables = jax.jit(discriminator.init, compiler_options=options)(
-    discriminator_key, images
-  )
+  variables = jit(discriminator.init)(discriminator_key, images)
   return {
     'generator': train_state.create(params, stats, generator_tx, ema=True),
     'discriminator': train_state.create(
@@ -230,8 +227,7 @@ def make_steps(
     key = _key(key, g.step, _PATH_LENGTH)
     style_key, noise_key, direction_key = jax.random.split(key, 3)
     batch_size = max(1, len(batch['image']) // path_length_shrink)
-    # As in `r1_step`: a second derivative.
-    precise = generator.clone(dtype=jnp.float32)
+    precise = generator.clone(dtype=jnp.float32)  # As in `r1_step`.
 
     def loss_fn(params):
       w, _ = styles(params, g.stats, batch_size, style_key)

@@ -1,5 +1,6 @@
 """Tests of whole pictures; one size and one batch shape, to compile once."""
 
+import functools
 import itertools
 
 import jax
@@ -66,6 +67,13 @@ def test_a_picture_does_not_depend_on_its_batch():
   assert float(jnp.max(jnp.abs(alone))) <= 1.0
   difference = np.asarray(alone) * 127.5 + 127.5 - batch[5]
   assert np.abs(difference).max() <= 1.0
+
+
+def test_no_product_is_left_to_the_precision_of_the_device():
+  draw = functools.partial(palms.draw, size=16)
+  program = str(jax.make_jaxpr(draw)(KEY, 0, 0))
+  products = program.count('dot_general[')
+  assert program.count('(Precision.HIGHEST, Precision.HIGHEST)') == products > 9
 
 
 def test_compiles_once_for_all_difficulties():

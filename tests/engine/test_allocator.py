@@ -60,8 +60,7 @@ def test_blocks_that_a_thread_frees_are_used_again_without_new_pages():
 @pytest.mark.parametrize('platforms', ['cuda', 'tpu,cpu'])
 def test_nothing_changes_where_an_accelerator_is_used(platforms):
   code = (
-    'from palmjax.engine import allocator; '
-    'print(allocator.keep_freed_memory())'
+    'from palmjax.engine import allocator; print(allocator.keep_freed_memory())'
   )
   result = run(code, platforms)
   assert result.stdout == 'False\n', result.stderr

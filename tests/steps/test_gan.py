@@ -194,6 +194,20 @@ def test_the_interval_multiplies_the_gradient(name, network, option):
   )
 
 
+def test_path_lengths_are_computed_in_float32():
+  generator = GENERATOR.clone(dtype=jnp.bfloat16)
+  steps, fresh = make(generator=generator)
+  main, lengths = (
+    str(jax.make_jaxpr(step)(fresh(), None, batch(), KEY))
+    for step in (steps.generator, steps.path_length)
+  )
+  assert 'bf16' in main
+  assert 'bf16' not in lengths
+  # No product has the precision that a GPU chooses, TF32.
+  products = lengths.count('dot_general[') + lengths.count('_dilated[')
+  assert lengths.count('(Precision.HIGHEST, Precision.HIGHEST)') == products > 9
+
+
 class Spy:
   """The generator and the identity as `augment`, noting all random inputs."""
 
@@ -202,6 +216,10 @@ class Spy:
 
   def __init__(self):
     self.latents, self.keys, self.images = [], [], []
+
+  def clone(self, *, dtype):
+    assert dtype == GENERATOR.dtype
+    return self
 
   def apply(self, variables, x, *, method, **options):
     if method == 'mapping':
