@@ -120,7 +120,7 @@ def get_config(arg=''):
       'margin': 0.5,
       'scale': 32.0,
       'batch_size': 32,
-      'steps': 500,
+      'steps': 400,
       'learning_rate': 0.1,
       'momentum': 0.9,
       'weight_decay': 5e-4,
@@ -142,7 +142,7 @@ def get_config(arg=''):
       'mapping_layers': 2,
       'dtype': 'float32',
       'batch_size': 16,
-      'steps': 2400,
+      'steps': 1600,
       'order': 'patent',  # or 'stylegan2'
       'learning_rate': 0.003,
       'r1_gamma': 0.3,  # 0: 0.0002 · resolution² / batch

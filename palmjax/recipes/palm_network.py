@@ -70,7 +70,7 @@ def optimiser(config):
   )
 
 
-def train(run, directory, export, key, *, make_step, batches):
+def train(run, directory, export, key, *, start, make_step, batches):
   """Trains a fresh network on a stream of batches and exports it.
 
   Args:
@@ -78,6 +78,7 @@ def train(run, directory, export, key, *, make_step, batches):
     directory: of the stage.
     export: directory of the result.
     key: random key of the stage.
+    start: random key of the initial weights.
     make_step: (model, tx, *, logits_fn, preprocess, augment) → step.
     batches: start → iterator of batches.
 
@@ -91,10 +92,10 @@ def train(run, directory, export, key, *, make_step, batches):
   state = classify.create_state(
     model,
     tx,
-    jax.random.fold_in(key, _INIT),
+    jax.random.fold_in(start, _INIT),
     input_shape=spec.shape,
     head=heads.init_head(
-      jax.random.fold_in(key, _HEAD), classes, model.embedding_size
+      jax.random.fold_in(start, _HEAD), classes, model.embedding_size
     ),
   )
   loss = config.cnn.to_dict()

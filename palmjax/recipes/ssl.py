@@ -5,9 +5,10 @@
                   ├─ cnn2 ────────────────────────────────┘
                   └─ control: cnn2 without the drawn palms
 
-CNN-1, CNN-2 and the control start fresh, each from a key of its own, and get
-equally many steps with equally large batches. All three are measured on
-identities that none of them has seen.
+CNN-1 and CNN-2 start fresh from different weights. The control starts from the
+weights of CNN-2: only the data differ, for where a network starts matters as
+much as what it sees. All get equally many steps with equally large batches, and
+all are measured on identities that none of them has seen.
 """
 
 import functools
@@ -91,13 +92,13 @@ def run(config, workdir):
     )
 
   shared = ('image_size', 'preprocess', 'augment', 'network', 'cnn')
-  cnn1 = make('cnn1', _train_on_labels, shared)
+  cnn1 = make('cnn1', _train_cnn1, shared)
   gan = make('gan', ssl_gan.train, ('image_size', 'gan'), judge=cnn1)
   soft = make(
     'soft_labels', ssl_labels.label, ('soft',), teacher=cnn1, generator=gan
   )
   cnn2 = make('cnn2', _train_on_both, (*shared, 'soft'), soft=soft)
-  control = make('control', _train_on_labels, shared)
+  control = make('control', _train_control, shared)
 
   trained = dict(zip(MODELS, (cnn1, cnn2, control), strict=True))
   scores = {
@@ -114,13 +115,28 @@ def data_key(config):
   return stage.stage_key(jax.random.key(config.seed), 'data')
 
 
-def _train_on_labels(run, directory, export, key):
-  """CNN-1, and the control: the first loss, on labelled images alone."""
+def _train_cnn1(run, directory, export, key):
+  """CNN-1: the first loss, on labelled images alone."""
+  return _train_on_labels(run, directory, export, key, start=key)
+
+
+def _train_control(run, directory, export, key):
+  """The control: like CNN-1, but from the start of CNN-2."""
+  return _train_on_labels(run, directory, export, key, start=_start(run))
+
+
+def _start(run):
+  """Key of the initial weights of CNN-2 and of the control."""
+  return stage.stage_key(jax.random.key(run.config.seed), 'start of cnn2')
+
+
+def _train_on_labels(run, directory, export, key, *, start):
   return palm_network.train(
     run,
     directory,
     export,
     key,
+    start=start,
     make_step=classify.make_step,
     batches=_labelled(run, run.config.cnn.batch_size, key),
   )
@@ -146,7 +162,13 @@ def _train_on_both(run, directory, export, key, *, soft):
     ),
   )
   return palm_network.train(
-    run, directory, export, key, make_step=make_step, batches=batches
+    run,
+    directory,
+    export,
+    key,
+    start=_start(run),
+    make_step=make_step,
+    batches=batches,
   )
 
 
