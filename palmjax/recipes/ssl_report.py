@@ -239,7 +239,10 @@ def _training(rows):
   def curve(key, name):
     return plots.series(rows, key, name)
 
-  losses = {name: curve(key, 'loss') for key, name in _NAMES.items()}
+  # Short names: the legend shares a line with the title.
+  losses = {
+    name.split(' (')[0]: curve(key, 'loss') for key, name in _NAMES.items()
+  }
   gan = {
     'discriminator': curve('gan', 'd/loss'),
     'generator': curve('gan', 'g/loss'),
