@@ -8,6 +8,7 @@ stopped by Ctrl-C between two stages.
 import os
 import sys
 
+import jax
 from absl import flags, logging
 from ml_collections import config_flags
 
@@ -32,7 +33,8 @@ def _parse(argv):
     recipe = None if config is None else config.recipe
   except AttributeError as error:
     # The config's own words: the key, and the nearest one that it has.
-    text = str(error.args[0].args[0] if error.args else error)
+    cause = error.args[0]
+    text = cause.args[0] if isinstance(cause, KeyError) else cause
     raise ValueError(f'unknown key in --config.KEY: {text}') from error
   except (flags.Error, OSError, TypeError) as error:
     # An error of the file itself arrives as a traceback in a message.
@@ -44,6 +46,11 @@ def _parse(argv):
   return config, _WORKDIR.value
 
 
+def _fail(error, code):
+  print(f'palmjax: {" ".join(str(error).split())}', file=sys.stderr)
+  return code
+
+
 def main(argv):
   """Runs one recipe; returns the exit code."""
   os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
@@ -53,8 +60,7 @@ def main(argv):
   try:
     config, workdir = _parse(argv)
   except ValueError as error:
-    print(f'palmjax: {" ".join(str(error).split())}', file=sys.stderr)
-    return 2
+    return _fail(error, 2)
   try:
     RECIPES[config.recipe](config, workdir)
   except loop.Interrupted as stop:
@@ -63,8 +69,9 @@ def main(argv):
     print('palmjax: stopped; the same command resumes', file=sys.stderr)
     return 130
   except (ValueError, OSError) as error:
-    print(f'palmjax: {" ".join(str(error).split())}', file=sys.stderr)
-    return 1
+    return _fail(error, 1)
+  except (MemoryError, jax.errors.JaxRuntimeError) as error:
+    return _fail(f'out of memory? lower the batch sizes: {error}', 1)
   return 0
 
 
