@@ -132,9 +132,8 @@ def get_config(arg=''):
   config.gan = ml_collections.ConfigDict(
     {
       # What the GAN learns to draw: 'photos', or 'creases', the photographs
-      # after local contrast normalisation. In the minutes that a CPU has it
-      # gets as far as the skin tone of photographs, but as far as lines of
-      # creases.
+      # after local contrast normalisation. Of photographs it learns the skin
+      # tone first; see README, Results, for how far either gets on a CPU.
       'images': 'creases',
       'fmap_base': 256,
       'fmap_max': 64,
