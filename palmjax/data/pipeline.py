@@ -7,6 +7,9 @@ step) alone, so a run that resumes at a checkpoint needs no iterator state.
 Order: the examples of epoch e follow a permutation drawn from (seed, e); the
 epochs are laid end to end and cut into batches. No example is dropped, every
 one is used equally often, and a set smaller than the batch works.
+
+Batches of P identities with K images each, which triplets need, keep to the
+same rule: `identity_indices`.
 """
 
 import functools
@@ -69,6 +72,33 @@ class DeviceSet:
 
     return start_at
 
+  def identity_batches(self, identities, images, *, seed):
+    """Returns the stream of batches of P identities with K images each.
+
+    Args:
+      identities: P, identities in a batch.
+      images: K, images of each.
+      seed: int.
+
+    Returns:
+      batches(start), batches {name: array [P * K, ...]} on the device, the
+      images of one identity ('label') side by side.
+
+    Raises:
+      ValueError: fewer than P identities.
+    """
+    members = members_of(self.arrays['label'])
+    _check_identities(members, identities)
+
+    def start_at(start):
+      for step in itertools.count(start):
+        indices = identity_indices(
+          members, identities=identities, images=images, seed=seed, step=step
+        )
+        yield self._gather(self.arrays, indices)
+
+    return start_at
+
 
 def seed_of(key):
   """An int in [0, 2³¹) from a jax random key, for the streams of this module.
@@ -86,6 +116,50 @@ def batch_indices(size, *, batch_size, seed, step):
     [
       _permutation(size, seed, int(epoch))[within[epochs == epoch]]
       for epoch in np.unique(epochs)
+    ]
+  )
+
+
+def members_of(labels):
+  """Which examples each identity has: [N] → list of int32 arrays, by label."""
+  _, identity, counts = np.unique(
+    np.asarray(labels), return_inverse=True, return_counts=True
+  )
+  order = np.argsort(identity, kind='stable').astype(np.int32)
+  return np.split(order, np.cumsum(counts)[:-1])
+
+
+def identity_indices(members, *, identities, images, seed, step):
+  """Which examples step `step` gets: P different identities, K images each.
+
+  An epoch is a permutation of the identities, drawn from (seed, epoch) and cut
+  into whole batches; those left over sit it out. An identity's images are
+  dealt in permutations of their own, K an epoch: no image comes twice before
+  fewer than K are left, nor twice in a batch unless there are fewer than K.
+
+  Args:
+    members: list of int arrays, the examples of each identity.
+    identities: P.
+    images: K.
+    seed: int.
+    step: int.
+
+  Returns:
+    int32 [P * K], the images of one identity side by side.
+
+  Raises:
+    ValueError: fewer than P identities.
+  """
+  _check_identities(members, identities)
+  epoch, batch = divmod(step, len(members) // identities)
+  order = _permutation(len(members), seed, epoch)
+  chosen = order[batch * identities :][:identities]
+  return np.concatenate(
+    [
+      members[identity][
+        _deal(len(members[identity]), images, seed, identity, epoch)
+      ]
+      for identity in chosen.tolist()
     ]
   )
 
@@ -161,6 +235,23 @@ def grain_batches(source, batch_size, *, seed, sharding=None):
 
 def _take(arrays, indices):
   return jax.tree.map(lambda array: array[indices], arrays)
+
+
+def _check_identities(members, identities):
+  if len(members) < identities:
+    raise ValueError(
+      f'{identities} identities in a batch, but the set has {len(members)}: '
+      'choose fewer or add identities'
+    )
+
+
+def _deal(size, images, seed, identity, epoch):
+  """Which of an identity's images one epoch gets: [images]."""
+  pack, hand = divmod(epoch, max(size // images, 1))
+  # Never (seed, epoch), not even padded with zeros: that orders the identities.
+  rng = np.random.default_rng([seed, pack, 1 + identity])
+  positions = hand * images + np.arange(images)
+  return rng.permutation(size)[positions % size]
 
 
 @functools.lru_cache(maxsize=8)

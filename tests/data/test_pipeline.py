@@ -149,6 +149,98 @@ def test_empty_source():
     pipeline.grain_batches(_Source(0), 4, seed=0)
 
 
+def _members(counts):
+  """Examples of identities with so many images, labels 0, 10, 20, …"""
+  labels = np.repeat(10 * np.arange(len(counts)), counts)
+  labels = np.random.default_rng(1).permutation(labels)
+  return labels, pipeline.members_of(labels)
+
+
+def _pk(members, step, *, identities=3, images=4, seed=0):
+  return pipeline.identity_indices(
+    members, identities=identities, images=images, seed=seed, step=step
+  )
+
+
+def test_members():
+  labels, members = _members([3, 1, 5])
+  for number, indices in enumerate(members):
+    np.testing.assert_array_equal(indices, np.nonzero(labels == 10 * number)[0])
+
+
+def test_identity_batches_have_p_identities_with_k_images_each():
+  labels, members = _members([9, 4, 6, 8, 5, 4, 7])
+  for step in range(20):
+    indices = _pk(members, step)
+    assert indices.dtype == np.int32
+    assert len(set(indices.tolist())) == 12
+    rows = labels[indices].reshape(3, 4)
+    np.testing.assert_array_equal(rows, rows[:, :1].repeat(4, axis=1))
+    assert len(set(rows[:, 0].tolist())) == 3
+
+
+def test_every_epoch_has_each_identity_at_most_once():
+  labels, members = _members([4] * 7)
+  counts = []
+  for epoch in range(12):
+    # Two batches of three; one identity of the seven sits out.
+    seen = np.concatenate([_pk(members, 2 * epoch + i)[::4] for i in (0, 1)])
+    assert len(set(seen.tolist())) == len(set(labels[seen].tolist())) == 6
+    counts.append(np.bincount(labels[seen] // 10, minlength=7))
+  assert len({tuple(row) for row in np.array(counts).tolist()}) > 3
+
+
+def test_images_of_an_identity_are_dealt_before_any_comes_again():
+  _, members = _members([6, 7])
+  for identity, used in ((0, 6), (1, 6)):
+    for deal in range(4):
+      three = [
+        _pk(members, 3 * deal + i, identities=2, images=2) for i in range(3)
+      ]
+      drawn = np.intersect1d(np.concatenate(three), members[identity])
+      assert len(drawn) == used
+  # An image that sat out in one deal comes in another.
+  drawn = [_pk(members, step, identities=2, images=2) for step in range(30)]
+  np.testing.assert_array_equal(np.unique(drawn), np.arange(13))
+
+
+def test_identities_with_few_images_repeat_them_evenly():
+  _, members = _members([2, 1, 3])
+  for step in range(6):
+    indices, counts = np.unique(_pk(members, step), return_counts=True)
+    times = dict(zip(indices.tolist(), counts.tolist(), strict=True))
+    got = [sorted(times.get(i, 0) for i in one.tolist()) for one in members]
+    assert got == [[2, 2], [4], [1, 1, 2]]
+
+
+def test_identity_batches_resume_and_depend_on_the_seed():
+  labels, _ = _members([5] * 8)
+  # With indices for labels' companions: what a batch holds shows.
+  arrays = {'label': labels, 'index': np.arange(40)}
+
+  def drawn(start, count, seed):
+    data = pipeline.DeviceSet(arrays)
+    batches = data.identity_batches(3, 2, seed=seed)(start)
+    return [
+      (np.asarray(batch['label']), np.asarray(batch['index']))
+      for batch in itertools.islice(batches, count)
+    ]
+
+  whole = drawn(0, 12, 3)
+  for start in (1, 5):
+    chex.assert_trees_all_equal(drawn(start, 6, 3), whole[start : start + 6])
+  for label, index in whole:
+    np.testing.assert_array_equal(label, labels[index])
+  first = {tuple(drawn(0, 1, seed)[0][1].tolist()) for seed in range(5)}
+  assert len(first) == 5
+
+
+def test_more_identities_in_a_batch_than_in_the_set():
+  data = pipeline.DeviceSet({'label': np.array([0, 0, 1, 1])})
+  with pytest.raises(ValueError, match='3 identities in a batch, but the set'):
+    data.identity_batches(3, 2, seed=0)
+
+
 def test_merged_streams_keep_their_own_sizes_and_orders():
   labelled = _set(10).batches(4, seed=0)
   generated = pipeline.DeviceSet(

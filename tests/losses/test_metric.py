@@ -1,5 +1,6 @@
 """Logits: golden numbers, NumPy twins, gradients."""
 
+import functools
 import math
 
 import chex
@@ -57,9 +58,28 @@ def test_arcface_equals_numpy():
   np.testing.assert_allclose(got, want, atol=1e-4)
 
 
-def test_arcface_falls_with_the_angle_everywhere():
+@pytest.mark.parametrize('margin', [0.1, 0.5, 1.5])
+def test_arcface_falls_with_the_angle_everywhere(margin):
   theta = jnp.linspace(0.01, math.pi - 0.01, 400)
-  assert np.all(np.diff(metric.add_angle(jnp.cos(theta), 0.5)) < 0)
+  assert np.all(np.diff(metric.add_angle(jnp.cos(theta), margin)) < 0)
+
+
+def test_arcface_at_the_fold():
+  # It ends at cos π and goes on below, at -0.87758256 - 0.23971277.
+  fold = np.float32(math.cos(math.pi - 0.5))
+  cosine = jnp.array([np.nextafter(fold, 1), fold, np.nextafter(fold, -1)])
+  np.testing.assert_allclose(
+    metric.add_angle(cosine, 0.5), [-1.0, -1.11729533, -1.11729533], atol=1e-6
+  )
+  embeddings, head = at_cosine(-0.9)
+  logits = metric.arcface_logits(embeddings, head, jnp.array([0]))
+  np.testing.assert_allclose(logits, [[64 * -1.13971277, 0]], atol=1e-4)
+
+
+def test_arcface_past_the_fold_has_slope_one():
+  slope = jax.jit(jax.vmap(jax.grad(lambda c: metric.add_angle(c, 0.5))))
+  slopes = slope(jnp.array([-0.88, -0.95, -0.999]))
+  np.testing.assert_array_equal(slopes, 1.0)
 
 
 def test_no_margin_is_the_normalised_softmax():
@@ -104,8 +124,8 @@ def test_true_gradient_and_straight_through():
   np.testing.assert_allclose(
     label_logit(embeddings, True), label_logit(embeddings, False), rtol=1e-6
   )
-  gradient = jax.grad(label_logit)
-  free = gradient(embeddings, False, margin=0.0)
+  gradient = jax.jit(jax.grad(label_logit), static_argnums=(1, 2))
+  free = gradient(embeddings, False, 0.0)
   np.testing.assert_allclose(gradient(embeddings, True), free, rtol=1e-5)
   np.testing.assert_allclose(
     gradient(embeddings, False), want * free, rtol=1e-4, atol=1e-5
@@ -140,6 +160,201 @@ def test_gradients_by_finite_differences():
   )
 
 
+def test_golden_cosface():
+  embeddings, head = at_cosine(0.8)
+  got = metric.cosface_logits(3 * embeddings, 2 * head, jnp.array([0]))
+  np.testing.assert_allclose(got, [[64 * (0.8 - 0.4), 0.0]], atol=1e-4)
+
+
+def adaface(length, *, cosine=0.8, **options):
+  embeddings, head = at_cosine(cosine)
+  return metric.adaface_logits(
+    length * embeddings,
+    head,
+    jnp.array([0]),
+    **{'norm_mean': 10.0, 'norm_std': 2.0, 'scale': 1.0} | options,
+  )
+
+
+@pytest.mark.parametrize(
+  'length, want',
+  [
+    # Of usual length: CosFace.
+    (10.0, 0.8 - 0.4),
+    # ẑ = 1 and ẑ = -1: cos(θ - m) - 2m and cos(θ + m), sin θ = .6, m = .4.
+    (20.0, 0.8 * 0.92106099 + 0.6 * 0.38941834 - 0.8),
+    (1.0, 0.8 * 0.92106099 - 0.6 * 0.38941834),
+    # One deviation: ẑ = .333 · 2 / 2.001, m ẑ = 0.13313343.
+    (12.0, math.cos(math.acos(0.8) - 0.13313343) - 0.53313343),
+  ],
+)
+def test_golden_adaface(length, want):
+  np.testing.assert_allclose(adaface(length), [[want, 0.0]], atol=2e-6)
+
+
+def test_adaface_equals_numpy():
+  embeddings, head = 3 * random(6, 4), random(5, 4, seed=1)
+  labels = np.array([0, 4, 2, 2, 1, 3])
+  e, w = np.asarray(embeddings, np.float64), np.asarray(head, np.float64)
+  want = np.zeros((6, 5))
+  for b in range(6):
+    norm = np.linalg.norm(e[b])
+    quality = min(max(0.333 * (norm - 5.0) / 1.501, -1), 1)
+    for k in range(5):
+      cosine = e[b] @ w[k] / norm / np.linalg.norm(w[k])
+      if k == labels[b]:
+        theta = min(max(math.acos(cosine) - 0.4 * quality, 0), math.pi)
+        cosine = math.cos(theta) - 0.4 * quality - 0.4
+      want[b, k] = 64 * cosine
+  norms = {'norm_mean': jnp.float32(5.0), 'norm_std': jnp.float32(1.5)}
+  got = jax.jit(metric.adaface_logits)(embeddings, head, labels, **norms)
+  np.testing.assert_allclose(got, want, atol=1e-3)
+
+
+def test_adaface_angle_stays_within_half_a_turn():
+  # θ - m ẑ < 0, and θ - m ẑ > π.
+  near = adaface(20.0, cosine=0.99)
+  np.testing.assert_allclose(near[0, 0], 1.0 - 0.8, atol=1e-6)
+  far = adaface(1.0, cosine=-0.99)
+  np.testing.assert_allclose(far[0, 0], -1.0, atol=1e-6)
+
+
+def test_no_gradient_through_norms():
+  # Along an embedding the logits could only change through its norm.
+  gradient = jax.jit(jax.grad(lambda length: adaface(length)[0, 0]))(11.0)
+  np.testing.assert_allclose(gradient, 0.0, atol=1e-6)
+  embeddings, head = at_cosine(0.8)
+
+  def logit(embeddings, quality_of):
+    return metric.adaface_logits(
+      embeddings, head, jnp.array([0]), norm_mean=quality_of, norm_std=1.0
+    )[0, 0]
+
+  gradients = jax.jit(jax.grad(logit, argnums=(0, 1)))(embeddings, 0.9)
+  assert np.linalg.norm(gradients[0]) > 1
+  np.testing.assert_array_equal(gradients[1], 0.0)
+
+
+def test_norm_statistics_equal_numpy():
+  embeddings = 4 * random(7, 5)
+  norms = np.linalg.norm(np.asarray(embeddings, np.float64), axis=1)
+  mean, std = jax.jit(metric.update_norm_statistics)(
+    embeddings, jnp.float32(metric.NORM_MEAN), jnp.float32(metric.NORM_STD)
+  )
+  np.testing.assert_allclose(mean, 0.01 * norms.mean() + 19.8, rtol=1e-6)
+  np.testing.assert_allclose(std, 0.01 * norms.std(ddof=1) + 99.0, rtol=1e-6)
+
+
+def test_norm_statistics_of_odd_batches():
+  single = metric.update_norm_statistics(
+    jnp.array([[3.0, 4.0]]), 1.0, 2.0, t_alpha=1.0
+  )
+  np.testing.assert_allclose(single, [5.0, 0.0], atol=1e-6)
+  # Lengths are held to [.001, 100].
+  clipped = metric.update_norm_statistics(
+    jnp.array([[0.0, 0.0], [0.0, 500.0]]), 0.0, 0.0, t_alpha=1.0
+  )
+  np.testing.assert_allclose(clipped, [50.0005, 70.71], rtol=1e-5)
+
+
+def test_no_gradient_through_norm_statistics():
+  gradients = jax.jit(
+    jax.grad(
+      lambda *arguments: sum(metric.update_norm_statistics(*arguments)),
+      argnums=(0, 1, 2),
+    )
+  )(random(3, 4), 1.0, 2.0)
+  for gradient in gradients:
+    np.testing.assert_array_equal(gradient, jnp.zeros_like(gradient))
+
+
+ADAFACE = functools.partial(
+  metric.adaface_logits, norm_mean=2.0, norm_std=0.5, scale=4.0
+)
+COSFACE = functools.partial(metric.cosface_logits, scale=4.0)
+FAMILIES = pytest.mark.parametrize('family', [COSFACE, ADAFACE])
+
+
+@FAMILIES
+def test_without_labels_there_is_no_margin(family):
+  embeddings, head = random(4, 3), random(5, 3, seed=1)
+  want = metric.normalised_logits(embeddings, head, scale=4.0)
+  np.testing.assert_allclose(family(embeddings, head, None), want, atol=1e-6)
+  labels = jnp.array([0, 1, 2, 4])
+  zero = family(embeddings, head, labels, margin=0.0)
+  np.testing.assert_allclose(zero, want, atol=1e-4)
+
+
+@FAMILIES
+def test_the_gradient_of_a_margin_by_finite_differences(family):
+  labels = jnp.array([0, 2, 1])
+
+  def loss(embeddings, head):
+    # Of one length: differences would see the norm, which has no gradient.
+    embeddings = 2.3 * metric.unit(embeddings)
+    return metric.cross_entropy(family(embeddings, head, labels), labels)
+
+  arguments = random(3, 4), random(3, 4, seed=1)
+  jax.test_util.check_grads(
+    jax.jit(loss), arguments, order=1, modes=['rev'], eps=1e-2, rtol=2e-2
+  )
+
+
+@FAMILIES
+def test_finite_gradient_of_a_margin_at_the_ends(family):
+  head, labels = jnp.eye(3), jnp.array([0])
+
+  @jax.jit
+  @jax.grad
+  def gradient(embeddings):
+    return metric.cross_entropy(family(embeddings, head, labels), labels)
+
+  for sign in (1.0, 0.0, -1.0):
+    chex.assert_tree_all_finite(gradient(sign * head[:1]))
+
+
+def test_label_cosines():
+  embeddings, head = random(4, 3), random(5, 3, seed=1)
+  labels = jnp.array([3, 0, 3, 4])
+  want = metric.cosines(embeddings, head)[jnp.arange(4), labels]
+  got = metric.label_cosines(embeddings, head, labels)
+  np.testing.assert_allclose(got, want, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+  'loss, want',
+  [
+    ('softmax', 'cosine'),
+    ('arcface', 'cosine'),
+    ('adaface', 'cosine'),
+    ('triplet', 'euclidean'),
+    ('cosine_triplet', 'cosine'),
+  ],
+)
+def test_comparison(loss, want):
+  assert metric.comparison(loss) == want
+
+
+def test_comparison_of_no_loss():
+  with pytest.raises(ValueError, match=r"called 'arc': choose one of softmax,"):
+    metric.comparison('arc')
+
+
+def test_conversion_of_thresholds():
+  a, b = metric.unit(random(2, 5))
+  distance = jnp.linalg.norm(a - b)
+  got = metric.euclidean_of_cosine(jnp.dot(a, b))
+  np.testing.assert_allclose(got, distance, rtol=1e-6)
+  np.testing.assert_allclose(
+    metric.cosine_of_euclidean(distance), jnp.dot(a, b), rtol=1e-5
+  )
+  # Cosines of rounded unit vectors pass 1.
+  assert metric.euclidean_of_cosine(1.0000001) == 0
+  np.testing.assert_allclose(
+    metric.cosine_of_euclidean(np.array([0.0, 2.0])), [1.0, -1.0]
+  )
+
+
 def test_cross_entropy_equals_numpy():
   logits = np.array([[1.0, 2.0, 300.0], [0.0, -1.0, 0.5]])
   labels = np.array([0, 2])
@@ -147,6 +362,8 @@ def test_cross_entropy_equals_numpy():
   log_p = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
   got = metric.cross_entropy(jnp.asarray(logits, jnp.float32), labels)
   np.testing.assert_allclose(got, -log_p[[0, 1], labels].mean(), rtol=1e-6)
+  each = metric.cross_entropies(jnp.asarray(logits, jnp.float32), labels)
+  np.testing.assert_allclose(each, -log_p[[0, 1], labels], rtol=1e-6)
 
 
 def test_unit():
@@ -163,3 +380,5 @@ def test_shapes_are_checked():
     metric.arcface_logits(
       jnp.zeros((2, 3)), jnp.zeros((4, 3)), jnp.zeros((3,), jnp.int32)
     )
+  with pytest.raises(AssertionError):
+    metric.update_norm_statistics(jnp.zeros((2, 3)), jnp.zeros(2), 1.0)
