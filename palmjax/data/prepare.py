@@ -1,6 +1,10 @@
 """Writes a data set to disk once, to be read at random by every run after.
 
 python -m palmjax.data.prepare --dataset=drawn_palms --data_dir=DIR
+python -m palmjax.data.prepare --dataset=tongji --source=DIR --data_dir=DIR
+
+The second form brings a real set in: --source is the folder into which its
+owners' archives were unpacked (`data.builders`, one file for each set).
 
 An interrupted preparation leaves nothing that looks finished: files are
 written to a folder of their own, which gets its name at the end.
@@ -8,22 +12,27 @@ written to a folder of their own, which gets its name at the end.
 
 import argparse
 import concurrent.futures
-import contextlib
+import dataclasses
 import io
-import os
 import pathlib
-import shutil
 import sys
 
 import numpy as np
 import tensorflow_datasets as tfds
 from absl import logging
-from PIL import Image
 
-from palmjax.data import folder
-from palmjax.data.builders import drawn_palms
+from palmjax.data import folder, splits
+from palmjax.data.builders import drawn_palms, layout, real_sets, write
 
 _INFO = 'dataset_info.json'
+# What --dataset=drawn_palms takes, and its help; a real set takes none of it.
+_DRAWN = {
+  'identities': (1000, ''),
+  'samples': (20, 'of each palm'),
+  'size': (112, 'pixels'),
+  'difficulty': (0.5, '0 to 1'),
+  'seed': (0, ''),
+}
 
 
 def main(argv=None):
@@ -31,34 +40,69 @@ def main(argv=None):
   parser = argparse.ArgumentParser(
     prog='python -m palmjax.data.prepare', description=__doc__.split('\n')[0]
   )
-  parser.add_argument('--dataset', choices=['drawn_palms'], required=True)
+  parser.add_argument(
+    '--dataset', choices=['drawn_palms', *real_sets.BUILDERS], required=True
+  )
   parser.add_argument('--data_dir', required=True, help='folder of all sets')
-  parser.add_argument('--identities', type=int, default=1000)
-  parser.add_argument('--samples', type=int, default=20, help='of each palm')
-  parser.add_argument('--size', type=int, default=112, help='pixels')
-  parser.add_argument('--difficulty', type=float, default=0.5, help='0 to 1')
-  parser.add_argument('--seed', type=int, default=0)
+  parser.add_argument('--source', help='folder that holds a real set')
+  group = parser.add_argument_group('drawn_palms')
+  for name, (default, text) in _DRAWN.items():
+    group.add_argument(f'--{name}', type=type(default), help=text)
   args = parser.parse_args(argv)
   logging.set_verbosity(logging.ERROR)  # TFDS warns of every new config.
+  numbers = {name: vars(args)[name] for name in _DRAWN}
   try:
-    directory = drawn(
-      args.data_dir,
-      identities=args.identities,
-      samples=args.samples,
-      size=args.size,
-      difficulty=args.difficulty,
-      seed=args.seed,
-    )
+    if args.dataset == 'drawn_palms':
+      _main_drawn(args.data_dir, numbers, args.source)
+    else:
+      _main_real(args.dataset, args.data_dir, numbers, args.source)
+  except layout.LayoutError as error:
+    print(f'palmjax: {error}', file=sys.stderr)  # With the tree, line by line.
+    return 1
   except (ValueError, OSError) as error:
     print(f'palmjax: {" ".join(str(error).split())}', file=sys.stderr)
     return 1
+  return 0
+
+
+def _main_drawn(data_dir, numbers, source):
+  if source is not None:
+    raise ValueError('--source is for real sets; drawn_palms reads nothing')
+  numbers = {
+    name: _DRAWN[name][0] if value is None else value
+    for name, value in numbers.items()
+  }
+  directory = drawn(data_dir, **numbers)
   print(
-    f'{args.identities * args.samples} images in {directory}\n'
+    f'{numbers["identities"] * numbers["samples"]} images in {directory}\n'
     'Train on them: python -m palmjax.main --config=configs/ssl.py '
     '--workdir=runs/prepared --config.data.name=drawn_palms '
-    f'--config.data.dir={directory} --config.image_size={args.size}'
+    f'--config.data.dir={directory} --config.image_size={numbers["size"]}'
   )
-  return 0
+
+
+def _main_real(name, data_dir, numbers, source):
+  given = [number for number, value in numbers.items() if value is not None]
+  if given:
+    raise ValueError(
+      f'--{given[0]} is for drawn_palms; {name} is read as it is'
+    )
+  if source is None:
+    raise ValueError(
+      f'--dataset={name} needs --source=DIR, the folder that holds the set'
+    )
+  directory = real_sets.prepare(name, data_dir, source=source)
+  info = _builder(directory).info
+  skipped = info.metadata['skipped']
+  if skipped:
+    print(f'{len(skipped)} images cannot be read: {", ".join(skipped)}')
+  print(
+    f'{info.splits["train"].num_examples} images of '
+    f'{info.features["label"].num_classes} palms in {directory}\n'
+    'Train on them: python -m palmjax.main --config=configs/ssl.py '
+    f'--workdir=runs/{name} --config.data.name={name} '
+    f'--config.data.dir={directory}'
+  )
 
 
 def drawn(data_dir, *, identities, samples, size, difficulty, seed):
@@ -88,103 +132,142 @@ def drawn(data_dir, *, identities, samples, size, difficulty, seed):
   ):
     if not low <= value <= high:
       raise ValueError(f'--{name}={value}: give {low} to {high}')
-  builder = drawn_palms.DrawnPalms(
-    data_dir=data_dir,
-    config=drawn_palms.make_config(
-      size=size,
-      identities=identities,
-      samples=samples,
-      difficulty=difficulty,
-      seed=seed,
-    ),
-    file_format='array_record',
+  return write.write(
+    drawn_palms.DrawnPalms(
+      data_dir=data_dir,
+      config=drawn_palms.make_config(
+        size=size,
+        identities=identities,
+        samples=samples,
+        difficulty=difficulty,
+        seed=seed,
+      ),
+      file_format='array_record',
+    )
   )
-  target = pathlib.Path(builder.data_path)
-  # What a killed run left behind: TFDS removes it only after an exception.
-  for stale in target.parent.glob(f'incomplete.*_{target.name}'):
-    shutil.rmtree(stale)
-  tfds.disable_progress_bar()  # The builder has its own.
-  # TFDS announces a download of unknown size: there is none.
-  with contextlib.redirect_stdout(io.StringIO()):
-    builder.download_and_prepare()
-  return os.fspath(target)
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class PreparedImages(folder.Images):
+  """`folder.Images`, and what a prepared set tells of the capture.
+
+  Attributes:
+    sessions: int64 [N]; `layout.NO_SESSION` where the set tells none.
+    devices: int or str [N].
+  """
+
+  sessions: np.ndarray
+  devices: np.ndarray
 
 
 class Source:
   """A prepared set for random access, e.g. for `pipeline.grain_batches`.
 
   `source[i]` is {'image': uint8 [size, size, 3], 'label': int32}; pixels are
-  read and decoded when asked for.
+  read, decoded and, in a real set, cut square and resized when asked for.
 
   Attributes:
     size: side of the images in pixels.
-    labels: int32 [N].
+    labels: int32 [N], dense.
+    identities: K names.
     ids: N names.
-    groups: int64 [N], the persons.
+    groups: int64 or str [N], the persons.
+    sessions: int64 [N].
+    devices: int64 or str [N].
+    skipped: names of images that could not be read.
   """
 
-  def __init__(self, directory):
+  def __init__(self, directory, *, size=None):
     """Opens a set and reads what there is to know but for the pixels.
 
     Args:
-      directory: what `drawn` returned, or a data_dir that holds one set only.
+      directory: what `drawn` or `real_sets.prepare` returned, or a data_dir
+        that holds one set only.
+      size: side of the images in pixels; None takes that of drawn palms.
 
     Raises:
       FileNotFoundError: nothing prepared there.
-      ValueError: several sets there.
+      ValueError: several sets there, drawn palms of another size, or no size
+        given for a real set, whose images have many.
     """
     builder = _builder(directory)
-    self.size = builder.info.features['image'].shape[0]
+    features = builder.info.features
+    prepared = features['image'].shape[0]
+    if prepared is None and size is None:
+      raise ValueError(f'{directory} has images of many sizes; give a size')
+    if None not in (prepared, size) and prepared != size:
+      raise ValueError(
+        f'the images in {directory} have {prepared} px and the run wants '
+        f'{size}; set --config.image_size={prepared} or prepare with '
+        f'--size={size}'
+      )
+    self.size = prepared if size is None else size
     # Left encoded: TFDS would ask for OpenCV, and labels need no pixels.
     self._records = builder.as_data_source(
       'train', decoders={'image': tfds.decode.SkipDecoding()}
     )
-    rows = [(r['label'], r['person'], r['id']) for r in self._records]
-    labels, groups, ids = zip(*rows, strict=True)
-    self.labels = np.array(labels, np.int32)
-    self.groups = np.array(groups, np.int64)
-    self.ids = tuple(name.decode() for name in ids)
+    names = ('label', 'person', 'session', 'device', 'id')
+    rows = [
+      [_plain(record[name]) for name in names] for record in self._records
+    ]
+    labels, groups, sessions, devices, ids = zip(*rows, strict=True)
+    # A palm none of whose images could be read has a number but no image.
+    self.labels, numbers = splits.dense(labels)
+    label = features['label']
+    known = isinstance(label, tfds.features.ClassLabel)
+    self.identities = tuple(
+      label.names[k] if known else str(k) for k in numbers.tolist()
+    )
+    self.groups = np.array(groups)
+    self.sessions = np.array(sessions)
+    self.devices = np.array(devices)
+    self.ids = ids
+    self.skipped = tuple(builder.info.metadata.get('skipped', ()))
 
   def __len__(self):
     return len(self.labels)
 
   def __getitem__(self, index):
-    record = self._records[index]
-    with Image.open(io.BytesIO(record['image'])) as image:
-      pixels = np.asarray(image, np.uint8)
-    return {'image': pixels, 'label': np.int32(record['label'])}
+    image = io.BytesIO(self._records[index]['image'])
+    return {
+      'image': folder.decode(image, size=self.size),
+      'label': self.labels[index],
+    }
 
 
 def load(directory, *, size):
-  """Reads a prepared set into memory.
+  """Reads a prepared set, drawn or real, into memory.
 
   Args:
     directory: as for `Source`.
-    size: side of the images that the caller expects, in pixels.
+    size: side of the images that the caller wants, in pixels. Real palms are
+      brought to it; drawn ones must have it.
 
   Returns:
-    `folder.Images`.
+    `PreparedImages`.
 
   Raises:
     FileNotFoundError: nothing prepared there.
-    ValueError: several sets there, or images of another size.
+    ValueError: several sets there, or drawn palms of another size.
   """
-  source = Source(directory)
-  if source.size != size:
-    raise ValueError(
-      f'the images in {directory} have {source.size} px and the run wants '
-      f'{size}; set --config.image_size={source.size} or prepare with '
-      f'--size={size}'
-    )
+  source = Source(directory, size=size)
   with concurrent.futures.ThreadPoolExecutor() as pool:
     examples = list(pool.map(source.__getitem__, range(len(source))))
-  return folder.Images(
+  return PreparedImages(
     images=np.stack([example['image'] for example in examples]),
     labels=source.labels,
-    identities=tuple(str(k) for k in range(source.labels.max() + 1)),
+    identities=source.identities,
     ids=source.ids,
     groups=source.groups,
+    skipped=source.skipped,
+    sessions=source.sessions,
+    devices=source.devices,
   )
+
+
+def _plain(value):
+  """A text or a number of a record, as Python has it."""
+  return value.decode() if isinstance(value, bytes) else int(value)
 
 
 def _builder(directory):

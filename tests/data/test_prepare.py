@@ -188,6 +188,14 @@ def test_folder_that_cannot_be_written(tmp_path, capsys, calls):
   assert error.startswith('palmjax: ')
 
 
+def test_a_source_is_for_real_sets(tmp_path, capsys):
+  arguments = ['--dataset=drawn_palms', '--source=x', f'--data_dir={tmp_path}']
+  assert prepare.main(arguments) == 1
+  error = capsys.readouterr().err
+  assert error.startswith('palmjax: --source is for real sets; drawn_palms')
+  assert error.count('\n') == 1
+
+
 _SCRIPT = """
 import json, sys
 import numpy as np

@@ -1,0 +1,167 @@
+"""How owners lay out real palm print sets, and what paths tell of an image.
+
+What is not laid out as the owners do it is refused, with the layout in the
+message: a palm that got the wrong name spoils every error rate without a sign.
+A left and a right palm are two identities of one person.
+"""
+
+import dataclasses
+import os
+import pathlib
+import re
+
+SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff')
+HANDS = ('left', 'right', 'unknown')
+# Session of an image of which the set tells none.
+NO_SESSION = -1
+
+# Folders below DIR: XJTU-UP's phone/light/palm is the deepest layout.
+_DEPTH = 3
+
+
+class LayoutError(ValueError):
+  """The folder is not laid out as the owners do it.
+
+  The message is one line that says what is wrong, then the expected tree.
+  """
+
+  def __init__(self, line, tree):
+    super().__init__(f'{line}; expected:\n{tree}')
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Record:
+  """What a set tells of one image.
+
+  Attributes:
+    path: relative to DIR, with '/'; also the example's id.
+    identity: name of the palm, unique in the set.
+    person: name of the person, whose palms a split must keep together.
+    hand: one of `HANDS`.
+    sample: number among the palm's images of one session and device.
+    session: the owners' number, or `NO_SESSION`.
+    device: what took the image; '' where the set has one device.
+    remarks: what the owners say of the image, e.g. 'accessories'.
+  """
+
+  path: str
+  identity: str
+  person: str
+  hand: str
+  sample: int
+  session: int = NO_SESSION
+  device: str = ''
+  remarks: str = ''
+
+
+def collect(source, *, layouts, record, tree):
+  """Lists a set whose paths tell all there is to know of an image.
+
+  Folders that match no expression are left alone: archives hold more than
+  palms. In a folder that does match, every image must have a right name.
+
+  Args:
+    source: path of DIR.
+    layouts: pairs of regular expressions (folder below DIR, '' for DIR itself;
+      file name), case ignored. The first pair is taken whose folders hold
+      images.
+    record: function (path, groups) -> `Record`; groups are the named groups of
+      both expressions, and 'rank', the image's position in its folder.
+    tree: the expected layout, for the message.
+
+  Returns:
+    Tuple of `Record`s as `checked` sorts them.
+
+  Raises:
+    FileNotFoundError, NotADirectoryError: there is no such folder.
+    LayoutError: no image in the right place, or one with a wrong name.
+    ValueError: as `checked`.
+  """
+  require_folder(source)
+  found = [(below, names) for below, names in _walk(source) if names]
+  for below_pattern, file_pattern in layouts:
+    right = [
+      (below, names)
+      for below, names in found
+      if re.fullmatch(below_pattern, below, re.IGNORECASE)
+    ]
+    if not right:
+      continue
+    pattern = re.compile(f'{below_pattern}/{file_pattern}', re.IGNORECASE)
+    records = []
+    for below, names in right:
+      for rank, name in enumerate(names):
+        match = pattern.fullmatch(f'{below}/{name}')
+        path = f'{below}/{name}'.removeprefix('/')
+        if match is None:
+          raise LayoutError(f'{source}: {path} is not named as this set', tree)
+        records.append(record(path, {**match.groupdict(), 'rank': rank}))
+    return checked(records, source)
+  raise LayoutError(
+    f'{source} holds no image where this set has them '
+    f'(folders with images: {some([below or "." for below, _ in found])})',
+    tree,
+  )
+
+
+def require_folder(source):
+  """Raises FileNotFoundError or NotADirectoryError unless it is a folder."""
+  if not os.path.exists(source):
+    raise FileNotFoundError(
+      f'there is no folder {str(source)!r}; give the one that holds the set'
+    )
+  if not os.path.isdir(source):
+    raise NotADirectoryError(
+      f'{source} is a file; unpack it and give the folder'
+    )
+
+
+def checked(records, source):
+  """Sorts records by palm, device, session and sample.
+
+  Raises:
+    ValueError: two images have one place in the order, or there are not two
+      palms.
+  """
+  places = {}
+  for record in records:
+    place = (record.identity, record.device, record.session, record.sample)
+    if place in places:
+      raise ValueError(
+        f'{source}: {places[place].path} and {record.path} are the same sample '
+        f'of palm {record.identity}; remove one'
+      )
+    places[place] = record
+  identities = sorted({record.identity for record in records})
+  if len(identities) < 2:
+    raise ValueError(
+      f'{source} has {len(identities)} palms; recognition needs at least two'
+    )
+  return tuple(places[place] for place in sorted(places))
+
+
+def _walk(source):
+  """Lists (folder below DIR with '/', its image names), both sorted."""
+
+  def fail(error):
+    raise error  # `os.walk` would pass over a folder it cannot read.
+
+  found = []
+  for path, folders, names in os.walk(source, onerror=fail, followlinks=True):
+    below = pathlib.Path(path).relative_to(source)
+    # No deeper: a link that points back up cannot loop.
+    deeper = folders if len(below.parts) < _DEPTH else []
+    folders[:] = [name for name in deeper if not name.startswith('.')]
+    images = [
+      name
+      for name in names
+      if name.lower().endswith(SUFFIXES) and not name.startswith('.')
+    ]
+    found.append(('/'.join(below.parts), sorted(images)))
+  return sorted(found)
+
+
+def some(names, count=3):
+  """The first few names, for a message."""
+  more = f' and {len(names) - count} more' if len(names) > count else ''
+  return (', '.join(names[:count]) or 'none') + more

@@ -1,0 +1,189 @@
+"""Real palm print sets as TFDS data sets, without TensorFlow: what they share.
+
+No real set may be passed on, so nothing is downloaded: a builder reads the
+folder into which the owners' archives were unpacked (`layout`).
+
+PNG and JPEG bytes are kept as they are; BMP and TIFF become PNG, which loses
+nothing.
+"""
+
+import abc
+import concurrent.futures
+import dataclasses
+import hashlib
+import io
+import os
+import pathlib
+
+import numpy as np
+import rich.console
+import rich.progress
+import tensorflow_datasets as tfds
+from absl import logging
+from PIL import Image, ImageOps
+
+from palmjax.data import folder
+from palmjax.data.builders import layout
+
+_FORMATS = ('BMP', 'JPEG', 'PNG', 'TIFF')
+# Images read at once: bounds the memory, 64 photographs are about 300 MB.
+_BATCH = 64
+
+
+def encode(path):
+  """Returns the PNG or JPEG bytes of a whole image file.
+
+  Raises:
+    OSError, ValueError: not a whole image, or more than `folder.MAX_PIXELS`.
+  """
+  if not os.path.isfile(path):
+    # A missing file, or a pipe that would never return.
+    raise OSError('not a file')
+  with Image.open(path, formats=_FORMATS) as image:
+    if image.width * image.height > folder.MAX_PIXELS:
+      raise ValueError(
+        f'{image.width} × {image.height} pixels are more than '
+        f'{folder.MAX_PIXELS // 1_000_000} megapixels'
+      )
+    image.load()
+    # Not `in ('JPEG', 'PNG')`: some phones' JPEGs are MPO to Pillow.
+    if image.format not in ('BMP', 'TIFF'):
+      return pathlib.Path(path).read_bytes()
+    buffer = io.BytesIO()
+    ImageOps.exif_transpose(image).save(buffer, format='png')
+    return buffer.getvalue()
+
+
+@dataclasses.dataclass
+class Config(tfds.core.BuilderConfig):
+  """Which images to read.
+
+  Attributes:
+    source: path of DIR.
+    records: what there is in it.
+  """
+
+  source: str = ''
+  records: tuple[layout.Record, ...] = ()
+
+
+def make_config(source, records):
+  """A `Config` named after its files: other files, another prepared set."""
+  digest = hashlib.sha256()
+  for record in records:
+    path = os.path.join(source, record.path)
+    size = os.path.getsize(path) if os.path.isfile(path) else None
+    digest.update(f'{record.path}\n{size}\n'.encode())
+  return Config(
+    name=f'{len(records)}_images_{digest.hexdigest()[:8]}',
+    source=os.fspath(source),
+    records=records,
+  )
+
+
+class RealPalms(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+  """Base of the builders of real sets; a set has a text, a page and `find`."""
+
+  DESCRIPTION: str
+  HOMEPAGE: str
+
+  # Found by TFDS 4.9 with importlib_resources, which it does not depend on.
+  code_path = pathlib.Path(__file__)
+
+  @staticmethod
+  @abc.abstractmethod
+  def find(source):
+    """Lists the `layout.Record`s of a folder; raises as `layout.collect`."""
+
+  def _info(self):
+    identities = sorted({r.identity for r in self.builder_config.records})
+    return self.dataset_info_from_configs(
+      description=self.DESCRIPTION,
+      homepage=self.HOMEPAGE,
+      license='As agreed with the owners; not to be passed on.',
+      features=tfds.features.FeaturesDict(
+        {
+          # Of any size, and grey or RGB: readers decode and resize.
+          'image': tfds.features.Image(shape=(None, None, 3)),
+          'label': tfds.features.ClassLabel(names=identities),
+          'person': tfds.features.Text(),
+          'hand': tfds.features.ClassLabel(names=list(layout.HANDS)),
+          'sample': np.int32,
+          'session': np.int32,
+          'device': tfds.features.Text(),
+          'remarks': tfds.features.Text(),
+          'id': tfds.features.Text(),
+        }
+      ),
+      supervised_keys=('image', 'label'),
+      metadata=tfds.core.MetadataDict(),
+      # By palm; readers shuffle.
+      disable_shuffling=True,
+    )
+
+  def _split_generators(self, dl_manager):
+    del dl_manager  # Nothing to download.
+    return {'train': self._generate_examples()}
+
+  def _generate_examples(self):
+    source, records = self.builder_config.source, self.builder_config.records
+    skipped = []
+    # Pillow lets go of the interpreter lock while it decodes.
+    workers = min(8, os.cpu_count() or 1)
+    with concurrent.futures.ThreadPoolExecutor(workers) as pool:
+      for start in rich.progress.track(
+        range(0, len(records), _BATCH),
+        description='Reading palms',
+        console=rich.console.Console(stderr=True),
+      ):
+        batch = records[start : start + _BATCH]
+        images = pool.map(
+          lambda record: _try_encode(os.path.join(source, record.path)), batch
+        )
+        rows = zip(batch, images, strict=True)
+        for number, (record, image) in enumerate(rows, start):
+          if isinstance(image, str):
+            logging.warning('skipped %s in %s: %s', record.path, source, image)
+            skipped.append(record.path)
+            _stop_if_many(skipped, records, source)
+            continue
+          yield number, _example(record, image)
+    self.info.metadata['skipped'] = skipped
+
+
+def _example(record, image):
+  """The features of one image."""
+  fields = dataclasses.asdict(record)
+  return {
+    'image': image,
+    'label': fields.pop('identity'),
+    'id': fields.pop('path'),
+    **fields,
+  }
+
+
+def _stop_if_many(skipped, records, source):
+  """Raises ValueError once the share of unreadable images is too large."""
+  if len(skipped) > folder.MAX_SKIPPED * len(records):
+    raise ValueError(
+      f'at least {len(skipped)} of {len(records)} images in {source} cannot be '
+      f'read (more than {folder.MAX_SKIPPED:.0%}): {layout.some(skipped)}; '
+      'repair or remove them'
+    )
+
+
+def _try_encode(path):
+  """Returns the bytes, or one line that says why there are none."""
+  try:
+    return encode(path)
+  # What Pillow raises on damaged files, as in `folder`.
+  except (
+    OSError,
+    ValueError,
+    SyntaxError,
+    IndexError,
+    EOFError,
+    OverflowError,
+    Image.DecompressionBombError,
+  ) as error:
+    return ' '.join(str(error).split()) or type(error).__name__

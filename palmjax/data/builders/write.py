@@ -1,0 +1,22 @@
+"""Writes the set of a TFDS builder to disk, whole or not at all."""
+
+import contextlib
+import io
+import os
+import pathlib
+import shutil
+
+import tensorflow_datasets as tfds
+
+
+def write(builder):
+  """Writes a builder's set and returns its path; one that is there is kept."""
+  target = pathlib.Path(builder.data_path)
+  # What a killed run left behind: TFDS removes it only after an exception.
+  for stale in target.parent.glob(f'incomplete.*_{target.name}'):
+    shutil.rmtree(stale)
+  tfds.disable_progress_bar()  # The builder has its own.
+  # TFDS announces a download of unknown size: there is none.
+  with contextlib.redirect_stdout(io.StringIO()):
+    builder.download_and_prepare()
+  return os.fspath(target)
