@@ -1,5 +1,8 @@
-"""Layers of StyleGAN2: equalised learning rate, modulated convolution.
+"""Layers that several networks share.
 
+For recognition: max pooling, and the tail that makes a vector of the last map.
+
+For the GAN, those of StyleGAN2: equalised learning rate, modulated convolution.
 Weights are drawn from N(0, 1) and multiplied at run time by 1 / √fan_in, so
 that Adam moves every layer at one relative speed (arXiv:1710.10196, 4.1).
 
@@ -10,14 +13,93 @@ at the higher one; the filter then removes what that adds. Measured on CPU
 against 24 ms.
 """
 
+import functools
 from typing import Any
 
+import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import lax
 
+from palmjax.models import batch_norm
 from palmjax.ops import conv
+
+
+def check_images(images, *, smallest, network):
+  """Refuses what is not [B, H, W, C] with H and W at least `smallest`."""
+  chex.assert_rank(images, 4)
+  height, width = images.shape[1:3]
+  if min(height, width) < smallest:
+    raise ValueError(
+      f'{network} needs images of at least {smallest}×{smallest}, got '
+      f'{height}×{width}: raise the image size'
+    )
+
+
+def scale_channels(features, *, width, multiple=8):
+  """Channels times `width`, a multiple of `multiple` and not zero."""
+  return max(multiple, round(features * width / multiple) * multiple)
+
+
+def max_pool(x, *, window, border):
+  """Maximum over windows at stride 2.
+
+  As maxima of strided slices: on a CPU XLA's own gradient (select and scatter)
+  takes 5 times as long (32×32²×64, one core: 68 against 14 ms at 3×3).
+
+  Args:
+    x: [B, H, W, C].
+    window: height and width of the window.
+    border: rows and columns added at each side, of −∞.
+
+  Returns:
+    [B, (H + 2·border − window) // 2 + 1, likewise, C].
+  """
+  chex.assert_rank(x, 4)
+  sides = (border, border)
+  x = jnp.pad(x, ((0, 0), sides, sides, (0, 0)), constant_values=-jnp.inf)
+  for axis in (1, 2):
+    stop = (x.shape[axis] - window) // 2 * 2 + 1
+    slices = [
+      lax.slice_in_dim(x, start, start + stop, stride=2, axis=axis)
+      for start in range(window)
+    ]
+    x = functools.reduce(jnp.maximum, slices)
+  return x
+
+
+class Tail(nn.Module):
+  """The last map as one vector, [B, H, W, C] → [B, C], or [B, H·W·C].
+
+  Attributes:
+    kind: 'pool', the global average; 'gdconv', a depthwise window as large as
+      the map and BatchNorm (arXiv:1804.07573, 3.1); 'fc', every value, for a
+      dense layer that knows places.
+    train: of the BatchNorm.
+  """
+
+  kind: str
+  train: bool
+
+  @nn.compact
+  def __call__(self, x):
+    match self.kind:
+      case 'pool':
+        return jnp.mean(x, axis=(1, 2))
+      case 'gdconv':
+        kernel = self.param(
+          'kernel',
+          nn.initializers.he_normal(),
+          (*x.shape[1:3], 1, x.shape[-1]),
+        )
+        x = conv.depthwise(x, kernel.astype(x.dtype), padding='VALID')
+        x = batch_norm.normalise(self, x, train=self.train, activation='none')
+        return x[:, 0, 0]
+      case 'fc':
+        return x.reshape(x.shape[0], -1)
+      case other:
+        raise ValueError(f"tail {other!r}: use 'pool', 'gdconv' or 'fc'")
 
 
 def leaky_relu(x):

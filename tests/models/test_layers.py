@@ -1,9 +1,10 @@
-"""Equalised and modulated layers against plain formulas."""
+"""Shared layers against plain formulas."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import linen as nn
 
 from palmjax.models import layers
 
@@ -111,3 +112,66 @@ def test_resolutions(size, want):
 def test_size_that_does_not_halve_is_refused(size):
   with pytest.raises(ValueError, match=f'image size {size} does not halve'):
     layers.resolutions(size)
+
+
+@pytest.mark.parametrize(
+  'size, window, border, want',
+  [((6, 4), 2, 0, (3, 2)), ((7, 5), 2, 0, (3, 2)), ((7, 6), 3, 1, (4, 3))],
+)
+def test_max_pool(size, window, border, want):
+  x = np.random.default_rng(0).normal(size=(2, *size, 3)).astype(np.float32)
+  sides = (border, border)
+  padded = np.pad(x, [(0, 0), sides, sides, (0, 0)], constant_values=-np.inf)
+  pooled = np.stack(
+    [
+      padded[:, i : i + window, j : j + window].max((1, 2))
+      for i in range(0, 2 * want[0], 2)
+      for j in range(0, 2 * want[1], 2)
+    ],
+    axis=1,
+  ).reshape(2, *want, 3)
+
+  def loss(pool, x):
+    return jnp.sum(jnp.sin(pool(x)))
+
+  def ours(x):
+    return layers.max_pool(x, window=window, border=border)
+
+  def flax(x):
+    return nn.max_pool(x, (window, window), (2, 2), (sides, sides))
+
+  np.testing.assert_array_equal(ours(x), pooled)
+  np.testing.assert_allclose(
+    jax.grad(loss, argnums=1)(ours, x), jax.grad(loss, argnums=1)(flax, x)
+  )
+
+
+def test_tail_kinds():
+  x = np.random.default_rng(0).normal(size=(2, 3, 2, 4)).astype(np.float32)
+
+  def apply(kind):
+    return layers.Tail(kind, train=False).init_with_output(jax.random.key(0), x)
+
+  y, variables = apply('pool')
+  np.testing.assert_allclose(y, x.mean((1, 2)), atol=1e-6)
+  assert not variables
+  y, variables = apply('fc')
+  np.testing.assert_array_equal(y, x.reshape(2, 24))
+  assert not variables
+  y, variables = apply('gdconv')
+  kernel = np.asarray(variables['params']['kernel'])
+  assert kernel.shape == (3, 2, 1, 4)
+  # Fresh statistics: mean 0, variance 1.
+  want = np.einsum('bhwc,hwc->bc', x, kernel[:, :, 0]) / np.sqrt(1 + 1e-5)
+  np.testing.assert_allclose(y, want, atol=1e-5)
+  with pytest.raises(ValueError, match="tail 'dense': use 'pool', 'gdconv'"):
+    apply('dense')
+
+
+@pytest.mark.parametrize(
+  'features, width, multiple, want',
+  [(64, 1.0, 8, 64), (64, 0.3, 8, 16), (64, 0.01, 8, 8), (128, 0.3, 32, 32)],
+)
+def test_scale_channels(features, width, multiple, want):
+  got = layers.scale_channels(features, width=width, multiple=multiple)
+  assert got == want

@@ -1,0 +1,155 @@
+"""BatchNorm and the activation after it, with their derivative by hand.
+
+  y = φ(γ (x − μ) / √(σ² + ε) + β),   φ(z) = z where z ≥ 0, slope · z below
+
+with mean μ and (biased) variance σ² of a channel over batch and map
+(arXiv:1502.03167). Slope 1: no activation; 0: ReLU; one learned slope a
+channel: PReLU (arXiv:1502.01852).
+"""
+
+import functools
+
+import chex
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from palmjax.ops import sums
+
+# Running statistics forget with this factor a step, for runs of a few hundred
+# steps: at .99 or .995 (usual for 10⁵ steps) the first steps, whose variances
+# are far off, would still be felt in evaluation. They average 19 batches.
+MOMENTUM = 0.9
+EPSILON = 1e-5
+PRELU_SLOPE = 0.25
+
+
+class BatchNorm(nn.Module):
+  """`normalise` as a layer of its own, [B, H, W, C] → the same."""
+
+  train: bool
+  activation: str = 'none'
+  initial_scale: float | None = 1.0
+
+  @nn.compact
+  def __call__(self, x):
+    return normalise(
+      self,
+      x,
+      train=self.train,
+      activation=self.activation,
+      initial_scale=self.initial_scale,
+    )
+
+
+def normalise(module, x, *, train, activation, initial_scale=1.0):
+  """BatchNorm and activation; statistics and arithmetic in float32.
+
+  Args:
+    module: flax module that gets the parameters `scale`, `shift` and, for
+      PReLU, `slope`, and the statistics `mean` and `variance`.
+    x: [B, H, W, C].
+    train: normalise with the batch's statistics and update the running ones.
+    activation: 'none', 'relu' or 'prelu'.
+    initial_scale: of every channel; None: the scale is one and no parameter.
+
+  Returns:
+    [B, H, W, C] of x's type.
+
+  Raises:
+    ValueError: another activation.
+  """
+  chex.assert_rank(x, 4)
+  features = x.shape[-1:]
+  scale = (
+    jnp.ones(features)
+    if initial_scale is None
+    else module.param(
+      'scale', nn.initializers.constant(initial_scale), features
+    )
+  )
+  shift = module.param('shift', nn.initializers.zeros, features)
+  match activation:
+    case 'none':
+      slope = jnp.ones(features)
+    case 'relu':
+      slope = jnp.zeros(features)
+    case 'prelu':
+      slope = module.param(
+        'slope', nn.initializers.constant(PRELU_SLOPE), features
+      )
+    case other:
+      raise ValueError(f"activation {other!r}: use 'none', 'relu' or 'prelu'")
+  mean = module.variable('batch_stats', 'mean', jnp.zeros, features)
+  variance = module.variable('batch_stats', 'variance', jnp.ones, features)
+  if not train:
+    gain = scale * jax.lax.rsqrt(variance.value + EPSILON)
+    y = (x - mean.value) * gain + shift
+    return jnp.where(y >= 0, y, slope * y).astype(x.dtype)
+  y, batch_mean, batch_variance = _normalise(x, scale, shift, slope, activation)
+  if not module.is_initializing():
+    mean.value = MOMENTUM * mean.value + (1 - MOMENTUM) * batch_mean
+    variance.value = MOMENTUM * variance.value + (1 - MOMENTUM) * batch_variance
+  return y
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(4,))
+def _normalise(x, scale, shift, slope, activation):
+  """Normalises by the batch's statistics, scales, shifts, activates.
+
+  Derivative by hand: it keeps x alone, where the one that JAX derives keeps
+  several arrays of that size. A training step of MobileFaceNet at 64 px, batch
+  32, then needs 290 MB for activations instead of 410 MB.
+
+  Args:
+    x: [B, H, W, C].
+    scale, shift, slope: [C].
+    activation: 'none' (slope is one), 'relu' (zero) or 'prelu'.
+
+  Returns:
+    y [B, H, W, C], mean [C] and (biased) variance [C] of x.
+  """
+  output, _ = _normalise_forward(x, scale, shift, slope, activation)
+  return output
+
+
+def _normalise_forward(x, scale, shift, slope, activation):
+  wide = x.astype(jnp.float32)
+  count = x.size // x.shape[-1]
+  total, total_square = sums.channel_sums(wide, wide * wide)
+  mean = total / count
+  variance = jnp.maximum(total_square / count - mean**2, 0.0)
+  inverse = jax.lax.rsqrt(variance + EPSILON)
+  gain = scale * inverse
+  y = wide * gain + (shift - mean * gain)
+  if activation != 'none':
+    y = jnp.where(y >= 0, y, slope * y)
+  residuals = (x, scale, shift, slope, mean, inverse)
+  return (y.astype(x.dtype), mean, variance), residuals
+
+
+def _normalise_backward(activation, residuals, cotangents):
+  x, scale, shift, slope, mean, inverse = residuals
+  g, g_mean, g_variance = cotangents
+  wide, g = x.astype(jnp.float32), g.astype(jnp.float32)
+  count = x.size // x.shape[-1]
+  gain = scale * inverse
+  g_slope = jnp.zeros_like(slope)
+  if activation != 'none':
+    y = wide * gain + (shift - mean * gain)
+    below = jnp.where(y >= 0, 0.0, g * y)
+    g = jnp.where(y >= 0, g, slope * g)
+  if activation == 'prelu':
+    sum_g, sum_gx, g_slope = sums.channel_sums(g, g * wide, below)
+  else:
+    sum_g, sum_gx = sums.channel_sums(g, g * wide)
+  g_scale = inverse * (sum_gx - mean * sum_g)
+  # With x̂ the normalised x, dx = gain (g - mean(g) - x̂ mean(g x̂)), written as
+  # g, x and a constant; plus what comes in through the statistics.
+  per_x = (2.0 * g_variance - gain * inverse * g_scale) / count
+  constant = (g_mean - gain * sum_g) / count - mean * per_x
+  g_x = gain * g + per_x * wide + constant
+  return g_x.astype(x.dtype), g_scale, sum_g, g_slope
+
+
+_normalise.defvjp(_normalise_forward, _normalise_backward)

@@ -1,0 +1,127 @@
+"""BatchNorm with activation against plain formulas and their autodiff."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from palmjax.models import batch_norm
+
+SLOPES = {'none': 1.0, 'relu': 0.0, 'prelu': 0.3}
+
+
+def draw(*shape, seed=0):
+  rng = np.random.default_rng(seed)
+  return jnp.asarray(rng.normal(size=shape), jnp.float32)
+
+
+def variables(activation):
+  params = {'scale': draw(4, seed=1), 'shift': draw(4, seed=2)}
+  if activation == 'prelu':
+    params['slope'] = jnp.full(4, SLOPES['prelu'])
+  stats = {'mean': draw(4, seed=3), 'variance': draw(4, seed=4) ** 2}
+  return {'params': params, 'batch_stats': stats}
+
+
+def formula(params, x, mean, variance, activation):
+  z = (x - mean) / jnp.sqrt(variance + 1e-5) * params['scale'] + params['shift']
+  slope = params.get('slope', SLOPES[activation])
+  return jnp.where(z >= 0, z, slope * z)
+
+
+@pytest.mark.parametrize('activation', ['none', 'relu', 'prelu'])
+def test_eval_mode(activation):
+  x, given = draw(2, 3, 5, 4) + 0.5, variables(activation)
+  layer = batch_norm.BatchNorm(train=False, activation=activation)
+  stats = given['batch_stats']
+  want = formula(
+    given['params'], x, stats['mean'], stats['variance'], activation
+  )
+  np.testing.assert_allclose(layer.apply(given, x), want, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize('activation', ['none', 'relu', 'prelu'])
+def test_train_mode_and_its_gradients(activation):
+  x, given = draw(2, 3, 5, 4) + 0.5, variables(activation)
+  layer = batch_norm.BatchNorm(train=True, activation=activation)
+
+  def ours(params, x):
+    return layer.apply({**given, 'params': params}, x, mutable=['batch_stats'])[
+      0
+    ]
+
+  def plain(params, x):
+    mean, variance = jnp.mean(x, axis=(0, 1, 2)), jnp.var(x, axis=(0, 1, 2))
+    return formula(params, x, mean, variance, activation)
+
+  def value_and_gradients(forward):
+    def scalar(params, x):
+      y = forward(params, x)
+      return jnp.sum(jnp.sin(y)), y
+
+    return jax.jit(jax.value_and_grad(scalar, argnums=(0, 1), has_aux=True))(
+      given['params'], x
+    )
+
+  chex.assert_trees_all_close(
+    value_and_gradients(ours), value_and_gradients(plain), rtol=1e-4, atol=1e-5
+  )
+
+
+def test_running_statistics_move_towards_the_batch():
+  x, given = draw(2, 3, 5, 4) + 0.5, variables('none')
+  _, moved = batch_norm.BatchNorm(train=True).apply(
+    given, x, mutable=['batch_stats']
+  )
+  stats, moved = given['batch_stats'], moved['batch_stats']
+  for name, batch in (
+    ('mean', x.mean((0, 1, 2))),
+    ('variance', x.var((0, 1, 2))),
+  ):
+    want = 0.9 * stats[name] + 0.1 * batch
+    np.testing.assert_allclose(moved[name], want, rtol=1e-5)
+
+
+def test_initial_scale():
+  def init(scale):
+    layer = batch_norm.BatchNorm(train=True, initial_scale=scale)
+    return layer.init_with_output(jax.random.key(0), draw(2, 3, 5, 4))
+
+  y, found = init(None)
+  assert set(found['params']) == {'shift'}
+  np.testing.assert_allclose(y, init(1.0)[0], rtol=1e-6)
+  np.testing.assert_allclose(y.std((0, 1, 2)), np.ones(4), rtol=1e-4)
+  y, found = init(0.0)
+  np.testing.assert_array_equal(found['params']['scale'], np.zeros(4))
+  np.testing.assert_array_equal(y, np.zeros((2, 3, 5, 4)))
+
+
+def test_statistics_have_derivatives():
+  """A loss on mean and variance, against autodiff of their formulas."""
+  x, given = draw(2, 3, 5, 1), variables('prelu')
+  x = draw(2, 3, 5, 4) + x**2
+  scale, shift, slope = (
+    given['params'][k] for k in ('scale', 'shift', 'slope')
+  )
+
+  def by_hand(x):
+    _, mean, variance = batch_norm._normalise(x, scale, shift, slope, 'prelu')
+    return jnp.sum(jnp.sin(mean) * jnp.arange(4)) + jnp.sum(jnp.cos(variance))
+
+  def plain(x):
+    mean, variance = jnp.mean(x, axis=(0, 1, 2)), jnp.var(x, axis=(0, 1, 2))
+    return jnp.sum(jnp.sin(mean) * jnp.arange(4)) + jnp.sum(jnp.cos(variance))
+
+  np.testing.assert_allclose(
+    jax.jit(jax.grad(by_hand))(x),
+    jax.jit(jax.grad(plain))(x),
+    rtol=1e-4,
+    atol=1e-5,
+  )
+
+
+def test_unknown_activation_is_refused():
+  layer = batch_norm.BatchNorm(train=True, activation='gelu')
+  with pytest.raises(ValueError, match="activation 'gelu': use 'none'"):
+    layer.init(jax.random.key(0), draw(1, 2, 2, 3))
