@@ -11,7 +11,7 @@ random erasing is arXiv:1708.04896.
 import jax
 import jax.numpy as jnp
 
-from palmjax.ops import warp
+from palmjax.ops import erase, warp
 
 # Area of an erased rectangle, share of the image, and its largest aspect ratio.
 _ERASE_AREA = (0.02, 0.15)
@@ -161,11 +161,4 @@ def _rectangles(uniform, shape):
   area = low + (high - low) * uniform[:, 0]
   aspect = _ERASE_ASPECT ** (uniform[:, 1] - 0.5)
   # The centre is uniform over the image: a rectangle may leave it.
-  sides = []
-  for axis, half in enumerate(
-    (0.5 * jnp.sqrt(area) * aspect, 0.5 * jnp.sqrt(area) / aspect)
-  ):
-    position = (jnp.arange(shape[axis]) + 0.5) / shape[axis]
-    distance = jnp.abs(position - uniform[:, 2 + axis, None])
-    sides.append(distance < half[:, None])
-  return sides[0][:, :, None] & sides[1][:, None, :]
+  return erase.rectangles(area, aspect, uniform[:, 2:4], shape)

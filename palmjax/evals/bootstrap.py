@@ -23,6 +23,8 @@ import numpy as np
 
 from palmjax.evals import error_rates
 
+MIN_IDENTITIES = 5
+
 
 class _Ranking(NamedTuple):
   """Identities of the pairs by falling score, and counts at the levels."""
@@ -86,11 +88,7 @@ def resample(models, fars, *, num_bootstrap, seed):
     values [M, 1 + F], resamples [M, R, 1 + F]. Draws without a genuine or
     without an impostor pair measure nothing and are left out of R.
   """
-  images = models[0].images
-  generator = np.random.Generator(np.random.PCG64(seed))
-  equal = np.full(len(images), 1.0 / len(images))
-  weights = generator.multinomial(len(images), equal, size=num_bootstrap)
-  usable = (weights @ (images > 1) > 0) & ((weights > 0).sum(axis=1) > 1)
+  weights = draw_with_pairs(models[0].images, num_bootstrap, seed)
 
   values, resamples = [], []
   for scores in models:
@@ -100,9 +98,50 @@ def resample(models, fars, *, num_bootstrap, seed):
     reach = int(share * len(scores.impostor)) + 1
     values.append(value)
     resamples.append(
-      [_weighted_rates(ranking, w, fars, reach) for w in weights[usable]]
+      [_weighted_rates(ranking, w, fars, reach) for w in weights]
     )
   return np.array(values), np.array(resamples)
+
+
+def draw(num_identities, num_bootstrap, seed):
+  """How often each identity is drawn: integer [num_bootstrap, K]."""
+  generator = np.random.Generator(np.random.PCG64(seed))
+  equal = np.full(num_identities, 1.0 / num_identities)
+  return generator.multinomial(num_identities, equal, size=num_bootstrap)
+
+
+def draw_with_pairs(images, num_bootstrap, seed):
+  """Draws of identities with `images` [K] that have both kinds of pair."""
+  weights = draw(len(images), num_bootstrap, seed)
+  usable = (weights @ (images > 1) > 0) & ((weights > 0).sum(axis=1) > 1)
+  return weights[usable]
+
+
+def bounds(resamples, values, confidence, *, num_independent, best):
+  """Intervals of rates, widened where resamples cannot know better.
+
+  Args:
+    resamples: [R, F].
+    values: [F], the rates themselves.
+    confidence: of the interval.
+    num_independent: identities that could have shown an error.
+    best: [F], the rate without any error, 0 or 1. Where it was reached every
+      resample agrees, and the rule of 3 says how far the interval reaches.
+
+  Returns:
+    (low, high), each [F]; all of [0, 1] with fewer than 5 identities.
+  """
+  if num_independent < MIN_IDENTITIES:
+    low, high = np.zeros_like(values), np.ones_like(values)
+  else:
+    low, high = interval(resamples, values, confidence, num_independent)
+  unseen = 1.0 - (1.0 - confidence) ** (1.0 / num_independent)
+  perfect = values == best
+  wide = np.abs(best - unseen)
+  return (
+    np.where(perfect & (best == 1.0), np.minimum(low, wide), low),
+    np.where(perfect & (best == 0.0), np.maximum(high, wide), high),
+  )
 
 
 def interval(resamples, value, confidence, num_independent):

@@ -83,7 +83,12 @@ def det_points(genuine, impostor, *, num_points=400):
     empty where I < 30.
   """
   _, fmr, fnmr = fmr_fnmr(genuine, impostor)
-  smallest = RULE_OF_30 / np.size(impostor)
+  return thin(fmr, fnmr, np.size(impostor), num_points=num_points)
+
+
+def thin(fmr, fnmr, num_impostor, *, num_points=400):
+  """Those points of `det_points` among (fmr [T], fnmr [T]), fmr rising."""
+  smallest = RULE_OF_30 / num_impostor
   if smallest > 1.0:
     return np.empty(0), np.empty(0)
   grid = np.geomspace(smallest, 1.0, num_points)
@@ -91,6 +96,84 @@ def det_points(genuine, impostor, *, num_points=400):
   reached = fmr[np.searchsorted(fmr, grid - 1e-12)]
   chosen = np.unique(np.searchsorted(fmr, reached, 'right')) - 1
   return fmr[chosen], fnmr[chosen]
+
+
+class OperatingPoint(NamedTuple):
+  """A threshold and what it was set on.
+
+  Attributes:
+    threshold: a pair is accepted where its similarity is at least this.
+    fmr: the false match rate asked for; the one observed is not above it.
+    num_impostor: the impostor pairs that were counted.
+  """
+
+  threshold: float
+  fmr: float
+  num_impostor: int
+
+
+def threshold_at_fmr(impostor, fmr) -> OperatingPoint:
+  """The lowest threshold whose false match rate is at most `fmr`.
+
+  Args:
+    impostor: float [I], similarities of impostor pairs.
+    fmr: the wanted rate, in (0, 1).
+
+  Raises:
+    ValueError: `fmr` is no rate, or the rule of 30 forbids it; a score is not
+      finite.
+  """
+  impostor = np.sort(np.asarray(impostor).ravel())
+  require_measurable(fmr, len(impostor))
+  if not np.isfinite(impostor).all():
+    raise ValueError('Scores hold NaN or infinity: check the embeddings.')
+  allowed = round(fmr * len(impostor))
+  if allowed / len(impostor) > fmr:
+    allowed -= 1
+  rejected = impostor[-1 - allowed]
+  return OperatingPoint(
+    float(np.nextafter(rejected, np.inf, dtype=impostor.dtype)),
+    fmr,
+    len(impostor),
+  )
+
+
+def require_measurable(fmr, num_impostor):
+  """Raises ValueError where `fmr` is no rate or the rule of 30 forbids it."""
+  if not 0.0 < fmr < 1.0:
+    raise ValueError(f'A false match rate lies between 0 and 1, got {fmr:g}.')
+  if not is_measurable(fmr, num_impostor):
+    needed = round(RULE_OF_30 / fmr)
+    raise ValueError(
+      f'A false match rate of {short(fmr)} needs {needed:,} impostor pairs '
+      f'(rule of 30), there are {num_impostor:,}: ask for a higher rate or '
+      'compare more images.'
+    )
+
+
+def metrics(names, values, low, high) -> dict:
+  """{name: {'value', 'low', 'high'}} of plain floats, as reports want them."""
+  return {
+    name: dict(zip(('value', 'low', 'high'), map(float, rate), strict=True))
+    for name, *rate in zip(names, values, low, high, strict=True)
+  }
+
+
+def complement(metric) -> dict:
+  """1 - rate, with its interval: {'value', 'low', 'high'} or a reason."""
+  if metric['value'] is None:
+    return metric
+  return {
+    'value': 1.0 - metric['value'],
+    'low': 1.0 - metric['high'],
+    'high': 1.0 - metric['low'],
+  }
+
+
+def short(rate) -> str:
+  """'1e-3' for 0.001: a rate in the name of a metric."""
+  mantissa, exponent = f'{rate:.6e}'.split('e')
+  return f'{float(mantissa):g}e{int(exponent)}'
 
 
 def is_measurable(far, num_impostor) -> bool:

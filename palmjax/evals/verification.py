@@ -14,13 +14,12 @@ fewer than 5 such identities the interval is all of [0, 1].
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import chex
 import numpy as np
 
-from palmjax.evals import bootstrap, error_rates
+from palmjax.evals import bootstrap, checks, error_rates
 
 FARS = (1e-1, 1e-2, 1e-3, 1e-4)
-MIN_IDENTITIES = 5
+FMRS = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 _ROWS = 512  # Images compared with all others at a time: bounds the memory.
 
 
@@ -56,16 +55,7 @@ def pair_scores(embeddings, labels) -> Scores:
     ValueError: a value is not finite, a norm is not 1, or there is no genuine
       or no impostor pair.
   """
-  embeddings = np.asarray(embeddings, np.float32)
-  labels = np.asarray(labels)
-  chex.assert_rank([embeddings, labels], [2, 1])
-  chex.assert_equal_shape_prefix([embeddings, labels], 1)
-  if not np.isfinite(embeddings).all():
-    raise ValueError('Embeddings hold NaN or infinity: check the training.')
-  norms = np.linalg.norm(embeddings, axis=1)
-  if np.abs(norms - 1.0).max(initial=0.0) > 1e-3:
-    raise ValueError('Embeddings must have unit L2 norm: normalise them first.')
-
+  embeddings, labels = checks.labelled(embeddings, labels)
   _, identities, images = np.unique(
     labels, return_inverse=True, return_counts=True
   )
@@ -144,30 +134,51 @@ def rates(
   (values,), (resamples,) = bootstrap.resample(
     [scores], measured, num_bootstrap=num_bootstrap, seed=seed
   )
-  num_independent = np.count_nonzero(scores.images > 1)
-  if num_independent < MIN_IDENTITIES:
-    low, high = np.zeros_like(values), np.ones_like(values)
-  else:
-    low, high = bootstrap.interval(
-      resamples, values, confidence, num_independent
-    )
-  # No error seen: the resamples know of none either, the rule of 3 does.
-  unseen = 1.0 - (1.0 - confidence) ** (1.0 / num_independent)
-  high[0] = max(high[0], unseen) if values[0] == 0.0 else high[0]
-  perfect = values[1:] == 1.0
-  low[1:][perfect] = np.minimum(low[1:][perfect], 1.0 - unseen)
-
-  found = {
-    name: {'value': float(v), 'low': float(lo), 'high': float(hi)}
-    for name, v, lo, hi in zip(
-      ['eer', *map(tar_name, measured)], values, low, high, strict=True
-    )
-  }
+  low, high = bootstrap.bounds(
+    resamples,
+    values,
+    confidence,
+    num_independent=np.count_nonzero(scores.images > 1),
+    best=np.append(0.0, np.ones(len(measured))),
+  )
+  names = ['eer', *map(tar_name, measured)]
+  found = error_rates.metrics(names, values, low, high)
   missing = f'not measurable with {num_impostor} pairs'
   return {
     name: found.get(name, {'value': None, 'reason': missing})
     for name in ['eer', *map(tar_name, fars)]
   }
+
+
+def fnmr_rates(
+  scores: Scores,
+  *,
+  fmrs: Sequence[float] = FMRS,
+  num_bootstrap=1000,
+  seed=0,
+  confidence=0.95,
+) -> dict:
+  """`rates` in the words of ISO/IEC 19795-1: FNMR@FMR is 1 - TAR@FAR.
+
+  Args:
+    scores: of all pairs, from `pair_scores`.
+    fmrs: false match rates, each in (0, 1).
+    num_bootstrap, seed, confidence: as in `rates`.
+
+  Returns:
+    {'eer': …, 'fnmr@fmr=1e-4': …}, each as in `rates`.
+  """
+  found = rates(
+    scores,
+    fars=fmrs,
+    num_bootstrap=num_bootstrap,
+    seed=seed,
+    confidence=confidence,
+  )
+  misses = {
+    fnmr_name(fmr): error_rates.complement(found[tar_name(fmr)]) for fmr in fmrs
+  }
+  return {'eer': found['eer'], **misses}
 
 
 def eer_ratio(
@@ -202,7 +213,7 @@ def eer_ratio(
     raise ValueError('A ratio needs both models on the same labelled images.')
   num_independent = np.count_nonzero(scores.images > 1)
   missing = f'not measurable with {num_independent} identities'
-  if num_independent < MIN_IDENTITIES:
+  if num_independent < bootstrap.MIN_IDENTITIES:
     return {'value': None, 'reason': missing}
   values, resamples = bootstrap.resample(
     [scores, baseline], (), num_bootstrap=num_bootstrap, seed=seed
@@ -223,5 +234,9 @@ def eer_ratio(
 
 def tar_name(far) -> str:
   """'tar@far=1e-3' for 0.001."""
-  mantissa, exponent = f'{far:.6e}'.split('e')
-  return f'tar@far={float(mantissa):g}e{int(exponent)}'
+  return f'tar@far={error_rates.short(far)}'
+
+
+def fnmr_name(fmr) -> str:
+  """'fnmr@fmr=1e-4' for 0.0001."""
+  return f'fnmr@fmr={error_rates.short(fmr)}'
