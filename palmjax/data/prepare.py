@@ -31,6 +31,7 @@ _DRAWN = {
   'samples': (20, 'of each palm'),
   'size': (112, 'pixels'),
   'difficulty': (0.5, '0 to 1'),
+  'devices': (4, 'that took the pictures'),
   'seed': (0, ''),
 }
 
@@ -105,7 +106,9 @@ def _main_real(name, data_dir, numbers, source):
   )
 
 
-def drawn(data_dir, *, identities, samples, size, difficulty, seed):
+def drawn(
+  data_dir, *, identities, samples, size, difficulty, devices, seed
+):
   """Draws palms into a folder under `data_dir`; one that is there is kept.
 
   Args:
@@ -114,6 +117,7 @@ def drawn(data_dir, *, identities, samples, size, difficulty, seed):
     samples: images of each.
     size: side in pixels, at least 16.
     difficulty: 0 to 1.
+    devices: number of devices; every session of a person has one.
     seed: int, 0 or more.
 
   Returns:
@@ -128,6 +132,7 @@ def drawn(data_dir, *, identities, samples, size, difficulty, seed):
     ('samples', samples, 1, 10**5),
     ('size', size, 16, 1024),
     ('difficulty', difficulty, 0, 1),
+    ('devices', devices, 1, 10**6),
     ('seed', seed, 0, 2**31 - 1),
   ):
     if not low <= value <= high:
@@ -140,6 +145,7 @@ def drawn(data_dir, *, identities, samples, size, difficulty, seed):
         identities=identities,
         samples=samples,
         difficulty=difficulty,
+        devices=devices,
         seed=seed,
       ),
       file_format='array_record',

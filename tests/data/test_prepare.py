@@ -54,6 +54,7 @@ def _drawn(data_dir, **changes):
     'samples': 15,
     'size': 16,
     'difficulty': 0.5,
+    'devices': 4,
     'seed': 0,
     **changes,
   }
@@ -91,7 +92,8 @@ def test_records_tell_person_hand_session_and_device(tmp_path, calls):
     assert record['hand'] == identity % 2
     assert record['sample'] == sample
     assert record['session'] == sessions[number] == palms.session_of(sample)
-    assert record['device'] == devices[number]
+    device = (identity // 2 + palms.session_of(sample)) % 4
+    assert record['device'] == devices[number] == device
 
 
 def test_what_is_there_is_kept(tmp_path, calls):
@@ -164,6 +166,7 @@ def test_a_killed_run_leaves_nothing_that_looks_finished(tmp_path, calls):
     ('samples', 0),
     ('size', 8),
     ('difficulty', 1.5),
+    ('devices', 0),
     ('seed', -1),
   ],
 )

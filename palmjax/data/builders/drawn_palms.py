@@ -33,6 +33,8 @@ class Config(tfds.core.BuilderConfig):
     identities: number of palms.
     samples: images of each palm.
     difficulty: 0 (easy) to 1, see `data.palms`.
+    devices: number of devices; session s of person p has device p + s, modulo
+      this number.
     seed: of all that is drawn.
   """
 
@@ -40,19 +42,22 @@ class Config(tfds.core.BuilderConfig):
   identities: int = 1000
   samples: int = 20
   difficulty: float = 0.5
+  devices: int = palms.DEVICES
   seed: int = 0
 
 
-def make_config(*, size, identities, samples, difficulty, seed):
+def make_config(*, size, identities, samples, difficulty, devices, seed):
   """A `Config` whose name, hence whose folder, tells all of its numbers."""
   return Config(
     name=(
-      f'{identities}x{samples}_{size}px_difficulty{difficulty:g}_seed{seed}'
+      f'{identities}x{samples}_{size}px_difficulty{difficulty:g}'
+      f'_devices{devices}_seed{seed}'
     ),
     size=size,
     identities=identities,
     samples=samples,
     difficulty=difficulty,
+    devices=devices,
     seed=seed,
   )
 
@@ -60,7 +65,7 @@ def make_config(*, size, identities, samples, difficulty, seed):
 class DrawnPalms(tfds.core.GeneratorBasedBuilder):
   """Palms drawn by a program: no person's palm is in this data set."""
 
-  VERSION = tfds.core.Version('1.0.0')
+  VERSION = tfds.core.Version('1.1.0')
 
   # Found by TFDS 4.9 with importlib_resources, which it does not depend on.
   code_path = pathlib.Path(__file__)
@@ -107,7 +112,7 @@ class DrawnPalms(tfds.core.GeneratorBasedBuilder):
         index = (start + np.arange(_BATCH)) % total
         identities, samples = np.divmod(index, config.samples)
         sessions = palms.session_of(samples)
-        devices = palms.device_of(sessions)
+        devices = (identities // 2 + sessions) % config.devices
         images = palms.draw_batch(
           key,
           identities,
