@@ -112,7 +112,13 @@ def get_config(arg=''):
   )
 
   config.network = ml_collections.ConfigDict(
-    {'width': 0.5, 'embedding_size': 128, 'dtype': 'float32'}
+    {
+      'name': 'mobilefacenet',
+      'width': 0.5,
+      'embedding_size': 128,
+      'attention': False,
+      'dtype': 'float32',
+    }
   )
   config.cnn = ml_collections.ConfigDict(
     {

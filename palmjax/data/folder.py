@@ -138,10 +138,54 @@ def decode(path, *, size):
     image.draft(None, (2 * size, 2 * size))
     image.load()
     upright = ImageOps.exif_transpose(image)
-  side = min(upright.size)
-  left, top = (upright.width - side) // 2, (upright.height - side) // 2
-  square = upright.crop((left, top, left + side, top + side))
-  resized = _to_rgb(square).resize((size, size), Image.Resampling.LANCZOS)
+  return _square(upright, size)
+
+
+def read_image(path, *, size):
+  """As `decode`, with one kind of error for all that can be wrong.
+
+  Raises:
+    ValueError: there is no such file or it is no whole image; one line that
+      names the file.
+  """
+  image = _try_decode(path, size)
+  if isinstance(image, str):
+    raise ValueError(f'{path}: {image}; give a JPEG, PNG or BMP image')
+  return image
+
+
+def square(array, *, size):
+  """Brings an image in memory to size by the rule for files.
+
+  Args:
+    array: uint8 [H, W], [H, W, 1] or [H, W, 3] (RGB).
+    size: side of the result in pixels.
+
+  Returns:
+    uint8 [size, size, 3], RGB.
+
+  Raises:
+    ValueError: another type or shape, no pixel, or more than `MAX_PIXELS`.
+  """
+  array = np.asarray(array)
+  if array.dtype != np.uint8:
+    raise ValueError(f'{array.dtype} pixels; give uint8, 0 to 255')
+  if array.ndim != 2 and array.shape[2:] not in ((1,), (3,)):
+    raise ValueError(f'shape {array.shape}; give H×W, H×W×1 or H×W×3')
+  height, width = array.shape[:2]
+  if not 0 < height * width <= MAX_PIXELS:
+    raise ValueError(f'{width} × {height} pixels; give 1 to {MAX_PIXELS:,}')
+  if array.size == height * width:
+    array = array.reshape(height, width)
+  return _square(Image.fromarray(array), size)
+
+
+def _square(image, size):
+  """The centred square of an upright Pillow image, at its size, RGB."""
+  side = min(image.size)
+  left, top = (image.width - side) // 2, (image.height - side) // 2
+  cut = image.crop((left, top, left + side, top + side))
+  resized = _to_rgb(cut).resize((size, size), Image.Resampling.LANCZOS)
   return np.asarray(resized, np.uint8)
 
 

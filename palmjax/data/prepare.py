@@ -106,9 +106,7 @@ def _main_real(name, data_dir, numbers, source):
   )
 
 
-def drawn(
-  data_dir, *, identities, samples, size, difficulty, devices, seed
-):
+def drawn(data_dir, *, identities, samples, size, difficulty, devices, seed):
   """Draws palms into a folder under `data_dir`; one that is there is kept.
 
   Args:

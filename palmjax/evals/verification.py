@@ -14,6 +14,7 @@ fewer than 5 such identities the interval is all of [0, 1].
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import chex
 import numpy as np
 
 from palmjax.evals import bootstrap, checks, error_rates
@@ -41,12 +42,14 @@ class Scores(NamedTuple):
   images: np.ndarray
 
 
-def pair_scores(embeddings, labels) -> Scores:
+def pair_scores(embeddings, labels, *, sessions=None) -> Scores:
   """Cosine similarities of all pairs i < j.
 
   Args:
     embeddings: float [N, D], unit L2 norm. N = 10,000 takes 500 MB.
     labels: integer [N], any values.
+    sessions: integer [N]; only pairs of different sessions count. None counts
+      all pairs.
 
   Returns:
     `Scores`; its identity k is the k-th smallest label.
@@ -56,12 +59,51 @@ def pair_scores(embeddings, labels) -> Scores:
       or no impostor pair.
   """
   embeddings, labels = checks.labelled(embeddings, labels)
+  return _scores(
+    lambda rows, start: embeddings[rows] @ embeddings[start:].T,
+    labels,
+    sessions,
+  )
+
+
+def matrix_scores(similarities, labels) -> Scores:
+  """`pair_scores` of any matcher, from the similarities of all pairs.
+
+  Args:
+    similarities: float [N, N]; what is above the diagonal counts.
+    labels: integer [N], any values.
+
+  Returns:
+    `Scores`.
+
+  Raises:
+    ValueError: a value is not finite, or there is no genuine or no impostor
+      pair.
+  """
+  similarities = np.asarray(similarities, np.float32)
+  labels = np.asarray(labels)
+  chex.assert_rank(labels, 1)
+  chex.assert_shape(similarities, (len(labels), len(labels)))
+  if not np.isfinite(similarities).all():
+    raise ValueError('Similarities hold NaN or infinity: check the matcher.')
+  return _scores(lambda rows, start: similarities[rows, start:], labels, None)
+
+
+def _scores(block, labels, sessions):
+  """`Scores` of labels [N]; block(rows, start) is rows against start … N."""
   _, identities, images = np.unique(
     labels, return_inverse=True, return_counts=True
   )
   identities = identities.astype(np.min_scalar_type(len(images)))
-  num_genuine = int((images * (images - 1) // 2).sum())
-  num_impostor = len(labels) * (len(labels) - 1) // 2 - num_genuine
+  # Without sessions every image is its own: no pair is within one.
+  sessions = np.arange(len(labels)) if sessions is None else sessions
+  sessions = np.unique(sessions, return_inverse=True)[1]
+  within = np.stack([identities.astype(np.int64), sessions])
+  num_genuine = _pairs(images) - _pairs(
+    np.unique(within, axis=1, return_counts=True)[1]
+  )
+  num_pairs = _pairs([len(labels)]) - _pairs(np.bincount(sessions))
+  num_impostor = num_pairs - num_genuine
   error_rates.require_pairs(num_genuine, num_impostor)
 
   genuine = np.empty(num_genuine, np.float32)
@@ -72,9 +114,10 @@ def pair_scores(embeddings, labels) -> Scores:
   for start in range(0, len(labels), _ROWS):
     rows = np.arange(start, min(start + _ROWS, len(labels)))
     later = np.arange(start, len(labels))
-    similarity = embeddings[rows] @ embeddings[start:].T
+    similarity = block(rows, start)
     same = identities[rows, None] == identities[None, later]
     once = rows[:, None] < later[None, :]
+    once &= sessions[rows, None] != sessions[None, later]
     row, _ = pairs = np.nonzero(same & once)
     genuine[g : g + len(row)] = similarity[pairs]
     genuine_identity[g : g + len(row)] = identities[rows[row]]
@@ -85,6 +128,12 @@ def pair_scores(embeddings, labels) -> Scores:
     impostor_identity[1, i : i + len(row)] = identities[later[column]]
     i += len(row)
   return Scores(genuine, impostor, genuine_identity, impostor_identity, images)
+
+
+def _pairs(counts):
+  """Σ n (n - 1) / 2."""
+  counts = np.asarray(counts, np.int64)
+  return int((counts * (counts - 1) // 2).sum())
 
 
 def evaluate(

@@ -7,6 +7,9 @@ import jax
 import numpy as np
 
 from palmjax.data import folder, palms, pipeline, prepare, splits
+from palmjax.data.builders import layout, real_sets
+
+PREPARED = ('drawn_palms', *real_sets.BUILDERS)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -17,11 +20,13 @@ class Part:
     images: uint8 [N, size, size, 3].
     labels: int32 [N].
     identities: K names.
+    sessions: int64 [N]; `layout.NO_SESSION` where nobody knows.
   """
 
   images: np.ndarray
   labels: np.ndarray
   identities: tuple[str, ...]
+  sessions: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -66,13 +71,17 @@ def load(config, key):
     evaluation=float(config.evaluation_share),
     groups=found.groups,
   )
-  chosen = splits.budget(
-    found.labels[split.train],
-    identities=config.labelled.identities,
-    images=config.labelled.images,
-    seed=seed,
-  )
-  chosen = split.train[chosen]
+  chosen = split.train
+  # A recipe without a budget trains on all there is.
+  if config.labelled.identities or config.labelled.images:
+    chosen = chosen[
+      splits.budget(
+        found.labels[split.train],
+        identities=config.labelled.identities,
+        images=config.labelled.images,
+        seed=seed,
+      )
+    ]
   others = np.setdiff1d(split.train, chosen)
   others = others[np.isin(found.labels[others], found.labels[chosen])]
   labelled = _part(found, chosen)
@@ -81,6 +90,7 @@ def load(config, key):
     found.images[others],
     np.searchsorted(old, found.labels[others]).astype(np.int32),
     labelled.identities,
+    _sessions(found)[others],
   )
   evaluation = _part(found, split.evaluation)
   if np.bincount(evaluation.labels).max() < 2:
@@ -103,14 +113,32 @@ def load(config, key):
   )
 
 
+def turned(part):
+  """Every identity turned and mirrored in one of the 8 ways of a square.
+
+  Args:
+    part: `Part`.
+
+  Returns:
+    `Part`; identity k lies in way k mod 8, all its images alike.
+  """
+  images = part.images.copy()
+  for way in range(1, 8):
+    chosen = part.labels % 8 == way
+    ways = np.rot90(images[chosen], way % 4, axes=(1, 2))
+    images[chosen] = ways[:, :, ::-1] if way >= 4 else ways
+  return dataclasses.replace(part, images=images)
+
+
 def _read(config, key):
   """All images, as `folder.Images`."""
   data = config.data
   if data.name == 'palms':
     return _draw(data, config.image_size, jax.random.fold_in(key, 0))
-  if data.name not in ('folder', 'drawn_palms'):
+  if data.name not in ('folder', *PREPARED):
     raise ValueError(
-      f'--config.data.name={data.name}: choose palms, folder or drawn_palms'
+      f'--config.data.name={data.name}: choose palms, folder or a prepared '
+      f'set, {", ".join(PREPARED)}'
     )
   if not data.dir:
     raise ValueError(
@@ -137,7 +165,8 @@ def _draw(data, size, key):
     difficulty=data.difficulty,
     batch_size=min(256, data.identities * data.samples),
   )
-  return folder.Images(
+  sessions = palms.session_of(samples)
+  return prepare.PreparedImages(
     images=images,
     labels=labels,
     identities=tuple(
@@ -148,11 +177,22 @@ def _draw(data, size, key):
       f'{k}/{n}' for k, n in zip(labels.tolist(), samples.tolist(), strict=True)
     ),
     groups=labels // 2,
+    sessions=sessions,
+    devices=palms.device_of(sessions),
   )
 
 
 def _part(found, indices):
   labels, names = splits.dense(found.labels[indices])
   return Part(
-    found.images[indices], labels, tuple(found.identities[k] for k in names)
+    found.images[indices],
+    labels,
+    tuple(found.identities[k] for k in names),
+    _sessions(found)[indices],
   )
+
+
+def _sessions(found):
+  if isinstance(found, prepare.PreparedImages):
+    return found.sessions
+  return np.full(len(found.labels), layout.NO_SESSION)

@@ -1,11 +1,13 @@
 """A recognition network in a recipe: built, trained, exported, loaded."""
 
 import functools
+import pathlib
 from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import ml_collections
 import numpy as np
 
 from palmjax.data import augment, preprocess
@@ -13,12 +15,22 @@ from palmjax.edge import export as exports
 from palmjax.engine import loop, optim
 from palmjax.engine import mesh as meshes
 from palmjax.losses import metric
-from palmjax.models import heads, mobilefacenet
+from palmjax.models import backbones, heads
+from palmjax.recipes import palm_images
 from palmjax.steps import classify
 
 # Streams of a stage's key.
 _INIT, _HEAD, _TRAIN = range(3)
 _CHUNK = 64  # Images embedded at a time.
+
+
+class Run(NamedTuple):
+  """What every stage of a recipe may read."""
+
+  config: ml_collections.ConfigDict
+  palms: palm_images.PalmImages
+  mesh: jax.sharding.Mesh
+  workdir: pathlib.Path
 
 
 class Network(NamedTuple):
@@ -35,12 +47,18 @@ class Network(NamedTuple):
   params: int
 
 
-def build(config):
-  """The module and the `Preprocess` that a config describes."""
+def build(config, *, comparison='cosine'):
+  """The module and the `Preprocess` that a config describes.
+
+  Args:
+    config: with `image_size`, `preprocess`, `network`.
+    comparison: how two embeddings are compared (`losses.metric.comparison`).
+  """
   spec = preprocess.Preprocess(
     image_size=config.image_size,
     channels=config.preprocess.channels,
     contrast=config.preprocess.contrast,
+    metric=comparison,
   )
   return _module(config.network.to_dict()), spec
 
@@ -70,26 +88,41 @@ def optimiser(config):
   )
 
 
-def train(run, directory, export, key, *, start, make_step, batches):
+def train(
+  run,
+  directory,
+  export,
+  key,
+  *,
+  start,
+  make_step,
+  batches,
+  loss,
+  comparison='cosine',
+  create_state=classify.create_state,
+):
   """Trains a fresh network on a stream of batches and exports it.
 
   Args:
-    run: with `config`, `palms`, `mesh`, `workdir`.
+    run: `Run`.
     directory: of the stage.
     export: directory of the result.
     key: random key of the stage.
     start: random key of the initial weights.
-    make_step: (model, tx, *, logits_fn, preprocess, augment) → step.
+    make_step: (model, tx, *, preprocess, augment) → step.
     batches: start → iterator of batches.
+    loss: plain values that describe the loss, kept in the export.
+    comparison: how two embeddings are compared.
+    create_state: as `classify.create_state`.
 
   Returns:
     Metrics: {'params', 'classes'}.
   """
   config = run.config
-  model, spec = build(config)
+  model, spec = build(config, comparison=comparison)
   classes = len(run.palms.labelled.identities)
   tx = optimiser(config.cnn)
-  state = classify.create_state(
+  state = create_state(
     model,
     tx,
     jax.random.fold_in(start, _INIT),
@@ -98,11 +131,9 @@ def train(run, directory, export, key, *, start, make_step, batches):
       jax.random.fold_in(start, _HEAD), classes, model.embedding_size
     ),
   )
-  loss = config.cnn.to_dict()
   step = make_step(
     model,
     tx,
-    logits_fn=logits_fn(loss),
     preprocess=spec.apply,
     augment=augment.make_augment(**config.augment.to_dict()),
   )
@@ -122,12 +153,8 @@ def train(run, directory, export, key, *, start, make_step, batches):
   state = jax.device_get(state)
   exports.save(
     export,
-    variables={'params': state.params, **state.stats},
-    model={
-      'name': 'mobilefacenet',
-      **config.network.to_dict(),
-      **{key: loss[key] for key in ('loss', 'margin', 'scale')},
-    },
+    variables={'params': state.params, **_collections(state.stats)},
+    model={**config.network.to_dict(), **loss},
     preprocess=spec.to_json(),
   )
   count = sum(leaf.size for leaf in jax.tree.leaves(state.params['backbone']))
@@ -154,28 +181,55 @@ def load(directory):
   params = jax.device_put(stats.pop('params'))
   stats = jax.device_put(stats)
   embed = jax.jit(classify.make_embedder(model, spec.apply))
-  logits = jax.jit(
-    classify.make_classifier(
-      model, spec.apply, logits_fn=logits_fn(found.model)
+
+  @functools.cache
+  def classifier():
+    """Made when asked for: not every loss has logits."""
+    return jax.jit(
+      classify.make_classifier(
+        model, spec.apply, logits_fn=logits_fn(found.model)
+      )
     )
-  )
+
   return Network(
     embed=lambda images: _in_chunks(
       lambda chunk: embed(params, stats, chunk), images
     ),
     classify=lambda images: _in_chunks(
-      lambda chunk: logits(params, stats, chunk), images
+      lambda chunk: classifier()(params, stats, chunk), images
     ),
     params=sum(leaf.size for leaf in jax.tree.leaves(params['backbone'])),
   )
 
 
+def check_least(config, least):
+  """Raises ValueError where a dotted key of `least` is below its number."""
+  for key, number in least.items():
+    value = get(config, key)
+    if value < number:
+      raise ValueError(f'--config.{key}={value}: give {number} or more')
+
+
+def get(config, key):
+  """The value of a dotted key."""
+  for name in key.split('.'):
+    config = config[name]
+  return config
+
+
 def _module(sizes):
-  return mobilefacenet.MobileFaceNet(
+  return backbones.build(
+    sizes['name'],
     embedding_size=sizes['embedding_size'],
     width=sizes['width'],
     dtype=jnp.dtype(sizes['dtype']),
+    attention=sizes['attention'],
   )
+
+
+def _collections(stats):
+  """What the module itself keeps; the norms of `steps.metric` are not its."""
+  return {name: value for name, value in stats.items() if name != 'norms'}
 
 
 def _in_chunks(function, images):

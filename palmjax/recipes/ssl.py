@@ -13,10 +13,8 @@ all are measured on identities that none of them has seen.
 
 import functools
 import pathlib
-from typing import NamedTuple
 
 import jax
-import ml_collections
 from absl import logging
 
 from palmjax.data import pipeline
@@ -37,15 +35,6 @@ from palmjax.steps import classify, soft_label
 MODELS = ('cnn1', 'cnn2', 'control')
 # Streams of a stage's key.
 _LABELLED, _GENERATED = 100, 101
-
-
-class Run(NamedTuple):
-  """What every stage of the recipe may read."""
-
-  config: ml_collections.ConfigDict
-  palms: palm_images.PalmImages
-  mesh: jax.sharding.Mesh
-  workdir: pathlib.Path
 
 
 def run(config, workdir):
@@ -73,7 +62,7 @@ def run(config, workdir):
     len(palms.evaluation.labels),
     len(palms.evaluation.identities),
   )
-  this = Run(config, palms, mesh, workdir)
+  this = palm_network.Run(config, palms, mesh, workdir)
 
   def make(name, body, sections, **inputs):
     """Runs a stage that reads these sections of the config and these stages."""
@@ -137,7 +126,10 @@ def _train_on_labels(run, directory, export, key, *, start):
     export,
     key,
     start=start,
-    make_step=classify.make_step,
+    make_step=functools.partial(
+      classify.make_step, logits_fn=_logits_fn(run.config)
+    ),
+    loss=_loss(run.config),
     batches=_labelled(run, run.config.cnn.batch_size, key),
   )
 
@@ -152,6 +144,7 @@ def _train_on_both(run, directory, export, key, *, soft):
   generated = ssl_checks.generated_per_batch(config)
   make_step = functools.partial(
     soft_label.make_step,
+    logits_fn=_logits_fn(config),
     weight=config.soft.weight,
     augment_generated=config.soft.augment,
   )
@@ -168,8 +161,18 @@ def _train_on_both(run, directory, export, key, *, soft):
     key,
     start=_start(run),
     make_step=make_step,
+    loss=_loss(config),
     batches=batches,
   )
+
+
+def _loss(config):
+  """The loss as plain values: what a network is exported with."""
+  return {key: config.cnn[key] for key in ('loss', 'margin', 'scale')}
+
+
+def _logits_fn(config):
+  return palm_network.logits_fn(_loss(config))
 
 
 def _labelled(run, batch_size, key):

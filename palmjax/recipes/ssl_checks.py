@@ -34,10 +34,7 @@ def check(config, mesh):
   Raises:
     ValueError: names the key and what it may be.
   """
-  for key, least in _AT_LEAST.items():
-    value = _get(config, key)
-    if value < least:
-      raise ValueError(f'--config.{key}={value}: give {least} or more')
+  palm_network.check_least(config, _AT_LEAST)
   _check_rates(config)
   if config.gan.images not in ('creases', 'photos'):
     raise ValueError(
@@ -93,9 +90,3 @@ def _check_rates(config):
     raise ValueError(
       f'--config.soft.temperature={config.soft.temperature}: give more than 0'
     )
-
-
-def _get(config, key):
-  for name in key.split('.'):
-    config = config[name]
-  return config

@@ -106,7 +106,7 @@ def train(run, directory, export, key, *, judge):
   in `judge`, decides which average is kept and when to stop.
 
   Args:
-    run: `ssl.Run`.
+    run: `palm_network.Run`.
     directory: of the stage.
     export: directory of the result.
     key: random key of the stage.

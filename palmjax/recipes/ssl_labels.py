@@ -13,7 +13,7 @@ def label(run, directory, export, key, *, teacher, generator):
   and soft label are joined by the id, which also fixes the latents.
 
   Args:
-    run: `ssl.Run`.
+    run: `palm_network.Run`.
     directory: of the stage.
     export: directory of the result.
     key: random key of the stage.

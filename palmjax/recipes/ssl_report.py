@@ -1,15 +1,10 @@
 """The report of the recipe `ssl`: did the soft labels help, and how surely?"""
 
-import importlib.metadata
-import platform
-import resource
-
-import jax
 import numpy as np
 
-from palmjax.engine import checkpoint, logs, stage
+from palmjax.engine import logs
 from palmjax.evals import error_rates, verification
-from palmjax.recipes import ssl_gan, ssl_labels
+from palmjax.recipes import run_facts, ssl_gan, ssl_labels
 from palmjax.report import html, metrics, plots
 
 # The baseline first: it is drawn in grey.
@@ -19,36 +14,18 @@ _NAMES = {
   'cnn2': 'CNN-2 (soft labels)',
 }
 _TILES = 12
-_PACKAGES = ('jax', 'flax', 'optax', 'orbax-checkpoint', 'numpy')
 
 
 def write(run, scores, results, *, soft_labels):
   """Writes run.json and report.html into the workdir.
 
   Args:
-    run: `ssl.Run`.
+    run: `palm_network.Run`.
     scores: model name → `verification.Scores`.
     results: what metrics.json holds.
     soft_labels: export directory of the stage `soft_labels`.
   """
-  seconds = stage.seconds(run.workdir)
-  facts = {
-    'seconds': seconds,
-    'skipped images': list(run.palms.skipped),
-    'versions': {
-      'python': platform.python_version(),
-      **{name: importlib.metadata.version(name) for name in _PACKAGES},
-    },
-    'machine': {
-      'devices': ', '.join(sorted({d.device_kind for d in jax.devices()})),
-      'device_count': jax.device_count(),
-      # Of the last process of the run; Linux counts in KB.
-      'peak_memory_mb': resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-      // 1024,
-    },
-  }
-  checkpoint.write_json(run.workdir / 'run.json', facts)
-
+  facts = run_facts.write(run)
   models = results['models']
   headline, tone = metrics.gain(
     models['cnn2']['eer/control'], model='CNN-2', baseline='the control'
@@ -73,7 +50,9 @@ def write(run, scores, results, *, soft_labels):
         + metrics.show({'value': models['control']['eer']['value']}, unit='%'),
       ),
       html.Highlight(
-        'Time', _minutes(sum(seconds.values())), 'all stages, this machine'
+        'Time',
+        run_facts.minutes(sum(facts['seconds'].values())),
+        'all stages, this machine',
       ),
     ],
     sections=[
@@ -100,10 +79,6 @@ def _summary(run):
     'interval is over the identities of the test; one seed says nothing of '
     'other seeds (launch/sweep.py runs three).'
   )
-
-
-def _minutes(seconds):
-  return f'{int(seconds) // 60} min {int(seconds) % 60} s'
 
 
 def _rates(run, models, scores):

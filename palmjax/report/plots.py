@@ -12,11 +12,18 @@ import numpy as np
 
 from palmjax.report import html, metrics, svg
 
+_LARGEST = 0.5  # Where the axes end.
 _TICKS = (1e-5, 1e-4, 1e-3, 0.005, 0.02, 0.05, 0.1, 0.2, 0.4)
 _MOST_POINTS = 300  # Of a line: more cannot be seen.
 
 
-def det(curves: Mapping[str, tuple], *, title='DET', caption='') -> html.Figure:
+def det(
+  curves: Mapping[str, tuple],
+  *,
+  title='DET',
+  caption='',
+  rates=('False match rate', 'False non-match rate'),
+) -> html.Figure:
   """Detection error trade-off on normal deviate axes.
 
   Args:
@@ -25,13 +32,14 @@ def det(curves: Mapping[str, tuple], *, title='DET', caption='') -> html.Figure:
       and named in the caption.
     title: of the figure.
     caption: below it.
+    rates: what the axes are called.
 
   Returns:
     `html.Figure`; dots mark the equal error rates.
   """
   drawn, absent = {}, []
   for label, (fmr, fnmr) in curves.items():
-    inside = (fmr > 0) & (fmr < 1) & (fnmr > 0) & (fnmr < 1)
+    inside = (fmr > 0) & (fmr <= _LARGEST) & (fnmr > 0) & (fnmr < 1)
     if inside.any():
       drawn[label] = _deviates(fmr[inside]), _deviates(fnmr[inside])
     else:
@@ -43,7 +51,7 @@ def det(curves: Mapping[str, tuple], *, title='DET', caption='') -> html.Figure:
 
   with matplotlib.rc_context(svg.STYLE):
     figure, axes = svg.axes(title, height=4.3)
-    low, high = _deviates([1e-3, 0.5])
+    low, high = _deviates([1e-3, _LARGEST])
     limits = [(low, high), (low, high)]
     for color, label in zip(svg.colors(), curves, strict=False):
       if label not in drawn:
@@ -54,9 +62,8 @@ def det(curves: Mapping[str, tuple], *, title='DET', caption='') -> html.Figure:
         at = np.argmax(x >= y)  # The point next to the equal error rate.
         axes.plot(x[at], y[at], 'o', color=color, mec=svg.CARD, ms=6, zorder=9)
     if drawn:
-      seen = [np.stack([x, y])[:, x <= high] for x, y in drawn.values()]
       limits = [
-        (min(points[side].min() for points in seen) - 0.1, high)
+        (min(points[side].min() for points in drawn.values()) - 0.1, high)
         for side in (0, 1)
       ]
       axes.legend(loc='lower left')
@@ -68,8 +75,8 @@ def det(curves: Mapping[str, tuple], *, title='DET', caption='') -> html.Figure:
     axes.set(
       xlim=limits[0],
       ylim=limits[1],
-      xlabel='False match rate',
-      ylabel='False non-match rate',
+      xlabel=rates[0],
+      ylabel=rates[1],
     )
     alt = f'{title}: curves of {_list(drawn) or "no model"}.'
     return html.Figure(svg.finish(figure), alt, caption.strip(), tall=True)

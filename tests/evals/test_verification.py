@@ -410,3 +410,44 @@ def test_far_outside_of_0_1(far):
 )
 def test_metric_names(far, name):
   assert verification.tar_name(far) == f'tar@far={name}'
+
+
+def test_matrix_scores_are_those_of_a_matcher():
+  generator = np.random.default_rng(5)
+  labels = np.repeat([7, 3, 5], [3, 1, 2])
+  matrix = generator.normal(size=(6, 6)).astype(np.float32)  # Not symmetric.
+  scores = verification.matrix_scores(matrix, labels)
+  pairs = list(itertools.combinations(range(6), 2))
+  expected = {True: [], False: []}
+  for i, j in pairs:
+    expected[labels[i] == labels[j]].append(matrix[i, j])
+  np.testing.assert_array_equal(
+    np.sort(scores.genuine), np.sort(expected[True])
+  )
+  np.testing.assert_array_equal(
+    np.sort(scores.impostor), np.sort(expected[False])
+  )
+  matrix[0, 1] = np.nan
+  with pytest.raises(ValueError, match='check the matcher'):
+    verification.matrix_scores(matrix, labels)
+
+
+def test_only_pairs_across_sessions():
+  generator = np.random.default_rng(6)
+  embeddings = unit(generator.normal(size=(9, 4)))
+  labels = np.array([0, 0, 0, 1, 1, 1, 2, 2, 2])
+  sessions = np.array([4, 4, 9, 4, 9, 9, 4, 4, 4])
+  scores = verification.pair_scores(embeddings, labels, sessions=sessions)
+  expected = {True: [], False: []}
+  for i, j in itertools.combinations(range(9), 2):
+    if sessions[i] != sessions[j]:
+      expected[labels[i] == labels[j]].append(embeddings[i] @ embeddings[j])
+  assert len(expected[True]) == 4
+  np.testing.assert_allclose(
+    np.sort(scores.genuine), np.sort(expected[True]), rtol=1e-5
+  )
+  np.testing.assert_allclose(
+    np.sort(scores.impostor), np.sort(expected[False]), rtol=1e-5
+  )
+  with pytest.raises(ValueError, match='No genuine pair'):
+    verification.pair_scores(embeddings, labels, sessions=labels)

@@ -45,6 +45,13 @@ def test_det_names_what_it_cannot_draw():
   assert plots.det({'b': nothing}).alt == 'DET: curves of no model.'
 
 
+def test_det_leaves_out_what_lies_off_the_axes():
+  few = (np.array([0.7, 0.9]), np.array([0.2, 0.1]))
+  figure = plots.det({'few': few}, rates=('FPIR', 'FNIR'))
+  assert figure.alt == 'DET: curves of no model.'
+  assert 'for few.' in figure.caption
+
+
 def test_det_keeps_a_models_colour():
   curve = (np.array([0.01, 0.1, 0.3]), np.array([0.2, 0.1, 0.05]))
   nothing = (np.empty(0), np.empty(0))

@@ -1,0 +1,220 @@
+"""Recognition networks: any backbone with any loss (METHODS §5).
+
+python -m palmjax.main --config configs/metric.py --workdir runs/metric
+
+''          2 CPU cores, some minutes: 48 px, 300 drawn palms
+'smoke'     the same path in miniature, for tests
+'weights'   what the shipped weights were trained with (palmjax/weights)
+'full'      an accelerator: 112 px, full width, a prepared data set
+
+Sweeps, three seeds each; the tables are in README.md:
+
+python -m launch.sweep --config configs/metric.py:NAME --workdir runs/NAME
+
+'losses'     softmax to AdaFace, triplet, staged and mixed
+'backbones'  VGG16 to MobileFaceNet
+'attention'  spatial attention on and off, against occlusion
+"""
+
+import ml_collections
+
+from configs import common
+
+_SMOKE = {
+  'image_size': 32,
+  'data.identities': 24,
+  'data.samples': 4,
+  'labelled.identities': 12,
+  'labelled.images': 4,
+  'network.width': 0.125,
+  'network.embedding_size': 32,
+  'cnn.identities': 4,
+  'cnn.images': 4,
+  'cnn.steps': 30,
+  'cnn.warmup_steps': 5,
+  'cnn.ckpt_every': 10,
+  'loss.boundaries': (10, 20),
+  'loss.blend_steps': 4,
+  'evaluation.resamples': 100,
+  'evaluation.occlusion': (0.0, 0.2),
+  'log_every': 5,
+}
+
+_WEIGHTS = {
+  'image_size': 64,
+  'data.name': 'drawn_palms',
+  'data.turned': True,
+  'evaluation_share': 0.04,
+  'labelled.identities': 0,
+  'labelled.images': 0,
+  'augment.rotation': 6.0,
+  'augment.shift': 0.06,
+  'augment.contrast': 0.3,
+  'augment.blur': 1.0,
+  'augment.noise': 0.06,
+  'augment.erase': 0.2,
+  'loss.margin': 0.4,
+  'cnn.identities': 32,
+  'cnn.images': 2,
+  'cnn.steps': 20_000,
+  'cnn.warmup_steps': 500,
+  'cnn.ckpt_every': 250,
+  'log_every': 50,
+}
+
+_FULL = {
+  'image_size': 112,
+  'data.name': 'drawn_palms',
+  'network.width': 1.0,
+  'network.dtype': 'bfloat16',
+  'evaluation_share': 0.1,
+  'labelled.identities': 0,
+  'labelled.images': 0,
+  'loss.scale': 64.0,
+  'cnn.identities': 128,
+  'cnn.images': 4,
+  'cnn.steps': 100_000,
+  'cnn.warmup_steps': 1000,
+  'cnn.ckpt_every': 1000,
+  'loss.boundaries': (10_000, 90_000),
+  'loss.blend_steps': 1000,
+  'log_every': 100,
+}
+
+_SWEEPS = ('losses', 'backbones', 'attention')
+
+
+def get_config(arg=''):
+  """Returns the configuration; `arg` is a variant or a sweep's name."""
+  config = common.get_config('metric')
+  config.image_size = 48
+
+  config.data = ml_collections.ConfigDict(
+    {
+      # As in configs/ssl.py, and the real sets of palmjax.data.prepare.
+      'name': 'palms',
+      'dir': '',
+      'identities': 300,
+      'samples': 8,
+      'difficulty': 0.5,
+      # Turn and mirror every identity in one of the 8 ways of a square: palms
+      # do not always lie upright in the sets that a network will meet.
+      'turned': False,
+    }
+  )
+  # Share of the identities that no training sees; all their images are tested.
+  config.evaluation_share = 0.5
+  # The training identities and images of each that are used; 0 takes all.
+  config.labelled = ml_collections.ConfigDict({'identities': 0, 'images': 0})
+
+  config.preprocess = ml_collections.ConfigDict(
+    {'channels': 'grey', 'contrast': 'local'}
+  )
+  config.augment = ml_collections.ConfigDict(
+    {
+      'rotation': 5.0,  # degrees, standard deviation
+      'shift': 0.04,  # of the side, standard deviation
+      'scale': 0.05,  # of log scale, standard deviation
+      'perspective': 0.05,
+      'brightness': 0.15,
+      'contrast': 0.2,
+      'blur': 0.5,  # px, largest standard deviation
+      'noise': 0.03,  # largest standard deviation
+      'erase': 0.1,  # probability
+      'mirror': False,
+    }
+  )
+
+  config.network = ml_collections.ConfigDict(
+    {
+      'name': 'mobilefacenet',  # see palmjax/models/backbones.py
+      'width': 0.5,
+      'embedding_size': 128,
+      'attention': False,  # spatial, before the tail
+      'dtype': 'float32',
+    }
+  )
+  config.loss = ml_collections.ConfigDict(
+    {
+      # One of softmax, normalised, arcface, cosface, adaface, triplet (batch
+      # hard), semi_hard, mixed (ArcFace, and triplets for hard samples), or
+      # several with '+' between: stages, each from its boundary on.
+      'name': 'arcface',
+      'boundaries': (200, 500),
+      'blend_steps': 50,
+      'margin': 0.3,  # ArcFace radians; CosFace and AdaFace cosine
+      'scale': 32.0,
+      'triplet_margin': 0.2,  # of squared distances
+      'hard_share': 0.25,  # 'mixed': of the batch that gets triplets
+    }
+  )
+  config.cnn = ml_collections.ConfigDict(
+    {
+      'identities': 16,  # in a batch,
+      'images': 4,  # of each
+      'steps': 600,
+      'learning_rate': 0.1,
+      'momentum': 0.9,
+      'weight_decay': 5e-4,
+      'warmup_steps': 50,
+      'max_norm': 5.0,
+      'ckpt_every': 100,
+    }
+  )
+  config.evaluation = ml_collections.ConfigDict(
+    {
+      'resamples': 1000,
+      'fmrs': (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6),
+      'fpirs': (1e-1, 1e-2),
+      'occlusion': (0.0, 0.1, 0.2, 0.3),
+    }
+  )
+
+  variants = {'': {}, 'smoke': _SMOKE, 'weights': _WEIGHTS, 'full': _FULL}
+  variants |= {name: {} for name in _SWEEPS}
+  if arg not in variants:
+    raise ValueError(
+      f'configs/metric.py:{arg}: choose one of {sorted(variants)}'
+    )
+  return common.override(config, variants[arg])
+
+
+def sweep(arg=''):
+  """Runs of the README's tables: dicts of overrides, 'row' names the arm."""
+  arms = {
+    'losses': [
+      {'row': name.replace('+', ' → '), 'loss.name': name}
+      for name in (
+        'softmax',
+        'normalised',
+        'arcface',
+        'cosface',
+        'adaface',
+        'triplet',
+        'semi_hard',
+        'mixed',
+        'softmax+arcface+semi_hard',
+      )
+    ],
+    'backbones': [
+      {'row': name, 'network.name': name, 'network.width': width}
+      for name, width in (
+        ('vgg16', 0.25),
+        ('resnet18_small', 0.25),
+        ('iresnet18', 0.25),
+        ('resnext50', 0.25),
+        ('separable18', 0.5),
+        ('mobilefacenet', 0.5),
+        ('mobilefacenet', 1.0),
+      )
+    ],
+    'attention': [
+      {'row': f'attention {word}', 'network.attention': on}
+      for word, on in (('off', False), ('on', True))
+    ],
+  }
+  if arg not in arms:
+    raise ValueError(
+      f'configs/metric.py:{arg} is no sweep: choose one of {sorted(arms)}'
+    )
+  return [{**arm, 'seed': seed} for arm in arms[arg] for seed in range(3)]

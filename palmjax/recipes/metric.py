@@ -1,0 +1,173 @@
+"""Palm recognition at full strength: one backbone, one loss, a whole report.
+
+  palms ── network ──┬─ all pairs: EER, FNMR at FMR, d′, beside correlation
+                     ├─ searches: rank-k, FNIR at FPIR
+                     └─ all pairs again, ever larger squares erased
+
+Everything is measured on identities that the network has not seen. The control
+is correlation without learning, on the same pairs.
+"""
+
+import dataclasses
+import functools
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import logging
+
+from palmjax.data import pipeline
+from palmjax.engine import checkpoint, stage
+from palmjax.engine import mesh as meshes
+from palmjax.evals import error_rates, identification, occlusion, verification
+from palmjax.ops import contrast, correlation, pixels
+from palmjax.recipes import (
+  metric_checks,
+  metric_losses,
+  metric_report,
+  palm_images,
+  palm_network,
+)
+from palmjax.steps import metric
+
+# Streams of the stage's key, and of the evaluation's.
+_LABELLED, _ERASED = 100, 101
+
+
+def run(config, workdir):
+  """Runs or resumes the recipe; writes metrics.json, run.json, report.html.
+
+  Args:
+    config: of configs/metric.py.
+    workdir: folder of the run.
+
+  Raises:
+    ValueError, OSError: one line that says what to do; all that was saved
+      before stays.
+  """
+  workdir = pathlib.Path(workdir)
+  stage.take_workdir(workdir, config.to_dict())
+  mesh = meshes.make(config.num_devices or None)
+  metric_checks.check(config, mesh)
+  root = jax.random.key(config.seed)
+  palms = palm_images.load(config, stage.stage_key(root, 'data'))
+  if config.data.turned:
+    palms = dataclasses.replace(
+      palms,
+      labelled=palm_images.turned(palms.labelled),
+      evaluation=palm_images.turned(palms.evaluation),
+    )
+  stage.keep_config(workdir, config.to_dict())
+  logging.info(
+    'training: %d images of %d identities; evaluation: %d images of %d others',
+    len(palms.labelled.labels),
+    len(palms.labelled.identities),
+    len(palms.evaluation.labels),
+    len(palms.evaluation.identities),
+  )
+  this = palm_network.Run(config, palms, mesh, workdir)
+  values = config.to_dict()
+  sections = ('image_size', 'preprocess', 'augment', 'network', 'loss', 'cnn')
+  network = stage.run(
+    'network',
+    functools.partial(_train, this),
+    workdir=workdir,
+    key=root,
+    config={
+      'data': palms.fingerprint,
+      'turned': config.data.turned,
+      **{section: values[section] for section in sections},
+    },
+    inputs={},
+  )
+  trained = palm_network.load(network.path)
+  test = palms.evaluation
+  embeddings = trained.embed(test.images)
+  scores = {
+    'network': verification.pair_scores(embeddings, test.labels),
+    'correlation': verification.matrix_scores(
+      _correlate(test.images), test.labels
+    ),
+  }
+  if len(np.unique(test.sessions)) > 1:
+    scores['network, across sessions'] = verification.pair_scores(
+      embeddings, test.labels, sessions=test.sessions
+    )
+  searches = identification.leave_one_out(embeddings, test.labels)
+  curve = occlusion.curve(
+    trained.embed,
+    test.images,
+    test.labels,
+    jax.random.fold_in(root, _ERASED),
+    shares=config.evaluation.occlusion,
+    **_bootstrap(config),
+  )
+  results = _results(config, scores, searches, curve, network.metrics)
+  checkpoint.write_json(workdir / 'metrics.json', results)
+  metric_report.write(this, scores, searches, results, embed=trained.embed)
+
+
+def _train(run, directory, export, key):
+  """The network, with the loss and on the batches that the loss needs."""
+  config = run.config
+  loss = config.loss.to_dict()
+  labelled = run.palms.labelled
+  data = pipeline.DeviceSet(
+    {'image': labelled.images, 'label': labelled.labels},
+    sharding=meshes.batch_sharding(run.mesh),
+  )
+  seed = pipeline.seed_of(jax.random.fold_in(key, _LABELLED))
+  identities, images = config.cnn.identities, config.cnn.images
+  if metric_losses.needs_triplets(loss):
+    batches = data.identity_batches(identities, images, seed=seed)
+  else:
+    batches = data.batches(identities * images, seed=seed)
+  return palm_network.train(
+    run,
+    directory,
+    export,
+    key,
+    start=key,
+    make_step=functools.partial(metric.make_step, **metric_losses.losses(loss)),
+    create_state=metric.create_state,
+    batches=batches,
+    loss={'loss': loss['name']},
+    comparison=metric_losses.comparison(loss),
+  )
+
+
+def _correlate(images):
+  """Correlation of all pairs [N, N], uint8 [N, H, W, 3]; nothing is learned."""
+  # Chunks of one size, so that memory is bounded.
+  grey = [
+    contrast.grey(pixels.to_float(jnp.asarray(chunk)))
+    for chunk in np.array_split(images, -(-len(images) // 256))
+  ]
+  templates = jnp.concatenate([correlation.templates(part) for part in grey])
+  return np.asarray(correlation.all_similarities(templates))
+
+
+def _bootstrap(config):
+  return {'num_bootstrap': config.evaluation.resamples, 'seed': config.seed}
+
+
+def _results(config, scores, searches, curve, trained):
+  """What metrics.json holds: results only, the same bytes for the same run."""
+  options = _bootstrap(config)
+  models = {
+    name: {
+      **verification.fnmr_rates(found, fmrs=config.evaluation.fmrs, **options),
+      'd_prime': {'value': error_rates.d_prime(found.genuine, found.impostor)},
+    }
+    for name, found in scores.items()
+  }
+  models['network'] |= {
+    **identification.rates(searches, fpirs=config.evaluation.fpirs, **options),
+    **{f'eer@erased={share:g}': rate for share, rate in curve.items()},
+    'eer/correlation': verification.eer_ratio(
+      scores['network'], scores['correlation'], **options
+    ),
+    'params': {'value': trained['params']},
+  }
+  return {'recipe': config.recipe, 'seed': config.seed, 'models': models}

@@ -1,0 +1,147 @@
+"""Losses by name: what `--config.loss.name` may be.
+
+Several names with '+' between are stages, each from its boundary on.
+"""
+
+import jax.numpy as jnp
+
+from palmjax.losses import metric, staged, triplet
+
+# Losses whose gradient needs several images of an identity in a batch.
+_OF_TRIPLETS = ('triplet', 'semi_hard', 'mixed')
+_STAGES = '+'
+
+
+def losses(config):
+  """What `steps.metric.make_step` takes, of the section `loss` of a config.
+
+  Args:
+    config: {'name', 'margin', 'scale', 'triplet_margin', 'hard_share',
+      'boundaries', 'blend_steps'}.
+
+  Returns:
+    {'losses': {name: function}, 'boundaries': ints, 'blend_steps': int}.
+
+  Raises:
+    ValueError: an unknown name, or boundaries that do not fit the stages.
+  """
+  names = config['name'].split(_STAGES)
+  if len(set(names)) < len(names):
+    raise ValueError(
+      f'--config.loss.name={config["name"]}: name every stage once'
+    )
+  boundaries = tuple(config['boundaries']) if len(names) > 1 else ()
+  if len(boundaries) != len(names) - 1:
+    raise ValueError(
+      f'--config.loss.name={config["name"]} has {len(names)} stages: give '
+      f'{len(names) - 1} steps in --config.loss.boundaries, not '
+      f'{len(boundaries)}'
+    )
+  staged.stage_weights(
+    jnp.int32(0), boundaries, blend_steps=config['blend_steps']
+  )
+  return {
+    'losses': {name: _loss(name, config) for name in names},
+    'boundaries': boundaries,
+    'blend_steps': config['blend_steps'],
+  }
+
+
+def comparison(config):
+  """'cosine' or 'euclidean': how the last stage compares two embeddings."""
+  last = config['name'].split(_STAGES)[-1]
+  return metric.comparison(
+    {'semi_hard': 'triplet', 'mixed': 'arcface'}.get(last, last)
+  )
+
+
+def needs_triplets(config):
+  """Whether a stage compares images of one batch with each other."""
+  return any(name in _OF_TRIPLETS for name in config['name'].split(_STAGES))
+
+
+def _loss(name, config):
+  """(embeddings [B, D], head [K, D], labels [B], norms) → scalar."""
+  margin, scale = config['margin'], config['scale']
+
+  def normalised(embeddings, head, labels, norms):
+    del norms
+    logits = metric.normalised_logits(embeddings, head, scale=scale)
+    return metric.cross_entropy(logits, labels)
+
+  def softmax(embeddings, head, labels, norms):
+    del norms
+    return metric.cross_entropy(metric.softmax_logits(embeddings, head), labels)
+
+  def arcface_each(embeddings, head, labels):
+    logits = metric.arcface_logits(
+      embeddings, head, labels, margin=margin, scale=scale
+    )
+    return metric.cross_entropies(logits, labels)
+
+  def arcface(embeddings, head, labels, norms):
+    del norms
+    return jnp.mean(arcface_each(embeddings, head, labels))
+
+  def cosface(embeddings, head, labels, norms):
+    del norms
+    logits = metric.cosface_logits(
+      embeddings, head, labels, margin=margin, scale=scale
+    )
+    return metric.cross_entropy(logits, labels)
+
+  def adaface(embeddings, head, labels, norms):
+    logits = metric.adaface_logits(
+      embeddings,
+      head,
+      labels,
+      norm_mean=norms['mean'],
+      norm_std=norms['std'],
+      margin=margin,
+      scale=scale,
+    )
+    return metric.cross_entropy(logits, labels)
+
+  def batch_hard(embeddings, head, labels, norms):
+    del head, norms
+    return triplet.mean(_triplets(triplet.batch_hard, embeddings, labels))
+
+  def semi_hard(embeddings, head, labels, norms):
+    del head, norms
+    return triplet.mean(_triplets(triplet.semi_hard, embeddings, labels))
+
+  def mixed(embeddings, head, labels, norms):
+    del norms
+    cosines = metric.label_cosines(embeddings, head, labels)
+    losses = staged.mix(
+      arcface_each(embeddings, head, labels),
+      staged.hardest(cosines, config['hard_share']),
+      _triplets(triplet.batch_hard, embeddings, labels).losses,
+      # Both terms fall by about s times the change of a cosine.
+      weight=scale,
+    )
+    return jnp.mean(losses)
+
+  def _triplets(mine, embeddings, labels):
+    return mine(
+      triplet.squared_euclidean(embeddings),
+      labels,
+      margin=config['triplet_margin'],
+    )
+
+  known = {
+    'softmax': softmax,
+    'normalised': normalised,
+    'arcface': arcface,
+    'cosface': cosface,
+    'adaface': adaface,
+    'triplet': batch_hard,
+    'semi_hard': semi_hard,
+    'mixed': mixed,
+  }
+  if name not in known:
+    raise ValueError(
+      f'--config.loss.name={name}: choose one of {", ".join(known)}, or '
+      "several with '+' between"
+    )
+  return known[name]

@@ -1,0 +1,47 @@
+"""What run.json tells of a run beside its results: time, versions, machine."""
+
+import importlib.metadata
+import platform
+import resource
+
+import jax
+
+from palmjax.engine import checkpoint, stage
+
+_PACKAGES = ('jax', 'flax', 'optax', 'orbax-checkpoint', 'numpy')
+
+
+def write(run, **more):
+  """Writes run.json into the workdir.
+
+  Args:
+    run: `palm_network.Run`.
+    **more: further entries, plain values.
+
+  Returns:
+    What was written: 'seconds' by stage, 'skipped images', 'versions',
+    'machine', and `more`.
+  """
+  facts = {
+    'seconds': stage.seconds(run.workdir),
+    'skipped images': list(run.palms.skipped),
+    'versions': {
+      'python': platform.python_version(),
+      **{name: importlib.metadata.version(name) for name in _PACKAGES},
+    },
+    'machine': {
+      'devices': ', '.join(sorted({d.device_kind for d in jax.devices()})),
+      'device_count': jax.device_count(),
+      # Of the last process of the run; Linux counts in KB.
+      'peak_memory_mb': resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+      // 1024,
+    },
+    **more,
+  }
+  checkpoint.write_json(run.workdir / 'run.json', facts)
+  return facts
+
+
+def minutes(seconds):
+  """'7 min 5 s'."""
+  return f'{int(seconds) // 60} min {int(seconds) % 60} s'
