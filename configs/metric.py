@@ -197,7 +197,11 @@ def sweep(arg=''):
       )
     ],
     'backbones': [
-      {'row': name, 'network.name': name, 'network.width': width}
+      {
+        'row': f'{name}, width {width:g}',
+        'network.name': name,
+        'network.width': width,
+      }
       for name, width in (
         ('vgg16', 0.25),
         ('resnet18_small', 0.25),

@@ -1,6 +1,11 @@
-"""Runs a configuration's sweep() and writes its table, mean ± s.d. over runs.
+"""Runs a configuration's sweep() and writes its table, mean ± s.d. over seeds.
 
 python -m launch.sweep --config configs/ssl.py --workdir runs/ssl_sweep
+python -m launch.sweep --config configs/metric.py:losses --workdir runs/losses
+
+sweep() returns dicts of overrides. Without the key 'row' every model of the
+recipe is a row of the table; with it, every value of 'row' is one, for the
+model given by --model.
 
 Every run is a process of its own in WORKDIR/<overrides>; the same command
 again resumes what was cut off and skips what is done. WORKDIR/table.md is the
@@ -21,32 +26,32 @@ _WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of the whole sweep.')
 _METRICS = flags.DEFINE_list(
   'metrics', ['eer', 'eer/control', 'tar@far=1e-2', 'tar@far=1e-3'], 'Columns.'
 )
+_MODEL = flags.DEFINE_string('model', 'network', 'Model of tables by row.')
 _ARGS = flags.DEFINE_multi_string(
   'override', [], 'KEY=VALUE for every run, e.g. data.difficulty=0.3.'
 )
 
 
-def summarise(runs, metrics):
+def summarise(groups, metrics):
   """Collects mean and standard deviation over runs.
 
   Args:
-    runs: two or more parsed metrics.json.
+    groups: {row: two or more {metric: {'value', …}}, one of each run}.
     metrics: names of the columns.
 
   Returns:
-    {model: {metric: {'mean', 'std', 'values'}}}; a metric that some run could
-    not measure is {'reason': text}; one that a model lacks is left out.
+    {row: {metric: {'mean', 'std', 'values'}}}; a metric that some run could
+    not measure is {'reason': text}; one that a row lacks is left out.
   """
   table = {}
-  for model in runs[0]['models']:
-    rows = [run['models'][model] for run in runs]
+  for name, rows in groups.items():
     for metric in metrics:
       cells = [row.get(metric) for row in rows]
       if None in cells:
         continue
       missing = [cell['reason'] for cell in cells if cell['value'] is None]
       values = [cell['value'] for cell in cells]
-      table.setdefault(model, {})[metric] = (
+      table.setdefault(name, {})[metric] = (
         {'reason': missing[0]}
         if missing
         else {
@@ -59,14 +64,14 @@ def summarise(runs, metrics):
 
 
 def markdown(table, metrics):
-  """Returns the table as Markdown, one model a row."""
+  """Returns the table as Markdown."""
   lines = [
     '| model | ' + ' | '.join(metrics) + ' |',
     '| --- |' + ' --- |' * len(metrics),
   ]
-  for model, cells in table.items():
+  for name, cells in table.items():
     texts = [_text(cells.get(metric)) for metric in metrics]
-    lines.append(f'| {model} | ' + ' | '.join(texts) + ' |')
+    lines.append(f'| {name} | ' + ' | '.join(texts) + ' |')
   return '\n'.join(lines) + '\n'
 
 
@@ -86,12 +91,29 @@ def load(path):
   return module
 
 
+def read(directory):
+  """The models of a run, with the time that it took to embed an image."""
+  models = json.loads((directory / 'metrics.json').read_text())['models']
+  facts = json.loads((directory / 'run.json').read_text())
+  if 'ms_per_image' in facts:
+    models[_MODEL.value]['ms/image'] = {'value': facts['ms_per_image']}
+  return models
+
+
+def runs_of(config):
+  """The dicts of overrides of FILE or FILE:ARGUMENT."""
+  path, _, argument = config.partition(':')
+  sweep = load(path).sweep
+  return sweep(argument) if argument else sweep()
+
+
 def main(_):
   if not _CONFIG.value or not _WORKDIR.value:
     raise app.UsageError('give --config and --workdir')
-  runs = []
+  groups = {}
   workdir = pathlib.Path(_WORKDIR.value)
-  for overrides in load(_CONFIG.value.split(':')[0]).sweep():
+  for overrides in runs_of(_CONFIG.value):
+    row = overrides.pop('row', None)
     pairs = [f'{key}={value}' for key, value in overrides.items()]
     directory = workdir / '_'.join(pairs)
     command = [sys.executable, '-m', 'palmjax.main']
@@ -102,8 +124,12 @@ def main(_):
       sys.exit(f'sweep: the run in {directory} failed; its last line says why')
     if not (directory / 'metrics.json').exists():
       sys.exit(f'sweep: stopped in {directory}; the same command resumes')
-    runs.append(json.loads((directory / 'metrics.json').read_text()))
-  table = summarise(runs, _METRICS.value)
+    models = read(directory)
+    if row is not None:
+      models = {row: models[_MODEL.value]}
+    for name, values in models.items():
+      groups.setdefault(name, []).append(values)
+  table = summarise(groups, _METRICS.value)
   (workdir / 'table.json').write_text(json.dumps(table, indent=2) + '\n')
   text = markdown(table, _METRICS.value)
   (workdir / 'table.md').write_text(text)

@@ -317,6 +317,41 @@ def test_missing_folder_and_file(tmp_path):
     folder.read(tmp_path / 'a.png', size=4)
 
 
+@pytest.mark.parametrize('shape', [(30, 45, 3), (45, 30, 1), (30, 45)])
+def test_arrays_follow_the_rule_of_files(tmp_path, shape):
+  array = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+  _save(tmp_path / 'a.png', array.squeeze())
+  np.testing.assert_array_equal(
+    folder.square(array, size=16), folder.decode(tmp_path / 'a.png', size=16)
+  )
+
+
+@pytest.mark.parametrize(
+  'array, message',
+  [
+    (np.zeros((8, 8), np.float32), 'float32 pixels; give uint8'),
+    (np.zeros((8, 8, 4), np.uint8), r'shape \(8, 8, 4\)'),
+    (np.zeros(8, np.uint8), r'shape \(8,\)'),
+    (np.zeros((1, 8, 8, 3), np.uint8), r'shape \(1, 8, 8, 3\)'),
+    (np.zeros((0, 8, 3), np.uint8), '8 × 0 pixels'),
+    (np.broadcast_to(np.uint8(0), (20_000, 10_000)), '10000 × 20000 pixels'),
+  ],
+)
+def test_arrays_that_are_no_images(array, message):
+  with pytest.raises(ValueError, match=message):
+    folder.square(array, size=16)
+
+
+@pytest.mark.parametrize('content', [None, b'', b'no image'])
+def test_one_file_that_is_no_image(tmp_path, content):
+  path = tmp_path / 'a.png'
+  if content is not None:
+    path.write_bytes(content)
+  with pytest.raises(ValueError, match=r'a\.png: .*; give a JPEG') as caught:
+    folder.read_image(path, size=16)
+  assert '\n' not in str(caught.value)
+
+
 def test_real_hands():
   root = pathlib.Path(__file__).parents[2]
   root = pathlib.Path(

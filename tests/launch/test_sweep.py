@@ -1,25 +1,19 @@
 import json
 import pathlib
+import subprocess
 
 import pytest
+from absl import flags
 
 from launch import sweep
 
 ROOT = pathlib.Path(__file__).parents[2]
 
 
-def _run(eer, tar):
-  return {
-    'models': {
-      'control': {'eer': {'value': eer}, 'tar@far=1e-3': tar},
-      'gan': {'kid@palm': {'value': 0.1}},
-    }
-  }
-
-
 def test_mean_and_sample_deviation_over_runs():
-  runs = [_run(e, {'value': 0.5}) for e in (0.1, 0.2, 0.3)]
-  table = sweep.summarise(runs, ['eer', 'tar@far=1e-3'])
+  rows = [{'eer': {'value': e}} for e in (0.1, 0.2, 0.3)]
+  groups = {'control': rows, 'gan': [{'kid@palm': {'value': 0.1}}] * 3}
+  table = sweep.summarise(groups, ['eer', 'tar@far=1e-3'])
   assert table['control']['eer']['mean'] == pytest.approx(0.2)
   assert table['control']['eer']['std'] == pytest.approx(0.1)
   assert table['control']['eer']['values'] == [0.1, 0.2, 0.3]
@@ -28,8 +22,11 @@ def test_mean_and_sample_deviation_over_runs():
 
 def test_what_one_run_could_not_measure_is_no_number():
   missing = {'value': None, 'reason': 'not measurable with 9 pairs'}
-  runs = [_run(0.1, {'value': 0.5}), _run(0.2, missing)]
-  table = sweep.summarise(runs, ['eer', 'tar@far=1e-3'])
+  rows = [
+    {'eer': {'value': 0.1}, 'tar@far=1e-3': {'value': 0.5}},
+    {'eer': {'value': 0.2}, 'tar@far=1e-3': missing},
+  ]
+  table = sweep.summarise({'control': rows}, ['eer', 'tar@far=1e-3'])
   assert table['control']['tar@far=1e-3'] == {
     'reason': 'not measurable with 9 pairs'
   }
@@ -38,6 +35,97 @@ def test_what_one_run_could_not_measure_is_no_number():
 
 
 def test_the_sweep_of_ssl_has_three_seeds():
-  module = sweep.load(ROOT / 'configs/ssl.py')
-  assert [run['seed'] for run in module.sweep()] == [0, 1, 2]
-  assert json.dumps(module.get_config('smoke').to_dict())
+  runs = sweep.runs_of(str(ROOT / 'configs/ssl.py'))
+  assert [run['seed'] for run in runs] == [0, 1, 2]
+
+
+@pytest.mark.parametrize('name', ['losses', 'backbones', 'attention'])
+def test_sweeps_of_metric_change_what_the_config_has(name):
+  path = ROOT / 'configs/metric.py'
+  rows = {}
+  for overrides in sweep.runs_of(f'{path}:{name}'):
+    rows.setdefault(overrides.pop('row'), []).append(overrides.pop('seed'))
+    config = sweep.load(path).get_config(name)
+    config.update_from_flattened_dict(overrides)
+  assert all(seeds == [0, 1, 2] for seeds in rows.values())
+  assert len(rows) >= 2
+
+
+def test_an_unknown_sweep_is_named():
+  with pytest.raises(ValueError, match=r'metric\.py: is no sweep'):
+    sweep.runs_of(str(ROOT / 'configs/metric.py'))
+
+
+CONFIG = """
+def get_config(arg=''):
+  raise NotImplementedError
+
+def sweep(arg=''):
+  return [
+    {'row': arm, 'loss.name': arm, 'seed': seed}
+    for arm in ('a', 'b') for seed in (0, 1)
+  ]
+"""
+
+
+@pytest.fixture
+def runs(tmp_path, monkeypatch):
+  """A sweep of two arms; returns the commands that ran and its workdir."""
+  config = tmp_path / 'config.py'
+  config.write_text(CONFIG)
+  commands = []
+
+  def run(command, check):
+    assert check is False
+    options = dict(arg.split('=', 1) for arg in command[3:])
+    commands.append(options)
+    workdir = pathlib.Path(options['--workdir'])
+    workdir.mkdir(parents=True, exist_ok=True)
+    eer = {'a': 0.1, 'b': 0.3}[options['--config.loss.name']]
+    eer += 0.02 * int(options['--config.seed'])
+    models = {'network': {'eer': {'value': eer}}, 'correlation': {}}
+    (workdir / 'metrics.json').write_text(json.dumps({'models': models}))
+    (workdir / 'run.json').write_text(json.dumps({'ms_per_image': 2.0}))
+    return subprocess.CompletedProcess(command, 0)
+
+  monkeypatch.setattr(subprocess, 'run', run)
+  if not flags.FLAGS.is_parsed():
+    flags.FLAGS(['sweep'])
+  for name, value in (
+    ('config', f'{config}:x'),
+    ('workdir', str(tmp_path / 'out')),
+    ('metrics', ['eer', 'ms/image']),
+  ):
+    monkeypatch.setattr(flags.FLAGS[name], 'value', value)
+  return commands, tmp_path / 'out'
+
+
+def test_rows_of_a_sweep(runs, capsys):
+  commands, workdir = runs
+  sweep.main([])
+  assert len(commands) == 4
+  assert commands[1]['--workdir'] == str(workdir / 'loss.name=a_seed=1')
+  table = (workdir / 'table.md').read_text()
+  assert '| a | 0.1100 ± 0.0141 | 2.0000 ± 0.0000 |' in table
+  assert '| b | 0.3100 ± 0.0141 | 2.0000 ± 0.0000 |' in table
+  assert table in capsys.readouterr().out
+
+
+def test_a_failed_run_ends_the_sweep(runs, monkeypatch):
+  monkeypatch.setattr(
+    subprocess,
+    'run',
+    lambda command, check: subprocess.CompletedProcess(command, 1),
+  )
+  with pytest.raises(SystemExit, match='seed=0 failed'):
+    sweep.main([])
+
+
+def test_a_stopped_run_can_be_resumed(runs, monkeypatch):
+  monkeypatch.setattr(
+    subprocess,
+    'run',
+    lambda command, check: subprocess.CompletedProcess(command, 0),
+  )
+  with pytest.raises(SystemExit, match='the same command resumes'):
+    sweep.main([])

@@ -1,0 +1,298 @@
+"""Are two images of one palm?
+
+python -m palmjax.verify A.jpg B.jpg
+python -m palmjax.verify A.jpg --gallery=DIR
+
+Images show the palm alone and lie as `roi_frame` in preprocess.json says. What
+the score is and which threshold it must reach: `edge.matcher`. From Python:
+
+  embed = palmjax.verify.load_embedder()
+  embeddings = embed([image, another])
+
+Exit codes: 0 answered, same or different; 1 there is no answer (the last line
+says why and what to do); 2 the command line is wrong.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import sys
+import warnings
+
+import jax
+import numpy as np
+from PIL import Image
+
+from palmjax.data import folder, preprocess
+from palmjax.edge import export as exports
+from palmjax.edge import matcher
+from palmjax.engine import allocator
+from palmjax.evals import error_rates
+from palmjax.ops import contrast, correlation, pixels
+from palmjax.recipes import palm_network
+
+# Trained on drawn palms only: nobody's palm.
+WEIGHTS = pathlib.Path(__file__).parent / 'weights' / 'mobilefacenet'
+
+_CHUNK = 1024  # Images in memory at full precision.
+# In grey levels. Below it there are rounding errors and no creases.
+_LEAST_DEVIATION = 1.0
+
+
+def load_embedder(directory=None):
+  """Loads a trained network for use.
+
+  Args:
+    directory: export folder; None takes the weights of the package.
+
+  Returns:
+    embed: list of N images, each uint8 [H, W], [H, W, 1] or [H, W, 3] (RGB) of
+    a size of its own → float32 [N, D], unit norm. Of each image the centred
+    square is taken, as of files in `data.folder`. embed raises ValueError, one
+    line that names the first image of another type or shape.
+
+  Raises:
+    ValueError, OSError: there is no whole export in the folder.
+  """
+  network, size, length = _load(WEIGHTS if directory is None else directory)
+
+  def embed(images):
+    if isinstance(images, np.ndarray) and images.ndim != 4:
+      raise ValueError(
+        f'one array of shape {images.shape}; give a list of images'
+      )
+    parts = [np.empty((0, length), np.float32)]
+    for start in range(0, len(images), _CHUNK):
+      chunk = enumerate(images[start : start + _CHUNK], start)
+      squares = [_square(image, i, size) for i, image in chunk]
+      parts.append(network.embed(np.stack(squares)))
+    return np.concatenate(parts)
+
+  return embed
+
+
+def main(argv=None):
+  """The command line; returns the exit code."""
+  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+  # Too large ones are refused in our own words.
+  warnings.simplefilter('ignore', Image.DecompressionBombWarning)
+  allocator.keep_freed_memory()
+  args = _parse(argv)
+  try:
+    answer = _verify(args) if args.gallery is None else _rank(args)
+  except (ValueError, OSError) as error:
+    print(f'palmjax: {" ".join(str(error).split())}', file=sys.stderr)
+    return 1
+  if args.json:
+    print(json.dumps(answer, ensure_ascii=False))
+  else:
+    print(_pair_text(answer) if args.gallery is None else _rank_text(answer))
+  return 0
+
+
+def _parse(argv):
+  parser = argparse.ArgumentParser(
+    prog='python -m palmjax.verify', description=__doc__.split('\n')[0]
+  )
+  parser.add_argument('images', nargs='+', metavar='IMAGE')
+  parser.add_argument(
+    '--gallery', metavar='DIR', help='rank <identity>/<image> or <image> in it'
+  )
+  parser.add_argument('--top', type=int, default=5, help='ranks to show')
+  parser.add_argument(
+    '--export', metavar='DIR', default=WEIGHTS, help='another trained network'
+  )
+  parser.add_argument(
+    '--fmr', type=float, default=1e-3, help='false match rate to allow'
+  )
+  parser.add_argument(
+    '--views', action='store_true', help='mean score of 8 views, 8 × the time'
+  )
+  parser.add_argument(
+    '--correlation', action='store_true', help='half the score by correlation'
+  )
+  parser.add_argument('--json', action='store_true')
+  args = parser.parse_args(argv)
+  if len(args.images) != (2 if args.gallery is None else 1):
+    parser.error('give two images, or one and --gallery=DIR')
+  if not 0.0 < args.fmr < 1.0:
+    parser.error(f'--fmr={args.fmr}: give a rate between 0 and 1')
+  if args.top < 1:
+    parser.error(f'--top={args.top}: give 1 or more')
+  return args
+
+
+def _verify(args):
+  """The answer on two images, as plain values."""
+  size, score, point = _open(args)
+  (value,) = score([_read(path, size) for path in args.images])
+  return {**_decide(value, point), **point}
+
+
+def _rank(args):
+  """The answer on a gallery, as plain values."""
+  size, score, point = _open(args)
+  images, names, left_out = [_read(args.images[0], size)], [], []
+  for name in _find(args.gallery):
+    try:
+      images.append(_read(os.path.join(args.gallery, name), size))
+      names.append(name)
+    except ValueError as error:
+      left_out.append(' '.join(str(error).split()))
+  if not names:
+    raise ValueError(f'no image of the gallery can be compared: {left_out[0]}')
+  best = {}
+  for value, name in sorted(zip(score(images), names, strict=True))[::-1]:
+    best.setdefault(name.split('/')[0], (value, name))
+  ranks = [
+    {'rank': rank, 'identity': who, 'image': name, **_decide(value, point)}
+    for rank, (who, (value, name)) in enumerate(best.items(), 1)
+  ]
+  return {
+    'ranks': ranks[: args.top],
+    'identities': len(ranks),
+    'images': len(names),
+    'left_out': left_out,
+    **point,
+  }
+
+
+def _load(directory):
+  """(`palm_network.Network`, side of its images, length of its embeddings)."""
+  directory = pathlib.Path(directory)
+  if directory == WEIGHTS and not directory.is_dir():
+    raise FileNotFoundError(
+      f'{WEIGHTS} holds no weights: install palmjax again, or train a network '
+      '(python -m palmjax.main --config=configs/metric.py --workdir=DIR) and '
+      'give the folder of its export'
+    )
+  found = exports.load(directory)
+  spec = preprocess.Preprocess.from_json(found.preprocess)
+  network = palm_network.load(directory)
+  return network, spec.image_size, found.model['embedding_size']
+
+
+def _open(args):
+  """(side of images, score, the threshold and what it was set on).
+
+  score: list of images → scores of the first with each of the others, floats.
+  """
+  network, size, _ = _load(args.export)
+  calibration = matcher.load(
+    args.export,
+    matcher.comparison(views=args.views, correlation=args.correlation),
+  )
+
+  def score(images):
+    images = np.stack(images)
+    if args.views:
+      embeddings = matcher.embed_views(network.embed, images)
+    else:
+      embeddings = network.embed(images)
+    scores = embeddings[1:] @ embeddings[0]
+    if args.correlation:
+      scores = matcher.fuse(scores, _correlate(images), calibration.standard)
+    return scores.tolist()
+
+  return (
+    size,
+    score,
+    {
+      'threshold': calibration.threshold(args.fmr),
+      'fmr': args.fmr,
+      'impostor_pairs': calibration.impostor_pairs,
+      'set': calibration.dataset,
+      'comparison': calibration.comparison,
+    },
+  )
+
+
+def _correlate(images):
+  """Correlation of the first image with each of the others, [N - 1]."""
+  chunks = np.split(images, range(_CHUNK, len(images), _CHUNK))
+  templates = np.concatenate([_templates(chunk) for chunk in chunks])
+  return jax.jit(correlation.similarities)(templates[:1], templates[1:])[0]
+
+
+@jax.jit
+def _templates(images):
+  return correlation.templates(contrast.grey(pixels.to_float(images)))
+
+
+def _decide(score, point):
+  same = score >= point['threshold']
+  return {'decision': 'same' if same else 'different', 'score': score}
+
+
+def _square(image, index, size):
+  try:
+    return folder.square(image, size=size)
+  except ValueError as error:
+    raise ValueError(f'images[{index}]: {error}') from error
+
+
+def _read(path, size):
+  """One image file that shows something, uint8 [size, size, 3]."""
+  image = folder.read_image(path, size=size)
+  if image.std(axis=(0, 1)).max() < _LEAST_DEVIATION:
+    raise ValueError(f'{path}: one colour all over; give an image of a palm')
+  return image
+
+
+def _find(directory):
+  """Sorted names of a gallery's images, '<identity>/<image>' or '<image>'."""
+  root = pathlib.Path(directory)
+  if not root.is_dir():
+    raise ValueError(f'there is no folder {directory}; give the gallery')
+  names = sorted(
+    path.relative_to(root).as_posix()
+    for pattern in ('*', '*/*')
+    for path in root.glob(pattern)
+    if path.suffix.lower() in folder.SUFFIXES and path.is_file()
+  )
+  names = [name for name in names if '/.' not in f'/{name}']
+  if not names:
+    raise ValueError(
+      f'no image in {directory}: looked for <identity>/<image> and <image>, '
+      f'{"|".join(folder.SUFFIXES)}'
+    )
+  return names
+
+
+def _pair_text(answer):
+  return (
+    f'{answer["decision"]} palm: score {answer["score"]:.4f}, threshold '
+    f'{answer["threshold"]:.4f}\n{_point_text(answer)}'
+  )
+
+
+def _rank_text(answer):
+  lines = [f'{"rank":>4} {"score":>8}  {"decision":9}  image']
+  lines += [
+    f'{row["rank"]:4} {row["score"]:8.4f}  {row["decision"]:9}  {row["image"]}'
+    for row in answer['ranks']
+  ]
+  lines += [f'left out: {reason}' for reason in answer['left_out']]
+  # Each comparison may go wrong: at most the sum of all.
+  stranger = min(1.0, answer['fmr'] * answer['images'])
+  return '\n'.join(
+    [
+      *lines,
+      f'threshold {answer["threshold"]:.4f}, {_point_text(answer)}',
+      f'{answer["identities"]} palms, {answer["images"]} images: at most '
+      f'{stranger:.2g} of strangers are taken for one of them',
+    ]
+  )
+
+
+def _point_text(answer):
+  return (
+    f'set for an FMR of {error_rates.short(answer["fmr"])} on '
+    f'{answer["impostor_pairs"]:,} impostor pairs: {answer["set"]} '
+    f'({answer["comparison"]})'
+  )
+
+
+if __name__ == '__main__':
+  sys.exit(main())

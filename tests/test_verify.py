@@ -1,0 +1,424 @@
+"""Two images, one answer; a user's mistake, one line."""
+
+import functools
+import json
+import pathlib
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+from scipy import ndimage
+
+from palmjax import verify
+from palmjax.data import preprocess
+from palmjax.edge import export, matcher
+from palmjax.models import backbones
+from palmjax.ops import correlation
+from palmjax.recipes import palm_network
+
+ROOT = pathlib.Path(__file__).parents[1]
+SIZE = 32
+NETWORK = {
+  'name': 'mobilefacenet',
+  'width': 0.125,
+  'embedding_size': 16,
+  'attention': False,
+  'dtype': 'float32',
+}
+EVERY_SCORE = [
+  [],
+  ['--views'],
+  ['--correlation'],
+  ['--views', '--correlation'],
+]
+
+
+def pictures(count, seed, shape=(40, 40)):
+  """Blurred noise, grey: uint8 [count, H, W]."""
+  noise = np.random.default_rng(seed).normal(size=(count, *shape))
+  noise = ndimage.gaussian_filter(noise, (0, 1.5, 1.5))
+  return np.clip(128 + 200 * noise, 0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope='session')
+def trained(tmp_path_factory):
+  """The export of a network as it was drawn, calibrated on blurred noise."""
+  directory = tmp_path_factory.mktemp('export')
+  model = backbones.build(
+    **{**NETWORK, 'dtype': np.dtype(NETWORK['dtype']).type}
+  )
+  spec = preprocess.Preprocess(image_size=SIZE)
+  variables = jax.jit(functools.partial(model.init, train=False))(
+    jax.random.key(0), np.zeros((1, *spec.shape), np.float32)
+  )
+  params = {'backbone': variables['params'], 'head': np.zeros((2, 16), 'f4')}
+  export.save(
+    directory,
+    variables={'params': params, 'batch_stats': variables['batch_stats']},
+    model={**NETWORK, 'loss': 'arcface', 'margin': 0.3, 'scale': 32.0},
+    preprocess=spec.to_json(),
+  )
+  # 31,125 pairs: enough for an FMR of 1e-3, not for 1e-4.
+  images = np.repeat(pictures(250, 1, (SIZE, SIZE))[..., None], 3, axis=-1)
+  pairs = np.triu_indices(len(images), 1)
+  templates = jax.jit(correlation.templates)(
+    images[..., :1] / np.float32(127.5) - 1
+  )
+  correlations = np.asarray(jax.jit(correlation.all_similarities)(templates))[
+    pairs
+  ]
+  network = palm_network.load(directory)
+  calibrations = []
+  for views, embeddings in (
+    (False, network.embed(images)),
+    (True, matcher.embed_views(network.embed, images)),
+  ):
+    cosines = (embeddings @ embeddings.T)[pairs]
+    standard = matcher.standardise(cosines, correlations)
+    calibrations += [
+      matcher.calibrate(
+        cosines,
+        comparison=matcher.comparison(views=views),
+        dataset='blurred noise',
+      ),
+      matcher.calibrate(
+        matcher.fuse(cosines, correlations, standard),
+        comparison=matcher.comparison(views=views, correlation=True),
+        dataset='blurred noise',
+        standard=standard,
+      ),
+    ]
+  matcher.save(directory, calibrations)
+  return directory
+
+
+@pytest.fixture
+def save(tmp_path):
+  """Writes a picture, by default always the same one; returns its path."""
+
+  def save(name, seed=7, change=lambda image: image, **options):
+    path = tmp_path / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = change(Image.fromarray(pictures(1, seed, (48, 36))[0]))
+    image.save(path, **options)
+    return str(path)
+
+  return save
+
+
+# A network that is loaded anew is compiled anew.
+_load_once = functools.cache(verify._load)
+
+
+@pytest.fixture
+def ask(trained, capsys, monkeypatch):
+  """Runs the command; returns (code, stdout, stderr)."""
+  monkeypatch.setattr(verify, '_load', _load_once)
+
+  def ask(*arguments):
+    code = verify.main([f'--export={trained}', *map(str, arguments)])
+    return code, *capsys.readouterr()
+
+  return ask
+
+
+@pytest.fixture
+def answer(ask):
+  """The answer of a run that has one, parsed."""
+
+  def answer(*arguments):
+    code, output, errors = ask('--json', *arguments)
+    assert (code, errors) == (0, '')
+    return json.loads(output)
+
+  return answer
+
+
+@pytest.fixture
+def refusal(ask):
+  """The error of a run that has no answer: one line."""
+
+  def refusal(*arguments):
+    code, output, errors = ask(*arguments)
+    assert (code, output) == (1, '')
+    assert errors.startswith('palmjax: ')
+    assert errors.count('\n') == 1
+    return errors
+
+  return refusal
+
+
+@pytest.mark.parametrize('options', EVERY_SCORE)
+def test_same_and_different(answer, save, options):
+  one = save('a.png')
+  # Sensor noise: hardly another picture.
+  again = save('b.png', change=lambda image: image.rotate(1))
+  other = save('c.png', seed=8)
+  same = answer(one, again, *options)
+  different = answer(one, other, *options)
+  assert same['decision'] == 'same'
+  assert different['decision'] == 'different'
+  assert different['score'] < same['threshold'] <= same['score']
+  assert same['comparison'] == matcher.comparison(
+    views='--views' in options, correlation='--correlation' in options
+  )
+
+
+def test_what_the_threshold_was_set_on(ask, answer, save):
+  images = save('a.png'), save('b.png', seed=8)
+  strict, loose = answer(*images), answer(*images, '--fmr=1e-2')
+  assert strict['threshold'] > loose['threshold']
+  assert (strict['fmr'], strict['impostor_pairs']) == (1e-3, 31_125)
+  assert strict['set'] == 'blurred noise'
+  code, text, _ = ask(*images)
+  assert code == 0
+  assert text == (
+    f'different palm: score {strict["score"]:.4f}, threshold '
+    f'{strict["threshold"]:.4f}\n'
+    'set for an FMR of 1e-3 on 31,125 impostor pairs: blurred noise (cosine)\n'
+  )
+
+
+def test_score_is_the_product_of_embeddings(answer, save, trained):
+  images = pictures(2, 3)
+  paths = [
+    save(f'{i}.png', change=lambda _, image=image: Image.fromarray(image))
+    for i, image in enumerate(images)
+  ]
+  first, second = verify.load_embedder(trained)(list(images))
+  assert answer(*paths)['score'] == pytest.approx(first @ second, abs=1e-5)
+
+
+def test_embeddings_of_any_size(trained, monkeypatch):
+  grey, wide = pictures(1, 3, (32, 32))[0], pictures(1, 4, (32, 50))[0]
+  embed = verify.load_embedder(trained)
+  images = [
+    grey,
+    grey[..., None],
+    np.repeat(grey[..., None], 3, axis=-1),
+    wide,
+    wide[:, 9:41],
+    wide[:3, :2],
+    wide.repeat(20, axis=0),
+  ]
+  got = embed(images)
+  assert got.shape == (7, 16)
+  assert got.dtype == np.float32
+  np.testing.assert_allclose(np.linalg.norm(got, axis=1), 1.0, atol=1e-5)
+  # Grey in each of its shapes; of the wide one, its middle.
+  for a, b in ((0, 1), (0, 2), (3, 4)):
+    np.testing.assert_allclose(got[a], got[b], atol=1e-6)
+  assert np.abs(got[0] - got[3]).max() > 1e-3
+  monkeypatch.setattr(verify, '_CHUNK', 2)
+  np.testing.assert_allclose(embed(images), got, atol=1e-6)
+
+
+def test_no_image_has_no_embedding(trained):
+  empty = verify.load_embedder(trained)([])
+  assert (empty.shape, empty.dtype) == ((0, 16), np.float32)
+
+
+@pytest.mark.parametrize(
+  'images, message',
+  [
+    (
+      [np.zeros((8, 8), np.uint8), np.zeros((8, 8))],
+      r'images\[1\]: float64 pixels',
+    ),
+    ([np.zeros((8, 8, 4), np.uint8)], r'images\[0\]: shape \(8, 8, 4\)'),
+    # The rows of one image would pass for grey images.
+    (np.zeros((8, 8, 3), np.uint8), 'give a list of images'),
+  ],
+)
+def test_what_cannot_be_embedded(trained, images, message):
+  with pytest.raises(ValueError, match=message):
+    verify.load_embedder(trained)(images)
+
+
+def grey_16_bit(image):
+  return Image.fromarray(np.asarray(image).astype(np.uint16) * 257)
+
+
+def sideways(image):
+  return image.transpose(Image.Transpose.ROTATE_90)
+
+
+def exif(orientation):
+  tags = Image.Exif()
+  tags[0x0112] = orientation
+  return tags
+
+
+@pytest.mark.parametrize(
+  'name, options',
+  [
+    ('16bit.png', {'change': grey_16_bit}),
+    ('alpha.png', {'change': lambda image: image.convert('RGBA')}),
+    # A camera that was turned: the viewer has to turn it back.
+    ('exif.png', {'change': sideways, 'exif': exif(6)}),
+    ('colour.bmp', {'change': lambda image: image.convert('RGB')}),
+  ],
+)
+def test_one_picture_in_other_files_has_one_score(answer, save, name, options):
+  upright, other = save('a.png'), save('b.png', seed=8)
+  want = answer(upright, other)['score']
+  assert answer(save(name, **options), other)['score'] == want
+
+
+def test_cmyk_jpeg_is_the_picture_but_for_its_coding(answer, save):
+  cmyk = save('a.jpg', change=lambda image: image.convert('CMYK'), quality=95)
+  assert answer(cmyk, save('b.png'))['score'] > 0.999
+
+
+def black(size):
+  return lambda _: Image.new('RGB', size)
+
+
+def test_images_without_an_answer(refusal, save, tmp_path):
+  good = save('a.png')
+  text = tmp_path / 'text.jpg'
+  text.write_text('not a palm')
+  # 100.02 megapixels in 13 kB.
+  huge = save('huge.png', change=lambda _: Image.new('1', (10_002, 10_000), 1))
+  for bad, message in (
+    (text, 'text.jpg: cannot identify image file'),
+    (tmp_path / 'none.jpg', 'none.jpg: not a file'),
+    (tmp_path, 'not a file'),
+    (huge, 'huge.png: 10002 × 10000 pixels are more than 100 megapixels'),
+    (save('black.png', change=black((64, 64))), 'black.png: one colour'),
+    (save('pixel.png', change=black((1, 1))), 'pixel.png: one colour'),
+    (save('red.png', change=lambda _: Image.new('RGB', (9, 9), 'red')), 'one'),
+  ):
+    assert message in refusal(good, bad)
+    assert message in refusal(bad, good)
+
+
+def test_gallery_of_identities(ask, answer, save, tmp_path):
+  probe = save('probe.png', seed=1)
+  for who in range(1, 5):
+    for image in range(2):
+      save(
+        f'gallery/p{who}/{image}.png',
+        seed=who,
+        change=lambda image, turn=image: image.rotate(2 * turn),
+      )
+  (tmp_path / 'gallery' / 'p1' / 'broken.png').write_bytes(b'')
+  save('gallery/p1/.hidden.png')
+  found = answer(probe, f'--gallery={tmp_path}/gallery', '--top=3')
+  assert (found['identities'], found['images']) == (4, 8)
+  assert len(found['left_out']) == 1
+  assert 'broken.png' in found['left_out'][0]
+  assert [row['rank'] for row in found['ranks']] == [1, 2, 3]
+  # The better one of its two images.
+  assert found['ranks'][0]['image'] == 'p1/0.png'
+  assert found['ranks'][0]['score'] == pytest.approx(1.0, abs=1e-5)
+  assert found['ranks'][0]['decision'] == 'same'
+  falling = [row['score'] for row in found['ranks']]
+  assert falling == sorted(falling, reverse=True)
+  assert {row['identity'] for row in found['ranks']} <= {'p1', 'p2', 'p3', 'p4'}
+
+  code, text, _ = ask(probe, f'--gallery={tmp_path}/gallery', '--top=1')
+  lines = text.splitlines()
+  assert code == 0
+  assert lines[1].split() == ['1', '1.0000', 'same', 'p1/0.png']
+  assert 'broken.png' in lines[2]
+  assert lines[-1].startswith('4 palms, 8 images: at most 0.008 of strangers')
+
+
+@pytest.mark.parametrize('options', EVERY_SCORE)
+def test_gallery_scores_are_those_of_pairs(answer, save, tmp_path, options):
+  probe = save('probe.png')
+  paths = {f'{i}.png': save(f'flat/{i}.png', seed=i) for i in range(3)}
+  found = answer(probe, f'--gallery={tmp_path}/flat', *options)
+  assert len(found['ranks']) == 3
+  for row in found['ranks']:
+    pair = answer(probe, paths[row['image']], *options)
+    assert row['identity'] == row['image']
+    assert row['score'] == pytest.approx(pair['score'], abs=1e-5)
+
+
+def test_galleries_without_an_answer(refusal, save, tmp_path):
+  probe = save('a.png')
+  (tmp_path / 'empty' / 'p1').mkdir(parents=True)
+  (tmp_path / 'empty' / 'readme.txt').write_text('no image')
+  save('dark/p1/1.png', change=black((8, 8)))
+  for directory, message in (
+    ('empty', 'no image in'),
+    ('nowhere', 'there is no folder'),
+    ('dark', 'no image of the gallery can be compared'),
+  ):
+    assert message in refusal(probe, f'--gallery={tmp_path / directory}')
+
+
+def test_rate_that_no_pairs_support(refusal, save):
+  error = refusal(save('a.png'), save('b.png'), '--fmr=1e-4')
+  assert 'no threshold for an FMR of 1e-4' in error
+  assert '31,125 impostor pairs support those for 1e-2, 1e-3' in error
+
+
+def test_score_without_threshold(refusal, save, trained, tmp_path):
+  for name in ('weights.npz', 'model.json', 'preprocess.json'):
+    content = (trained / name).read_bytes()
+    (tmp_path / name).write_bytes(content)
+  images = save('a.png'), save('b.png')
+  assert 'calibration.json is missing' in refusal(
+    *images, f'--export={tmp_path}'
+  )
+  matcher.save(tmp_path, [matcher.load(trained, 'cosine')])
+  assert "no thresholds for 'cosine, 8 views'" in refusal(
+    *images, f'--export={tmp_path}', '--views'
+  )
+
+
+def test_package_without_weights(refusal, save, tmp_path, monkeypatch):
+  monkeypatch.setattr(verify, 'WEIGHTS', tmp_path / 'none')
+  message = 'holds no weights: install palmjax again, or train'
+  assert message in refusal(
+    save('a.png'), save('b.png'), f'--export={tmp_path / "none"}'
+  )
+  with pytest.raises(FileNotFoundError, match=message):
+    verify.load_embedder()
+
+
+def test_export_that_is_none(refusal, save, tmp_path):
+  error = refusal(save('a.png'), save('b.png'), f'--export={tmp_path}')
+  assert 'model.json is missing' in error
+
+
+@pytest.mark.parametrize(
+  'arguments, message',
+  [
+    (['a.png'], 'give two images, or one and --gallery=DIR'),
+    (['a.png', 'b.png', 'c.png'], 'give two images'),
+    (['a.png', 'b.png', '--gallery=G'], 'give two images'),
+    (['a.png', 'b.png', '--fmr=2'], '--fmr=2.0: give a rate'),
+    (['a.png', 'b.png', '--fmr=nan'], '--fmr=nan: give a rate'),
+    (['a.png', '--gallery=G', '--top=0'], '--top=0: give 1 or more'),
+  ],
+)
+def test_wrong_command_line(ask, capsys, arguments, message):
+  with pytest.raises(SystemExit) as stop:
+    ask(*arguments)
+  assert stop.value.code == 2
+  assert message in capsys.readouterr().err
+
+
+def test_as_a_program(trained, save):
+  # Pillow warns of so many pixels: nothing of it may stand beside our line.
+  huge = save('huge.png', change=lambda _: Image.new('1', (10_002, 10_000), 1))
+  process = subprocess.run(
+    [
+      *(sys.executable, '-m', 'palmjax.verify'),
+      *(save('a.png'), huge, f'--export={trained}'),
+    ],
+    cwd=ROOT,
+    capture_output=True,
+    text=True,
+  )
+  assert process.returncode == 1
+  assert process.stdout == ''
+  assert process.stderr.startswith('palmjax: ')
+  assert process.stderr.count('\n') == 1
