@@ -5,11 +5,13 @@ to read it, and a leaf that does not fit is named. Orbax writes beside the final
 name and renames, so a directory named by a step is complete.
 """
 
+import contextlib
 import json
 import logging
 import os
 import pathlib
 import shutil
+import sys
 from concurrent import futures
 
 import jax
@@ -180,7 +182,8 @@ class Checkpoints:
     cause = None
     if shutil.disk_usage(self.directory).free > needed:
       try:
-        self._checkpointer.save(self.directory / str(step), arrays)
+        with _late_writers_hushed():
+          self._checkpointer.save(self.directory / str(step), arrays)
       except Exception as error:  # Orbax documents no exception types.
         cause = error
         self._remove_debris()
@@ -214,6 +217,25 @@ class Checkpoints:
 
 def _not_from_orbax(record):
   return f'{os.sep}orbax{os.sep}' not in record.pathname
+
+
+@contextlib.contextmanager
+def _late_writers_hushed():
+  """Keeps writers that fail after the first one from talking over our error.
+
+  Orbax gathers many writes and closes its event loop at the first failure. The
+  others find it closed, and their threads print tracebacks whenever they get
+  there, even below our last line: after a failure the hook stays.
+  """
+  hook = sys.unraisablehook
+
+  def quieter(unraisable):
+    if str(unraisable.exc_value) != 'Event loop is closed':
+      hook(unraisable)
+
+  sys.unraisablehook = quieter
+  yield
+  sys.unraisablehook = hook
 
 
 def _first_line(error):

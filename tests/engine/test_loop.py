@@ -83,13 +83,13 @@ def test_killed_runs_end_with_the_same_bits(undisturbed, tmp_path):
 def test_a_write_that_fails_is_one_line_and_keeps_the_last(tmp_path):
   code, _, err = finish_toy(tmp_path, 'file_limit=100000')
   assert code != 0
-  # Orbax's own threads may grumble before and after.
-  ours = [line for line in err.splitlines() if line.startswith('OSError: ')]
-  assert len(ours) == 1, err
-  assert ours[0].startswith('OSError: cannot write checkpoint 30 to ')
-  assert 'checkpoint 20 is intact' in ours[0]
-  assert 'MB, ' in ours[0]
-  assert 'File too large' in ours[0]
+  last = err.splitlines()[-1]
+  assert last.startswith('OSError: cannot write checkpoint 30 to ')
+  assert 'checkpoint 20 is intact' in last
+  assert 'MB, ' in last
+  assert 'File too large' in last
+  # Writers of Orbax that fail after the first one say nothing.
+  assert 'Event loop is closed' not in err
   steps = sorted(p.name for p in (tmp_path / 'toy/ckpt').iterdir())
   assert steps == ['10', '20']
 
