@@ -100,6 +100,9 @@ def get_config(arg=''):
       # Turn and mirror every identity in one of the 8 ways of a square: palms
       # do not always lie upright in the sets that a network will meet.
       'turned': False,
+      # Read the training images of a prepared set when they are needed,
+      # instead of holding them on the device.
+      'stream': False,
     }
   )
   # Share of the identities that no training sees; all their images are tested.

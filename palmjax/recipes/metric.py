@@ -28,6 +28,7 @@ from palmjax.recipes import (
   metric_report,
   palm_images,
   palm_network,
+  stored_images,
 )
 from palmjax.steps import metric
 
@@ -112,17 +113,6 @@ def _train(run, directory, export, key):
   """The network, with the loss and on the batches that the loss needs."""
   config = run.config
   loss = config.loss.to_dict()
-  labelled = run.palms.labelled
-  data = pipeline.DeviceSet(
-    {'image': labelled.images, 'label': labelled.labels},
-    sharding=meshes.batch_sharding(run.mesh),
-  )
-  seed = pipeline.seed_of(jax.random.fold_in(key, _LABELLED))
-  identities, images = config.cnn.identities, config.cnn.images
-  if metric_losses.needs_triplets(loss):
-    batches = data.identity_batches(identities, images, seed=seed)
-  else:
-    batches = data.batches(identities * images, seed=seed)
   return palm_network.train(
     run,
     directory,
@@ -131,10 +121,29 @@ def _train(run, directory, export, key):
     start=key,
     make_step=functools.partial(metric.make_step, **metric_losses.losses(loss)),
     create_state=metric.create_state,
-    batches=batches,
+    batches=_batches(run, key),
     loss={'loss': loss['name']},
     comparison=metric_losses.comparison(loss),
   )
+
+
+def _batches(run, key):
+  """The stream that the loss needs: any images, or several of an identity."""
+  config, labelled = run.config, run.palms.labelled
+  seed = pipeline.seed_of(jax.random.fold_in(key, _LABELLED))
+  sharding = meshes.batch_sharding(run.mesh)
+  identities, images = config.cnn.identities, config.cnn.images
+  if config.data.stream:
+    examples = stored_images.Examples(labelled.images, labelled.labels)
+    return pipeline.grain_batches(
+      examples, identities * images, seed=seed, sharding=sharding
+    )
+  data = pipeline.DeviceSet(
+    {'image': labelled.images, 'label': labelled.labels}, sharding=sharding
+  )
+  if metric_losses.needs_triplets(config.loss.to_dict()):
+    return data.identity_batches(identities, images, seed=seed)
+  return data.batches(identities * images, seed=seed)
 
 
 def _correlate(images):

@@ -1,6 +1,6 @@
 """Refuses settings of the recipe `metric` that fail late or do nothing."""
 
-from palmjax.recipes import metric_losses, palm_network
+from palmjax.recipes import metric_losses, palm_images, palm_network
 
 _AT_LEAST = {
   'log_every': 1,
@@ -44,6 +44,17 @@ def check(config, mesh):
       f'--config.loss.name={loss["name"]} compares images of one identity: '
       'give --config.cnn.images of 2 or more'
     )
+  if config.data.stream:
+    if config.data.name not in palm_images.PREPARED:
+      raise ValueError(
+        f'--config.data.stream reads prepared sets, not {config.data.name}: '
+        'use python -m palmjax.data.prepare, or leave it off'
+      )
+    if metric_losses.needs_triplets(loss):
+      raise ValueError(
+        f'--config.loss.name={loss["name"]} needs batches by identity, which '
+        '--config.data.stream does not give: leave it off'
+      )
   batch_size = config.cnn.identities * config.cnn.images
   if batch_size % mesh.size:
     raise ValueError(

@@ -8,6 +8,7 @@ import numpy as np
 
 from palmjax.data import folder, palms, pipeline, prepare, splits
 from palmjax.data.builders import layout, real_sets
+from palmjax.recipes import stored_images
 
 PREPARED = ('drawn_palms', *real_sets.BUILDERS)
 
@@ -17,13 +18,14 @@ class Part:
   """Some images. `labels` are dense within the part.
 
   Attributes:
-    images: uint8 [N, size, size, 3].
+    images: uint8 [N, size, size, 3], or `StoredImages` where the training part
+      of a prepared set is to stay on disk (`config.data.stream`).
     labels: int32 [N].
     identities: K names.
     sessions: int64 [N]; `layout.NO_SESSION` where nobody knows.
   """
 
-  images: np.ndarray
+  images: np.ndarray | stored_images.StoredImages
   labels: np.ndarray
   identities: tuple[str, ...]
   sessions: np.ndarray
@@ -93,6 +95,10 @@ def load(config, key):
     _sessions(found)[others],
   )
   evaluation = _part(found, split.evaluation)
+  if isinstance(evaluation.images, stored_images.StoredImages):
+    evaluation = dataclasses.replace(
+      evaluation, images=evaluation.images.read()
+    )
   if np.bincount(evaluation.labels).max() < 2:
     raise ValueError(
       f'none of the {len(evaluation.identities)} identities of the evaluation '
@@ -100,7 +106,10 @@ def load(config, key):
       '--config.evaluation_share'
     )
   digest = hashlib.sha256()
-  digest.update(np.ascontiguousarray(found.images))
+  if isinstance(found.images, stored_images.StoredImages):
+    digest.update('\n'.join(found.ids).encode())
+  else:
+    digest.update(np.ascontiguousarray(found.images))
   digest.update(np.ascontiguousarray(found.labels))
   for indices in (chosen, split.evaluation):
     digest.update(np.asarray(indices, np.int64).tobytes())
@@ -122,11 +131,13 @@ def turned(part):
   Returns:
     `Part`; identity k lies in way k mod 8, all its images alike.
   """
-  images = part.images.copy()
-  for way in range(1, 8):
-    chosen = part.labels % 8 == way
-    ways = np.rot90(images[chosen], way % 4, axes=(1, 2))
-    images[chosen] = ways[:, :, ::-1] if way >= 4 else ways
+  ways = part.labels % 8
+  if isinstance(part.images, stored_images.StoredImages):
+    images = dataclasses.replace(part.images, ways=ways)
+  else:
+    images = part.images.copy()
+    for way in range(1, 8):
+      images[ways == way] = stored_images.turn(images[ways == way], way)
   return dataclasses.replace(part, images=images)
 
 
@@ -146,7 +157,19 @@ def _read(config, key):
     )
   if data.name == 'folder':
     return folder.read(data.dir, size=config.image_size)
-  return prepare.load(data.dir, size=config.image_size)
+  if not data.get('stream', False):
+    return prepare.load(data.dir, size=config.image_size)
+  source = prepare.Source(data.dir, size=config.image_size)
+  return prepare.PreparedImages(
+    images=stored_images.whole(source),
+    labels=source.labels,
+    identities=source.identities,
+    ids=source.ids,
+    groups=source.groups,
+    skipped=source.skipped,
+    sessions=source.sessions,
+    devices=source.devices,
+  )
 
 
 def _draw(data, size, key):

@@ -11,9 +11,16 @@ import numpy as np
 import pytest
 
 from configs import metric as metric_config
+from palmjax.data import prepare
 from palmjax.engine import mesh, stage
 from palmjax.evals import verification
-from palmjax.recipes import metric_checks, palm_images, palm_network
+from palmjax.recipes import (
+  metric,
+  metric_checks,
+  palm_images,
+  palm_network,
+  stored_images,
+)
 
 # Every kind of loss in one run; left and right, turned in all ways.
 ARGUMENTS = (
@@ -159,3 +166,62 @@ def test_triplets_need_two_images():
   config.cnn.images = 1
   with pytest.raises(ValueError, match=r'cnn\.images of 2 or more'):
     metric_checks.check(config, mesh.make(1))
+
+
+@pytest.fixture
+def prepared(tmp_path):
+  """A config that reads a prepared set of drawn palms."""
+  config = metric_config.get_config('smoke')
+  directory = prepare.drawn(
+    tmp_path / 'sets',
+    identities=12,
+    samples=4,
+    size=32,
+    difficulty=0.2,
+    devices=3,
+    seed=0,
+  )
+  config.data.name = 'drawn_palms'
+  config.data.dir = directory
+  config.data.turned = True
+  config.labelled.identities = 0
+  config.labelled.images = 0
+  return config
+
+
+def test_a_set_that_stays_on_disk_gives_the_same_images(prepared):
+  key = jax.random.key(0)
+  held = palm_images.load(prepared, key)
+  prepared.data.stream = True
+  stored = palm_images.load(prepared, key)
+  np.testing.assert_array_equal(
+    stored.evaluation.images, held.evaluation.images
+  )
+  np.testing.assert_array_equal(stored.labelled.labels, held.labelled.labels)
+  part, expected = (
+    palm_images.turned(palms.labelled) for palms in (stored, held)
+  )
+  examples = stored_images.Examples(part.images, part.labels)
+  assert len(examples) == len(expected.labels)
+  for i in range(0, len(examples), 5):
+    np.testing.assert_array_equal(examples[i]['image'], expected.images[i])
+    assert examples[i]['label'] == expected.labels[i]
+  run = palm_network.Run(
+    prepared, palm_images.PalmImages(part, part, part, (), ''), mesh.make(1), ''
+  )
+  batch = next(metric._batches(run, key)(3))
+  assert batch['image'].shape == (16, 32, 32, 3)
+  found = np.asarray(batch['image'])
+  for image, label in zip(found, np.asarray(batch['label']), strict=True):
+    of_label = expected.images[expected.labels == label]
+    assert any(np.array_equal(image, other) for other in of_label)
+
+
+def test_streams_are_for_prepared_sets_and_single_images(prepared):
+  prepared.data.stream = True
+  prepared.loss.name = 'triplet'
+  with pytest.raises(ValueError, match='needs batches by identity'):
+    metric_checks.check(prepared, mesh.make(1))
+  prepared.data.name = 'palms'
+  with pytest.raises(ValueError, match='reads prepared sets, not palms'):
+    metric_checks.check(prepared, mesh.make(1))

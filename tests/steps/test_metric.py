@@ -102,8 +102,7 @@ def test_losses_take_turns_in_one_program(batch):
     heads_seen.append(np.asarray(state.params['head']))
     values.append({name: float(value) for name, value in found.items()})
   moved = [
-    bool(np.abs(b - a).max() > 0)
-    for a, b in itertools.pairwise(heads_seen)
+    bool(np.abs(b - a).max() > 0) for a, b in itertools.pairwise(heads_seen)
   ]
   # Triplets leave the head alone.
   assert moved == [True, True, False, False]
