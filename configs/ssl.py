@@ -185,6 +185,7 @@ def get_config(arg=''):
       'temperature': 3.0,
       'weight': 2.0,
       'share': 0.5,  # of the batch that is generated
+      'plain_mean': False,  # of METHODS §1.3, see losses/soft_label.py
       'confidence': False,  # weigh images by 1 - entropy / log K
       'augment': True,
     }

@@ -71,7 +71,11 @@ def main(argv):
   except (ValueError, OSError) as error:
     return _fail(error, 1)
   except (MemoryError, jax.errors.JaxRuntimeError) as error:
-    return _fail(f'out of memory? lower the batch sizes: {error}', 1)
+    memory = isinstance(error, MemoryError) or 'RESOURCE_EXHAUSTED' in str(
+      error
+    )
+    advice = 'out of memory; lower the batch sizes: ' if memory else ''
+    return _fail(f'{advice}{error}', 1)
   return 0
 
 

@@ -4,7 +4,7 @@ A line of metrics.jsonl is {"stage", "step", "kind", NAME: VALUE, ...}: of kind
 "train" (means over the steps since the line before) or "eval". `step` counts
 finished steps. No line holds a time; rates go to TensorBoard and the terminal.
 
-A run that was killed (SIGKILL, a power cut) and resumed ends with the bytes of
+A run that was killed (SIGKILL) and resumed ends with the bytes of
 an undisturbed one: lines end at checkpoints, and what was written after the
 last checkpoint is dropped and written again. SIGTERM and SIGINT make a
 checkpoint of their own, and so a line ends there that an undisturbed run lacks;
@@ -155,7 +155,7 @@ class Logs:
       self.flush(step)
 
   def flush(self, step):
-    """Writes the line of the steps since the last one; to disk."""
+    """Writes the line of the steps since the last one."""
     if step > self._logged_step:
       self._logged_step = step
       means = {name: total / n for name, (total, n) in self._sums.items()}

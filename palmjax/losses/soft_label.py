@@ -12,7 +12,7 @@ plain mean there divides by the number B + G of all images, whatever λ. Both ar
 equal where all w are 1. Else ours is the plain mean times (B + G) / Σ w: λ sets
 the share of the generated images and leaves the size of the loss, and thus the
 step that a learning rate makes, alone; at λ = 0 it is exactly the first loss,
-where the plain mean would be B / (B + G) of it.
+where the plain mean would be B / (B + G) of it. `plain_mean` takes the other.
 """
 
 import chex
@@ -50,7 +50,14 @@ def soft_cross_entropy(logits, soft):
 
 
 def second_loss(
-  logits, labels, generated_logits, soft, *, weight=1.0, confidences=None
+  logits,
+  labels,
+  generated_logits,
+  soft,
+  *,
+  weight=1.0,
+  confidences=None,
+  plain_mean=False,
 ):
   """L₂ of labelled and generated images.
 
@@ -64,6 +71,7 @@ def second_loss(
     soft: float [G, K], their soft labels.
     weight: λ of the generated images.
     confidences: float [G] ≥ 0, or None: 1 for every generated image.
+    plain_mean: divide by B + G, not by the sum of weights (module docstring).
 
   Returns:
     The loss, the labelled images' part (their mean), the generated images' part
@@ -79,5 +87,6 @@ def second_loss(
   chex.assert_equal_shape([confidences, soft_part])
   weights = weight * confidences
   total = jnp.sum(hard_part) + jnp.sum(weights * soft_part)
-  loss = total / (hard_part.size + jnp.sum(weights))
+  count = soft_part.size if plain_mean else jnp.sum(weights)
+  loss = total / (hard_part.size + count)
   return loss, jnp.mean(hard_part), jnp.mean(soft_part)

@@ -118,7 +118,6 @@ def _train(run, directory, export, key):
     directory,
     export,
     key,
-    start=key,
     make_step=functools.partial(metric.make_step, **metric_losses.losses(loss)),
     create_state=metric.create_state,
     batches=_batches(run, key),

@@ -41,8 +41,9 @@ class PalmImages:
       empty. Labels are those of `labelled`.
     evaluation: all images of identities that no training sees.
     skipped: names of unreadable images.
-    fingerprint: digest of everything above; a stage whose data changed is
-      refused instead of resumed.
+    fingerprint: digest of images, labels and split (of a streamed set, of the
+      ids in place of the images); a stage whose data changed is refused
+      instead of resumed.
   """
 
   labelled: Part

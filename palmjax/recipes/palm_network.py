@@ -21,6 +21,7 @@ from palmjax.steps import classify
 
 # Streams of a stage's key.
 _INIT, _HEAD, _TRAIN = range(3)
+_DTYPES = ('float32', 'bfloat16')
 _CHUNK = 64  # Images embedded at a time.
 
 
@@ -94,7 +95,6 @@ def train(
   export,
   key,
   *,
-  start,
   make_step,
   batches,
   loss,
@@ -107,8 +107,7 @@ def train(
     run: `Run`.
     directory: of the stage.
     export: directory of the result.
-    key: random key of the stage.
-    start: random key of the initial weights.
+    key: random key of the initial weights and of the steps.
     make_step: (model, tx, *, preprocess, augment) → step.
     batches: start → iterator of batches.
     loss: plain values that describe the loss, kept in the export.
@@ -125,10 +124,10 @@ def train(
   state = create_state(
     model,
     tx,
-    jax.random.fold_in(start, _INIT),
+    jax.random.fold_in(key, _INIT),
     input_shape=spec.shape,
     head=heads.init_head(
-      jax.random.fold_in(start, _HEAD), classes, model.embedding_size
+      jax.random.fold_in(key, _HEAD), classes, model.embedding_size
     ),
   )
   step = make_step(
@@ -200,6 +199,26 @@ def load(directory):
     ),
     params=sum(leaf.size for leaf in jax.tree.leaves(params['backbone'])),
   )
+
+
+def check_network(config):
+  """Raises ValueError where the network of a config cannot be built or fed."""
+  check_dtype(config, 'network')
+  augment.make_augment(**config.augment.to_dict())
+  model, spec = build(config)
+  jax.eval_shape(
+    lambda key: model.init(key, jnp.zeros((1, *spec.shape)), train=False),
+    jax.random.key(0),
+  )
+
+
+def check_dtype(config, section):
+  """Raises ValueError where the dtype of a section is none that is trained."""
+  name = config[section].dtype
+  if name not in _DTYPES:
+    raise ValueError(
+      f'--config.{section}.dtype={name}: choose one of {", ".join(_DTYPES)}'
+    )
 
 
 def check_least(config, least):

@@ -6,9 +6,10 @@
                   └─ control: cnn2 without the drawn palms
 
 CNN-1 and CNN-2 start fresh from different weights. The control starts from the
-weights of CNN-2: only the data differ, for where a network starts matters as
-much as what it sees. All get equally many steps with equally large batches, and
-all are measured on identities that none of them has seen.
+weights of CNN-2 and shares its random draws: only the data differ, for where a
+network starts matters as much as what it sees. All get equally many steps with
+equally large batches, and all are measured on identities that none of them has
+seen.
 """
 
 import functools
@@ -106,26 +107,26 @@ def data_key(config):
 
 def _train_cnn1(run, directory, export, key):
   """CNN-1: the first loss, on labelled images alone."""
-  return _train_on_labels(run, directory, export, key, start=key)
+  return _train_on_labels(run, directory, export, key)
 
 
 def _train_control(run, directory, export, key):
   """The control: like CNN-1, but from the start of CNN-2."""
-  return _train_on_labels(run, directory, export, key, start=_start(run))
+  del key  # That of CNN-2: equal weights, equal draws.
+  return _train_on_labels(run, directory, export, _shared_key(run))
 
 
-def _start(run):
-  """Key of the initial weights of CNN-2 and of the control."""
+def _shared_key(run):
+  """Key of CNN-2 and of the control: initial weights, order, augmentation."""
   return stage.stage_key(jax.random.key(run.config.seed), 'start of cnn2')
 
 
-def _train_on_labels(run, directory, export, key, *, start):
+def _train_on_labels(run, directory, export, key):
   return palm_network.train(
     run,
     directory,
     export,
     key,
-    start=start,
     make_step=functools.partial(
       classify.make_step, logits_fn=_logits_fn(run.config)
     ),
@@ -136,7 +137,8 @@ def _train_on_labels(run, directory, export, key, *, start):
 
 def _train_on_both(run, directory, export, key, *, soft):
   """CNN-2: the second loss, labelled and generated images in one batch."""
-  config = run.config
+  del key  # That of the control.
+  config, key = run.config, _shared_key(run)
   images, labels = ssl_labels.read_soft_labels(soft)
   arrays = {'generated': images, 'soft': labels}
   if config.soft.confidence:
@@ -147,6 +149,7 @@ def _train_on_both(run, directory, export, key, *, soft):
     logits_fn=_logits_fn(config),
     weight=config.soft.weight,
     augment_generated=config.soft.augment,
+    plain_mean=config.soft.plain_mean,
   )
   batches = pipeline.merge(
     _labelled(run, config.cnn.batch_size - generated, key),
@@ -159,7 +162,6 @@ def _train_on_both(run, directory, export, key, *, soft):
     directory,
     export,
     key,
-    start=_start(run),
     make_step=make_step,
     loss=_loss(config),
     batches=batches,

@@ -1,11 +1,13 @@
 """Refuses settings of the recipe `ssl` that would fail late or do nothing."""
 
 from palmjax.models import layers
-from palmjax.recipes import palm_network
+from palmjax.recipes import palm_network, ssl_gan
 from palmjax.steps import gan
 
 _AT_LEAST = {
   'log_every': 1,
+  'labelled.identities': 2,
+  'labelled.images': 1,
   'cnn.batch_size': 2,
   'cnn.steps': 1,
   'cnn.ckpt_every': 1,
@@ -40,9 +42,16 @@ def check(config, mesh):
     raise ValueError(
       f'--config.gan.images={config.gan.images}: choose creases or photos'
     )
-  layers.resolutions(config.image_size)
-  palm_network.build(config)
+  palm_network.check_network(config)
+  if config.gan.images == 'creases':
+    creases = {'channels': 'grey', 'contrast': 'local'}
+    if config.preprocess.to_dict() != creases:
+      raise ValueError(
+        '--config.gan.images=creases fits networks that see grey images with '
+        'local contrast only: use --config.gan.images=photos'
+      )
   palm_network.logits_fn(config.cnn.to_dict())
+  _check_gan(config)
   palm_network.optimiser(config.cnn)
   gan.schedule(
     gan.Steps(None, None, None, None),
@@ -78,6 +87,27 @@ def check(config, mesh):
 def generated_per_batch(config):
   """How many images of a batch of CNN-2 are generated."""
   return round(config.soft.share * config.cnn.batch_size)
+
+
+def _check_gan(config):
+  palm_network.check_dtype(config, 'gan')
+  sizes = layers.resolutions(config.image_size)
+  if config.gan.fmap_base < 2 ** len(sizes):
+    raise ValueError(
+      f'--config.gan.fmap_base={config.gan.fmap_base} leaves layers without '
+      f'channels at {config.image_size} px: give {2 ** len(sizes)} or more'
+    )
+  for name in ('ada_kimg', 'ema_kimg'):
+    if config.gan[name] <= 0:
+      raise ValueError(
+        f'--config.gan.{name}={config.gan[name]}: give more than 0'
+      )
+  if not 0 <= config.gan.style_mixing <= 1:
+    raise ValueError(
+      f'--config.gan.style_mixing={config.gan.style_mixing}: give a '
+      'probability, 0 to 1'
+    )
+  ssl_gan.networks(config)
 
 
 def _check_rates(config):

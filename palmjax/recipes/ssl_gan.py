@@ -32,19 +32,8 @@ def build(config, key):
   Returns:
     (Generator, state of `steps.gan`, `steps.gan.Steps`, not jitted).
   """
+  generator, discriminator = networks(config)
   size, config = config.image_size, config.gan
-  networks = {
-    'fmap_base': config.fmap_base,
-    'fmap_max': config.fmap_max,
-    'dtype': jnp.dtype(config.dtype),
-  }
-  generator = generators.Generator(
-    image_size=size,
-    latent_size=config.latent_size,
-    mapping_layers=config.mapping_layers,
-    **networks,
-  )
-  discriminator = discriminators.Discriminator(image_size=size, **networks)
   adam = functools.partial(
     optim.lazy_adam, config.learning_rate, b1=0.0, b2=0.99
   )
@@ -81,6 +70,23 @@ def build(config, key):
     key,
   )
   return generator, state, steps
+
+
+def networks(config):
+  """The generator and the discriminator that a config describes."""
+  size, config = config.image_size, config.gan
+  sizes = {
+    'fmap_base': config.fmap_base,
+    'fmap_max': config.fmap_max,
+    'dtype': jnp.dtype(config.dtype),
+  }
+  generator = generators.Generator(
+    image_size=size,
+    latent_size=config.latent_size,
+    mapping_layers=config.mapping_layers,
+    **sizes,
+  )
+  return generator, discriminators.Discriminator(image_size=size, **sizes)
 
 
 def training_images(config, images):

@@ -25,6 +25,7 @@ def make_step(
   augment,
   weight,
   augment_generated,
+  plain_mean=False,
   logits_fn=metric.softmax_logits,
 ):
   """One update with the second loss. Differentiates: backbone and head.
@@ -39,6 +40,7 @@ def make_step(
     augment: (key, float [B, H, W, 3]) → the same shape.
     weight: λ of the generated images.
     augment_generated: whether generated images are augmented like the others.
+    plain_mean: as in `losses.soft_label.second_loss`.
     logits_fn: as in `classify.make_step`; generated images get no margin.
 
   Returns:
@@ -82,6 +84,7 @@ def make_step(
         soft,
         weight=weight,
         confidences=batch.get('confidence'),
+        plain_mean=plain_mean,
       )
       metrics = {
         'loss': loss,

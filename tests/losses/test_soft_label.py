@@ -96,3 +96,26 @@ def test_weight_zero_is_the_first_loss():
   )
   want = metric.cross_entropy(jnp.asarray(logits), labels)
   chex.assert_trees_all_close((loss, first), (want, want), rtol=1e-6)
+
+
+def test_plain_mean_is_that_of_the_source():
+  """METHODS §1.3: the mean over all images, λ on the generated ones."""
+  rng = np.random.default_rng(4)
+  logits, generated = rng.normal(size=(3, 5)), rng.normal(size=(6, 5))
+  labels, soft = np.array([0, 4, 2]), rng.dirichlet(np.ones(5), size=6)
+  arguments = [jnp.asarray(a, jnp.float32) for a in (logits, generated, soft)]
+
+  def log_softmax(x):
+    return x - np.log(np.exp(x).sum(axis=1, keepdims=True))
+
+  hard = -log_softmax(logits)[np.arange(3), labels]
+  soft_part = -(soft * log_softmax(generated)).sum(axis=1)
+  loss, *_ = soft_label.second_loss(
+    arguments[0],
+    jnp.asarray(labels),
+    *arguments[1:],
+    weight=2.5,
+    plain_mean=True,
+  )
+  expected = (hard.sum() + 2.5 * soft_part.sum()) / 9
+  np.testing.assert_allclose(loss, expected, rtol=1e-5)

@@ -167,9 +167,10 @@ def test_the_teacher_labelled_what_is_stored(smoke_run):
     smoke_run / 'soft_labels' / 'export'
   )
   teacher = palm_network.load(smoke_run / 'cnn1' / 'export')
-  logits = teacher.classify(images[:8])
+  logits = jnp.asarray(teacher.classify(images[:8]))
+  temperature = ssl_config.get_config('smoke').soft.temperature
   np.testing.assert_allclose(
-    jax.nn.softmax(jnp.asarray(logits)), soft[:8], atol=1e-5
+    jax.nn.softmax(logits / temperature), soft[:8], atol=1e-5
   )
 
 
@@ -201,10 +202,19 @@ def test_another_config_in_the_same_workdir_is_refused(tmp_path):
     ('soft.temperature', 0.0, 'config.soft.temperature'),
     ('evaluation.fars', [1.0], 'config.evaluation.fars'),
     ('evaluation.resamples', 0, 'config.evaluation.resamples=0'),
-    ('data.name', 'internet', 'palms, folder or drawn_palms'),
+    ('data.name', 'internet', 'palms, folder or a prepared set'),
     ('data.name', 'folder', 'config.data.dir'),
     ('data.samples', 1, 'data.samples'),
-    ('labelled.identities', 1, 'fewer than 4'),
+    ('labelled.identities', 2, 'fewer than 4'),
+    ('labelled.identities', 1, 'config.labelled.identities=1'),
+    ('image_size', 16, 'MobileFaceNet'),
+    ('augment.rotation', -1.0, 'rotation'),
+    ('network.dtype', 'fp16', 'config.network.dtype=fp16'),
+    ('gan.dtype', 'fp16', 'config.gan.dtype=fp16'),
+    ('gan.ada_kimg', 0.0, 'config.gan.ada_kimg=0'),
+    ('gan.fmap_base', 8, 'without channels at 32 px'),
+    ('gan.style_mixing', 1.5, 'config.gan.style_mixing=1.5'),
+    ('preprocess.contrast', 'none', 'use --config.gan.images=photos'),
   ],
 )
 def test_settings_that_cannot_work_are_refused_at_once(
