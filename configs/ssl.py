@@ -203,3 +203,8 @@ def get_config(arg=''):
 def sweep():
   """The README's table: three seeds, each of which trains all three arms."""
   return [{'seed': seed} for seed in range(3)]
+
+
+def columns():
+  """What the table of the sweep shows, of each model."""
+  return ['eer', 'eer/control', 'tar@far=1e-2', 'tar@far=1e-3']

@@ -3,9 +3,9 @@
 python -m launch.sweep --config configs/ssl.py --workdir runs/ssl_sweep
 python -m launch.sweep --config configs/metric.py:losses --workdir runs/losses
 
-sweep() returns dicts of overrides. Without the key 'row' every model of the
-recipe is a row of the table; with it, every value of 'row' is one, for the
-model given by --model.
+sweep() returns dicts of overrides, columns() the metrics that the table shows.
+Without the key 'row' every model of the recipe is a row of the table; with it,
+every value of 'row' is one, for the model given by --model.
 
 Every run is a process of its own in WORKDIR/<overrides>; the same command
 again resumes what was cut off and skips what is done. WORKDIR/table.md is the
@@ -21,10 +21,10 @@ import sys
 
 from absl import app, flags
 
-_CONFIG = flags.DEFINE_string('config', None, 'File with get_config, sweep.')
+_CONFIG = flags.DEFINE_string('config', None, 'File of the sweep.')
 _WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of the whole sweep.')
 _METRICS = flags.DEFINE_list(
-  'metrics', ['eer', 'eer/control', 'tar@far=1e-2', 'tar@far=1e-3'], 'Columns.'
+  'metrics', None, "Columns, in place of the configuration's."
 )
 _MODEL = flags.DEFINE_string('model', 'network', 'Model of tables by row.')
 _ARGS = flags.DEFINE_multi_string(
@@ -80,6 +80,8 @@ def _text(cell):
     return '–'
   if 'reason' in cell:
     return cell['reason']
+  if all(isinstance(value, int) for value in cell['values']):
+    return f'{cell["mean"]:,.0f} ± {cell["std"]:,.0f}'  # A count.
   return f'{cell["mean"]:.4f} ± {cell["std"]:.4f}'
 
 
@@ -102,15 +104,26 @@ def read(directory):
 
 def runs_of(config):
   """The dicts of overrides of FILE or FILE:ARGUMENT."""
+  path, arguments = _split(config)
+  return load(path).sweep(*arguments)
+
+
+def columns_of(config):
+  """The metrics that the table of FILE or FILE:ARGUMENT shows."""
+  path, arguments = _split(config)
+  return load(path).columns(*arguments)
+
+
+def _split(config):
   path, _, argument = config.partition(':')
-  sweep = load(path).sweep
-  return sweep(argument) if argument else sweep()
+  return path, [argument] if argument else []
 
 
 def main(_):
   if not _CONFIG.value or not _WORKDIR.value:
     raise app.UsageError('give --config and --workdir')
   groups = {}
+  columns = _METRICS.value or columns_of(_CONFIG.value)
   workdir = pathlib.Path(_WORKDIR.value)
   for overrides in runs_of(_CONFIG.value):
     row = overrides.pop('row', None)
@@ -129,9 +142,9 @@ def main(_):
       models = {row: models[_MODEL.value]}
     for name, values in models.items():
       groups.setdefault(name, []).append(values)
-  table = summarise(groups, _METRICS.value)
+  table = summarise(groups, columns)
   (workdir / 'table.json').write_text(json.dumps(table, indent=2) + '\n')
-  text = markdown(table, _METRICS.value)
+  text = markdown(table, columns)
   (workdir / 'table.md').write_text(text)
   print(text)
 

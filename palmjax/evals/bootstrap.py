@@ -14,6 +14,11 @@ between percentiles of the resamples, set wider for few identities as Student's
 t is wider than the normal (the expanded percentiles of Hesterberg, 2015,
 arXiv:1411.5279): tail Φ(-sqrt(n/(n-1)) t_{n-1}). It tells what other people
 would have changed, not what another training seed would have.
+
+Where only pairs across sessions count, those within each session s, of whose
+images i has n_is, are taken off both sums below the fraction bars:
+
+  Σ_s Σ_i w_i n_is (n_is - 1) / 2   and   Σ_s Σ_{i<j} w_i w_j n_is n_js
 """
 
 import statistics
@@ -32,7 +37,6 @@ class _Ranking(NamedTuple):
   genuine: np.ndarray  # [G]
   impostor: tuple[np.ndarray, np.ndarray]  # Two [I], the sides of the pairs.
   levels: error_rates.Levels
-  images: np.ndarray  # [K]
 
 
 def _rank(scores):
@@ -44,19 +48,16 @@ def _rank(scores):
     error_rates.find_levels(
       np.sort(scores.genuine), scores.impostor[impostor[::-1]]
     ),
-    scores.images,
   )
 
 
-def _weighted_rates(ranking, weights, fars, reach):
+def _weighted_rates(ranking, weights, num_impostor, fars, reach):
   """[EER, TAR at each of `fars`], identity i counted `weights[i]` times.
 
   Only the `reach` highest impostor pairs are visited, more where these do not
-  suffice: an EER of 5 % lies within the first twentieth of them.
+  suffice: an EER of 5 % lies within the first twentieth of them. All of them
+  always do, for the last level accepts every genuine pair.
   """
-  images = weights * ranking.images
-  num_genuine = int((images * (ranking.images - 1)).sum()) // 2
-  num_impostor = int(images.sum() ** 2 - (images**2).sum()) // 2
   levels = ranking.levels
   accepted = np.cumsum(weights[ranking.genuine])[levels.accepted - 1]
   while True:
@@ -69,7 +70,9 @@ def _weighted_rates(ranking, weights, fars, reach):
       counts[levels.above[:reached]],
       counts[levels.matched[:reached]],
     )
-    answer = error_rates.read_levels(weighted, num_genuine, num_impostor, fars)
+    answer = error_rates.read_levels(
+      weighted, int(accepted[-1]), num_impostor, fars
+    )
     if answer is not None:
       return answer
     reach *= 2
@@ -87,20 +90,56 @@ def resample(models, fars, *, num_bootstrap, seed):
   Returns:
     values [M, 1 + F], resamples [M, R, 1 + F]. Draws without a genuine or
     without an impostor pair measure nothing and are left out of R.
+
+  Raises:
+    ValueError: there are not as many pairs as the images make.
   """
-  weights = draw_with_pairs(models[0].images, num_bootstrap, seed)
+  images, within = models[0].images, models[0].within
+  weights = draw_with_pairs(images, num_bootstrap, seed, within=within)
+  _, num_impostor = num_pairs(weights, images, within)
 
   values, resamples = [], []
   for scores in models:
+    _require_all_pairs(scores)
     ranking = _rank(scores)
     value = error_rates.eer_and_tars(scores.genuine, scores.impostor, fars)
     share = min(1.0, 1.5 * max(value[0], *fars, 0.0))
     reach = int(share * len(scores.impostor)) + 1
     values.append(value)
     resamples.append(
-      [_weighted_rates(ranking, w, fars, reach) for w in weights]
+      [
+        _weighted_rates(ranking, w, int(count), fars, reach)
+        for w, count in zip(weights, num_impostor, strict=True)
+      ]
     )
   return np.array(values), np.array(resamples)
+
+
+def _require_all_pairs(scores):
+  genuine, impostor = all_pairs(scores.images, scores.within)
+  if (genuine, impostor) != (len(scores.genuine), len(scores.impostor)):
+    raise ValueError(
+      f'{len(scores.genuine):,} genuine and {len(scores.impostor):,} impostor '
+      f'pairs, but the images make {genuine:,} and {impostor:,}: give the '
+      'scores of all pairs that count.'
+    )
+
+
+def num_pairs(weights, images, within):
+  """Pairs of each draw (module docstring).
+
+  Args:
+    weights: integer [R, K], how often each identity comes.
+    images: int64 [K], n_i.
+    within: int64 [K, S], n_is; S = 0 where all pairs count.
+
+  Returns:
+    (genuine, impostor), each int64 [R].
+  """
+  counts = np.concatenate([images[:, None], within], axis=1)
+  genuine = weights @ (counts * (counts - 1) // 2)
+  impostor = ((weights @ counts) ** 2 - weights**2 @ counts**2) // 2
+  return tuple(n[:, 0] - n[:, 1:].sum(axis=1) for n in (genuine, impostor))
 
 
 def draw(num_identities, num_bootstrap, seed):
@@ -110,11 +149,18 @@ def draw(num_identities, num_bootstrap, seed):
   return generator.multinomial(num_identities, equal, size=num_bootstrap)
 
 
-def draw_with_pairs(images, num_bootstrap, seed):
-  """Draws of identities with `images` [K] that have both kinds of pair."""
+def all_pairs(images, within):
+  """`num_pairs` where each identity comes once: two ints."""
+  genuine, impostor = num_pairs(np.ones((1, len(images)), int), images, within)
+  return int(genuine[0]), int(impostor[0])
+
+
+def draw_with_pairs(images, num_bootstrap, seed, *, within=None):
+  """Draws that have both kinds of pair; `within` None is that of S = 0."""
   weights = draw(len(images), num_bootstrap, seed)
-  usable = (weights @ (images > 1) > 0) & ((weights > 0).sum(axis=1) > 1)
-  return weights[usable]
+  within = np.empty((len(images), 0), int) if within is None else within
+  genuine, impostor = num_pairs(weights, images, within)
+  return weights[(genuine > 0) & (impostor > 0)]
 
 
 def bounds(resamples, values, confidence, *, num_independent, best):

@@ -33,6 +33,8 @@ class Scores(NamedTuple):
     genuine_identity: integer [G], in 0..K-1.
     impostor_identity: integer [2, I], both sides of the pair.
     images: int64 [K], images of each identity.
+    within: int64 [K, S], those in each session, whose pairs do not count; S is
+      0 where all pairs do.
   """
 
   genuine: np.ndarray
@@ -40,6 +42,7 @@ class Scores(NamedTuple):
   genuine_identity: np.ndarray
   impostor_identity: np.ndarray
   images: np.ndarray
+  within: np.ndarray
 
 
 def pair_scores(embeddings, labels, *, sessions=None) -> Scores:
@@ -95,15 +98,15 @@ def _scores(block, labels, sessions):
     labels, return_inverse=True, return_counts=True
   )
   identities = identities.astype(np.min_scalar_type(len(images)))
-  # Without sessions every image is its own: no pair is within one.
-  sessions = np.arange(len(labels)) if sessions is None else sessions
-  sessions = np.unique(sessions, return_inverse=True)[1]
-  within = np.stack([identities.astype(np.int64), sessions])
-  num_genuine = _pairs(images) - _pairs(
-    np.unique(within, axis=1, return_counts=True)[1]
-  )
-  num_pairs = _pairs([len(labels)]) - _pairs(np.bincount(sessions))
-  num_impostor = num_pairs - num_genuine
+  if sessions is None:
+    # Every image is its own session: no pair is within one.
+    sessions = np.arange(len(labels))
+    within = np.empty((len(images), 0), np.int64)
+  else:
+    names, sessions = np.unique(sessions, return_inverse=True)
+    within = np.zeros((len(images), len(names)), np.int64)
+    np.add.at(within, (identities, sessions), 1)
+  num_genuine, num_impostor = bootstrap.all_pairs(images, within)
   error_rates.require_pairs(num_genuine, num_impostor)
 
   genuine = np.empty(num_genuine, np.float32)
@@ -127,13 +130,14 @@ def _scores(block, labels, sessions):
     impostor_identity[0, i : i + len(row)] = identities[rows[row]]
     impostor_identity[1, i : i + len(row)] = identities[later[column]]
     i += len(row)
-  return Scores(genuine, impostor, genuine_identity, impostor_identity, images)
+  return Scores(
+    genuine, impostor, genuine_identity, impostor_identity, images, within
+  )
 
 
-def _pairs(counts):
-  """Σ n (n - 1) / 2."""
-  counts = np.asarray(counts, np.int64)
-  return int((counts * (counts - 1) // 2).sum())
+def _num_independent(scores):
+  """Identities with a genuine pair."""
+  return np.count_nonzero(np.bincount(scores.genuine_identity))
 
 
 def evaluate(
@@ -187,7 +191,7 @@ def rates(
     resamples,
     values,
     confidence,
-    num_independent=np.count_nonzero(scores.images > 1),
+    num_independent=_num_independent(scores),
     best=np.append(0.0, np.ones(len(measured))),
   )
   names = ['eer', *map(tar_name, measured)]
@@ -258,9 +262,12 @@ def eer_ratio(
   Raises:
     ValueError: the two models saw different images.
   """
-  if not np.array_equal(scores.images, baseline.images):
+  if not (
+    np.array_equal(scores.images, baseline.images)
+    and np.array_equal(scores.within, baseline.within)
+  ):
     raise ValueError('A ratio needs both models on the same labelled images.')
-  num_independent = np.count_nonzero(scores.images > 1)
+  num_independent = _num_independent(scores)
   missing = f'not measurable with {num_independent} identities'
   if num_independent < bootstrap.MIN_IDENTITIES:
     return {'value': None, 'reason': missing}

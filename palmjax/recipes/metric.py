@@ -17,7 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 from absl import logging
 
-from palmjax.data import pipeline
+from palmjax.data import pipeline, protocols
+from palmjax.data.builders import layout
 from palmjax.engine import checkpoint, stage
 from palmjax.engine import mesh as meshes
 from palmjax.evals import error_rates, identification, occlusion, verification
@@ -34,6 +35,7 @@ from palmjax.steps import metric
 
 # Streams of the stage's key, and of the evaluation's.
 _LABELLED, _ERASED = 100, 101
+_ACROSS = 'network, across sessions'
 
 
 def run(config, workdir):
@@ -91,11 +93,10 @@ def run(config, workdir):
       _correlate(test.images), test.labels
     ),
   }
-  if len(np.unique(test.sessions)) > 1:
-    scores['network, across sessions'] = verification.pair_scores(
-      embeddings, test.labels, sessions=test.sessions
-    )
-  searches = identification.leave_one_out(embeddings, test.labels)
+  searches = {'network': identification.leave_one_out(embeddings, test.labels)}
+  more_scores, more_searches = _across_sessions(embeddings, test)
+  scores |= more_scores
+  searches |= more_searches
   curve = occlusion.curve(
     trained.embed,
     test.images,
@@ -110,7 +111,7 @@ def run(config, workdir):
 
 
 def _train(run, directory, export, key):
-  """The network, with the loss and on the batches that the loss needs."""
+  """The network, with the loss of the config."""
   config = run.config
   loss = config.loss.to_dict()
   return palm_network.train(
@@ -126,8 +127,38 @@ def _train(run, directory, export, key):
   )
 
 
+def _across_sessions(embeddings, test):
+  """Pairs and searches across the sessions that are known.
+
+  The last session is searched in a gallery of the first, by the palms of both.
+
+  Returns:
+    ({model name: scores}, {model name: searches}); empty where nobody came to
+    two sessions, or fewer than two palms to the first and the last.
+  """
+  known = test.sessions != layout.NO_SESSION
+  embeddings, labels = embeddings[known], test.labels[known]
+  sessions = test.sessions[known]
+  visits = np.unique(np.stack([labels, sessions]), axis=1)[0]
+  if not 1 < len(np.unique(visits)) < len(visits):
+    return {}, {}
+  scores = verification.pair_scores(embeddings, labels, sessions=sessions)
+  first, last = sessions.min(), sessions.max()
+  of_both = np.intersect1d(labels[sessions == first], labels[sessions == last])
+  if len(of_both) < 2:
+    return {_ACROSS: scores}, {}
+  across = protocols.cross_session(labels, sessions, gallery=first, probe=last)
+  searches = identification.search(
+    embeddings[across.probe],
+    labels[across.probe],
+    embeddings[across.gallery],
+    labels[across.gallery],
+  )
+  return {_ACROSS: scores}, {_ACROSS: searches}
+
+
 def _batches(run, key):
-  """The stream that the loss needs: any images, or several of an identity."""
+  """The stream: any images, or several of each identity in a batch."""
   config, labelled = run.config, run.palms.labelled
   seed = pipeline.seed_of(jax.random.fold_in(key, _LABELLED))
   sharding = meshes.batch_sharding(run.mesh)
@@ -135,14 +166,15 @@ def _batches(run, key):
   if config.data.stream:
     examples = stored_images.Examples(labelled.images, labelled.labels)
     return pipeline.grain_batches(
-      examples, identities * images, seed=seed, sharding=sharding
+      examples, identities, seed=seed, sharding=sharding
     )
   data = pipeline.DeviceSet(
     {'image': labelled.images, 'label': labelled.labels}, sharding=sharding
   )
-  if metric_losses.needs_triplets(config.loss.to_dict()):
-    return data.identity_batches(identities, images, seed=seed)
-  return data.batches(identities * images, seed=seed)
+  if images == 1:
+    return data.batches(identities, seed=seed)
+  # Whatever the loss: an ablation changes one thing at a time.
+  return data.identity_batches(identities, images, seed=seed)
 
 
 def _correlate(images):
@@ -170,8 +202,11 @@ def _results(config, scores, searches, curve, trained):
     }
     for name, found in scores.items()
   }
+  for name, found in searches.items():
+    models[name] |= identification.rates(
+      found, fpirs=config.evaluation.fpirs, **options
+    )
   models['network'] |= {
-    **identification.rates(searches, fpirs=config.evaluation.fpirs, **options),
     **{f'eer@erased={share:g}': rate for share, rate in curve.items()},
     'eer/correlation': verification.eer_ratio(
       scores['network'], scores['correlation'], **options

@@ -35,7 +35,13 @@ def check(config, mesh):
       raise ValueError(
         f'--config.evaluation.occlusion={share}: give shares from 0 to below 1'
       )
-  palm_network.build(config)
+  identities, images = config.labelled.identities, config.labelled.images
+  if (identities > 0) != (images > 0):
+    raise ValueError(
+      f'--config.labelled.identities={identities} and images={images}: give '
+      'two numbers above 0, or 0 and 0 to train on all'
+    )
+  palm_network.check_network(config)
   palm_network.optimiser(config.cnn)
   loss = config.loss.to_dict()
   metric_losses.losses(loss)
@@ -50,10 +56,10 @@ def check(config, mesh):
         f'--config.data.stream reads prepared sets, not {config.data.name}: '
         'use python -m palmjax.data.prepare, or leave it off'
       )
-    if metric_losses.needs_triplets(loss):
+    if config.cnn.images > 1:
       raise ValueError(
-        f'--config.loss.name={loss["name"]} needs batches by identity, which '
-        '--config.data.stream does not give: leave it off'
+        f'--config.cnn.images={config.cnn.images} needs batches by identity, '
+        'which --config.data.stream does not give: use 1, or leave it off'
       )
   batch_size = config.cnn.identities * config.cnn.images
   if batch_size % mesh.size:

@@ -9,23 +9,36 @@ from palmjax.losses import metric, staged, triplet
 
 # Losses whose gradient needs several images of an identity in a batch.
 _OF_TRIPLETS = ('triplet', 'semi_hard', 'mixed')
+# Of these, the ones that know no head.
+_WITHOUT_HEAD = ('triplet', 'semi_hard')
 _STAGES = '+'
+# Name → distances of triplets, and what embeddings are then compared by.
+_DISTANCES = {
+  'squared': (triplet.squared_euclidean, 'triplet'),
+  'cosine': (triplet.cosine_distances, 'cosine_triplet'),
+}
 
 
 def losses(config):
   """What `steps.metric.make_step` takes, of the section `loss` of a config.
 
   Args:
-    config: {'name', 'margin', 'scale', 'triplet_margin', 'hard_share',
-      'boundaries', 'blend_steps'}.
+    config: {'name', 'margin', 'scale', 'triplet_distance', 'triplet_margin',
+      'hard_share', 'boundaries', 'blend_steps'}.
 
   Returns:
     {'losses': {name: function}, 'boundaries': ints, 'blend_steps': int}.
 
   Raises:
-    ValueError: an unknown name, or boundaries that do not fit the stages.
+    ValueError: an unknown name or distance, or boundaries that do not fit the
+      stages.
   """
   names = config['name'].split(_STAGES)
+  if config['triplet_distance'] not in _DISTANCES:
+    raise ValueError(
+      f'--config.loss.triplet_distance={config["triplet_distance"]}: choose '
+      f'one of {", ".join(_DISTANCES)}'
+    )
   if len(set(names)) < len(names):
     raise ValueError(
       f'--config.loss.name={config["name"]}: name every stage once'
@@ -50,14 +63,21 @@ def losses(config):
 def comparison(config):
   """'cosine' or 'euclidean': how the last stage compares two embeddings."""
   last = config['name'].split(_STAGES)[-1]
-  return metric.comparison(
-    {'semi_hard': 'triplet', 'mixed': 'arcface'}.get(last, last)
-  )
+  if last in _WITHOUT_HEAD:
+    _, last = _DISTANCES[config['triplet_distance']]
+  return metric.comparison('arcface' if last == 'mixed' else last)
 
 
 def needs_triplets(config):
   """Whether a stage compares images of one batch with each other."""
   return any(name in _OF_TRIPLETS for name in config['name'].split(_STAGES))
+
+
+def trains_head(config):
+  """Whether a stage compares images with the class weights."""
+  return any(
+    name not in _WITHOUT_HEAD for name in config['name'].split(_STAGES)
+  )
 
 
 def _loss(name, config):
@@ -123,11 +143,8 @@ def _loss(name, config):
     return jnp.mean(losses)
 
   def _triplets(mine, embeddings, labels):
-    return mine(
-      triplet.squared_euclidean(embeddings),
-      labels,
-      margin=config['triplet_margin'],
-    )
+    distances, _ = _DISTANCES[config['triplet_distance']]
+    return mine(distances(embeddings), labels, margin=config['triplet_margin'])
 
   known = {
     'softmax': softmax,

@@ -5,13 +5,8 @@ import time
 import numpy as np
 
 from palmjax.engine import logs
-from palmjax.evals import (
-  error_rates,
-  identification,
-  iso19795,
-  verification,
-)
-from palmjax.recipes import run_facts
+from palmjax.evals import error_rates, identification, iso19795, verification
+from palmjax.recipes import metric_losses, run_facts
 from palmjax.report import html, metrics, plots
 
 # The control first: it is drawn in grey.
@@ -30,7 +25,7 @@ def write(run, scores, searches, results, *, embed):
   Args:
     run: `palm_network.Run`.
     scores: model name → `verification.Scores`.
-    searches: `identification.Searches` of the network.
+    searches: model name → `identification.Searches`.
     results: what metrics.json holds.
     embed: uint8 [N, H, W, 3] → [N, D], compiled.
   """
@@ -71,7 +66,7 @@ def write(run, scores, searches, results, *, embed):
       _rates(run, models, scores),
       _performance(run, network, scores['network']),
       _curves(scores, searches),
-      _identification(run, network, searches),
+      _identification(run, models, searches),
       _occlusion(run, network),
       _histograms(scores),
       _pictures(run),
@@ -189,7 +184,7 @@ def _curves(scores, searches):
     [
       plots.det(curves),
       plots.det(
-        {'Network': identification.det_points(searches)},
+        {'Network': identification.det_points(searches['network'])},
         title='Open-set identification',
         rates=('FPIR', 'FNIR'),
       ),
@@ -197,7 +192,8 @@ def _curves(scores, searches):
   )
 
 
-def _identification(run, network, searches):
+def _identification(run, models, searches):
+  found = searches['network']
   names = [f'rank{rank}' for rank in identification.RANKS]
   columns = [html.Column(name, name.replace('k', 'k-'), '%') for name in names]
   columns += [
@@ -211,11 +207,12 @@ def _identification(run, network, searches):
   return html.Table(
     'Identification',
     columns,
-    {'Network': network},
+    {name: models[key] for key, name in _NAMES.items() if key in searches},
     text=(
       'Every image is searched among all others (mated) and among those of '
-      f'other identities (non-mated): {len(searches.mated):,} and '
-      f'{len(searches.nonmated):,} searches.'
+      f'other identities (non-mated): {len(found.mated):,} and '
+      f'{len(found.nonmated):,} searches. Across sessions, images of the last '
+      'are searched among those of the first, mated only.'
     ),
   )
 
@@ -286,14 +283,16 @@ def _training(rows, run):
   losses = {
     name: plots.series(rows, 'network', f'loss/{name}') for name in names
   }
+  figures = [plots.losses(losses, title='Loss')]
+  if metric_losses.trains_head(run.config.loss.to_dict()):
+    accuracy = plots.series(rows, 'network', 'accuracy')
+    figures.append(
+      plots.losses(
+        {'accuracy': accuracy}, title='Accuracy of the head, without margin'
+      )
+    )
   return html.Figures(
     'Training',
-    [
-      plots.losses(losses, title='Loss'),
-      plots.losses(
-        {'accuracy': plots.series(rows, 'network', 'accuracy')},
-        title='Accuracy of the head, without margin',
-      ),
-    ],
+    figures,
     'Running means; raw values behind. A stage without weight has loss 0.',
   )

@@ -4,9 +4,9 @@
 
 with w_i the weights of `losses.staged` at step t; a single loss has w = 1.
 Parameters are {'backbone': of the embedding network, 'head': W [K, D]};
-triplets leave the head alone. Running statistics of embedding norms, which
-AdaFace reads, are kept for every loss: the stage that needs them finds them
-ready.
+triplets give the head no gradient, but weight decay still shrinks it. Running
+statistics of embedding norms, which AdaFace reads, are kept for every loss: the
+stage that needs them finds them ready.
 """
 
 import jax
@@ -19,10 +19,12 @@ from palmjax.steps import classify
 
 # Every use folds its own constant into the key of the clock.
 _AUGMENT, _DROPOUT = range(2)
+# Share of a batch in the norm statistics.
+_NORM_SHARE = 0.01
 
 
 def create_state(model, tx, key, *, input_shape, head):
-  """A fresh network and fresh norm statistics; as `classify.create_state`."""
+  """As `classify.create_state`, with norm statistics that step 0 replaces."""
   state = classify.create_state(
     model, tx, key, input_shape=input_shape, head=head
   )
@@ -83,8 +85,13 @@ def make_step(
         inputs,
         jax.random.fold_in(key, _DROPOUT),
       )
+      # Norms depend on width and tail: until the authors' first values were
+      # forgotten, all samples would seem to be of the same quality.
       mean, std = metric.update_norm_statistics(
-        embeddings, state.stats['norms']['mean'], state.stats['norms']['std']
+        embeddings,
+        state.stats['norms']['mean'],
+        state.stats['norms']['std'],
+        t_alpha=jnp.where(state.step == 0, 1.0, _NORM_SHARE),
       )
       norms = {'mean': mean, 'std': std}
       head = params['head']

@@ -76,6 +76,7 @@ def simulate(generator, num_identities, num_images, *, effect):
     genuine_identity=genuine_identity,
     impostor_identity=impostor_identity,
     images=images,
+    within=np.zeros((num_identities, 0), int),
   )
 
 
@@ -260,12 +261,20 @@ def test_value_is_that_of_the_plain_lists():
 
 
 @pytest.mark.parametrize('seed', [0, 1])
-def test_bootstrap_matches_copied_lists(seed):
+@pytest.mark.parametrize('num_sessions', [None, 2, 3])
+def test_bootstrap_matches_copied_lists(seed, num_sessions):
   """The same draws, with every pair written out as often as it counts."""
   images = [4, 5, 6, 5, 4, 1, 5]
   embeddings, labels = embed(np.random.default_rng(seed), images, dims=3)
   embeddings = unit(np.round(embeddings, 1))  # Ties.
-  scores = verification.pair_scores(embeddings, labels)
+  sessions = None
+  if num_sessions:
+    generator = np.random.default_rng(seed)
+    sessions = 5 * generator.integers(num_sessions, size=len(labels))
+    sessions[labels == 0] = 5  # Several images, but no genuine pair.
+  scores = verification.pair_scores(embeddings, labels, sessions=sessions)
+  independent = 5 if num_sessions else 6
+  assert len({*scores.genuine_identity}) == independent
   fars, num_bootstrap = (0.4, 0.2), 60
 
   generator = np.random.Generator(np.random.PCG64(11))
@@ -275,12 +284,17 @@ def test_bootstrap_matches_copied_lists(seed):
     first, second = scores.impostor_identity
     genuine = np.repeat(scores.genuine, w[scores.genuine_identity])
     impostor = np.repeat(scores.impostor, w[first] * w[second])
+    if not len(genuine) or not len(impostor):
+      continue
     twins.append(
       [eer_twin(genuine, impostor)]
       + [tar_twin(genuine, impostor, far) for far in fars]
     )
-  # Six identities have genuine pairs: Student's t with 5 degrees of freedom.
-  tail = stats.norm.cdf(-stats.t.ppf(0.8, 5) * np.sqrt(6 / 5))
+  # Student's t: degrees of freedom one fewer than identities with such pairs.
+  tail = stats.norm.cdf(
+    -stats.t.ppf(0.8, independent - 1)
+    * np.sqrt(independent / (independent - 1))
+  )
   low, high = np.quantile(
     twins, [tail, 1 - tail], axis=0, method='inverted_cdf'
   )
@@ -303,6 +317,42 @@ def test_draws_without_pairs_are_left_out():
     'low': 0.0,
     'high': 1.0,
   }
+
+
+def test_draws_without_pairs_across_sessions_are_left_out():
+  """Two of six identities have a genuine pair, two only one session."""
+  labels = np.repeat(np.arange(6), 2)
+  sessions = np.array([0, 1, 1, 0, 1, 1, 1, 1, 0, 0, 0, 0])
+  generator = np.random.default_rng(7)
+  embeddings = unit(generator.normal(size=(12, 4)))
+  scores = verification.pair_scores(embeddings, labels, sessions=sessions)
+  weights = bootstrap.draw(6, 400, 5)
+  first, second = scores.impostor_identity
+  usable = [
+    bool(w[scores.genuine_identity].sum() and (w[first] * w[second]).sum())
+    for w in weights
+  ]
+  assert 0 < sum(usable) < 400
+  found = bootstrap.draw_with_pairs(scores.images, 400, 5, within=scores.within)
+  np.testing.assert_array_equal(found, weights[usable])
+  _, (resamples,) = bootstrap.resample(
+    [scores], (0.5,), num_bootstrap=400, seed=5
+  )
+  assert resamples.shape == (sum(usable), 2)
+  # Too few people to tell an interval, although six have two images.
+  rate = verification.rates(scores, fars=(), num_bootstrap=400)['eer']
+  assert (rate['low'], rate['high']) == (0.0, 1.0)
+
+
+def test_pairs_that_are_missing_are_told():
+  embeddings, labels = embed(np.random.default_rng(8), [4] * 6)
+  sessions = np.arange(24) % 2
+  scores = verification.pair_scores(embeddings, labels, sessions=sessions)
+  wrong = scores._replace(within=scores.within[:, :0])
+  with pytest.raises(ValueError, match='the scores of all pairs that count'):
+    verification.rates(wrong, num_bootstrap=2)
+  with pytest.raises(ValueError, match='same labelled images'):
+    verification.eer_ratio(scores, wrong)
 
 
 def test_bootstrap_is_deterministic():
@@ -443,6 +493,8 @@ def test_only_pairs_across_sessions():
     if sessions[i] != sessions[j]:
       expected[labels[i] == labels[j]].append(embeddings[i] @ embeddings[j])
   assert len(expected[True]) == 4
+  assert scores.images.tolist() == [3, 3, 3]
+  assert scores.within.tolist() == [[2, 1], [1, 2], [3, 0]]
   np.testing.assert_allclose(
     np.sort(scores.genuine), np.sort(expected[True]), rtol=1e-5
   )

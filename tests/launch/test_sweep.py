@@ -37,6 +37,8 @@ def test_what_one_run_could_not_measure_is_no_number():
 def test_the_sweep_of_ssl_has_three_seeds():
   runs = sweep.runs_of(str(ROOT / 'configs/ssl.py'))
   assert [run['seed'] for run in runs] == [0, 1, 2]
+  columns = sweep.columns_of(str(ROOT / 'configs/ssl.py'))
+  assert columns == ['eer', 'eer/control', 'tar@far=1e-2', 'tar@far=1e-3']
 
 
 @pytest.mark.parametrize('name', ['losses', 'backbones', 'attention'])
@@ -49,6 +51,26 @@ def test_sweeps_of_metric_change_what_the_config_has(name):
     config.update_from_flattened_dict(overrides)
   assert all(seeds == [0, 1, 2] for seeds in rows.values())
   assert len(rows) >= 2
+
+
+def test_only_the_network_without_batch_norm_learns_slower():
+  runs = sweep.runs_of(f'{ROOT / "configs/metric.py"}:backbones')
+  rates = {run['network.name']: run.get('cnn.learning_rate') for run in runs}
+  assert rates.pop('vgg16') == 0.01
+  assert set(rates.values()) == {None}
+
+
+def test_columns_of_a_sweep_of_metric():
+  path = ROOT / 'configs/metric.py'
+  assert sweep.columns_of(f'{path}:backbones') == [
+    'eer',
+    'fnmr@fmr=1e-3',
+    'params',
+    'ms/image',
+  ]
+  assert sweep.columns_of(f'{path}:attention')[1] == 'eer@erased=0.1'
+  with pytest.raises(ValueError, match=r'metric\.py:smoke is no sweep'):
+    sweep.columns_of(f'{path}:smoke')
 
 
 def test_an_unknown_sweep_is_named():
@@ -65,6 +87,9 @@ def sweep(arg=''):
     {'row': arm, 'loss.name': arm, 'seed': seed}
     for arm in ('a', 'b') for seed in (0, 1)
   ]
+
+def columns(arg=''):
+  return {'x': ['eer', 'params', 'ms/image']}[arg]
 """
 
 
@@ -83,7 +108,8 @@ def runs(tmp_path, monkeypatch):
     workdir.mkdir(parents=True, exist_ok=True)
     eer = {'a': 0.1, 'b': 0.3}[options['--config.loss.name']]
     eer += 0.02 * int(options['--config.seed'])
-    models = {'network': {'eer': {'value': eer}}, 'correlation': {}}
+    network = {'eer': {'value': eer}, 'params': {'value': 12_345}}
+    models = {'network': network, 'correlation': {}}
     (workdir / 'metrics.json').write_text(json.dumps({'models': models}))
     (workdir / 'run.json').write_text(json.dumps({'ms_per_image': 2.0}))
     return subprocess.CompletedProcess(command, 0)
@@ -94,7 +120,6 @@ def runs(tmp_path, monkeypatch):
   for name, value in (
     ('config', f'{config}:x'),
     ('workdir', str(tmp_path / 'out')),
-    ('metrics', ['eer', 'ms/image']),
   ):
     monkeypatch.setattr(flags.FLAGS[name], 'value', value)
   return commands, tmp_path / 'out'
@@ -106,9 +131,18 @@ def test_rows_of_a_sweep(runs, capsys):
   assert len(commands) == 4
   assert commands[1]['--workdir'] == str(workdir / 'loss.name=a_seed=1')
   table = (workdir / 'table.md').read_text()
-  assert '| a | 0.1100 ± 0.0141 | 2.0000 ± 0.0000 |' in table
-  assert '| b | 0.3100 ± 0.0141 | 2.0000 ± 0.0000 |' in table
+  assert '| a | 0.1100 ± 0.0141 | 12,345 ± 0 | 2.0000 ± 0.0000 |' in table
+  assert '| b | 0.3100 ± 0.0141 | 12,345 ± 0 | 2.0000 ± 0.0000 |' in table
   assert table in capsys.readouterr().out
+
+
+def test_other_columns_may_be_asked_for(runs, monkeypatch):
+  _, workdir = runs
+  monkeypatch.setattr(flags.FLAGS['metrics'], 'value', ['ms/image', 'eer'])
+  sweep.main([])
+  table = (workdir / 'table.md').read_text()
+  assert table.startswith('| model | ms/image | eer |')
+  assert '| a | 2.0000 ± 0.0000 | 0.1100 ± 0.0141 |' in table
 
 
 def test_a_failed_run_ends_the_sweep(runs, monkeypatch):

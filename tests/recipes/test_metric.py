@@ -11,12 +11,11 @@ import numpy as np
 import pytest
 
 from configs import metric as metric_config
-from palmjax.data import prepare
+from palmjax.data import pipeline, prepare
 from palmjax.engine import mesh, stage
-from palmjax.evals import verification
+from palmjax.evals import error_rates, verification
 from palmjax.recipes import (
   metric,
-  metric_checks,
   palm_images,
   palm_network,
   stored_images,
@@ -68,7 +67,73 @@ def test_results_are_those_of_the_export(run):
   # Samples 4 and 5 are of a second session: 12 palms × 4 × 2 genuine pairs.
   across = models['network, across sessions']
   assert 'not measurable with' in across['fnmr@fmr=1e-6']['reason']
+  scores = verification.pair_scores(
+    embed(part.images), part.labels, sessions=part.sessions
+  )
+  assert len(scores.genuine) == 12 * 4 * 2
+  assert across['eer']['value'] == pytest.approx(
+    error_rates.eer(scores.genuine, scores.impostor)
+  )
+  assert across['eer']['low'] < across['eer']['high']
   assert models['correlation']['eer']['value'] < 0.5
+
+
+def test_last_session_is_searched_in_the_first(run):
+  models = json.loads((run / 'metrics.json').read_text())['models']
+  part = _evaluation()
+  embeddings = palm_network.load(run / 'network' / 'export').embed(part.images)
+  first = part.sessions == 0
+  labels = part.labels[first]
+  hits = [
+    labels[np.argmax(embeddings[first] @ probe)] == label
+    for probe, label in zip(
+      embeddings[~first], part.labels[~first], strict=True
+    )
+  ]
+  assert len(hits) == 12 * 2
+  across = models['network, across sessions']
+  assert across['rank1']['value'] == pytest.approx(np.mean(hits))
+  assert across['fnir@fpir=1e-1'] == {
+    'value': None,
+    'reason': 'not measurable with 0 non-mated searches',
+  }
+
+
+@pytest.mark.parametrize(
+  'labels, sessions, pairs, searched',
+  [
+    ([0, 0, 1, 1], [-1, -1, -1, -1], None, None),
+    ([0, 0, 1, 1], [-1, 1, -1, 1], None, None),  # One session, as it seems.
+    ([0, 0, 1, 1], [1, 1, 2, 2], None, None),  # Nobody came twice.
+    ([0, 0, 1, 1], [1, 2, -1, -1], None, None),  # Nobody to compare with.
+    ([0, 0, 1, 1, 1], [1, 2, 1, 1, -1], (1, 2), None),
+    ([0, 0, 1, 1, 1], [1, 2, 1, 2, 1], (3, 3), 2),
+    ([0, 0, 0, 1, 1], [1, 2, 3, 1, 3], (4, 4), 2),
+  ],
+)
+def test_only_known_sessions_are_compared(labels, sessions, pairs, searched):
+  rng = np.random.default_rng(0)
+  embeddings = rng.normal(size=(len(labels), 4))
+  embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
+  part = palm_images.Part(
+    None, np.array(labels), ('a', 'b'), np.array(sessions)
+  )
+  scores, searches = metric._across_sessions(embeddings, part)
+  name = 'network, across sessions'
+  assert (name in scores) == (pairs is not None)
+  assert (name in searches) == (searched is not None)
+  if pairs:
+    assert (len(scores[name].genuine), len(scores[name].impostor)) == pairs
+  if searched:
+    assert len(searches[name].mated) == searched
+
+
+@pytest.mark.parametrize('arm', ['losses', 'backbones', 'attention'])
+def test_every_column_of_a_sweep_is_measured(run, arm):
+  models = json.loads((run / 'metrics.json').read_text())['models']
+  timed = {'ms/image'}  # Of run.json: no two runs take the same time.
+  assert {*metric_config.columns(arm)} - timed <= models['network'].keys()
+  assert 'ms_per_image' in json.loads((run / 'run.json').read_text())
 
 
 def test_every_stage_was_trained(run):
@@ -142,32 +207,6 @@ def test_turned_identities():
   np.testing.assert_array_equal(found[16], images[16])  # Identity 8 is way 0.
 
 
-@pytest.mark.parametrize(
-  'key, value, message',
-  [
-    ('network.name', 'resnet1', "no network 'resnet1'"),
-    ('loss.name', 'arkface', 'choose one of softmax'),
-    ('cnn.steps', 0, r'cnn\.steps=0: give 1 or more'),
-    ('evaluation.occlusion', (1.0,), 'give shares from 0 to below 1'),
-    ('evaluation.fmrs', (0.0,), 'give rates between 0 and 1'),
-    ('preprocess.contrast', 'global', 'choose one of'),
-  ],
-)
-def test_wrong_settings_are_found_before_anything_is_drawn(key, value, message):
-  config = metric_config.get_config('smoke')
-  config.update_from_flattened_dict({key: value})
-  with pytest.raises(ValueError, match=message):
-    metric_checks.check(config, mesh.make(1))
-
-
-def test_triplets_need_two_images():
-  config = metric_config.get_config('smoke')
-  config.loss.name = 'mixed'
-  config.cnn.images = 1
-  with pytest.raises(ValueError, match=r'cnn\.images of 2 or more'):
-    metric_checks.check(config, mesh.make(1))
-
-
 @pytest.fixture
 def prepared(tmp_path):
   """A config that reads a prepared set of drawn palms."""
@@ -186,6 +225,8 @@ def prepared(tmp_path):
   config.data.turned = True
   config.labelled.identities = 0
   config.labelled.images = 0
+  config.cnn.identities = 16
+  config.cnn.images = 1
   return config
 
 
@@ -217,11 +258,31 @@ def test_a_set_that_stays_on_disk_gives_the_same_images(prepared):
     assert any(np.array_equal(image, other) for other in of_label)
 
 
-def test_streams_are_for_prepared_sets_and_single_images(prepared):
-  prepared.data.stream = True
-  prepared.loss.name = 'triplet'
-  with pytest.raises(ValueError, match='needs batches by identity'):
-    metric_checks.check(prepared, mesh.make(1))
-  prepared.data.name = 'palms'
-  with pytest.raises(ValueError, match='reads prepared sets, not palms'):
-    metric_checks.check(prepared, mesh.make(1))
+@pytest.mark.parametrize('loss', ['softmax', 'arcface', 'triplet'])
+def test_batches_are_the_same_for_all_losses(loss):
+  config = metric_config.get_config('smoke')
+  config.loss.name = loss
+  labels = np.repeat(np.arange(6), 5)
+  images = np.arange(30, dtype=np.uint8)[:, None, None, None]
+  part = palm_images.Part(images, labels, tuple('abcdef'), 0 * labels)
+  palms = palm_images.PalmImages(part, part, part, (), '')
+
+  def batch(count):
+    config.cnn.images = count
+    run = palm_network.Run(config, palms, mesh.make(1), '')
+    return next(metric._batches(run, jax.random.key(0))(3))
+
+  found = np.asarray(batch(4)['label']).reshape(4, 4)
+  assert (found == found[:, :1]).all()
+  assert len({*found[:, 0]}) == 4
+  members = pipeline.members_of(labels)
+  seed = pipeline.seed_of(
+    jax.random.fold_in(jax.random.key(0), metric._LABELLED)
+  )
+  expected = pipeline.identity_indices(
+    members, identities=4, images=4, seed=seed, step=3
+  )
+  np.testing.assert_array_equal(batch(4)['image'].ravel(), expected)
+  single = np.asarray(batch(1)['image']).ravel()
+  expected = pipeline.batch_indices(30, batch_size=4, seed=seed, step=3)
+  np.testing.assert_array_equal(single, expected)

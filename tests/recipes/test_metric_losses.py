@@ -7,7 +7,7 @@ import pytest
 
 from configs import metric as metric_config
 from palmjax.losses import metric, triplet
-from palmjax.recipes import metric_losses
+from palmjax.recipes import metric_losses, metric_report, palm_network
 
 NAMES = (
   'softmax',
@@ -100,6 +100,30 @@ def test_mixed_is_arcface_and_triplets_for_the_hard(arguments):
   )
 
 
+def test_triplets_take_the_distance_of_the_config(arguments):
+  embeddings, _, labels, _ = arguments
+  unit = np.asarray(embeddings, np.float64)
+  unit /= np.linalg.norm(unit, axis=1, keepdims=True)
+  same = np.asarray(labels)[:, None] == np.asarray(labels)
+
+  def by_hand(distances, margin):
+    farthest = np.where(same, distances, -np.inf).max(axis=1)
+    nearest = np.where(same, np.inf, distances).min(axis=1)
+    return np.maximum(farthest - nearest + margin, 0.0).mean()
+
+  cosine = value(
+    'triplet', arguments, triplet_distance='cosine', triplet_margin=0.4
+  )
+  squared = value(
+    'triplet', arguments, triplet_distance='squared', triplet_margin=0.4
+  )
+  assert cosine == pytest.approx(by_hand(1 - unit @ unit.T, 0.4), rel=1e-4)
+  differences = unit[:, None] - unit
+  assert squared == pytest.approx(
+    by_hand((differences**2).sum(axis=-1), 0.4), rel=1e-4
+  )
+
+
 def test_stages():
   found = metric_losses.losses(section(name='softmax+arcface+semi_hard'))
   assert list(found['losses']) == ['softmax', 'arcface', 'semi_hard']
@@ -117,6 +141,10 @@ def test_stages():
     (
       {'name': 'softmax+arcface', 'boundaries': (5,), 'blend_steps': 0},
       'blend_steps=0',
+    ),
+    (
+      {'triplet_distance': 'euclidean'},
+      r'triplet_distance=euclidean: choose one of squared, cosine$',
     ),
   ],
 )
@@ -138,7 +166,34 @@ def test_the_last_stage_fixes_the_comparison(name, expected):
   assert metric_losses.comparison(section(name=name)) == expected
 
 
+def test_cosine_triplets_are_compared_by_cosines():
+  for name in ('triplet', 'arcface+semi_hard'):
+    of_cosines = section(name=name, triplet_distance='cosine')
+    assert metric_losses.comparison(of_cosines) == 'cosine'
+
+
 def test_what_needs_several_images_of_an_identity():
   assert metric_losses.needs_triplets(section(name='softmax+semi_hard'))
   assert metric_losses.needs_triplets(section(name='mixed'))
   assert not metric_losses.needs_triplets(section(name='adaface'))
+
+
+@pytest.mark.parametrize(
+  'name, expected',
+  [
+    ('triplet', False),
+    ('triplet+semi_hard', False),
+    ('triplet+mixed', True),
+    ('softmax', True),
+  ],
+)
+def test_what_trains_the_head(name, expected):
+  assert metric_losses.trains_head(section(name=name)) == expected
+
+
+@pytest.mark.parametrize('name, figures', [('triplet', 1), ('mixed', 2)])
+def test_the_report_shows_the_accuracy_of_trained_heads_only(name, figures):
+  config = metric_config.get_config('smoke')
+  config.loss.name = name
+  run = palm_network.Run(config, None, None, None)
+  assert len(metric_report._training([], run).figures) == figures
