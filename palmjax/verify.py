@@ -4,7 +4,9 @@ python -m palmjax.verify A.jpg B.jpg
 python -m palmjax.verify A.jpg --gallery=DIR
 
 Images show the palm alone and lie as `roi_frame` in preprocess.json says. What
-the score is and which threshold it must reach: `edge.matcher`. From Python:
+the score is and which threshold it must reach: `edge.matcher`. Of a network
+that was trained by Euclidean distances the distance is told, which must not
+exceed the threshold: smaller is more alike. From Python:
 
   embed = palmjax.verify.load_embedder()
   embeddings = embed([image, another])
@@ -29,7 +31,8 @@ from palmjax.edge import export as exports
 from palmjax.edge import matcher
 from palmjax.engine import allocator
 from palmjax.evals import error_rates
-from palmjax.ops import contrast, correlation, pixels
+from palmjax.losses import metric
+from palmjax.ops import correlation
 from palmjax.recipes import palm_network
 
 # Trained on drawn palms only: nobody's palm.
@@ -55,7 +58,7 @@ def load_embedder(directory=None):
   Raises:
     ValueError, OSError: there is no whole export in the folder.
   """
-  network, size, length = _load(WEIGHTS if directory is None else directory)
+  network, spec, length = _load(WEIGHTS if directory is None else directory)
 
   def embed(images):
     if isinstance(images, np.ndarray) and images.ndim != 4:
@@ -65,7 +68,7 @@ def load_embedder(directory=None):
     parts = [np.empty((0, length), np.float32)]
     for start in range(0, len(images), _CHUNK):
       chunk = enumerate(images[start : start + _CHUNK], start)
-      squares = [_square(image, i, size) for i, image in chunk]
+      squares = [_square(image, i, spec.image_size) for i, image in chunk]
       parts.append(network.embed(np.stack(squares)))
     return np.concatenate(parts)
 
@@ -125,14 +128,14 @@ def _parse(argv):
 
 def _verify(args):
   """The answer on two images, as plain values."""
-  size, score, point = _open(args)
+  size, score, decide, point = _open(args)
   (value,) = score([_read(path, size) for path in args.images])
-  return {**_decide(value, point), **point}
+  return {**decide(value), **point}
 
 
 def _rank(args):
   """The answer on a gallery, as plain values."""
-  size, score, point = _open(args)
+  size, score, decide, point = _open(args)
   images, names, left_out = [_read(args.images[0], size)], [], []
   for name in _find(args.gallery):
     try:
@@ -146,7 +149,7 @@ def _rank(args):
   for value, name in sorted(zip(score(images), names, strict=True))[::-1]:
     best.setdefault(name.split('/')[0], (value, name))
   ranks = [
-    {'rank': rank, 'identity': who, 'image': name, **_decide(value, point)}
+    {'rank': rank, 'identity': who, 'image': name, **decide(value)}
     for rank, (who, (value, name)) in enumerate(best.items(), 1)
   ]
   return {
@@ -159,7 +162,7 @@ def _rank(args):
 
 
 def _load(directory):
-  """(`palm_network.Network`, side of its images, length of its embeddings)."""
+  """(`palm_network.Network`, its `Preprocess`, length of its embeddings)."""
   directory = pathlib.Path(directory)
   if directory == WEIGHTS and not directory.is_dir():
     raise FileNotFoundError(
@@ -169,16 +172,16 @@ def _load(directory):
     )
   found = exports.load(directory)
   spec = preprocess.Preprocess.from_json(found.preprocess)
-  network = palm_network.load(directory)
-  return network, spec.image_size, found.model['embedding_size']
+  return palm_network.load(directory), spec, found.model['embedding_size']
 
 
 def _open(args):
-  """(side of images, score, the threshold and what it was set on).
+  """(side of images, score, decide, the threshold and what it was set on).
 
   score: list of images → scores of the first with each of the others, floats.
+  decide: one of these → decision and score as they are told.
   """
-  network, size, _ = _load(args.export)
+  network, spec, _ = _load(args.export)
   calibration = matcher.load(
     args.export,
     matcher.comparison(views=args.views, correlation=args.correlation),
@@ -192,37 +195,36 @@ def _open(args):
       embeddings = network.embed(images)
     scores = embeddings[1:] @ embeddings[0]
     if args.correlation:
-      scores = matcher.fuse(scores, _correlate(images), calibration.standard)
+      first, others = np.split(correlation.templates_of(images), [1])
+      alone = jax.jit(correlation.similarities)(first, others)[0]
+      scores = matcher.fuse(scores, alone, calibration.standard)
     return scores.tolist()
 
+  threshold = calibration.threshold(args.fmr)
+  # A score with correlation is neither a cosine nor a distance.
+  distances = spec.metric == 'euclidean' and not args.correlation
+  kind = 'euclidean' if distances else 'cosine'
+
+  def told(score):
+    return float(metric.euclidean_of_cosine(score)) if distances else score
+
+  def decide(score):
+    same = score >= threshold
+    return {'decision': 'same' if same else 'different', 'score': told(score)}
+
   return (
-    size,
+    spec.image_size,
     score,
+    decide,
     {
-      'threshold': calibration.threshold(args.fmr),
+      'threshold': told(threshold),
+      'measure': 'distance' if distances else 'score',
       'fmr': args.fmr,
       'impostor_pairs': calibration.impostor_pairs,
       'set': calibration.dataset,
-      'comparison': calibration.comparison,
+      'comparison': calibration.comparison.replace('cosine', kind),
     },
   )
-
-
-def _correlate(images):
-  """Correlation of the first image with each of the others, [N - 1]."""
-  chunks = np.split(images, range(_CHUNK, len(images), _CHUNK))
-  templates = np.concatenate([_templates(chunk) for chunk in chunks])
-  return jax.jit(correlation.similarities)(templates[:1], templates[1:])[0]
-
-
-@jax.jit
-def _templates(images):
-  return correlation.templates(contrast.grey(pixels.to_float(images)))
-
-
-def _decide(score, point):
-  same = score >= point['threshold']
-  return {'decision': 'same' if same else 'different', 'score': score}
 
 
 def _square(image, index, size):
@@ -262,13 +264,13 @@ def _find(directory):
 
 def _pair_text(answer):
   return (
-    f'{answer["decision"]} palm: score {answer["score"]:.4f}, threshold '
-    f'{answer["threshold"]:.4f}\n{_point_text(answer)}'
+    f'{answer["decision"]} palm: {answer["measure"]} {answer["score"]:.4f}, '
+    f'threshold {answer["threshold"]:.4f}\n{_point_text(answer)}'
   )
 
 
 def _rank_text(answer):
-  lines = [f'{"rank":>4} {"score":>8}  {"decision":9}  image']
+  lines = [f'{"rank":>4} {answer["measure"]:>8}  {"decision":9}  image']
   lines += [
     f'{row["rank"]:4} {row["score"]:8.4f}  {row["decision"]:9}  {row["image"]}'
     for row in answer['ranks']

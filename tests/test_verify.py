@@ -192,6 +192,71 @@ def test_score_is_the_product_of_embeddings(answer, save, trained):
   assert answer(*paths)['score'] == pytest.approx(first @ second, abs=1e-5)
 
 
+@pytest.fixture(scope='session')
+def euclidean(trained, tmp_path_factory):
+  """The same network, as a loss on Euclidean distances would store it."""
+  directory = tmp_path_factory.mktemp('euclidean')
+  found = export.load(trained)
+  export.save(
+    directory,
+    variables=found.variables,
+    model=found.model,
+    preprocess={**found.preprocess, 'metric': 'euclidean'},
+  )
+  matcher.save(
+    directory,
+    [
+      matcher.load(
+        trained, matcher.comparison(views=views, correlation=correlated)
+      )
+      for views in (False, True)
+      for correlated in (False, True)
+    ],
+  )
+  return directory
+
+
+@pytest.mark.parametrize('options', [[], ['--views']])
+@pytest.mark.parametrize('seed, decision', [(7, 'same'), (8, 'different')])
+def test_distances_of_a_network_trained_by_them(
+  answer, save, euclidean, options, seed, decision
+):
+  images = save('a.png'), save('b.png', seed, lambda image: image.rotate(1))
+  cosine = answer(*images, *options)
+  found = answer(*images, *options, f'--export={euclidean}')
+  assert (cosine['measure'], found['measure']) == ('score', 'distance')
+  assert found['decision'] == cosine['decision'] == decision
+  for name in ('score', 'threshold'):
+    want = np.sqrt(2 - 2 * cosine[name])
+    assert found[name] == pytest.approx(want, abs=1e-5)
+  assert (found['score'] <= found['threshold']) == (decision == 'same')
+  assert found['comparison'].startswith('euclidean')
+
+
+def test_text_of_distances(ask, save, euclidean, tmp_path):
+  images = [save(f'gallery/{i}.png', seed=i) for i in range(3)]
+  _, text, _ = ask(images[0], images[1], f'--export={euclidean}')
+  assert text.startswith('different palm: distance ')
+  assert text.endswith(' (euclidean)\n')
+  _, text, _ = ask(
+    images[0], f'--gallery={tmp_path}/gallery', f'--export={euclidean}'
+  )
+  head, *rows = [line.split() for line in text.splitlines()[:4]]
+  assert head == ['rank', 'distance', 'decision', 'image']
+  assert rows[0][2:] == ['same', '0.png']
+  # The most alike first: rising.
+  distances = [float(row[1]) for row in rows]
+  assert distances == sorted(distances)
+  assert distances[0] < 2e-3
+
+
+def test_a_score_with_correlation_is_no_distance(answer, save, euclidean):
+  images = save('a.png'), save('b.png', seed=8)
+  cosine = answer(*images, '--correlation')
+  found = answer(*images, '--correlation', f'--export={euclidean}')
+  assert found == cosine
+
+
 def test_embeddings_of_any_size(trained, monkeypatch):
   grey, wide = pictures(1, 3, (32, 32))[0], pictures(1, 4, (32, 50))[0]
   embed = verify.load_embedder(trained)

@@ -100,7 +100,7 @@ def _main_real(name, data_dir, numbers, source):
   print(
     f'{info.splits["train"].num_examples} images of '
     f'{info.features["label"].num_classes} palms in {directory}\n'
-    'Train on them: python -m palmjax.main --config=configs/ssl.py '
+    'Train on them: python -m palmjax.main --config=configs/metric.py '
     f'--workdir=runs/{name} --config.data.name={name} '
     f'--config.data.dir={directory}'
   )

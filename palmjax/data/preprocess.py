@@ -1,7 +1,7 @@
 """From an image to the network's input; one function for training and use.
 
-Its numbers travel with the exported network (`preprocess.json`): an input or a
-gallery that was made with others is refused (`edge.export`).
+Its numbers travel with the exported network (`preprocess.json`): whoever uses
+it applies them again, and edited ones are refused (`edge.export`).
 
 Local contrast normalisation takes the light away and leaves the creases; of
 all that was tried it carried drawn palms over to real ones best. The formula

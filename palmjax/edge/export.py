@@ -1,12 +1,12 @@
 """Trained networks as folders: weights, architecture, pre-processing.
 
   weights.npz       variables, flattened: 'params/block_0/kernel', …
-  model.json        format version, digest of weights.npz, architecture, sizes
+  model.json        format version, digests of the others, architecture, sizes
   preprocess.json   what images must go through (`data.preprocess`)
 
 The bytes depend on the content alone: entries sorted, no time stamps, numbers
-of one fixed layout. The digest ties the files together, so that weights of one
-run beside the description of another are found.
+of one fixed layout. The digests tie the files together, so that weights of one
+run beside the description of another are found, and numbers changed by hand.
 """
 
 import dataclasses
@@ -25,6 +25,8 @@ from palmjax.engine import checkpoint
 FORMAT = 1
 
 _WEIGHTS, _MODEL, _PREPROCESS = 'weights.npz', 'model.json', 'preprocess.json'
+# Where model.json holds the digest of each of the others.
+_DIGEST = {_WEIGHTS: 'weights_sha256', _PREPROCESS: 'preprocess_sha256'}
 # The earliest time a zip file can hold.
 _NO_TIME = (1980, 1, 1, 0, 0, 0)
 
@@ -60,74 +62,103 @@ def save(directory, *, variables, model, preprocess):
   Raises:
     ValueError: a leaf that is no array of numbers, or a name with '/'.
   """
-  weights = _pack(variables)
-  description = {
-    'format': FORMAT,
-    'weights_sha256': hashlib.sha256(weights).hexdigest(),
-    'model': model,
-  }
+  contents = {_WEIGHTS: _pack(variables), _PREPROCESS: _json(preprocess)}
+  description = {'format': FORMAT, **_digests(contents), 'model': model}
   os.makedirs(directory, exist_ok=True)
-  checkpoint.write_file(os.path.join(directory, _WEIGHTS), weights)
-  checkpoint.write_file(os.path.join(directory, _PREPROCESS), _json(preprocess))
+  for name, content in contents.items():
+    checkpoint.write_file(os.path.join(directory, name), content)
   checkpoint.write_file(os.path.join(directory, _MODEL), _json(description))
 
 
-def load(directory, *, template=None):
+def load(directory):
   """Reads an export.
 
   Args:
     directory: folder that `save` wrote.
-    template: pytree of the variables that the network expects (arrays or
-      `jax.ShapeDtypeStruct`, as `jax.eval_shape` gives); None checks nothing.
 
   Returns:
     `Export`.
 
   Raises:
     FileNotFoundError: the folder or a file of it is missing.
-    ValueError: damaged or mixed files, another format version, or variables
-      that do not fit the template; one line, naming the first.
+    ValueError: damaged, edited or mixed files, or another format version; one
+      line, naming the first.
   """
-  description = _read_json(directory, _MODEL)
+  description = _parse(_read(directory, _MODEL), directory, _MODEL)
   version = description.get('format')
   if version != FORMAT:
     raise ValueError(
       f'{os.path.join(directory, _MODEL)} has format {version}, this version '
       f'of palmjax reads {FORMAT}; export the network again'
     )
-  preprocess = _read_json(directory, _PREPROCESS)
-  weights = _read(directory, _WEIGHTS)
-  if hashlib.sha256(weights).hexdigest() != description.get('weights_sha256'):
-    raise ValueError(
-      f'{os.path.join(directory, _WEIGHTS)} is damaged or belongs to another '
-      f'{_MODEL}; copy the whole folder again'
-    )
-  variables = _unpack(weights, os.path.join(directory, _WEIGHTS))
-  if template is not None:
-    _check_template(variables, template, directory)
-  return Export(variables, description['model'], preprocess)
+  contents = {name: _read(directory, name) for name in _DIGEST}
+  digests = _digests(contents)
+  for name, key in _DIGEST.items():
+    if key not in description:
+      raise ValueError(
+        f'{os.path.join(directory, _MODEL)} has no {key!r}, so {name} may be '
+        'of another network; export the network again'
+      )
+    if digests[key] != description[key]:
+      raise ValueError(
+        f'{os.path.join(directory, name)} is damaged, edited or belongs to '
+        f'another {_MODEL}; copy the whole folder again'
+      )
+  return Export(
+    _unpack(contents[_WEIGHTS], os.path.join(directory, _WEIGHTS)),
+    description['model'],
+    _parse(contents[_PREPROCESS], directory, _PREPROCESS),
+  )
 
 
-def check_preprocess(export, other):
-  """Refuses input or a gallery made with another pre-processing.
+def digests(directory):
+  """What tells an export from all others.
+
+  Args:
+    directory: export folder.
+
+  Returns:
+    {'weights_sha256', 'preprocess_sha256'}, of the files as they are now.
+
+  Raises:
+    FileNotFoundError: one of them is missing.
+  """
+  return _digests({name: _read(directory, name) for name in _DIGEST})
+
+
+def check_fits(export, template, directory):
+  """Refuses variables that are not those of a network.
 
   Args:
     export: `Export`.
-    other: dict of plain values, what the input was made with.
+    template: pytree of the variables that the network expects (arrays or
+      `jax.ShapeDtypeStruct`, as `jax.eval_shape` gives).
+    directory: where the export came from, for the message.
 
   Raises:
-    ValueError: names the first key that differs, and both values.
+    ValueError: names the first variable that is missing, too many, or of
+      another type or shape.
   """
-  # Through JSON, so that a tuple equals the list it is stored as.
-  mine, theirs = (json.loads(_json(d)) for d in (export.preprocess, other))
-  for key in sorted(mine.keys() | theirs.keys()):
-    if key not in mine or key not in theirs or mine[key] != theirs[key]:
+  found, expected = _flatten(export.variables), _flatten(template)
+  for name in sorted(found.keys() | expected.keys()):
+    sides = [
+      f'{side[name].dtype}{list(side[name].shape)}' if name in side else 'none'
+      for side in (found, expected)
+    ]
+    if sides[0] != sides[1]:
       raise ValueError(
-        f'pre-processing differs in {key!r}: the network was trained with '
-        f'{mine.get(key, "no such key")}, this input was made with '
-        f'{theirs.get(key, "no such key")}; make it again with the '
-        f"network's {_PREPROCESS}"
+        f'{directory} does not fit the network: {name} is {sides[0]} in the '
+        f'export and {sides[1]} in the network; build the network from its '
+        f'{_MODEL}'
       )
+
+
+def _digests(contents):
+  """Of the content of each file, by the keys of `model.json`."""
+  return {
+    key: hashlib.sha256(contents[name]).hexdigest()
+    for name, key in _DIGEST.items()
+  }
 
 
 def _flatten(variables):
@@ -174,28 +205,14 @@ def _unpack(weights, path):
   return flax.traverse_util.unflatten_dict(flat)
 
 
-def _check_template(variables, template, directory):
-  found, expected = _flatten(variables), _flatten(template)
-  for name in sorted(found.keys() | expected.keys()):
-    sides = [
-      f'{side[name].dtype}{list(side[name].shape)}' if name in side else 'none'
-      for side in (found, expected)
-    ]
-    if sides[0] != sides[1]:
-      raise ValueError(
-        f'{directory} does not fit the network: {name} is {sides[0]} in the '
-        f'export and {sides[1]} in the network; build the network from its '
-        f'{_MODEL}'
-      )
-
-
 def _json(values):
   return (json.dumps(values, indent=2, sort_keys=True) + '\n').encode()
 
 
-def _read_json(directory, name):
+def _parse(content, directory, name):
+  """The JSON object that a file holds."""
   try:
-    values = json.loads(_read(directory, name))
+    values = json.loads(content)
   except ValueError as error:
     raise ValueError(
       f'{os.path.join(directory, name)} is damaged ({error}); copy the whole '

@@ -12,12 +12,11 @@ score of 8 views is again a product of unit vectors, the 8 embeddings one after
 the other over √8: what evaluates a network evaluates its views.
 
 `calibration.json` beside the weights of an export holds the thresholds of each
-score and what they were set on. It names the digest of the weights: thresholds
-that belong to others are refused.
+score and what they were set on. It names the digests of the weights and of the
+pre-processing: thresholds that belong to others are refused.
 """
 
 import dataclasses
-import hashlib
 import json
 import math
 import os
@@ -26,12 +25,13 @@ from typing import NamedTuple
 import chex
 import numpy as np
 
+from palmjax.edge import export as exports
 from palmjax.engine import checkpoint
 from palmjax.evals import binned_rates, error_rates, streaming, verification
 
 FORMAT = 1
 
-_CALIBRATION, _WEIGHTS = 'calibration.json', 'weights.npz'
+_CALIBRATION = 'calibration.json'
 
 
 class Standard(NamedTuple):
@@ -171,22 +171,22 @@ def calibrate(
 
 
 def save(directory, calibrations):
-  """Writes calibration.json for the weights in an export folder.
+  """Writes calibration.json beside the network in an export folder.
 
   Args:
-    directory: that of the export, whose weights are written.
+    directory: that of the export.
     calibrations: `Calibration`s, at most one of each comparison.
 
   Raises:
     ValueError: two of one comparison.
-    OSError: no weights there.
+    FileNotFoundError: no export there.
   """
   names = [calibration.comparison for calibration in calibrations]
   if len(set(names)) < len(names):
     raise ValueError(f'two calibrations of one comparison among {names}')
   content = {
     'format': FORMAT,
-    'weights_sha256': _digest(directory),
+    'of': exports.digests(directory),
     'calibrations': [_to_json(calibration) for calibration in calibrations],
   }
   checkpoint.write_file(
@@ -206,9 +206,9 @@ def load(directory, comparison):
     `Calibration`.
 
   Raises:
-    FileNotFoundError: the folder has no calibration.json.
-    ValueError: it is damaged, of another format or of other weights, or has
-      nothing on this kind; one line.
+    FileNotFoundError: the folder has no calibration.json, or no export.
+    ValueError: it is damaged, of another format, of other weights or another
+      pre-processing, or has nothing on this kind; one line.
   """
   path = os.path.join(directory, _CALIBRATION)
   try:
@@ -228,15 +228,17 @@ def load(directory, comparison):
       'calibrate again'
     )
   try:
-    digest = content['weights_sha256']
+    network = content['of']
     found = {
       calibration.comparison: calibration
       for calibration in map(_from_json, content['calibrations'])
     }
   except (KeyError, TypeError, ValueError) as error:
     raise ValueError(f'{path} is damaged: {error!r}') from error
-  if digest != _digest(directory):
-    raise ValueError(f'{path} is of other weights; calibrate these again')
+  if network != exports.digests(directory):
+    raise ValueError(
+      f'{path} is of other weights or another pre-processing; calibrate again'
+    )
   if comparison not in found:
     raise ValueError(
       f'{path} has no thresholds for {comparison!r}, but for '
@@ -271,9 +273,3 @@ def _from_json(values):
     ),
     standard=standard,
   )
-
-
-def _digest(directory):
-  """SHA-256 of the export's weights."""
-  with open(os.path.join(directory, _WEIGHTS), 'rb') as file:
-    return hashlib.sha256(file.read()).hexdigest()

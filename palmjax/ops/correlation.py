@@ -13,9 +13,10 @@ symmetric. Each shift is one matrix product of all crops with all crops.
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
-from palmjax.ops import contrast
+from palmjax.ops import contrast, pixels
 
 SIZE = 48  # Side of a template in pixels.
 SHIFT = 5  # Largest shift along each side, in pixels.
@@ -24,6 +25,33 @@ SHIFT = 5  # Largest shift along each side, in pixels.
 # is like none, not even like itself.
 _LEAST_DEVIATION = 0.01
 _BLOCK = 256  # Templates whose crops are in memory at a time.
+_CHUNK = 64  # Images that become templates at a time.
+
+
+def templates_of(images):
+  """`templates` of stored images, in bounded memory.
+
+  Args:
+    images: uint8 [N, S, S, 3], RGB, of any size.
+
+  Returns:
+    float32 [N, 48, 48], a NumPy array; that of an image is the same whatever
+    stands beside it.
+  """
+  chex.assert_shape(images, (None, None, None, 3))
+  found = np.empty((len(images), SIZE, SIZE), np.float32)
+  for start in range(0, len(images), _CHUNK):
+    chunk = images[start : start + _CHUNK]
+    # Whole chunks only: one compilation.
+    padding = ((0, _CHUNK - len(chunk)), (0, 0), (0, 0), (0, 0))
+    templates = _templates_of_chunk(np.pad(chunk, padding))
+    found[start : start + _CHUNK] = np.asarray(templates)[: len(chunk)]
+  return found
+
+
+@jax.jit
+def _templates_of_chunk(images):
+  return templates(contrast.grey(pixels.to_float(images)))
 
 
 def templates(images):

@@ -13,7 +13,6 @@ import functools
 import pathlib
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from absl import logging
 
@@ -22,7 +21,7 @@ from palmjax.data.builders import layout
 from palmjax.engine import checkpoint, stage
 from palmjax.engine import mesh as meshes
 from palmjax.evals import error_rates, identification, occlusion, verification
-from palmjax.ops import contrast, correlation, pixels
+from palmjax.ops import correlation
 from palmjax.recipes import (
   metric_checks,
   metric_losses,
@@ -179,13 +178,8 @@ def _batches(run, key):
 
 def _correlate(images):
   """Correlation of all pairs [N, N], uint8 [N, H, W, 3]; nothing is learned."""
-  # Chunks of one size, so that memory is bounded.
-  grey = [
-    contrast.grey(pixels.to_float(jnp.asarray(chunk)))
-    for chunk in np.array_split(images, -(-len(images) // 256))
-  ]
-  templates = jnp.concatenate([correlation.templates(part) for part in grey])
-  return np.asarray(correlation.all_similarities(templates))
+  templates = correlation.templates_of(images)
+  return np.asarray(jax.jit(correlation.all_similarities)(templates))
 
 
 def _bootstrap(config):

@@ -176,6 +176,14 @@ def load(directory):
   found = exports.load(directory)
   model = _module(found.model)
   spec = preprocess.Preprocess.from_json(found.preprocess)
+  expected = jax.eval_shape(
+    lambda: model.init(
+      jax.random.key(0), jnp.zeros((1, *spec.shape)), train=False
+    )
+  )
+  # Whatever head there is: shipped weights have none.
+  params = {**found.variables['params'], 'backbone': expected.pop('params')}
+  exports.check_fits(found, {**expected, 'params': params}, directory)
   stats = dict(found.variables)
   params = jax.device_put(stats.pop('params'))
   stats = jax.device_put(stats)

@@ -6,6 +6,12 @@ import pytest
 from palmjax.edge import export, matcher
 from palmjax.evals import streaming
 
+NETWORK = {
+  'variables': {'params': {'a': np.arange(3, dtype=np.float32)}},
+  'model': {},
+  'preprocess': {},
+}
+
 
 def scores(count, seed=0):
   return np.random.default_rng(seed).normal(size=count).astype(np.float32)
@@ -14,12 +20,7 @@ def scores(count, seed=0):
 @pytest.fixture
 def weights(tmp_path):
   """An export folder."""
-  export.save(
-    tmp_path,
-    variables={'params': {'a': np.arange(3, dtype=np.float32)}},
-    model={},
-    preprocess={},
-  )
+  export.save(tmp_path, **NETWORK)
   return tmp_path
 
 
@@ -146,15 +147,17 @@ def test_another_comparison_names_those_that_are_there(weights):
     matcher.load(weights, 'cosine, 8 views')
 
 
-def test_thresholds_of_other_weights_are_refused(weights):
+@pytest.mark.parametrize(
+  'changes',
+  [
+    {'variables': {'params': {'a': np.ones(3, np.float32)}}},
+    {'preprocess': {'image_size': 48}},
+  ],
+)
+def test_thresholds_of_another_network_are_refused(weights, changes):
   matcher.save(weights, [calibrate()])
-  export.save(
-    weights,
-    variables={'params': {'a': np.ones(3, np.float32)}},
-    model={},
-    preprocess={},
-  )
-  with pytest.raises(ValueError, match='of other weights'):
+  export.save(weights, **{**NETWORK, **changes})
+  with pytest.raises(ValueError, match='of other weights or another pre-proc'):
     matcher.load(weights, 'cosine')
 
 

@@ -73,6 +73,21 @@ def test_templates_of_the_right_size_are_local_contrast():
   )
 
 
+def test_templates_of_a_set_are_those_of_each_image(monkeypatch):
+  monkeypatch.setattr(correlation, '_CHUNK', 4)
+  images = np.random.default_rng(0).integers(0, 256, (6, 64, 64, 3), np.uint8)
+  luma = images @ np.array([0.299, 0.587, 0.114]) / 127.5 - 1
+  want = [
+    correlation.templates(image[None, ..., None])[0]
+    for image in luma.astype(np.float32)
+  ]
+  found = correlation.templates_of(images)
+  np.testing.assert_allclose(found, want, atol=1e-4)
+  # Company changes nothing, not even the last bit.
+  np.testing.assert_array_equal(correlation.templates_of(images[5:]), found[5:])
+  assert correlation.templates_of(images[:0]).shape == (0, 48, 48)
+
+
 def test_templates_of_large_images_are_those_of_small_ones():
   # Blurred, so that 48 pixels hold all there is.
   large = ndimage.gaussian_filter(noise(192, 192), 8.0)

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from configs import ssl as ssl_config
+from palmjax.edge import export
 from palmjax.evals import verification
 from palmjax.recipes import palm_images, palm_network, ssl, ssl_labels
 
@@ -118,16 +119,35 @@ def test_what_the_export_stores_is_what_use_applies(smoke_run, tmp_path):
   shutil.copytree(smoke_run / 'cnn2' / 'export', copy)
   images = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), np.uint8)
   same = palm_network.load(copy).embed(images)
-  spec = json.loads((copy / 'preprocess.json').read_text())
-  assert spec['contrast'] == ssl_config.get_config('smoke').preprocess.contrast
-  (copy / 'preprocess.json').write_text(
-    json.dumps(spec | {'contrast_sigma': 0.3})
+  found = export.load(copy)
+  contrast = ssl_config.get_config('smoke').preprocess.contrast
+  assert found.preprocess['contrast'] == contrast
+  export.save(
+    copy,
+    variables=found.variables,
+    model=found.model,
+    preprocess=found.preprocess | {'contrast_sigma': 0.3},
   )
   other = palm_network.load(copy).embed(images)
   np.testing.assert_array_equal(
     palm_network.load(smoke_run / 'cnn2' / 'export').embed(images), same
   )
   assert np.abs(other - same).max() > 1e-3
+
+
+def test_weights_of_another_network_are_refused_in_one_line(
+  smoke_run, tmp_path
+):
+  found = export.load(smoke_run / 'cnn2' / 'export')
+  export.save(
+    tmp_path,
+    variables=found.variables,
+    model=found.model | {'embedding_size': 16},
+    preprocess=found.preprocess,
+  )
+  with pytest.raises(ValueError, match='does not fit the network') as caught:
+    palm_network.load(tmp_path)
+  assert '\n' not in str(caught.value)
 
 
 def test_training_never_sees_an_identity_of_the_evaluation():

@@ -1,0 +1,258 @@
+"""Packs a trained network as the shipped weights, measured and calibrated.
+
+python -m launch.weights --run=RUN --out=palmjax/weights/mobilefacenet
+
+Draws palms of identities, sessions and devices that no training saw, at full
+difficulty, reads them as `palmjax.verify` reads files, and compares all pairs:
+by the network, by the network over 8 views, and by correlation without
+learning. The thresholds of calibration.json come from the impostor pairs.
+
+Pairs of all palms are counted (`evals.streaming`). Correlation, alone or in a
+score with the network, needs lists: these are of the first palms only, and
+results.json has the network on the same pairs beside them.
+"""
+
+import argparse
+import json
+import pathlib
+import shutil
+import sys
+
+import jax
+import numpy as np
+
+from palmjax.data import folder, palms, preprocess
+from palmjax.edge import export as exports
+from palmjax.edge import matcher
+from palmjax.engine import checkpoint
+from palmjax.evals import (
+  binned_rates,
+  identification,
+  streaming,
+  verification,
+)
+from palmjax.ops import correlation
+from palmjax.recipes import palm_network, stored_images
+
+_DEVICES = 64
+_BATCH = 64  # Palms drawn at once.
+_CHUNK = 1024  # Images whose 8 views are in memory at a time.
+
+_README = """# {name}
+Weights for palm recognition, trained on drawn palms only: nobody's palm.
+Licence: Apache-2.0, as palmjax. `python -m palmjax.verify` uses them.
+
+| file | what |
+| --- | --- |
+| `weights.npz`, `model.json`, `preprocess.json` | the network, without the \
+class weights of its training (`palmjax/edge/export.py`) |
+| `calibration.json` | thresholds for false match rates \
+(`palmjax/edge/matcher.py`) |
+| `results.json` | error rates on drawn palms that no training saw, beside \
+correlation without learning |
+| `config.json`, `training.jsonl` | configuration and log of the training |
+
+Made by
+```
+python -m palmjax.data.prepare --dataset=drawn_palms --data_dir=DIR \\
+  --identities=9000 --samples=8 --size=64 --difficulty=0.7 --devices=64 --seed=1
+python -m palmjax.main --config=configs/metric.py:weights \\
+  --config.data.dir=SET --workdir=RUN
+python -m launch.weights --run=RUN --out=palmjax/weights/{name}
+```
+SET is the folder that the first command names.
+"""
+
+
+def main(argv=None):
+  """The command line."""
+  args = _parse(argv)
+  run, out = pathlib.Path(args.run), pathlib.Path(args.out)
+  found = pack(run, out)
+  spec = preprocess.Preprocess.from_json(found.preprocess)
+  images, labels, sessions = draw(args, spec.image_size)
+  calibrations, results = measure(
+    palm_network.load(out).embed,
+    images,
+    labels,
+    sessions,
+    subset=args.subset,
+    describe=lambda identities: (
+      f'{identities:,} drawn palms × {args.samples}, {args.size} px, '
+      f'difficulty {args.difficulty:g}, seed {args.seed}'
+    ),
+  )
+  matcher.save(out, calibrations)
+  checkpoint.write_json(out / 'results.json', results)
+  print(checkpoint.to_json(results))
+
+
+def _parse(argv):
+  parser = argparse.ArgumentParser(
+    prog='python -m launch.weights', description=__doc__.split('\n')[0]
+  )
+  for name, text in (
+    ('run', 'workdir of configs/metric.py:weights'),
+    ('out', 'folder of the shipped weights'),
+  ):
+    parser.add_argument(f'--{name}', required=True, metavar='DIR', help=text)
+  for name, default, text in (
+    ('identities', 1000, 'palms to measure on'),
+    ('subset', 320, 'the first of them, for scores with correlation'),
+    ('samples', 8, 'images of each'),
+    ('size', 128, 'pixels of the drawn palms'),
+    ('difficulty', 1.0, '0 to 1'),
+    ('seed', 2, 'not that of the training set'),
+  ):
+    parser.add_argument(
+      f'--{name}', type=type(default), default=default, help=text
+    )
+  return parser.parse_args(argv)
+
+
+def pack(run, out):
+  """Writes what a run trained, and what it is, into a folder.
+
+  Args:
+    run: path of the workdir.
+    out: path of the folder.
+
+  Returns:
+    `export.Export` of the run.
+  """
+  found = exports.load(run / 'network' / 'export')
+  # Class weights of drawn identities are of no use to anybody.
+  params = {'backbone': found.variables['params']['backbone']}
+  exports.save(
+    out,
+    variables={**found.variables, 'params': params},
+    model=found.model,
+    preprocess=found.preprocess,
+  )
+  config = json.loads((run / 'config.json').read_text())
+  # A path of the machine that trained.
+  config['data']['dir'] = ''
+  checkpoint.write_json(out / 'config.json', config)
+  shutil.copyfile(run / 'metrics.jsonl', out / 'training.jsonl')
+  checkpoint.write_file(out / 'README.md', _README.format(name=out.name))
+  return found
+
+
+def draw(args, size):
+  """Palms no network was trained on, as `verify` would read their files.
+
+  Args:
+    args: of the command line.
+    size: side of the network's images in pixels.
+
+  Returns:
+    (uint8 [N, size, size, 3], labels [N], sessions [N]), by label.
+  """
+  labels = np.repeat(np.arange(args.identities), args.samples)
+  samples = np.tile(np.arange(args.samples), args.identities)
+  sessions = palms.session_of(samples)
+  images = np.empty((len(labels), size, size, 3), np.uint8)
+  for start in range(0, len(labels), _BATCH):
+    # The last batch wraps around: one compilation.
+    index = (start + np.arange(_BATCH)) % len(labels)
+    drawn = palms.draw_batch(
+      jax.random.key(args.seed),
+      labels[index],
+      samples[index],
+      devices=(labels[index] // 2 + sessions[index]) % _DEVICES,
+      size=args.size,
+      difficulty=args.difficulty,
+    )
+    images[index] = np.stack(
+      [folder.square(image, size=size) for image in np.asarray(drawn)]
+    )
+  return images, labels, sessions
+
+
+def measure(embed, images, labels, sessions, *, subset, describe):
+  """Compares all pairs by every score.
+
+  Args:
+    embed: uint8 [N, S, S, 3] → float32 [N, D], unit norm.
+    images: uint8 [N, S, S, 3].
+    labels: int [N], 0 … K − 1.
+    sessions: int [N].
+    subset: identities whose pairs are listed.
+    describe: number of identities → the words for their set.
+
+  Returns:
+    (`matcher.Calibration`s of every score, results as plain values).
+  """
+  first = labels < subset
+  turned = np.stack(
+    [
+      stored_images.turn(image, label % 8)
+      for image, label in zip(images, labels, strict=True)
+    ]
+  )
+  alone = _correlate(images[first], labels[first])
+  every = {'set': describe(int(labels[-1]) + 1)}
+  few = {
+    'set': describe(min(subset, int(labels[-1]) + 1)),
+    'correlation': verification.fnmr_rates(alone),
+    'correlation, turned': verification.fnmr_rates(
+      _correlate(turned[first], labels[first])
+    ),
+  }
+  calibrations = []
+  plain, views = embed(images), _embed_views(embed, images)
+  for many, embeddings in ((False, plain), (True, views)):
+    counts = streaming.count_pairs(embeddings, labels)
+    name = matcher.comparison(views=many)
+    every[name] = binned_rates.rates(counts, embeddings, labels)
+    calibrations.append(
+      matcher.calibrate(counts, comparison=name, dataset=every['set'])
+    )
+    network = verification.pair_scores(embeddings[first], labels[first])
+    few[name] = verification.fnmr_rates(network)
+    standard = matcher.standardise(network.impostor, alone.impostor)
+    both = network._replace(
+      genuine=matcher.fuse(network.genuine, alone.genuine, standard),
+      impostor=matcher.fuse(network.impostor, alone.impostor, standard),
+    )
+    name = matcher.comparison(views=many, correlation=True)
+    few[name] = verification.fnmr_rates(both)
+    calibrations.append(
+      matcher.calibrate(
+        both.impostor, comparison=name, dataset=few['set'], standard=standard
+      )
+    )
+  every['cosine'] |= identification.rates(
+    identification.leave_one_out(plain, labels), fpirs=(1e-2,)
+  )
+  found = embed(turned)
+  every['cosine, turned'] = binned_rates.rates(
+    streaming.count_pairs(found, labels), found, labels
+  )
+  few['cosine, across sessions'] = verification.fnmr_rates(
+    verification.pair_scores(
+      plain[first], labels[first], sessions=sessions[first]
+    )
+  )
+  return calibrations, {'all, counted': every, 'subset, listed': few}
+
+
+def _correlate(images, labels):
+  """`verification.Scores` of correlation without learning."""
+  similarities = jax.jit(correlation.all_similarities)(
+    correlation.templates_of(images)
+  )
+  return verification.matrix_scores(similarities, labels)
+
+
+def _embed_views(embed, images):
+  return np.concatenate(
+    [
+      matcher.embed_views(embed, images[start : start + _CHUNK])
+      for start in range(0, len(images), _CHUNK)
+    ]
+  )
+
+
+if __name__ == '__main__':
+  sys.exit(main())
