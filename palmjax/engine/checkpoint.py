@@ -12,6 +12,7 @@ import os
 import pathlib
 import shutil
 import sys
+import time
 from concurrent import futures
 
 import jax
@@ -186,7 +187,9 @@ class Checkpoints:
           self._checkpointer.save(self.directory / str(step), arrays)
       except Exception as error:  # Orbax documents no exception types.
         cause = error
-        self._remove_debris()
+        # What stays goes at the next start; our error is the one to tell.
+        with contextlib.suppress(OSError):
+          self._remove_debris(patience=50)
       else:
         for old in self.steps()[: -self._keep]:
           # Renamed first: a kill while it is deleted must not leave a part of
@@ -209,10 +212,24 @@ class Checkpoints:
       f'make room and run the same command again'
     ) from cause
 
-  def _remove_debris(self):
+  def _remove_debris(self, *, patience=0):
+    """Removes what is no checkpoint; tries again while others still write it.
+
+    Args:
+      patience: how often, a tenth of a second apart: writers of Orbax that
+        have not noticed yet that the first one failed go on adding files.
+    """
     for path in self.directory.iterdir():
-      if path.is_dir() and not path.name.isdecimal():
-        shutil.rmtree(path)
+      if not path.is_dir() or path.name.isdecimal():
+        continue
+      for attempt in range(patience + 1):
+        try:
+          shutil.rmtree(path)
+          break
+        except OSError:
+          if attempt == patience:
+            raise
+          time.sleep(0.1)
 
 
 def _not_from_orbax(record):

@@ -235,7 +235,7 @@ def _training(rows):
   return html.Figures(
     'Training',
     [
-      plots.losses(losses, title='Identity loss, labelled images'),
+      plots.losses(losses, title='Identity loss, labelled'),
       plots.losses(soft, title='Soft-label loss, generated images'),
       plots.losses(gan, title='GAN losses'),
       plots.losses(regularisers, title='Regularisation', log=True),

@@ -194,6 +194,35 @@ def test_an_error_of_the_file_system_is_reported_once(tmp_path, monkeypatch):
     assert checkpoints.steps() == [9, 10]
 
 
+@pytest.mark.parametrize('failures', [2, 1000])
+def test_debris_that_is_still_written_does_not_hide_the_error(
+  tmp_path, monkeypatch, failures
+):
+  """Writers that have not heard of the first failure go on adding files."""
+  saved = checkpoint.Checkpoints(tmp_path)
+  remove, calls = shutil.rmtree, []
+
+  def save(path, arrays):
+    del arrays
+    pathlib.Path(f'{path}.tmp').mkdir()
+    raise ValueError('File too large')
+
+  def rmtree(path):
+    calls.append(path)
+    if len(calls) <= failures:
+      raise OSError(errno.ENOTEMPTY, 'Directory not empty')
+    remove(path)
+
+  monkeypatch.setattr(saved._checkpointer, 'save', save)
+  monkeypatch.setattr(shutil, 'rmtree', rmtree)
+  monkeypatch.setattr(checkpoint.time, 'sleep', lambda seconds: None)
+  saved.save(7, {'a': jnp.ones(3)})
+  with pytest.raises(OSError, match='cannot write checkpoint 7 .*too large'):
+    saved.wait()
+  left = [path.name for path in tmp_path.iterdir()]
+  assert left == ([] if failures == 2 else ['7.tmp'])
+
+
 def test_json_is_sorted_plain_and_whole(tmp_path):
   path = tmp_path / 'x.json'
   checkpoint.write_json(
