@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import pathlib
 
 import jax
 import numpy as np
@@ -41,8 +42,8 @@ class PalmImages:
       empty. Labels are those of `labelled`.
     evaluation: all images of identities that no training sees.
     skipped: names of unreadable images.
-    fingerprint: digest of images, labels and split (of a streamed set, of the
-      ids in place of the images); a stage whose data changed is refused
+    fingerprint: digest of images, labels and split (of a streamed set, of
+      its name and the ids in place of the images); a stage whose data changed is refused
       instead of resumed.
   """
 
@@ -108,7 +109,9 @@ def load(config, key):
     )
   digest = hashlib.sha256()
   if isinstance(found.images, stored_images.StoredImages):
-    digest.update('\n'.join(found.ids).encode())
+    # The name of a prepared set tells what it was made of.
+    name = pathlib.Path(config.data.dir).resolve().parts[-3:]
+    digest.update('\n'.join([*name, *found.ids]).encode())
   else:
     digest.update(np.ascontiguousarray(found.images))
   digest.update(np.ascontiguousarray(found.labels))

@@ -217,7 +217,7 @@ def test_debris_that_is_still_written_does_not_hide_the_error(
   monkeypatch.setattr(shutil, 'rmtree', rmtree)
   monkeypatch.setattr(checkpoint.time, 'sleep', lambda seconds: None)
   saved.save(7, {'a': jnp.ones(3)})
-  with pytest.raises(OSError, match='cannot write checkpoint 7 .*too large'):
+  with pytest.raises(OSError, match=r'cannot write checkpoint 7 .*too large'):
     saved.wait()
   left = [path.name for path in tmp_path.iterdir()]
   assert left == ([] if failures == 2 else ['7.tmp'])
