@@ -61,6 +61,10 @@ def main(argv):
     config, workdir = _parse(argv)
   except ValueError as error:
     return _fail(error, 2)
+  if jax.config.jax_compilation_cache_dir is None:
+    # Stages share programs, and so do a killed run and the one that goes on.
+    jax.config.update('jax_compilation_cache_dir', f'{workdir}/compiled')
+    jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.5)
   try:
     RECIPES[config.recipe](config, workdir)
   except loop.Interrupted as stop:

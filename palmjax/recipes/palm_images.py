@@ -43,8 +43,8 @@ class PalmImages:
     evaluation: all images of identities that no training sees.
     skipped: names of unreadable images.
     fingerprint: digest of images, labels and split (of a streamed set, of
-      its name and the ids in place of the images); a stage whose data changed is refused
-      instead of resumed.
+      its name and the ids in place of the images); a stage whose data changed
+      is refused instead of resumed.
   """
 
   labelled: Part
