@@ -75,8 +75,6 @@ _FULL = {
   'cnn.steps': 100_000,
   'cnn.warmup_steps': 1000,
   'cnn.ckpt_every': 1000,
-  'loss.boundaries': (10_000, 90_000),
-  'loss.blend_steps': 1000,
   'log_every': 100,
 }
 
@@ -187,7 +185,7 @@ def get_config(arg=''):
 
 
 def sweep(arg=''):
-  """Runs of the README's tables: dicts of overrides, 'row' names the arm."""
+  """Runs of a table: dicts of overrides, 'row' names the arm."""
   arms = {
     # The batches are the same for all.
     'losses': [

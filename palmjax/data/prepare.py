@@ -85,9 +85,7 @@ def _main_drawn(data_dir, numbers, source):
 def _main_real(name, data_dir, numbers, source):
   given = [number for number, value in numbers.items() if value is not None]
   if given:
-    raise ValueError(
-      f'--{given[0]} is for drawn_palms; {name} is read as it is'
-    )
+    raise ValueError(f'--{given[0]} is for drawn_palms, not for {name}')
   if source is None:
     raise ValueError(
       f'--dataset={name} needs --source=DIR, the folder that holds the set'
