@@ -14,6 +14,29 @@ def get_config(recipe):
   return config
 
 
+def augment(**changes):
+  """The section `augment`: how training images are changed (data/augment.py).
+
+  Args:
+    **changes: values other than these.
+  """
+  section = ml_collections.ConfigDict(
+    {
+      'rotation': 5.0,  # degrees, standard deviation
+      'shift': 0.04,  # of the side, standard deviation
+      'scale': 0.05,  # of log scale, standard deviation
+      'perspective': 0.05,
+      'brightness': 0.15,
+      'contrast': 0.2,
+      'blur': 0.5,  # px, largest standard deviation
+      'noise': 0.03,  # largest standard deviation
+      'erase': 0.1,  # probability
+      'mirror': False,
+    }
+  )
+  return override(section, changes)
+
+
 def override(config, values):
   """Sets dotted keys, e.g. {'gan.steps': 20}; an unknown key is an error."""
   config.update_from_flattened_dict(values)

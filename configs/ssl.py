@@ -98,21 +98,7 @@ def get_config(arg=''):
   config.preprocess = ml_collections.ConfigDict(
     {'channels': 'grey', 'contrast': 'local'}
   )
-  config.augment = ml_collections.ConfigDict(
-    {
-      'rotation': 8.0,  # degrees, standard deviation
-      'shift': 0.05,  # of the side, standard deviation
-      'scale': 0.06,  # of log scale, standard deviation
-      'perspective': 0.05,
-      'brightness': 0.15,
-      'contrast': 0.2,
-      'blur': 0.5,  # px, largest standard deviation
-      'noise': 0.03,  # largest standard deviation
-      'erase': 0.1,  # probability
-      'mirror': False,
-    }
-  )
-
+  config.augment = common.augment(rotation=8.0, shift=0.05, scale=0.06)
   config.network = ml_collections.ConfigDict(
     {
       'name': 'mobilefacenet',

@@ -5,12 +5,10 @@ python -m palmjax.data.prepare --dataset=tongji --source=DIR --data_dir=DIR
 
 The second form brings a real set in: --source is the folder into which its
 owners' archives were unpacked (`data.builders`, one file for each set).
-
-An interrupted preparation leaves nothing that looks finished: files are
-written to a folder of their own, which gets its name at the end.
 """
 
 import argparse
+import collections
 import concurrent.futures
 import dataclasses
 import io
@@ -92,8 +90,7 @@ def _main_real(name, data_dir, numbers, source):
     )
   directory = real_sets.prepare(name, data_dir, source=source)
   info = _builder(directory).info
-  skipped = info.metadata['skipped']
-  if skipped:
+  if skipped := info.metadata['skipped']:
     print(f'{len(skipped)} images cannot be read: {", ".join(skipped)}')
   print(
     f'{info.splits["train"].num_examples} images of '
@@ -169,6 +166,7 @@ class Source:
   read, decoded and, in a real set, cut square and resized when asked for.
 
   Attributes:
+    name: of the set, e.g. 'tongji'.
     size: side of the images in pixels.
     labels: int32 [N], dense.
     identities: K names.
@@ -177,6 +175,7 @@ class Source:
     sessions: int64 [N].
     devices: int64 or str [N].
     skipped: names of images that could not be read.
+    failed: {identity: how many of its}; it may have no other images.
   """
 
   def __init__(self, directory, *, size=None):
@@ -203,6 +202,7 @@ class Source:
         f'{size}; set --config.image_size={prepared} or prepare with '
         f'--size={size}'
       )
+    self.name = builder.info.name
     self.size = prepared if size is None else size
     # Left encoded: TFDS would ask for OpenCV, and labels need no pixels.
     self._records = builder.as_data_source(
@@ -224,7 +224,9 @@ class Source:
     self.sessions = np.array(sessions)
     self.devices = np.array(devices)
     self.ids = ids
-    self.skipped = tuple(builder.info.metadata.get('skipped', ()))
+    skipped = builder.info.metadata.get('skipped', {})
+    self.skipped = tuple(skipped)
+    self.failed = collections.Counter(skipped.values())
 
   def __len__(self):
     return len(self.labels)
@@ -275,10 +277,9 @@ def _plain(value):
 def _builder(directory):
   """The TFDS builder of the one set in a folder."""
   root = pathlib.Path(directory)
-  levels = ('', '*/', '*/*/', '*/*/*/')
   found = [
     path.parent
-    for level in levels
+    for level in ('', '*/', '*/*/', '*/*/*/')
     for path in sorted(root.glob(level + _INFO))
     if not path.parent.name.startswith('incomplete.')
   ]

@@ -1,29 +1,23 @@
-"""Which images are trained on and which are compared, as papers do it.
+"""Which pairs of a test count, as papers choose them.
 
 Identity-disjoint: the people of the test are in no training image. Papers write
 '1:1' and '1:3' for the ratio of training to test identities (e.g. open-set
-palm recognition in arXiv:2203.05703), not for one-to-one comparison. A person's
-left and right palm stay on one side: they resemble each other more than the
-palms of two people do.
+palm recognition in arXiv:2203.05703), not for one-to-one comparison; here they
+are shares of 0.5 and 0.75 of `splits.by_identity`, whose groups keep a person's
+left and right palm together: they resemble each other more than the palms of
+two people do.
 
 Cross-session: the gallery is of one session, the probes of another, and only
 pairs across count; pairs within a session share light, camera and weather and
-flatter every method. Cross-set: trained on one set, tested on another.
+flatter every method. Cross-device: the same of what took the images. Cross-set:
+trained on one set, tested on all of another.
 
-Indices in, indices out; all are int64, ascending. To combine two protocols,
-take the second's of the first's: with `split = identity_disjoint(...)` and
-`test = split.evaluation`,
-`across = cross_session(labels[test], sessions[test], ...)` gives the gallery
-`test[across.gallery]`.
+Indices in, indices out; all are int64, ascending.
 """
 
 import dataclasses
 
 import numpy as np
-
-from palmjax.data import splits
-
-RATIOS = {'1:1': (1, 1), '1:3': (1, 3)}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -39,28 +33,43 @@ class Comparison:
   probe: np.ndarray
 
 
-def identity_disjoint(labels, persons, *, ratio, seed):
-  """Splits people into training and test; all pairs of the test count.
+@dataclasses.dataclass(frozen=True, eq=False)
+class Across:
+  """What can be compared across sessions, or across devices.
+
+  Attributes:
+    known: int64 [n], examples whose session is known; pairs of two of them
+      count where their sessions differ.
+    first_last: the first session as gallery and the last as probes, or None
+      where fewer than two palms are in both.
+  """
+
+  known: np.ndarray
+  first_last: Comparison | None
+
+
+def across(labels, sessions, *, unknown):
+  """Finds what can be compared across sessions, of any number of them.
 
   Args:
-    labels: int [N], the palm of each example.
-    persons: int or str [N], whose palm it is.
-    ratio: a name of `RATIOS`, training to test.
-    seed: int; another seed is another split.
+    labels: int [N].
+    sessions: int or str [N]; devices make it a cross-device protocol.
+    unknown: the session of examples of which nobody knows it.
 
   Returns:
-    `splits.Split` without validation. People are never cut, so a side may
-    exceed its share of palms by less than one person's.
-
-  Raises:
-    ValueError: no such ratio, a palm of two people, or a side with fewer than
-      two palms.
+    `Across`, or None where no palm is in two sessions or only one palm is.
   """
-  if ratio not in RATIOS:
-    raise ValueError(f'no ratio {ratio!r}; choose one of {list(RATIOS)}')
-  train, test = RATIOS[ratio]
-  return splits.by_identity(
-    labels, seed=seed, evaluation=test / (train + test), groups=persons
+  labels, sessions = np.asarray(labels), np.asarray(sessions)
+  known = np.flatnonzero(sessions != unknown)
+  names, numbers = np.unique(sessions[known], return_inverse=True)
+  visits = np.unique(np.stack([labels[known], numbers]), axis=1)[0]
+  if not 1 < len(np.unique(visits)) < len(visits):
+    return None
+  ends = {'gallery': names[0], 'probe': names[-1]}
+  both = _in_both(labels, sessions, **ends)
+  return Across(
+    known,
+    cross_session(labels, sessions, **ends) if len(both) > 1 else None,
   )
 
 
@@ -99,7 +108,7 @@ def cross_session(labels, sessions, *, gallery, probe):
         f'no image of session {session!r}; there are '
         f'{np.unique(sessions).tolist()}'
       )
-  both = np.intersect1d(labels[sessions == gallery], labels[sessions == probe])
+  both = _in_both(labels, sessions, gallery, probe)
   if len(both) < 2:
     raise ValueError(
       f'{len(both)} palms are in both sessions, {gallery!r} and {probe!r}; at '
@@ -112,33 +121,11 @@ def cross_session(labels, sessions, *, gallery, probe):
   )
 
 
-def cross_set(sets, *, train, test):
-  """Trains on one data set and tests on another.
+def same_parts(sessions, devices):
+  """Whether devices tell the examples apart just as sessions do."""
+  pairs = {*zip(sessions.tolist(), devices.tolist(), strict=True)}
+  return len(pairs) == len(np.unique(sessions)) == len(np.unique(devices))
 
-  Nobody is expected in two sets; where people are, e.g. in two releases of
-  one laboratory, this is not identity-disjoint.
 
-  Args:
-    sets: str [N], the set of each example.
-    train: name of the set to train on.
-    test: name of the set to test on.
-
-  Returns:
-    `splits.Split` without validation; other sets are on neither side.
-
-  Raises:
-    ValueError: one set twice, or one that no example is of.
-  """
-  sets = np.asarray(sets)
-  if train == test:
-    raise ValueError(f'train and test are both {train!r}; give two sets')
-  for name in (train, test):
-    if not np.any(sets == name):
-      raise ValueError(
-        f'no image of set {name!r}; there are {np.unique(sets).tolist()}'
-      )
-  return splits.Split(
-    train=np.flatnonzero(sets == train),
-    validation=np.zeros(0, np.int64),
-    evaluation=np.flatnonzero(sets == test),
-  )
+def _in_both(labels, sessions, gallery, probe):
+  return np.intersect1d(labels[sessions == gallery], labels[sessions == probe])

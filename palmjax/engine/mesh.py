@@ -5,6 +5,7 @@ statistics are those of one device, and no step names an axis.
 """
 
 import functools
+from concurrent import futures
 
 import jax
 import jax.numpy as jnp
@@ -98,3 +99,28 @@ def jit_step(step, mesh, *, donate=True):
     out_shardings=replicated,
     donate_argnums=(0,) if donate else (),
   )
+
+
+def compile_together(steps, state, frozen, batch, key, *, mesh):
+  """Compiles steps of `jit_step` at the same time.
+
+  XLA compiles mostly on one core: the four updates of the default GAN take
+  half the time on two.
+
+  Args:
+    steps: of `jit_step` on `mesh`.
+    state, frozen, batch, key: what they will be called with; not changed.
+    mesh: of `make`.
+
+  Returns:
+    A list of functions as the steps, for arguments of these shapes only.
+  """
+  arguments = (
+    own(state, mesh),
+    replicate(frozen, mesh),
+    shard_batch(batch, mesh),
+    replicate(key, mesh),
+  )
+  lowered = [step.lower(*arguments) for step in steps]
+  with futures.ThreadPoolExecutor() as pool:
+    return list(pool.map(lambda step: step.compile(), lowered))

@@ -29,6 +29,18 @@ class TrainState:
   ema: PyTree
 
 
+def initialise(init, *arguments):
+  """`init(*arguments)` of a flax module, as a dict of its collections.
+
+  Jitted, as many small draws one by one take longer; on a CPU unoptimised, as
+  they run once (MobileFaceNet: 4 s to compile instead of 10 s).
+  """
+  options = None
+  if jax.default_backend() == 'cpu':
+    options = {'xla_backend_optimization_level': 0}
+  return dict(jax.jit(init, compiler_options=options)(*arguments))
+
+
 def create(params, stats, tx, *, ema=False):
   """A state at step 0. `ema` copies `params`: shared buffers break donation."""
   return TrainState(

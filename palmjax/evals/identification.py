@@ -135,18 +135,6 @@ def leave_one_out(embeddings, labels) -> Searches:
   )
 
 
-def cmc(searches, max_rank) -> np.ndarray:
-  """Cumulative match curve: rank-k for k = 1..max_rank, float64 [max_rank]."""
-  equal = np.ones((1, searches.num_identities), int)
-  return _rank_rates(searches, equal, np.arange(1, max_rank + 1))[0]
-
-
-def fnir_at_fpir(searches, fpir) -> float:
-  """The smallest FNIR whose FPIR is at most `fpir`."""
-  found_at = _accepted_at(searches)
-  return 1.0 - error_rates.tar_at_far(found_at, searches.nonmated, fpir)
-
-
 def det_points(searches, *, num_points=400):
   """(FPIR, FNIR), as `error_rates.det_points` gives FMR and FNMR."""
   fpir, fnir = error_rates.det_points(

@@ -11,7 +11,6 @@ the error rates of attempts, where FMR and FNMR are those of comparisons.
 """
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
@@ -86,7 +85,7 @@ def performance(
   *,
   images,
   sessions,
-  attempts: Mapping[str, Any],
+  failed: Mapping[str, Mapping],
 ) -> dict:
   """The performance section of a report, from what was measured.
 
@@ -97,18 +96,17 @@ def performance(
       `binned_rates`.
     images: integer [K], images of each identity that were compared.
     sessions: number of them.
-    attempts: {'captured': [K], 'failed': [K]} of each identity (`failures`).
+    failed: {'fte', 'fta'} of `failures`.
 
   Returns:
-    'crew': name → number: people, images, captures, pairs.
-    'failures': {'fte', 'fta'}, with intervals.
+    'crew': name → number: people, images, pairs.
+    'failures': `failed`.
     'eer': as in `rates`.
     'rates': a row for each FMR of `points`: {'threshold', 'fnmr', 'gfar',
       'gfrr'}. GFRR takes FTE and FTA as observed, without their intervals.
     'det': {'gfar', 'gfrr'}, lists: DET with the failures counted in.
     All of it is JSON, and rows are what a table of the report wants.
   """
-  failed = failures(attempts['captured'], attempts['failed'])
   observed = {name: rate['value'] for name, rate in failed.items()}
   rows = {}
   for fmr, point in points.items():
@@ -126,7 +124,7 @@ def performance(
     }
   fmr, fnmr = det
   return {
-    'crew': _crew(np.asarray(images), sessions, attempts),
+    'crew': _crew(np.asarray(images), sessions),
     'failures': failed,
     'eer': rates['eer'],
     'rates': rows,
@@ -137,7 +135,7 @@ def performance(
   }
 
 
-def _crew(images, sessions, attempts):
+def _crew(images, sessions):
   total = int(images.sum())
   genuine = int((images * (images - 1) // 2).sum())
   return {
@@ -146,7 +144,6 @@ def _crew(images, sessions, attempts):
     'fewest images of an identity': int(images.min()),
     'most images of an identity': int(images.max()),
     'sessions': sessions,
-    'captures': int(np.sum(attempts['captured']) + np.sum(attempts['failed'])),
     'genuine pairs': genuine,
     'impostor pairs': total * (total - 1) // 2 - genuine,
   }

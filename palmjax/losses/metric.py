@@ -80,9 +80,7 @@ def normalised_logits(embeddings, head, labels=None, *, scale=64.0):
   return scale * cosines(embeddings, head)
 
 
-def arcface_logits(
-  embeddings, head, labels, *, margin=0.5, scale=64.0, straight_through=False
-):
+def arcface_logits(embeddings, head, labels, *, margin=0.5, scale=64.0):
   """s cos(θ + m) for the label, s cos θ for the others (arXiv:1801.07698).
 
   Args:
@@ -91,8 +89,6 @@ def arcface_logits(
     labels: int [B] in 0..K-1, or None: no margin.
     margin: m in radians, in [0, π).
     scale: s.
-    straight_through: take d cos(θ + m) / d cos θ for 1, as some public trainers
-      do, instead of sin(θ + m) / sin θ. The values are the same.
 
   Returns:
     float [B, K].
@@ -100,10 +96,7 @@ def arcface_logits(
   cosine = cosines(embeddings, head)
   if labels is None:
     return scale * cosine
-  label_cosine = _of_labels(cosine, labels)
-  target = add_angle(label_cosine, margin)
-  if straight_through:
-    target = label_cosine + jax.lax.stop_gradient(target - label_cosine)
+  target = add_angle(_of_labels(cosine, labels), margin)
   return scale * _replace(cosine, labels, target)
 
 
@@ -237,7 +230,7 @@ def comparison(loss):
   """What embeddings trained with a loss are compared by.
 
   Of staged losses ask for the last. On unit vectors both rank alike, and
-  `euclidean_of_cosine` and `cosine_of_euclidean` convert thresholds.
+  `euclidean_of_cosine` converts thresholds.
 
   Args:
     loss: name of a family of logits, 'triplet' (squared Euclidean distances) or
@@ -259,11 +252,6 @@ def comparison(loss):
 def euclidean_of_cosine(cosine):
   """Distance d of unit vectors, d² = 2 - 2 cos, of any shape."""
   return jnp.sqrt(jnp.maximum(2.0 - 2.0 * cosine, 0.0))
-
-
-def cosine_of_euclidean(distance):
-  """cos = 1 - d² / 2 of the distance of unit vectors, of any shape."""
-  return 1.0 - jnp.square(distance) / 2.0
 
 
 def _norms(embeddings):

@@ -75,12 +75,6 @@ def weighted_sum(weights, losses, *arguments):
   return jnp.sum(weights * values), values
 
 
-def below(label_cosines, threshold):
-  """Samples whose label cosine is below a threshold: [B] → bool [B]."""
-  chex.assert_rank(label_cosines, 1)
-  return label_cosines < threshold
-
-
 def hardest(label_cosines, share):
   """The share of samples with the lowest label cosines.
 
@@ -108,7 +102,7 @@ def mix(losses, hard, extra, *, weight=1.0):
 
   Args:
     losses: float [B], ℓ.
-    hard: bool [B], of `below` or `hardest`.
+    hard: bool [B], of `hardest`.
     extra: float [B], ℓ', e.g. losses of `triplet.Triplets`.
     weight: λ.
 

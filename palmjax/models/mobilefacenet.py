@@ -15,7 +15,6 @@ BatchNorm's scale and shift and the slopes included.
 import functools
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
@@ -133,13 +132,7 @@ class ConvLayer(nn.Module):
     match self.kind:
       case 'dense':
         kernel = self._kernel(3, 3, channels)
-        x = jax.lax.conv_general_dilated(
-          x,
-          kernel,
-          (stride, stride),
-          _PAD_ONE,
-          dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
-        )
+        x = conv.dense(x, kernel, stride=stride, padding=_PAD_ONE)
       case 'depthwise':
         kernel = self._kernel(3, 3, 1)
         x = conv.depthwise(x, kernel, stride=stride, padding=_PAD_ONE)

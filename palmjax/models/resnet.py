@@ -276,7 +276,7 @@ class ConvLayer(nn.Module):
     if window == 1:
       x = conv.pointwise(x[:, ::stride, ::stride], kernel)
     elif groups == 1:
-      x = conv.convolve(x, kernel, stride=stride, padding=padding)
+      x = conv.dense(x, kernel, stride=stride, padding=padding)
     elif groups == channels == self.features:
       x = conv.depthwise(x, kernel, stride=stride, padding=padding)
     else:

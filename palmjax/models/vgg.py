@@ -106,7 +106,7 @@ class ConvLayer(nn.Module):
       (3, 3, x.shape[-1], self.features),
     )
     bias = self.param('bias', nn.initializers.zeros, (self.features,))
-    x = conv.convolve(
+    x = conv.dense(
       x, kernel.astype(x.dtype), stride=self.stride, padding=_PAD_ONE
     )
     return jax.nn.relu(x + bias.astype(x.dtype))

@@ -2,6 +2,7 @@
 
   palms ── network ──┬─ all pairs: EER, FNMR at FMR, d′, beside correlation
                      ├─ searches: rank-k, FNIR at FPIR
+                     ├─ both across sessions, devices and sets
                      └─ all pairs again, ever larger squares erased
 
 Everything is measured on identities that the network has not seen. The control
@@ -13,18 +14,22 @@ import functools
 import pathlib
 
 import jax
-import numpy as np
 from absl import logging
 
-from palmjax.data import pipeline, protocols
-from palmjax.data.builders import layout
+from palmjax.data import pipeline
 from palmjax.engine import checkpoint, stage
 from palmjax.engine import mesh as meshes
-from palmjax.evals import error_rates, identification, occlusion, verification
-from palmjax.ops import correlation
+from palmjax.evals import (
+  error_rates,
+  identification,
+  iso19795,
+  occlusion,
+  verification,
+)
 from palmjax.recipes import (
   metric_checks,
   metric_losses,
+  metric_protocols,
   metric_report,
   palm_images,
   palm_network,
@@ -34,7 +39,6 @@ from palmjax.steps import metric
 
 # Streams of the stage's key, and of the evaluation's.
 _LABELLED, _ERASED = 100, 101
-_ACROSS = 'network, across sessions'
 
 
 def run(config, workdir):
@@ -60,6 +64,7 @@ def run(config, workdir):
       labelled=palm_images.turned(palms.labelled),
       evaluation=palm_images.turned(palms.evaluation),
     )
+  tests = _tests(config, palms)
   stage.keep_config(workdir, config.to_dict())
   logging.info(
     'training: %d images of %d identities; evaluation: %d images of %d others',
@@ -85,17 +90,7 @@ def run(config, workdir):
   )
   trained = palm_network.load(network.path)
   test = palms.evaluation
-  embeddings = trained.embed(test.images)
-  scores = {
-    'network': verification.pair_scores(embeddings, test.labels),
-    'correlation': verification.matrix_scores(
-      _correlate(test.images), test.labels
-    ),
-  }
-  searches = {'network': identification.leave_one_out(embeddings, test.labels)}
-  more_scores, more_searches = _across_sessions(embeddings, test)
-  scores |= more_scores
-  searches |= more_searches
+  compared = [metric_protocols.compare(one, trained.embed) for one in tests]
   curve = occlusion.curve(
     trained.embed,
     test.images,
@@ -104,9 +99,9 @@ def run(config, workdir):
     shares=config.evaluation.occlusion,
     **_bootstrap(config),
   )
-  results = _results(config, scores, searches, curve, network.metrics)
+  results = _results(config, compared, curve, network.metrics)
   checkpoint.write_json(workdir / 'metrics.json', results)
-  metric_report.write(this, scores, searches, results, embed=trained.embed)
+  metric_report.write(this, compared, results, embed=trained.embed)
 
 
 def _train(run, directory, export, key):
@@ -126,34 +121,19 @@ def _train(run, directory, export, key):
   )
 
 
-def _across_sessions(embeddings, test):
-  """Pairs and searches across the sessions that are known.
-
-  The last session is searched in a gallery of the first, by the palms of both.
-
-  Returns:
-    ({model name: scores}, {model name: searches}); empty where nobody came to
-    two sessions, or fewer than two palms to the first and the last.
-  """
-  known = test.sessions != layout.NO_SESSION
-  embeddings, labels = embeddings[known], test.labels[known]
-  sessions = test.sessions[known]
-  visits = np.unique(np.stack([labels, sessions]), axis=1)[0]
-  if not 1 < len(np.unique(visits)) < len(visits):
-    return {}, {}
-  scores = verification.pair_scores(embeddings, labels, sessions=sessions)
-  first, last = sessions.min(), sessions.max()
-  of_both = np.intersect1d(labels[sessions == first], labels[sessions == last])
-  if len(of_both) < 2:
-    return {_ACROSS: scores}, {}
-  across = protocols.cross_session(labels, sessions, gallery=first, probe=last)
-  searches = identification.search(
-    embeddings[across.probe],
-    labels[across.probe],
-    embeddings[across.gallery],
-    labels[across.gallery],
-  )
-  return {_ACROSS: scores}, {_ACROSS: searches}
+def _tests(config, palms):
+  """The tests of a run, its own first; all are read before it trains."""
+  tests = [metric_protocols.own(config, palms)]
+  for directory in config.evaluation.sets:
+    test = metric_protocols.another(directory, size=config.image_size)
+    # Another part or another version of one set is of the same people.
+    if test.name in {config.data.name, *(other.name for other in tests)}:
+      raise ValueError(
+        f'--config.evaluation.sets: {test.name} is named twice, or is the set '
+        'of the training; give other sets'
+      )
+    tests.append(test)
+  return tests
 
 
 def _batches(run, key):
@@ -176,35 +156,37 @@ def _batches(run, key):
   return data.identity_batches(identities, images, seed=seed)
 
 
-def _correlate(images):
-  """Correlation of all pairs [N, N], uint8 [N, H, W, 3]; nothing is learned."""
-  templates = correlation.templates_of(images)
-  return np.asarray(jax.jit(correlation.all_similarities)(templates))
-
-
 def _bootstrap(config):
   return {'num_bootstrap': config.evaluation.resamples, 'seed': config.seed}
 
 
-def _results(config, scores, searches, curve, trained):
+def _results(config, compared, curve, trained):
   """What metrics.json holds: results only, the same bytes for the same run."""
   options = _bootstrap(config)
-  models = {
-    name: {
-      **verification.fnmr_rates(found, fmrs=config.evaluation.fmrs, **options),
-      'd_prime': {'value': error_rates.d_prime(found.genuine, found.impostor)},
+  models = {}
+  for test, scores, searches in compared:
+    for name, found in scores.items():
+      models[name] = {
+        **verification.fnmr_rates(
+          found, fmrs=config.evaluation.fmrs, **options
+        ),
+        'd_prime': {
+          'value': error_rates.d_prime(found.genuine, found.impostor)
+        },
+      }
+    for name, found in searches.items():
+      models[name] |= identification.rates(
+        found, fpirs=config.evaluation.fpirs, **options
+      )
+    network = f'network{test.suffix}'
+    models[network] |= {
+      'eer/correlation': verification.eer_ratio(
+        scores[network], scores[f'correlation{test.suffix}'], **options
+      ),
+      **iso19795.failures(test.captured, test.failed, **options),
     }
-    for name, found in scores.items()
-  }
-  for name, found in searches.items():
-    models[name] |= identification.rates(
-      found, fpirs=config.evaluation.fpirs, **options
-    )
   models['network'] |= {
     **{f'eer@erased={share:g}': rate for share, rate in curve.items()},
-    'eer/correlation': verification.eer_ratio(
-      scores['network'], scores['correlation'], **options
-    ),
     'params': {'value': trained['params']},
   }
   return {'recipe': config.recipe, 'seed': config.seed, 'models': models}

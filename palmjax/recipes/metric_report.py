@@ -5,27 +5,20 @@ import time
 import numpy as np
 
 from palmjax.engine import logs
-from palmjax.evals import error_rates, identification, iso19795, verification
-from palmjax.recipes import metric_losses, run_facts
+from palmjax.evals import error_rates, identification
+from palmjax.recipes import metric_losses, metric_tables, run_facts
 from palmjax.report import html, metrics, plots
 
-# The control first: it is drawn in grey.
-_NAMES = {
-  'correlation': 'Correlation (nothing learned)',
-  'network': 'Network',
-  'network, across sessions': 'Network, across sessions',
-}
 _TILES = 12
 _TIMED = 5  # The fastest of so many passes counts.
 
 
-def write(run, scores, searches, results, *, embed):
+def write(run, compared, results, *, embed):
   """Writes run.json and report.html into the workdir.
 
   Args:
     run: `palm_network.Run`.
-    scores: model name → `verification.Scores`.
-    searches: model name → `identification.Searches`.
+    compared: list of `metric_protocols.Compared`, the run's own first.
     results: what metrics.json holds.
     embed: uint8 [N, H, W, 3] → [N, D], compiled.
   """
@@ -33,14 +26,13 @@ def write(run, scores, searches, results, *, embed):
   facts = run_facts.write(run, ms_per_image=_milliseconds(embed, test.images))
   models = results['models']
   network = models['network']
-  headline, tone = metrics.gain(
-    network['eer/correlation'], model='The network', baseline='correlation'
-  )
+  own = compared[0]
   html.write(
     run.workdir / 'report.html',
     title=f'palmjax · metric · seed {run.config.seed}',
-    headline=headline,
-    tone=tone,
+    headline=metrics.ratio_in_words(
+      network['eer/correlation'], model='the network', baseline='correlation'
+    ),
     summary=_summary(run),
     highlights=[
       html.Highlight(
@@ -63,12 +55,12 @@ def write(run, scores, searches, results, *, embed):
       ),
     ],
     sections=[
-      _rates(run, models, scores),
-      _performance(run, network, scores['network']),
-      _curves(scores, searches),
-      _identification(run, models, searches),
-      _occlusion(run, network),
-      _histograms(scores),
+      metric_tables.rates(run, models, compared),
+      metric_tables.performance(run, network, own),
+      _curves(compared),
+      metric_tables.searches(run, models, compared),
+      metric_tables.occlusion(run, network),
+      _histograms(own.scores),
       _pictures(run),
       _training(logs.read(run.workdir / 'metrics.jsonl'), run),
       html.Values('Configuration', run.config.to_dict()),
@@ -99,150 +91,38 @@ def _summary(run):
   )
 
 
-def _rates(run, models, scores):
-  found = scores['network']
-  columns = [html.Column('eer', 'EER', '%', better='lower')]
-  columns += [
-    html.Column(
-      verification.fnmr_name(fmr),
-      f'FNMR at FMR {error_rates.short(fmr)}',
-      '%',
-      1,
-      'lower',
-    )
-    for fmr in run.config.evaluation.fmrs
-  ]
-  columns += [html.Column('d_prime', 'd′')]
-  return html.Table(
-    'Error rates',
-    columns,
-    {name: models[key] for key, name in _NAMES.items() if key in models},
-    text=(
-      f'All pairs of {len(run.palms.evaluation.labels)} images of '
-      f'{len(run.palms.evaluation.identities)} identities that the network was '
-      f'not trained on: {len(found.genuine):,} genuine, '
-      f'{len(found.impostor):,} impostor. In brackets the 95 % interval over '
-      'identities.'
-    ),
-  )
-
-
-def _performance(run, network, scores):
-  """The tables that ISO/IEC 19795-1 asks for."""
-  images = scores.images
-  points = {}
-  for fmr in run.config.evaluation.fmrs:
-    measurable = error_rates.is_measurable(fmr, len(scores.impostor))
-    points[fmr] = (
-      error_rates.threshold_at_fmr(scores.impostor, fmr) if measurable else None
-    )
-  found = iso19795.performance(
-    network,
-    points,
-    error_rates.det_points(scores.genuine, scores.impostor),
-    images=images,
-    sessions=len(np.unique(run.palms.evaluation.sessions)),
-    attempts={'captured': images, 'failed': np.zeros_like(images)},
-  )
-  columns = [
-    html.Column('threshold', 'Threshold', digits=4),
-    html.Column('fnmr', 'FNMR', '%'),
-    html.Column('gfar', 'GFAR', '%', 4),
-    html.Column('gfrr', 'GFRR', '%'),
-  ]
-  rows = {
-    name: {
-      key: cell if isinstance(cell, dict) else {'value': cell}
-      for key, cell in row.items()
+def _curves(compared):
+  figures = []
+  for test, scores, searches in compared:
+    # The control first: it is drawn in grey.
+    curves = {
+      metric_tables.label(name): error_rates.det_points(
+        found.genuine, found.impostor
+      )
+      for name, found in scores.items()
     }
-    for name, row in found['rates'].items()
-    if row['threshold'] is not None
-  }
-  crew = ', '.join(f'{value} {name}' for name, value in found['crew'].items())
-  return html.Table(
-    'Performance test (ISO/IEC 19795-1)',
-    columns,
-    rows,
-    corner='Asked for',
-    text=(
-      f'Technology evaluation, offline. {crew}. FTE and FTA are 0 here: the '
-      'images are palms already cut out, and '
-      f'{len(run.palms.skipped)} unreadable files were left out before. Rates '
-      'that the pairs cannot support (rule of 30) are left out.'
-    ),
-  )
-
-
-def _curves(scores, searches):
-  curves = {
-    name: error_rates.det_points(scores[key].genuine, scores[key].impostor)
-    for key, name in _NAMES.items()
-    if key in scores
-  }
-  return html.Figures(
-    'How certain',
-    [
-      plots.det(curves),
+    name = f'network{test.suffix}'
+    figures += [
+      plots.det(curves, title=f'DET{test.suffix}'),
       plots.det(
-        {'Network': identification.det_points(searches['network'])},
-        title='Open-set identification',
+        {metric_tables.label(name): identification.det_points(searches[name])},
+        title=f'Open-set identification{test.suffix}',
         rates=('FPIR', 'FNIR'),
       ),
-    ],
-  )
-
-
-def _identification(run, models, searches):
-  found = searches['network']
-  names = [f'rank{rank}' for rank in identification.RANKS]
-  columns = [html.Column(name, name.replace('k', 'k-'), '%') for name in names]
-  columns += [
-    html.Column(
-      identification.fnir_name(fpir),
-      f'FNIR at FPIR {error_rates.short(fpir)}',
-      '%',
-    )
-    for fpir in run.config.evaluation.fpirs
-  ]
-  return html.Table(
-    'Identification',
-    columns,
-    {name: models[key] for key, name in _NAMES.items() if key in searches},
-    text=(
-      'Every image is searched among all others (mated) and among those of '
-      f'other identities (non-mated): {len(found.mated):,} and '
-      f'{len(found.nonmated):,} searches. Across sessions, images of the last '
-      'are searched among those of the first, mated only.'
-    ),
-  )
-
-
-def _occlusion(run, network):
-  shares = run.config.evaluation.occlusion
-  return html.Table(
-    'Occlusion',
-    [
-      html.Column(f'eer@erased={share:g}', f'{share:.0%} erased', '%')
-      for share in shares
-    ],
-    {'EER': network},
-    corner='All pairs',
-    text='Of both images of a pair a square at a random place is erased.',
-  )
+    ]
+  return html.Figures('How certain', figures)
 
 
 def _histograms(scores):
   figures = []
-  for key, name in _NAMES.items():
-    if key not in scores:
-      continue
-    genuine, impostor = scores[key].genuine, scores[key].impostor
+  for name, found in scores.items():
+    genuine, impostor = found.genuine, found.impostor
     every = np.concatenate([genuine, impostor])
     figures.append(
       plots.histogram(
         genuine,
         impostor,
-        title=name,
+        title=metric_tables.label(name),
         limits=(float(every.min()), float(every.max())),
         threshold=error_rates.eer_threshold(genuine, impostor),
       )

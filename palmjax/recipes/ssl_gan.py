@@ -123,10 +123,9 @@ def train(run, directory, export, key, *, judge):
   """
   config = run.config.gan
   generator, state, steps = build(run.config, jax.random.fold_in(key, _INIT))
-  average = state['generator']
   state['best'] = {
-    'params': jax.tree.map(jnp.copy, average.ema),
-    'stats': jax.tree.map(jnp.copy, average.stats),
+    'params': state['generator'].ema,
+    'stats': state['generator'].stats,
     'kid': jnp.array(jnp.inf),
     'step': jnp.array(0),
     'stale': jnp.array(0),  # Evaluations without an improvement.
@@ -134,8 +133,7 @@ def train(run, directory, export, key, *, judge):
 
   embed = palm_network.load(judge).embed
   draw = _drawer(generator)
-  photos = run.palms.labelled.images
-  shown = training_images(run.config, photos)
+  shown = training_images(run.config, run.palms.labelled.images)
   real = _features(embed, shown)
   judge_key = jax.random.fold_in(key, _JUDGE)
 
@@ -162,20 +160,25 @@ def train(run, directory, export, key, *, judge):
     }
     return {**state, 'best': best}, metrics
 
+  batches = pipeline.DeviceSet(
+    {'image': shown}, sharding=meshes.batch_sharding(run.mesh)
+  ).batches(
+    config.batch_size,
+    seed=pipeline.seed_of(jax.random.fold_in(key, _BATCHES)),
+  )
+  steps = meshes.compile_together(
+    [meshes.jit_step(step, run.mesh) for step in steps],
+    state,
+    None,
+    next(batches(0)),
+    key,
+    mesh=run.mesh,
+  )
   state = loop.fit(
-    gan.schedule(
-      gan.Steps(*(meshes.jit_step(step, run.mesh) for step in steps)),
-      **_intervals(config),
-      order=config.order,
-    ),
+    gan.schedule(gan.Steps(*steps), **_intervals(config), order=config.order),
     state,
     frozen=None,
-    batches=pipeline.DeviceSet(
-      {'image': shown}, sharding=meshes.batch_sharding(run.mesh)
-    ).batches(
-      config.batch_size,
-      seed=pipeline.seed_of(jax.random.fold_in(key, _BATCHES)),
-    ),
+    batches=batches,
     num_steps=config.steps,
     key=jax.random.fold_in(key, _TRAIN),
     workdir=run.workdir,

@@ -1,5 +1,6 @@
 """Images of a prepared set that stay on disk until they are asked for."""
 
+import concurrent.futures
 import dataclasses
 
 import numpy as np
@@ -32,7 +33,9 @@ class StoredImages:
 
   def read(self):
     """All of them, uint8 [N, S, S, 3]."""
-    return np.stack([self[i] for i in range(len(self))])
+    # Pillow lets go of the interpreter lock while it decodes.
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+      return np.stack(list(pool.map(self.__getitem__, range(len(self)))))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -19,29 +19,25 @@ def show(metric, *, unit='', digits=2) -> str:
   return reason or f'{number} {interval}'.rstrip()
 
 
-def gain(ratio, *, model, baseline, measure='EER') -> tuple[str, Tone]:
-  """A sentence about the ratio of two error rates, and its tone.
+def ratio_in_words(ratio, *, model, baseline, measure='EER') -> str:
+  """A sentence about the ratio of two error rates of one run.
+
+  No verdict: the interval is over identities, and another training may differ
+  by more.
 
   Args:
     ratio: metric, of the model's rate to the baseline's; below 1 is better.
     model: name of the model.
     baseline: name of what it is compared with.
     measure: name of the rate.
-
-  Returns:
-    (sentence, tone): 'good' or 'bad' only where the interval excludes 1.
   """
   if ratio['value'] is None:
-    return f'{model} against {baseline}: {ratio["reason"]}.', 'open'
-  factor = (
-    f'{measure} {ratio["value"]:.2f} times that of {baseline} '
-    f'(interval {ratio["low"]:.2f} to {ratio["high"]:.2f}).'
+    return f'{measure} of {model} over that of {baseline}: {ratio["reason"]}.'
+  return (
+    f'{measure} of {model} is {ratio["value"]:.2f} times that of {baseline} '
+    f'in this run (95 % interval over identities: {ratio["low"]:.2f} to '
+    f'{ratio["high"]:.2f}).'
   )
-  if ratio['high'] < 1.0:
-    return f'{model} is better than {baseline}: {factor}', 'good'
-  if ratio['low'] > 1.0:
-    return f'{model} is worse than {baseline}: {factor}', 'bad'
-  return f'No difference shown between {model} and {baseline}: {factor}', 'open'
 
 
 def parts(cell, *, unit='', digits=2) -> tuple[str, str, str]:

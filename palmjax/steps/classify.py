@@ -33,7 +33,9 @@ def create_state(model, tx, key, *, input_shape, head):
     `TrainState` at step 0.
   """
   images = jnp.zeros((1, *input_shape))
-  stats = dict(jax.jit(lambda key: model.init(key, images, train=False))(key))
+  stats = train_state.initialise(
+    lambda key: model.init(key, images, train=False), key
+  )
   params = {'backbone': stats.pop('params'), 'head': head}
   return train_state.create(params, stats, tx)
 

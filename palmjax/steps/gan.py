@@ -55,15 +55,13 @@ def create_state(
   generator_key, noise_key, discriminator_key = jax.random.split(key, 3)
   z = jnp.zeros((1, generator.latent_size))
   images = jnp.zeros((1, *batch['image'].shape[1:]))
-  # Jitted, as a forward pass of small operations one by one takes longer; on
-  # CPU unoptimised, as it runs once (3.6 s to compile instead of 12.5 s).
-  options = None
-  if jax.default_backend() == 'cpu':
-    options = {'xla_backend_optimization_level': 0}
-  jit = functools.partial(jax.jit, compiler_options=options)
-  stats = jit(generator.init)({'params': generator_key, 'noise': noise_key}, z)
+  stats = train_state.initialise(
+    generator.init, {'params': generator_key, 'noise': noise_key}, z
+  )
   params = stats.pop('params')
-  variables = jit(discriminator.init)(discriminator_key, images)
+  variables = train_state.initialise(
+    discriminator.init, discriminator_key, images
+  )
   return {
     'generator': train_state.create(params, stats, generator_tx, ema=True),
     'discriminator': train_state.create(

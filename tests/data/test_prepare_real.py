@@ -104,6 +104,9 @@ def test_unreadable_real_images_are_skipped_and_named(tmp_path, capsys):
   assert lines[0] == '1 images cannot be read: PolyU_002_F_01.bmp'
   assert lines[1].startswith('30 images of 4 palms in ')
   assert '--config.data.name=polyu' in lines[2]
+  source_of_set = prepare.Source(tmp_path / 'sets', size=8)
+  assert source_of_set.name == 'polyu'
+  assert source_of_set.failed == {'palm 002': 1}
   data = prepare.load(tmp_path / 'sets', size=8)
   assert data.skipped == ('PolyU_002_F_01.bmp',)
   assert data.identities == ('palm 001', 'palm 003', 'palm 004')

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from palmjax.data import protocols
+from palmjax.data import protocols, splits
 
 # 40 people; palm 2p is the left and 2p + 1 the right one of person p; three
 # images in each of two sessions.
@@ -10,42 +10,20 @@ _PERSONS = np.array([f'p{label // 2:03}' for label in _LABELS])
 _SESSIONS = np.tile([1, 1, 1, 2, 2, 2], 80)
 
 
-@pytest.mark.parametrize(
-  'ratio, people', [('1:1', (20, 20)), ('1:3', (10, 30))]
-)
-def test_people_are_on_one_side_in_the_ratio(ratio, people):
-  split = protocols.identity_disjoint(_LABELS, _PERSONS, ratio=ratio, seed=0)
-  train = set(_PERSONS[split.train])
-  test = set(_PERSONS[split.evaluation])
-  assert (len(train), len(test)) == people
-  assert not train & test
-  assert len(split.validation) == 0
-  both = np.concatenate([split.train, split.evaluation])
-  np.testing.assert_array_equal(np.sort(both), np.arange(480))
-
-
-def test_split_follows_the_seed_and_not_the_order():
-  def people(seed, order):
-    split = protocols.identity_disjoint(
-      _LABELS[order], _PERSONS[order], ratio='1:1', seed=seed
-    )
-    return set(_PERSONS[order][split.train])
-
-  order = np.arange(480)
-  shuffled = np.random.default_rng(0).permutation(480)
-  assert people(0, order) == people(0, shuffled)
-  assert people(0, order) != people(1, order)
-
-
-def test_a_palm_of_two_people_and_an_unknown_ratio():
-  with pytest.raises(ValueError, match='two groups'):
-    protocols.identity_disjoint(
-      [0, 0, 1, 2], ['a', 'b', 'c', 'd'], ratio='1:1', seed=0
-    )
-  with pytest.raises(
-    ValueError, match=r"no ratio '2:1'; choose one of \['1:1'"
-  ):
-    protocols.identity_disjoint(_LABELS, _PERSONS, ratio='2:1', seed=0)
+@pytest.mark.parametrize('share, people', [(0.5, (20, 20)), (0.75, (10, 30))])
+def test_protocols_combine(share, people):
+  """Identity-disjoint 1:1 and 1:3, then cross-session."""
+  split = splits.by_identity(_LABELS, seed=3, evaluation=share, groups=_PERSONS)
+  train, test = split.train, split.evaluation
+  assert (len({*_PERSONS[train]}), len({*_PERSONS[test]})) == people
+  across = protocols.cross_session(
+    _LABELS[test], _SESSIONS[test], gallery=1, probe=2
+  )
+  gallery, probe = test[across.gallery], test[across.probe]
+  assert len(gallery) == len(probe) == people[1] * 2 * 3
+  assert set(_SESSIONS[gallery]) == {1}
+  assert set(_SESSIONS[probe]) == {2}
+  assert not set(_PERSONS[gallery]) & set(_PERSONS[train])
 
 
 def test_gallery_and_probe_are_of_their_sessions():
@@ -72,19 +50,6 @@ def test_devices_make_it_cross_device():
   assert across.probe.tolist() == [1, 3]
 
 
-def test_protocols_combine_as_the_module_says():
-  split = protocols.identity_disjoint(_LABELS, _PERSONS, ratio='1:3', seed=3)
-  test = split.evaluation
-  across = protocols.cross_session(
-    _LABELS[test], _SESSIONS[test], gallery=1, probe=2
-  )
-  gallery, probe = test[across.gallery], test[across.probe]
-  assert len(gallery) == len(probe) == 30 * 2 * 3
-  assert set(_SESSIONS[gallery]) == {1}
-  assert set(_SESSIONS[probe]) == {2}
-  assert not set(_PERSONS[gallery]) & set(_PERSONS[split.train])
-
-
 @pytest.mark.parametrize(
   'gallery, probe, message',
   [
@@ -105,13 +70,56 @@ def test_too_few_palms_across_and_lengths_that_differ():
     protocols.cross_session([0, 0, 1], [1, 2], gallery=1, probe=2)
 
 
-def test_cross_set_leaves_the_other_sets_out():
-  sets = ['iitd', 'tongji', 'casia', 'tongji', 'iitd']
-  split = protocols.cross_set(sets, train='tongji', test='iitd')
-  assert split.train.tolist() == [1, 3]
-  assert split.evaluation.tolist() == [0, 4]
-  assert split.validation.tolist() == []
-  with pytest.raises(ValueError, match="both 'iitd'"):
-    protocols.cross_set(sets, train='iitd', test='iitd')
-  with pytest.raises(ValueError, match=r"set 'mpd'; there are \['casia', 'i"):
-    protocols.cross_set(sets, train='tongji', test='mpd')
+@pytest.mark.parametrize(
+  'labels, sessions, known, gallery, probe',
+  [
+    ([0, 0, 1, 1, 1], [1, 2, 1, 2, 1], [0, 1, 2, 3, 4], [0, 2, 4], [1, 3]),
+    ([0, 0, 0, 1, 1], [1, 2, 3, 1, 3], [0, 1, 2, 3, 4], [0, 3], [2, 4]),
+    ([0, 0, 1, 1, 1], [1, 2, 1, 2, -1], [0, 1, 2, 3], [0, 2], [1, 3]),
+  ],
+)
+def test_first_and_last_session(labels, sessions, known, gallery, probe):
+  found = protocols.across(labels, sessions, unknown=-1)
+  assert found.known.tolist() == known
+  assert found.first_last.gallery.tolist() == gallery
+  assert found.first_last.probe.tolist() == probe
+
+
+def test_pairs_across_sessions_of_which_none_has_two_palms():
+  found = protocols.across(
+    [0, 0, 1, 1, 1], ['a', 'b', 'a', 'a', ''], unknown=''
+  )
+  assert found.known.tolist() == [0, 1, 2, 3]
+  assert found.first_last is None
+
+
+@pytest.mark.parametrize(
+  'labels, sessions',
+  [
+    ([0, 0, 1, 1], [-1, -1, -1, -1]),
+    ([0, 0, 1, 1], [-1, 1, -1, 1]),  # One session, as it seems.
+    ([0, 0, 1, 1], [1, 1, 2, 2]),  # Nobody came twice.
+    ([0, 0, 1, 1], [1, 2, -1, -1]),  # Nobody to compare with.
+  ],
+)
+def test_nothing_across_sessions(labels, sessions):
+  assert protocols.across(labels, sessions, unknown=-1) is None
+
+
+def test_numbers_of_devices_are_never_unknown_names():
+  found = protocols.across([0, 0, 1, 1], [0, 1, 0, 1], unknown='')
+  assert found.known.tolist() == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize(
+  'devices, same',
+  [
+    (['x', 'x', 'y', 'y'], True),
+    (['x', 'x', 'x', 'x'], False),
+    (['x', 'y', 'x', 'y'], False),
+    (['x', 'x', 'y', 'z'], False),
+  ],
+)
+def test_devices_that_tell_what_sessions_tell(devices, same):
+  sessions = np.array([1, 1, 2, 2])
+  assert protocols.same_parts(sessions, np.array(devices)) == same

@@ -183,3 +183,33 @@ def test_jit_step_donates_the_state_only(donate):
   assert not frozen.is_deleted()
   assert not batch.is_deleted()
   np.testing.assert_array_equal(new, [4, 4, 4])
+
+
+def test_steps_compiled_together_do_what_they_do_one_by_one():
+  devices = mesh.make(1)
+
+  def scale(factor):
+    def step(state, frozen, batch, key):
+      noise = jax.random.normal(key, state.shape)
+      state = factor * state + frozen + jnp.sum(batch['x']) + noise
+      return state, {'sum': jnp.sum(state)}
+
+    return mesh.jit_step(step, devices)
+
+  steps = [scale(2.0), scale(3.0)]
+  state, frozen = np.arange(3, dtype=np.float32), np.float32(1)
+  batch, key = {'x': np.ones(4, np.float32)}, jax.random.key(0)
+  together = mesh.compile_together(
+    steps, state, frozen, batch, key, mesh=devices
+  )
+  for one, compiled in zip(steps, together, strict=True):
+    want = one(mesh.own(state, devices), frozen, batch, key)
+    got = compiled(
+      mesh.own(state, devices),
+      mesh.replicate(frozen, devices),
+      mesh.shard_batch(batch, devices),
+      mesh.replicate(key, devices),
+    )
+    np.testing.assert_array_equal(got[0], want[0])
+    np.testing.assert_array_equal(got[1]['sum'], want[1]['sum'])
+    assert one._cache_size() == 1  # Compiled for the call here, not before.

@@ -23,6 +23,12 @@ def search_twin(probe, gallery, labels, own):
   return mine, rank, max(best.values())
 
 
+def fnirs(searches, *fpirs):
+  """FNIR at each FPIR, few as the searches may be."""
+  equal = np.ones((1, searches.num_identities), int)
+  return identification._fnirs(searches, equal, fpirs)[0].tolist()
+
+
 def fnir_twin(mated, rank, nonmated, fpir):
   """Tries every threshold that makes a difference."""
   thresholds = [np.inf, *mated, *nonmated]
@@ -58,16 +64,14 @@ def test_search_matches_loops(seed):
   assert list(pairs) == nonmated
   assert (found.num_identities, found.gallery_identities) == (7, 5)
 
-  curve = identification.cmc(found, 5)
-  assert curve.tolist() == [
-    np.mean([r <= k for r in rank]) for k in range(1, 6)
-  ]
-  assert curve[-1] == 1.0
+  rates = identification.rates(found, ranks=range(1, 5), num_bootstrap=1)
+  for k in range(1, 5):
+    assert rates[f'rank{k}']['value'] == np.mean([r <= k for r in rank])
   others = [score for score, _ in nonmated]
-  for fpir in (0.05, 0.2, 0.4, 0.9):
-    assert identification.fnir_at_fpir(found, fpir) == pytest.approx(
-      fnir_twin(mine, rank, others, fpir), abs=1e-12
-    )
+  fpirs = (0.05, 0.2, 0.4, 0.9)
+  assert fnirs(found, *fpirs) == pytest.approx(
+    [fnir_twin(mine, rank, others, fpir) for fpir in fpirs], abs=1e-12
+  )
 
 
 def test_leave_one_out_matches_loops():
@@ -108,7 +112,7 @@ def test_a_constant_embedding_finds_nobody():
   same = np.ones((6, 1))
   found = identification.leave_one_out(same, [0, 0, 1, 1, 2, 2])
   assert found.rank.tolist() == [3] * 6
-  assert identification.fnir_at_fpir(found, 0.9) == 1.0
+  assert fnirs(found, 0.9) == [1.0]
 
 
 def test_golden_rates_with_ties():
@@ -121,12 +125,12 @@ def test_golden_rates_with_ties():
     num_identities=10,
     gallery_identities=7,
   )
-  assert identification.cmc(searches, 4).tolist() == [0.6, 0.8, 0.8, 1.0]
-  # Above 0.8 only 0.9 is found; at 0.8 one of ten others is, too.
-  assert identification.fnir_at_fpir(searches, 0.05) == pytest.approx(0.8)
-  assert identification.fnir_at_fpir(searches, 0.1) == pytest.approx(0.6)
-  # However low the threshold: two are not first.
-  assert identification.fnir_at_fpir(searches, 0.95) == pytest.approx(0.4)
+  rates = identification.rates(searches, ranks=range(1, 5), num_bootstrap=1)
+  ranks = [rates[f'rank{k}']['value'] for k in range(1, 5)]
+  assert ranks == [0.6, 0.8, 0.8, 1.0]
+  # Above 0.8 only 0.9 is found; at 0.8 one of ten others is, too. However low
+  # the threshold: two are not first.
+  assert fnirs(searches, 0.05, 0.1, 0.95) == pytest.approx([0.8, 0.6, 0.4])
 
   many = searches._replace(
     nonmated=np.repeat(searches.nonmated, 30),

@@ -71,7 +71,7 @@ def test_performance_section():
     error_rates.det_points(scores.genuine, scores.impostor),
     images=scores.images,
     sessions=2,
-    attempts={'captured': [4] * 11 + [1], 'failed': [0] * 11 + [5]},
+    failed=iso19795.failures([4] * 11 + [1], [0] * 11 + [5]),
   )
   assert json.loads(json.dumps(found)) == found
   assert found['crew'] == {
@@ -80,7 +80,6 @@ def test_performance_section():
     'fewest images of an identity': 1,
     'most images of an identity': 4,
     'sessions': 2,
-    'captures': 50,
     'genuine pairs': len(scores.genuine),
     'impostor pairs': len(scores.impostor),
   }

@@ -140,11 +140,6 @@ def test_losses_of_low_precision_are_summed_in_float32():
   assert total == 3
 
 
-def test_below():
-  got = staged.below(jnp.array([0.2, 0.5, -1.0, 0.9]), 0.5)
-  np.testing.assert_array_equal(got, [True, False, True, False])
-
-
 @pytest.mark.parametrize(
   'share, count', [(0.0, 0), (0.01, 1), (0.25, 25), (0.07, 7), (1.0, 100)]
 )

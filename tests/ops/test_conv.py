@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from palmjax.ops import conv
+from palmjax.ops import conv, conv_blocked
 
 _ONE = ((1, 1), (1, 1))
 
@@ -80,6 +80,34 @@ def test_depthwise_equals_the_loop():
   np.testing.assert_allclose(got, want, atol=1e-5)
 
 
+@pytest.mark.parametrize('size, window, stride, padding', _CASES)
+def test_dense_equals_lax_up_to_second_derivatives(
+  size, window, stride, padding, monkeypatch
+):
+  # Two images a block, of four.
+  monkeypatch.setattr(conv_blocked, '_block_images', lambda x, values: 2)
+  x, kernel = random(4, *size, 3), random(*window, 3, 2, seed=1)
+  got, want = (
+    derivatives(
+      lambda x, kernel, lowering=lowering: conv.dense(
+        x, kernel, stride=stride, padding=padding, lowering=lowering
+      ),
+      x,
+      kernel,
+    )
+    for lowering in ('blocked', 'lax')
+  )
+  # Second derivatives reach 10³ here: relative to that, float32.
+  chex.assert_trees_all_close(got, want, rtol=1e-4, atol=2e-3)
+
+
+def test_blocks_are_as_large_as_fit_and_divide_the_batch():
+  x = random(12, 2, 2, 1)
+  million = 1_000_000
+  for values, images in ((1, 12), (million // 2, 4), (million, 2), (5e6, 1)):
+    assert conv_blocked._block_images(x, values) == images
+
+
 @pytest.mark.parametrize('groups, stride', [(1, 1), (2, 1), (4, 2)])
 def test_grouped_equals_lax_up_to_second_derivatives(groups, stride):
   x = random(2, 5, 6, 4)
@@ -147,6 +175,8 @@ def test_bad_arguments():
   x = random(1, 4, 4, 6)
   with pytest.raises(ValueError, match="use 'shift' or 'lax'"):
     conv.depthwise(x, random(3, 3, 1, 6), lowering='fast')
+  with pytest.raises(ValueError, match="use 'blocked' or 'lax'"):
+    conv.dense(x, random(3, 3, 6, 6), lowering='fast')
   with pytest.raises(ValueError, match="use 'block_diagonal' or 'lax'"):
     conv.grouped(x, random(3, 3, 3, 6), groups=2, lowering='fast')
   with pytest.raises(ValueError, match="use 'matmul' or 'lax'"):

@@ -18,7 +18,6 @@ from palmjax.recipes import (
   metric,
   palm_images,
   palm_network,
-  stored_images,
 )
 
 # Every kind of loss in one run; left and right, turned in all ways.
@@ -31,10 +30,15 @@ ARGUMENTS = (
 
 
 @pytest.fixture(scope='module')
-def run(palmjax_command, tmp_path_factory):
+def arguments(another):
+  return *ARGUMENTS, f"--config.evaluation.sets=('{another}',)"
+
+
+@pytest.fixture(scope='module')
+def run(palmjax_command, tmp_path_factory, arguments):
   """The workdir of an undisturbed run."""
   workdir = tmp_path_factory.mktemp('metric')
-  process = palmjax_command(*ARGUMENTS, f'--workdir={workdir}')
+  process = palmjax_command(*arguments, f'--workdir={workdir}')
   output, _ = process.communicate(timeout=900)
   assert process.returncode == 0, output
   return workdir
@@ -99,33 +103,37 @@ def test_last_session_is_searched_in_the_first(run):
   }
 
 
-@pytest.mark.parametrize(
-  'labels, sessions, pairs, searched',
-  [
-    ([0, 0, 1, 1], [-1, -1, -1, -1], None, None),
-    ([0, 0, 1, 1], [-1, 1, -1, 1], None, None),  # One session, as it seems.
-    ([0, 0, 1, 1], [1, 1, 2, 2], None, None),  # Nobody came twice.
-    ([0, 0, 1, 1], [1, 2, -1, -1], None, None),  # Nobody to compare with.
-    ([0, 0, 1, 1, 1], [1, 2, 1, 1, -1], (1, 2), None),
-    ([0, 0, 1, 1, 1], [1, 2, 1, 2, 1], (3, 3), 2),
-    ([0, 0, 0, 1, 1], [1, 2, 3, 1, 3], (4, 4), 2),
-  ],
-)
-def test_only_known_sessions_are_compared(labels, sessions, pairs, searched):
-  rng = np.random.default_rng(0)
-  embeddings = rng.normal(size=(len(labels), 4))
-  embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
-  part = palm_images.Part(
-    None, np.array(labels), ('a', 'b'), np.array(sessions)
-  )
-  scores, searches = metric._across_sessions(embeddings, part)
-  name = 'network, across sessions'
-  assert (name in scores) == (pairs is not None)
-  assert (name in searches) == (searched is not None)
-  if pairs:
-    assert (len(scores[name].genuine), len(scores[name].impostor)) == pairs
-  if searched:
-    assert len(searches[name].mated) == searched
+def test_another_set_is_tested_across_sessions_and_devices(run, another):
+  models = json.loads((run / 'metrics.json').read_text())['models']
+  embed = palm_network.load(run / 'network' / 'export').embed
+  data = prepare.load(another, size=32)
+  name = 'network, on drawn_palms'
+  for key, places in (
+    (name, None),
+    (f'{name}, across sessions', data.sessions),
+    (f'{name}, across devices', data.devices),
+  ):
+    scores = verification.pair_scores(
+      embed(data.images), data.labels, sessions=places
+    )
+    assert models[key]['eer']['value'] == pytest.approx(
+      error_rates.eer(scores.genuine, scores.impostor)
+    )
+  assert models['correlation, on drawn_palms']['eer']['value'] < 0.5
+  assert {'eer/correlation', 'rank1', 'fta'} <= models[name].keys()
+  # Palms that are drawn in memory have one device a session.
+  assert 'network, across devices' not in models
+  assert name.capitalize() in (run / 'report.html').read_text()
+
+
+def test_drawn_palms_can_all_be_read(run):
+  models = json.loads((run / 'metrics.json').read_text())['models']
+  for name, palms in (('network', 24), ('network, on drawn_palms', 12)):
+    for rate in ('fte', 'fta'):
+      found = models[name][rate]
+      assert found['value'] == found['low'] == 0
+      # The rule of 3, of all palms of the set.
+      assert found['high'] == pytest.approx(1 - 0.05 ** (1 / palms))
 
 
 @pytest.mark.parametrize('arm', ['losses', 'backbones', 'attention'])
@@ -159,8 +167,8 @@ def test_report_has_the_sections_of_the_standard(run):
   assert not re.search(r'(src|href)="https?:', text)
 
 
-def test_same_bytes_after_sigkill(run, palmjax_command, tmp_path):
-  process = palmjax_command(*ARGUMENTS, f'--workdir={tmp_path}')
+def test_same_bytes_after_sigkill(run, palmjax_command, tmp_path, arguments):
+  process = palmjax_command(*arguments, f'--workdir={tmp_path}')
   log = tmp_path / 'metrics.jsonl'
   begun = time.monotonic()
   while not log.exists() or log.stat().st_size == 0:
@@ -171,7 +179,7 @@ def test_same_bytes_after_sigkill(run, palmjax_command, tmp_path):
   process.kill()
   process.communicate()
   assert process.returncode == -signal.SIGKILL
-  process = palmjax_command(*ARGUMENTS, f'--workdir={tmp_path}')
+  process = palmjax_command(*arguments, f'--workdir={tmp_path}')
   output, _ = process.communicate(timeout=900)
   assert process.returncode == 0, output
   for name in (
@@ -205,57 +213,6 @@ def test_turned_identities():
     )
   assert sorted(views.values()) == list(range(8))
   np.testing.assert_array_equal(found[16], images[16])  # Identity 8 is way 0.
-
-
-@pytest.fixture
-def prepared(tmp_path):
-  """A config that reads a prepared set of drawn palms."""
-  config = metric_config.get_config('smoke')
-  directory = prepare.drawn(
-    tmp_path / 'sets',
-    identities=12,
-    samples=4,
-    size=32,
-    difficulty=0.2,
-    devices=3,
-    seed=0,
-  )
-  config.data.name = 'drawn_palms'
-  config.data.dir = directory
-  config.data.turned = True
-  config.labelled.identities = 0
-  config.labelled.images = 0
-  config.cnn.identities = 16
-  config.cnn.images = 1
-  return config
-
-
-def test_a_set_that_stays_on_disk_gives_the_same_images(prepared):
-  key = jax.random.key(0)
-  held = palm_images.load(prepared, key)
-  prepared.data.stream = True
-  stored = palm_images.load(prepared, key)
-  np.testing.assert_array_equal(
-    stored.evaluation.images, held.evaluation.images
-  )
-  np.testing.assert_array_equal(stored.labelled.labels, held.labelled.labels)
-  part, expected = (
-    palm_images.turned(palms.labelled) for palms in (stored, held)
-  )
-  examples = stored_images.Examples(part.images, part.labels)
-  assert len(examples) == len(expected.labels)
-  for i in range(0, len(examples), 5):
-    np.testing.assert_array_equal(examples[i]['image'], expected.images[i])
-    assert examples[i]['label'] == expected.labels[i]
-  run = palm_network.Run(
-    prepared, palm_images.PalmImages(part, part, part, (), ''), mesh.make(1), ''
-  )
-  batch = next(metric._batches(run, key)(3))
-  assert batch['image'].shape == (16, 32, 32, 3)
-  found = np.asarray(batch['image'])
-  for image, label in zip(found, np.asarray(batch['label']), strict=True):
-    of_label = expected.images[expected.labels == label]
-    assert any(np.array_equal(image, other) for other in of_label)
 
 
 @pytest.mark.parametrize('loss', ['softmax', 'arcface', 'triplet'])

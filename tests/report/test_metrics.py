@@ -50,16 +50,18 @@ def test_cells_without_interval_do_not_compete():
 
 
 @pytest.mark.parametrize(
-  'ratio, start, tone',
+  'ratio, words',
   [
-    (interval(0.7, 0.9), 'CNN-2 is better than the control: EER 0.80', 'good'),
-    (interval(1.1, 1.3), 'CNN-2 is worse than the control: EER 1.20', 'bad'),
-    (interval(0.8, 1.0), 'No difference shown between CNN-2 and', 'open'),
+    (interval(0.7, 0.9),
+     'EER of the network is 0.80 times that of correlation in this run (95 % '
+     'interval over identities: 0.70 to 0.90).'),
     ({'value': None, 'reason': 'not measurable with 3 identities'},
-     'CNN-2 against the control: not measurable with 3 identities.', 'open'),
+     'EER of the network over that of correlation: not measurable with 3 '
+     'identities.'),
   ],
 )  # fmt: skip
-def test_gain(ratio, start, tone):
-  sentence, found = metrics.gain(ratio, model='CNN-2', baseline='the control')
-  assert sentence.startswith(start)
-  assert found == tone
+def test_ratio_in_words(ratio, words):
+  found = metrics.ratio_in_words(
+    ratio, model='the network', baseline='correlation'
+  )
+  assert found == words

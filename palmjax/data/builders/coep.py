@@ -9,12 +9,6 @@ import tensorflow_datasets as tfds
 
 from palmjax.data.builders import layout, real_palms
 
-TREE = """\
-  DIR/1/<any name>.jpg …
-  DIR/2/<any name>.jpg …
-(one numbered folder for each person), or, all of them in DIR,
-  DIR/1_1.jpg … (person_sample)"""
-
 _SUFFIX = r'\.(?:bmp|jpe?g|png)'
 
 
@@ -24,27 +18,23 @@ class Coep(real_palms.RealPalms):
   VERSION = tfds.core.Version('1.0.0')
   DESCRIPTION = 'Palm prints of the College of Engineering, Pune: 168 people.'
   HOMEPAGE = 'https://www.coep.org.in/resources/coeppalmprintdatabase'
+  TREE = """\
+  DIR/1/<any name>.jpg …
+  DIR/2/<any name>.jpg …
+(one numbered folder for each person), or, all of them in DIR,
+  DIR/1_1.jpg … (person_sample)"""
+  LAYOUTS = (
+    (r'(?P<person>\d{1,4})', rf'[^/]+{_SUFFIX}'),
+    ('', rf'(?P<person>\d{{1,4}})_(?P<sample>\d{{1,2}}){_SUFFIX}'),
+  )
 
   @staticmethod
-  def find(source):
-    """Lists the records of a folder; raises as `layout.collect`."""
-    return layout.collect(
-      source,
-      layouts=[
-        (r'(?P<person>\d{1,4})', rf'[^/]+{_SUFFIX}'),
-        ('', rf'(?P<person>\d{{1,4}})_(?P<sample>\d{{1,2}}){_SUFFIX}'),
-      ],
-      record=_record,
-      tree=TREE,
+  def record(path, groups):
+    person = f'{int(groups["person"]):04}'
+    return layout.Record(
+      path=path,
+      identity=person,
+      person=person,
+      hand='unknown',
+      sample=int(groups.get('sample', groups['rank'] + 1)),
     )
-
-
-def _record(path, groups):
-  person = f'{int(groups["person"]):04}'
-  return layout.Record(
-    path=path,
-    identity=person,
-    person=person,
-    hand='unknown',
-    sample=int(groups.get('sample', groups['rank'] + 1)),
-  )

@@ -39,8 +39,8 @@ class Hands11k(real_palms.RealPalms):
   DESCRIPTION = 'Photographs of hands, palm side: 190 people, left and right.'
   HOMEPAGE = 'https://sites.google.com/view/11khands'
 
-  @staticmethod
-  def find(source):
+  @classmethod
+  def find(cls, source):
     """Lists the records of a folder; raises as `layout.collect`."""
     layout.require_folder(source)
     table = os.path.join(source, 'HandInfo.csv')

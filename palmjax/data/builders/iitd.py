@@ -8,15 +8,7 @@ there. Folders and names were confirmed in public code that reads the set.
 
 import tensorflow_datasets as tfds
 
-from palmjax.data.builders import layout, real_palms
-
-TREE = """\
-  DIR/Segmented/Left/001_1.bmp …
-  DIR/Segmented/Right/001_1.bmp …
-or, whole hands,
-  DIR/Left Hand/001_1.JPG …
-  DIR/Right Hand/001_1.JPG …
-(person_sample; DIR is the folder 'IITD Palmprint V1', or Segmented itself)"""
+from palmjax.data.builders import real_palms
 
 _FILE = r'(?P<person>\d{3})_(?P<sample>\d{1,2})\.(?:bmp|jpg)'
 
@@ -27,27 +19,14 @@ class Iitd(real_palms.RealPalms):
   VERSION = tfds.core.Version('1.0.0')
   DESCRIPTION = 'Touchless palm prints: 230 people, left and right.'
   HOMEPAGE = 'https://www4.comp.polyu.edu.hk/~csajaykr/IITD/Database_Palm.htm'
-
-  @staticmethod
-  def find(source):
-    """Lists the records of a folder; raises as `layout.collect`."""
-    return layout.collect(
-      source,
-      layouts=[
-        (r'(?:Segmented/)?(?P<hand>left|right)', _FILE),
-        (r'(?P<hand>left|right)\s+hand', _FILE),
-      ],
-      record=_record,
-      tree=TREE,
-    )
-
-
-def _record(path, groups):
-  hand = groups['hand'].lower()
-  return layout.Record(
-    path=path,
-    identity=f'{groups["person"]} {hand}',
-    person=groups['person'],
-    hand=hand,
-    sample=int(groups['sample']),
+  TREE = """\
+  DIR/Segmented/Left/001_1.bmp …
+  DIR/Segmented/Right/001_1.bmp …
+or, whole hands,
+  DIR/Left Hand/001_1.JPG …
+  DIR/Right Hand/001_1.JPG …
+(person_sample; DIR is the folder 'IITD Palmprint V1', or Segmented itself)"""
+  LAYOUTS = (
+    (r'(?:Segmented/)?(?P<hand>left|right)', _FILE),
+    (r'(?P<hand>left|right)\s+hand', _FILE),
   )

@@ -104,6 +104,27 @@ def collect(source, *, layouts, record, tree):
   )
 
 
+def of_hand(path, groups, *, sample=None, session=NO_SESSION, device=''):
+  """The record of a palm that the owners name by its person and hand.
+
+  Args:
+    path: of the image.
+    groups: {'person', 'hand': left, right, l or r, case ignored}, and 'sample'
+      unless one is given.
+    sample, session, device: as in `Record`.
+  """
+  hand = {'l': 'left', 'r': 'right'}[groups['hand'][0].lower()]
+  return Record(
+    path=path,
+    identity=f'{groups["person"]} {hand}',
+    person=groups['person'],
+    hand=hand,
+    sample=int(groups['sample']) if sample is None else sample,
+    session=session,
+    device=device,
+  )
+
+
 def require_folder(source):
   """Raises FileNotFoundError or NotADirectoryError unless it is a folder."""
   if not os.path.exists(source):

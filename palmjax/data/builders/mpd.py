@@ -11,11 +11,6 @@ import tensorflow_datasets as tfds
 
 from palmjax.data.builders import layout, real_palms
 
-TREE = """\
-  DIR/original palms/001_1_h_l_01.jpg …
-or all of them in DIR (person_session_phone_hand_sample: session 1 or 2, phone h
-for Huawei or m for Xiaomi, hand l or r)"""
-
 _FILE = (
   r'(?P<person>\d{3})_(?P<session>[12])_(?P<phone>[hm])_(?P<hand>[lr])_'
   r'(?P<sample>\d{2})\.(?:bmp|jpe?g|png)'
@@ -28,26 +23,20 @@ class Mpd(real_palms.RealPalms):
   VERSION = tfds.core.Version('1.0.0')
   DESCRIPTION = 'Photographs by two phones: 400 palms, two sessions.'
   HOMEPAGE = 'https://cslinzhang.github.io/deepmpv'
+  TREE = """\
+  DIR/original palms/001_1_h_l_01.jpg …
+or all of them in DIR (person_session_phone_hand_sample: session 1 or 2, phone h
+for Huawei or m for Xiaomi, hand l or r)"""
+  LAYOUTS = (
+    (r'original palms(?:/[^/]+){0,2}', _FILE),
+    ('', _FILE),
+  )
 
   @staticmethod
-  def find(source):
-    """Lists the records of a folder; raises as `layout.collect`."""
-    return layout.collect(
-      source,
-      layouts=[(r'original palms(?:/[^/]+){0,2}', _FILE), ('', _FILE)],
-      record=_record,
-      tree=TREE,
+  def record(path, groups):
+    return layout.of_hand(
+      path,
+      groups,
+      session=int(groups['session']),
+      device={'h': 'huawei', 'm': 'xiaomi'}[groups['phone'].lower()],
     )
-
-
-def _record(path, groups):
-  hand = {'l': 'left', 'r': 'right'}[groups['hand'].lower()]
-  return layout.Record(
-    path=path,
-    identity=f'{groups["person"]} {hand}',
-    person=groups['person'],
-    hand=hand,
-    sample=int(groups['sample']),
-    session=int(groups['session']),
-    device={'h': 'huawei', 'm': 'xiaomi'}[groups['phone'].lower()],
-  )

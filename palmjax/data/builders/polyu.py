@@ -11,11 +11,6 @@ import tensorflow_datasets as tfds
 
 from palmjax.data.builders import layout, real_palms
 
-TREE = """\
-  DIR/PolyU_001_F_01.bmp …
-  DIR/PolyU_001_S_01.bmp …
-(palm 001 to 386, F or S for the first or second session, sample)"""
-
 
 class Polyu(real_palms.RealPalms):
   """PolyU palm prints, version 2."""
@@ -23,27 +18,22 @@ class Polyu(real_palms.RealPalms):
   VERSION = tfds.core.Version('1.0.0')
   DESCRIPTION = 'Contact palm prints: 386 palms, two sessions.'
   HOMEPAGE = 'https://www4.comp.polyu.edu.hk/~biometrics/'
+  TREE = """\
+  DIR/PolyU_001_F_01.bmp …
+  DIR/PolyU_001_S_01.bmp …
+(palm 001 to 386, F or S for the first or second session, sample)"""
+  LAYOUTS = (
+    ('', r'PolyU_(?P<palm>\d{3})_(?P<session>[FS])_(?P<sample>\d{2})\.bmp'),
+  )
 
   @staticmethod
-  def find(source):
-    """Lists the records of a folder; raises as `layout.collect`."""
-    return layout.collect(
-      source,
-      layouts=[
-        ('', r'PolyU_(?P<palm>\d{3})_(?P<session>[FS])_(?P<sample>\d{2})\.bmp')
-      ],
-      record=_record,
-      tree=TREE,
+  def record(path, groups):
+    palm = int(groups['palm'])
+    return layout.Record(
+      path=path,
+      identity=f'palm {palm:03}',
+      person=f'{(palm + 1) // 2:03}',
+      hand='unknown',
+      sample=int(groups['sample']),
+      session={'F': 1, 'S': 2}[groups['session'].upper()],
     )
-
-
-def _record(path, groups):
-  palm = int(groups['palm'])
-  return layout.Record(
-    path=path,
-    identity=f'palm {palm:03}',
-    person=f'{(palm + 1) // 2:03}',
-    hand='unknown',
-    sample=int(groups['sample']),
-    session={'F': 1, 'S': 2}[groups['session'].upper()],
-  )

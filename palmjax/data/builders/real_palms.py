@@ -7,13 +7,13 @@ PNG and JPEG bytes are kept as they are; BMP and TIFF become PNG, which loses
 nothing.
 """
 
-import abc
 import concurrent.futures
 import dataclasses
 import hashlib
 import io
 import os
 import pathlib
+from collections.abc import Sequence
 
 import numpy as np
 import rich.console
@@ -82,18 +82,34 @@ def make_config(source, records):
 
 
 class RealPalms(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-  """Base of the builders of real sets; a set has a text, a page and `find`."""
+  """Base of the builders of real sets: what differs is their layout.
+
+  Attributes:
+    DESCRIPTION: one line.
+    HOMEPAGE: of the owners.
+    TREE: the expected layout, for messages.
+    LAYOUTS: as `layout.collect` takes them.
+  """
 
   DESCRIPTION: str
   HOMEPAGE: str
+  TREE: str
+  LAYOUTS: Sequence[tuple[str, str]]
 
   # Found by TFDS 4.9 with importlib_resources, which it does not depend on.
   code_path = pathlib.Path(__file__)
 
   @staticmethod
-  @abc.abstractmethod
-  def find(source):
+  def record(path, groups):
+    """The record of an image, of the groups of its layout."""
+    return layout.of_hand(path, groups)
+
+  @classmethod
+  def find(cls, source):
     """Lists the `layout.Record`s of a folder; raises as `layout.collect`."""
+    return layout.collect(
+      source, layouts=cls.LAYOUTS, record=cls.record, tree=cls.TREE
+    )
 
   def _info(self):
     identities = sorted({r.identity for r in self.builder_config.records})
@@ -127,7 +143,7 @@ class RealPalms(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
   def _generate_examples(self):
     source, records = self.builder_config.source, self.builder_config.records
-    skipped = []
+    skipped = {}
     # Pillow lets go of the interpreter lock while it decodes.
     workers = min(8, os.cpu_count() or 1)
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:
@@ -144,10 +160,11 @@ class RealPalms(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         for number, (record, image) in enumerate(rows, start):
           if isinstance(image, str):
             logging.warning('skipped %s in %s: %s', record.path, source, image)
-            skipped.append(record.path)
+            skipped[record.path] = record.identity
             _stop_if_many(skipped, records, source)
             continue
           yield number, _example(record, image)
+    # Whose they are, too: a palm may have no other image.
     self.info.metadata['skipped'] = skipped
 
 
@@ -167,7 +184,7 @@ def _stop_if_many(skipped, records, source):
   if len(skipped) > folder.MAX_SKIPPED * len(records):
     raise ValueError(
       f'at least {len(skipped)} of {len(records)} images in {source} cannot be '
-      f'read (more than {folder.MAX_SKIPPED:.0%}): {layout.some(skipped)}; '
+      f'read (more than {folder.MAX_SKIPPED:.0%}): {layout.some([*skipped])}; '
       'repair or remove them'
     )
 

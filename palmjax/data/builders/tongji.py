@@ -12,11 +12,6 @@ import tensorflow_datasets as tfds
 
 from palmjax.data.builders import layout, real_palms
 
-TREE = """\
-  DIR/session1/00001.bmp … 06000.bmp
-  DIR/session2/00001.bmp … 06000.bmp
-DIR is what ROI.rar or OriginalImages.rar unpacks to; DIR/ROI/ is found too"""
-
 _IMAGES_OF_A_PALM = 10
 
 
@@ -26,30 +21,25 @@ class Tongji(real_palms.RealPalms):
   VERSION = tfds.core.Version('1.0.0')
   DESCRIPTION = 'Contactless palm prints: 600 palms, two sessions.'
   HOMEPAGE = 'https://cslinzhang.github.io/ContactlessPalm/'
+  TREE = """\
+  DIR/session1/00001.bmp … 06000.bmp
+  DIR/session2/00001.bmp … 06000.bmp
+DIR is what ROI.rar or OriginalImages.rar unpacks to; DIR/ROI/ is found too"""
+  LAYOUTS = (
+    (
+      r'(?:ROI/)?session(?P<session>[12])',
+      r'(?!00000)(?P<number>0[0-5]\d{3}|06000)\.(?:bmp|tiff?)',
+    ),
+  )
 
   @staticmethod
-  def find(source):
-    """Lists the records of a folder; raises as `layout.collect`."""
-    return layout.collect(
-      source,
-      layouts=[
-        (
-          r'(?:ROI/)?session(?P<session>[12])',
-          r'(?!00000)(?P<number>0[0-5]\d{3}|06000)\.(?:bmp|tiff?)',
-        )
-      ],
-      record=_record,
-      tree=TREE,
+  def record(path, groups):
+    palm, sample = divmod(int(groups['number']) - 1, _IMAGES_OF_A_PALM)
+    return layout.Record(
+      path=path,
+      identity=f'palm {palm + 1:03}',
+      person=f'{palm // 2 + 1:03}',
+      hand='unknown',
+      sample=sample + 1,
+      session=int(groups['session']),
     )
-
-
-def _record(path, groups):
-  palm, sample = divmod(int(groups['number']) - 1, _IMAGES_OF_A_PALM)
-  return layout.Record(
-    path=path,
-    identity=f'palm {palm + 1:03}',
-    person=f'{palm // 2 + 1:03}',
-    hand='unknown',
-    sample=sample + 1,
-    session=int(groups['session']),
-  )

@@ -12,12 +12,6 @@ import tensorflow_datasets as tfds
 
 from palmjax.data.builders import layout, real_palms
 
-TREE = """\
-  DIR/huawei/Flash/L_001/<any name>.JPG …
-  DIR/huawei/Nature/R_001/<any name>.JPG …
-  DIR/iPhone/…
-(phone, light, hand and person)"""
-
 
 class XjtuUp(real_palms.RealPalms):
   """XJTU-UP, unconstrained palm prints."""
@@ -25,31 +19,24 @@ class XjtuUp(real_palms.RealPalms):
   VERSION = tfds.core.Version('1.0.0')
   DESCRIPTION = 'Photographs by five phones in two lights: 200 palms.'
   HOMEPAGE = 'https://gr.xjtu.edu.cn/en/web/bell'
+  TREE = """\
+  DIR/huawei/Flash/L_001/<any name>.JPG …
+  DIR/huawei/Nature/R_001/<any name>.JPG …
+  DIR/iPhone/…
+(phone, light, hand and person)"""
+  LAYOUTS = (
+    (
+      r'(?P<phone>[^/]+)/(?P<light>flash|nature)/'
+      r'(?P<hand>[lr])_(?P<person>\d{3})',
+      r'[^/]+\.(?:bmp|jpe?g|png)',
+    ),
+  )
 
   @staticmethod
-  def find(source):
-    """Lists the records of a folder; raises as `layout.collect`."""
-    return layout.collect(
-      source,
-      layouts=[
-        (
-          r'(?P<phone>[^/]+)/(?P<light>flash|nature)/'
-          r'(?P<hand>[lr])_(?P<person>\d{3})',
-          r'[^/]+\.(?:bmp|jpe?g|png)',
-        )
-      ],
-      record=_record,
-      tree=TREE,
+  def record(path, groups):
+    return layout.of_hand(
+      path,
+      groups,
+      sample=groups['rank'] + 1,
+      device=f'{groups["phone"]} {groups["light"]}'.lower(),
     )
-
-
-def _record(path, groups):
-  hand = {'l': 'left', 'r': 'right'}[groups['hand'].lower()]
-  return layout.Record(
-    path=path,
-    identity=f'{groups["person"]} {hand}',
-    person=groups['person'],
-    hand=hand,
-    sample=groups['rank'] + 1,
-    device=f'{groups["phone"]} {groups["light"]}'.lower(),
-  )

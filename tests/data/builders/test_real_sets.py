@@ -2,7 +2,7 @@
 
 import pytest
 
-from palmjax.data import protocols
+from palmjax.data import splits
 from palmjax.data.builders import layout, real_sets
 
 _HANDS = 'id,accessories,nailPolish,aspectOfHand,imageName,irregularities\n'
@@ -68,24 +68,24 @@ def test_every_image_is_found_once_in_a_fixed_order(name, put):
 
 
 @pytest.mark.parametrize('name', real_sets.BUILDERS)
-@pytest.mark.parametrize('ratio', protocols.RATIOS)
-def test_palms_of_one_person_stay_on_one_side(name, ratio, put):
+@pytest.mark.parametrize('share, sides', [(0.5, (4, 4)), (0.75, (2, 6))])
+def test_palms_of_one_person_stay_on_one_side(name, share, sides, put):
   records = _find(name, put)
   identities = sorted({record.identity for record in records})
   people = {record.person for record in records}
   assert len(people) == 8
   assert len(identities) == (8 if name == 'coep' else 16)
-  split = protocols.identity_disjoint(
+  split = splits.by_identity(
     [identities.index(record.identity) for record in records],
-    [record.person for record in records],
-    ratio=ratio,
     seed=0,
+    evaluation=share,
+    groups=[record.person for record in records],
   )
   train, test = (
     {records[i].person for i in part}
     for part in (split.train, split.evaluation)
   )
-  assert (len(train), len(test)) == {'1:1': (4, 4), '1:3': (2, 6)}[ratio]
+  assert (len(train), len(test)) == sides
   assert train | test == people
 
 

@@ -1,0 +1,156 @@
+"""Dense convolution in blocks of the batch that fit a processor's cache.
+
+The windows of a map are written out as rows of a matrix, [h·w, kh·kw·C], and
+multiplied with the kernel as one matrix. Written out for a whole batch they are
+too large for any cache and come back from memory; for a few images they do not.
+With R the rows of x, G those of g and a stride of 1,
+
+  y = R k      gradient in x = G k'      gradient in k = xᵀ G
+
+with k' the kernel turned by 180° and its channels exchanged: both gradients
+share G. At other strides the gradients are R's transpose times g kᵀ, and Rᵀ g.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+# Of the rows of a block. Measured: twice and half of it are slower.
+_BLOCK_BYTES = 10e6
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def convolve(x, kernel, stride, padding):
+  """The convolution.
+
+  Args:
+    x: [B, H, W, C].
+    kernel: [kh, kw, C, K].
+    stride: int.
+    padding: ((top, bottom), (left, right)).
+
+  Returns:
+    [B, H', W', K].
+  """
+  window, matrix = kernel.shape[:2], _matrix(kernel)
+  height, width = _output_size(x, window, stride, padding)
+
+  def block(x):
+    return _rows(x, window, stride, padding) @ matrix
+
+  count = _block_images(x, height * width * matrix.shape[0])
+  y = lax.map(block, _blocks(x, count))
+  return y.reshape(x.shape[0], height, width, kernel.shape[-1])
+
+
+def _forward(x, kernel, stride, padding):
+  return convolve(x, kernel, stride, padding), (x, kernel)
+
+
+def _backward(stride, padding, residuals, g):
+  x, kernel = residuals
+  if stride == 1:
+    return _gradients_of_stride_one(x, kernel, g, padding)
+  return _gradients(x, kernel, g, stride, padding)
+
+
+convolve.defvjp(_forward, _backward)
+
+
+def _gradients_of_stride_one(x, kernel, g, padding):
+  height, width, channels, features = kernel.shape
+  (top, bottom), (left, right) = padding
+  border = (
+    (height - 1 - top, height - 1 - bottom),
+    (width - 1 - left, width - 1 - right),
+  )
+  turned = _matrix(jnp.flip(kernel, (0, 1)).swapaxes(2, 3))
+
+  def block(total, images):
+    x, g = images
+    rows = _rows(g, (height, width), 1, border)
+    total += x.reshape(-1, channels).T @ rows
+    return total, (rows @ turned).reshape(x.shape)
+
+  count = _block_images(x, x[0, ..., 0].size * turned.shape[0])
+  total, gradient = lax.scan(
+    block,
+    jnp.zeros((channels, height * width * features), x.dtype),
+    (_blocks(x, count), _blocks(g, count)),
+  )
+  # A window of g, read from its end, is what a weight of the kernel has met.
+  total = jnp.flip(total.reshape(channels, height, width, features), (1, 2))
+  return gradient.reshape(x.shape), jnp.moveaxis(total, 0, 2)
+
+
+def _gradients(x, kernel, g, stride, padding):
+  window, matrix = kernel.shape[:2], _matrix(kernel)
+
+  def block(total, images):
+    x, g = images
+    rows, transpose = jax.vjp(lambda x: _rows(x, window, stride, padding), x)
+    g = g.reshape(-1, g.shape[-1])
+    return total + rows.T @ g, transpose(g @ matrix.T)[0]
+
+  count = _block_images(x, g[0, ..., 0].size * matrix.shape[0])
+  total, gradient = lax.scan(
+    block, jnp.zeros_like(matrix), (_blocks(x, count), _blocks(g, count))
+  )
+  return gradient.reshape(x.shape), total.reshape(kernel.shape)
+
+
+def _matrix(kernel):
+  """[kh, kw, C, K] → [kh·kw·C, K]."""
+  return kernel.reshape(-1, kernel.shape[-1])
+
+
+def _rows(x, window, stride, padding):
+  """[B, H, W, C] → [B·H'·W', kh·kw·C], every window as a row."""
+  height, width = _output_size(x, window, stride, padding)
+  padded = _pad(x, padding)
+  batch, channels = x.shape[0], x.shape[-1]
+  taps = [
+    lax.slice(
+      padded,
+      (0, i, j, 0),
+      (
+        batch,
+        i + (height - 1) * stride + 1,
+        j + (width - 1) * stride + 1,
+        channels,
+      ),
+      (1, stride, stride, 1),
+    )
+    for i in range(window[0])
+    for j in range(window[1])
+  ]
+  return jnp.concatenate(taps, axis=-1).reshape(batch * height * width, -1)
+
+
+def _pad(x, padding):
+  """Zeros around the map; a negative border cuts."""
+  borders = ((0, 0), *padding, (0, 0))
+  zero = jnp.zeros((), x.dtype)
+  return lax.pad(x, zero, [(low, high, 0) for low, high in borders])
+
+
+def _output_size(x, window, stride, padding):
+  return tuple(
+    (size + sum(border) - extent) // stride + 1
+    for size, extent, border in zip(x.shape[1:3], window, padding, strict=True)
+  )
+
+
+def _block_images(x, row_values):
+  """The most images, of which the batch is a multiple, whose rows fit."""
+  batch = x.shape[0]
+  fitting = max(1, int(_BLOCK_BYTES // (row_values * x.dtype.itemsize)))
+  return next(
+    count for count in range(min(batch, fitting), 0, -1) if batch % count == 0
+  )
+
+
+def _blocks(x, count):
+  return x.reshape(x.shape[0] // count, count, *x.shape[1:])

@@ -1,0 +1,34 @@
+"""A small prepared set."""
+
+import pytest
+
+from configs import metric as metric_config
+from palmjax.data import prepare
+
+
+@pytest.fixture(scope='session')
+def another(tmp_path_factory):
+  """Folder of a prepared set of drawn palms."""
+  return prepare.drawn(
+    tmp_path_factory.mktemp('another'),
+    identities=12,
+    samples=6,
+    size=32,
+    difficulty=0.2,
+    devices=3,
+    seed=1,
+  )
+
+
+@pytest.fixture
+def prepared(another):
+  """A config that trains on it."""
+  config = metric_config.get_config('smoke')
+  config.data.name = 'drawn_palms'
+  config.data.dir = another
+  config.data.turned = True
+  config.labelled.identities = 0
+  config.labelled.images = 0
+  config.cnn.identities = 16
+  config.cnn.images = 1
+  return config

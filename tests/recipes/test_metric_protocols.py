@@ -1,0 +1,153 @@
+"""Pairs that count, and images that could not be read, without a training."""
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+from configs import metric as metric_config
+from palmjax.data import prepare
+from palmjax.data.builders import real_sets
+from palmjax.evals import iso19795
+from palmjax.recipes import metric, metric_protocols, palm_images
+
+
+def _noise(*numbers):
+  generator = np.random.default_rng(numbers)
+  return generator.integers(0, 256, (20, 20, 3), np.uint8)
+
+
+def _embed(images):
+  rows = images.reshape(len(images), -1).astype(np.float32)
+  return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize(
+  'sessions, devices, pairs',
+  [
+    ([-1] * 6, [''] * 6, {}),
+    ([1, 1, 2, 1, 2, 2], [''] * 6, {'sessions': (4, 5)}),
+    ([-1] * 6, list('aababb'), {'devices': (4, 5)}),
+    ([1, 1, 2, 1, 2, 2], list('aababb'), {'sessions': (4, 5)}),
+    (
+      [1, 1, 2, 1, 2, 2],
+      ['', '', 'b', 'a', 'b', 'c'],
+      {'sessions': (4, 5), 'devices': (3, 2)},
+    ),
+    ([1, 1, 2, 1, 2, 2], [0, 1, 0, 0, 1, 0], {'sessions': (4, 5),
+     'devices': (4, 4)}),
+  ],
+)  # fmt: skip
+def test_pairs_across(monkeypatch, sessions, devices, pairs):
+  monkeypatch.setattr(
+    metric_protocols, '_correlate', lambda images: np.eye(len(images))
+  )
+  test = metric_protocols.Test(
+    name='tongji',
+    images=np.stack([_noise(n) for n in range(6)]),
+    labels=np.array([0, 0, 0, 1, 1, 1]),
+    sessions=np.array(sessions),
+    devices=np.array(devices),
+    captured=np.array([3, 3]),
+    failed=np.array([0, 0]),
+  )
+  found = metric_protocols.compare(test, _embed)
+  first, second, *others = found.scores
+  assert first == 'correlation, on tongji'
+  assert second == 'network, on tongji'
+  assert {
+    name.removeprefix('network, on tongji, across '): (
+      len(found.scores[name].genuine),
+      len(found.scores[name].impostor),
+    )
+    for name in others
+  } == pairs
+  assert [*found.searches] == [
+    'network, on tongji',
+    *(
+      f'network, on tongji, across {kind}'
+      for kind in pairs
+      if not (kind == 'devices' and '' in devices)  # Only one palm is in both.
+    ),
+  ]
+
+
+def test_images_of_a_folder_that_cannot_be_read(tmp_path):
+  for k in range(8):
+    (tmp_path / f'p{k}').mkdir()
+    for n in range(8):
+      Image.fromarray(_noise(k, n)).save(tmp_path / f'p{k}' / f'{n}.png')
+  for path in ('p0/broken.png', 'p0/again.JPG', 'q/only.bmp'):
+    (tmp_path / path).parent.mkdir(exist_ok=True)
+    (tmp_path / path).write_bytes(b'no image')
+  # What is no image of an identity has not failed.
+  (tmp_path / 'p1' / 'notes.txt').write_text('x')
+  (tmp_path / 'p1' / '.hidden.png').write_bytes(b'x')
+  (tmp_path / 'p1' / 'folder.png').mkdir()
+  (tmp_path / 'loose.png').write_bytes(b'x')
+
+  config = metric_config.get_config('smoke')
+  config.data.name, config.data.dir = 'folder', str(tmp_path)
+  config.labelled.identities = 4
+  found = palm_images.load(config, jax.random.key(0))
+  test = metric_protocols.own(config, found)
+  assert test.captured.tolist() == [8] * 8 + [0]
+  assert test.failed.tolist() == [2] + [0] * 7 + [1]
+  rates = iso19795.failures(test.captured, test.failed)
+  assert rates['fte']['value'] == pytest.approx(1 / 9)
+  assert rates['fta']['value'] == pytest.approx(2 / 66)
+
+
+def test_images_of_a_real_set_that_cannot_be_read(tmp_path):
+  source = tmp_path / 'polyu'
+  source.mkdir()
+  for palm in (1, 3, 4):
+    for sample in range(1, 15):
+      path = source / f'PolyU_{palm:03}_F_{sample:02}.bmp'
+      Image.fromarray(_noise(palm, sample)).save(path)
+  for name in ('002_F_01', '004_F_01'):
+    (source / f'PolyU_{name}.bmp').write_bytes(b'no image')
+  directory = real_sets.prepare('polyu', tmp_path / 'sets', source=source)
+  test = metric_protocols.another(directory, size=16)
+  assert test.name == 'polyu'
+  assert test.images.shape == (41, 16, 16, 3)
+  assert test.captured.tolist() == [14, 0, 14, 13]
+  assert test.failed.tolist() == [0, 1, 0, 1]
+
+
+def test_a_set_without_a_genuine_pair(tmp_path):
+  source = tmp_path / 'polyu'
+  source.mkdir()
+  for palm in (1, 2):
+    path = source / f'PolyU_{palm:03}_F_01.bmp'
+    Image.fromarray(_noise(palm)).save(path)
+  directory = real_sets.prepare('polyu', tmp_path / 'sets', source=source)
+  with pytest.raises(ValueError, match='has two images, so no genuine pair'):
+    metric_protocols.another(directory, size=16)
+
+
+@pytest.mark.parametrize('stream', [False, True])
+def test_devices_of_the_evaluation_are_of_its_images(prepared, stream):
+  prepared.data.stream = stream
+  found = palm_images.load(prepared, jax.random.key(0))
+  test = metric_protocols.own(prepared, found)
+  data = prepare.load(prepared.data.dir, size=32)
+  pictures = [image.tobytes() for image in data.images]
+  images = [pictures.index(image.tobytes()) for image in test.images]
+  assert len(images) == 6 * 6
+  np.testing.assert_array_equal(test.devices, data.devices[images])
+  np.testing.assert_array_equal(test.sessions, data.sessions[images])
+  assert test.captured.tolist() == [6] * 12
+  assert test.failed.tolist() == [0] * 12
+
+
+def test_a_set_is_tested_once_and_not_trained_on(prepared):
+  prepared.evaluation.sets = (prepared.data.dir,)
+  found = palm_images.load(prepared, jax.random.key(0))
+  with pytest.raises(ValueError, match='drawn_palms is named twice, or is the'):
+    metric._tests(prepared, found)
+  prepared.data.name = 'palms'
+  assert len(metric._tests(prepared, found)) == 2
+  prepared.evaluation.sets = 2 * (prepared.data.dir,)
+  with pytest.raises(ValueError, match='drawn_palms is named twice, or is the'):
+    metric._tests(prepared, found)
