@@ -78,6 +78,13 @@ _FULL = {
   'log_every': 100,
 }
 
+# 54 runs of one to two minutes on two cores.
+_ABLATION = {
+  'image_size': 32,
+  'cnn.steps': 400,
+  'cnn.warmup_steps': 40,
+  'loss.boundaries': (130, 330),
+}
 _SWEEPS = ('losses', 'backbones', 'attention')
 
 
@@ -167,7 +174,7 @@ def get_config(arg=''):
   )
 
   variants = {'': {}, 'smoke': _SMOKE, 'weights': _WEIGHTS, 'full': _FULL}
-  variants |= {name: {} for name in _SWEEPS}
+  variants |= dict.fromkeys(_SWEEPS, _ABLATION)
   if arg not in variants:
     raise ValueError(
       f'configs/metric.py:{arg}: choose one of {sorted(variants)}'

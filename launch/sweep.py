@@ -7,13 +7,15 @@ sweep() returns dicts of overrides, columns() the metrics that the table shows.
 Without the key 'row' every model of the recipe is a row of the table; with it,
 every value of 'row' is one, for the model given by --model.
 
-Every run is a process of its own in WORKDIR/<overrides>; the same command
-again resumes what was cut off and skips what is done. WORKDIR/table.md is the
-table, WORKDIR/table.json the same numbers for machines.
+Every run is a process of its own in WORKDIR/<overrides>; they share compiled
+programs, in WORKDIR/compiled unless JAX_COMPILATION_CACHE_DIR is set. The same
+command again resumes what was cut off and skips what is done. WORKDIR/table.md
+is the table, WORKDIR/table.json the same numbers for machines.
 """
 
 import importlib.util
 import json
+import os
 import pathlib
 import statistics
 import subprocess
@@ -125,6 +127,10 @@ def main(_):
   groups = {}
   columns = _METRICS.value or columns_of(_CONFIG.value)
   workdir = pathlib.Path(_WORKDIR.value)
+  environment = {
+    'JAX_COMPILATION_CACHE_DIR': str((workdir / 'compiled').absolute()),
+    **os.environ,
+  }
   for overrides in runs_of(_CONFIG.value):
     row = overrides.pop('row', None)
     pairs = [f'{key}={value}' for key, value in overrides.items()]
@@ -133,7 +139,7 @@ def main(_):
     command += [f'--config={_CONFIG.value}', f'--workdir={directory}']
     command += [f'--config.{pair}' for pair in pairs + _ARGS.value]
     print('+', ' '.join(command[1:]), flush=True)
-    if subprocess.run(command, check=False).returncode:
+    if subprocess.run(command, env=environment, check=False).returncode:
       sys.exit(f'sweep: the run in {directory} failed; its last line says why')
     if not (directory / 'metrics.json').exists():
       sys.exit(f'sweep: stopped in {directory}; the same command resumes')

@@ -27,7 +27,7 @@ MAX_PIXELS = 100_000_000
 
 # Only what the suffixes promise: Pillow would otherwise go by content and hand
 # a disguised file to any of its forty decoders.
-_FORMATS = ('BMP', 'JPEG', 'PNG')
+FORMATS = ('BMP', 'JPEG', 'PNG')
 _LAYOUT = 'put the images of each palm into a folder of their own'
 
 
@@ -127,7 +127,7 @@ def decode(path, *, size):
     OSError, ValueError: the file is not a whole JPEG, PNG or BMP image, or
       claims more than `MAX_PIXELS`.
   """
-  with Image.open(path, formats=_FORMATS) as image:
+  with Image.open(path, formats=FORMATS) as image:
     if image.width * image.height > MAX_PIXELS:
       raise ValueError(
         f'{image.width} × {image.height} pixels are more than '
@@ -185,7 +185,7 @@ def _square(image, size):
   side = min(image.size)
   left, top = (image.width - side) // 2, (image.height - side) // 2
   cut = image.crop((left, top, left + side, top + side))
-  resized = _to_rgb(cut).resize((size, size), Image.Resampling.LANCZOS)
+  resized = to_rgb(cut).resize((size, size), Image.Resampling.LANCZOS)
   return np.asarray(resized, np.uint8)
 
 
@@ -281,7 +281,7 @@ def _try_decode(path, size):
     return ' '.join(str(error).split()) or type(error).__name__
 
 
-def _to_rgb(image):
+def to_rgb(image):
   """Any Pillow image as RGB, 8 bits a channel."""
   if image.mode.startswith(('I', 'F')):
     # Pillow's own conversion clips 16 bits at 255 instead of scaling.

@@ -100,8 +100,9 @@ def runs(tmp_path, monkeypatch):
   config.write_text(CONFIG)
   commands = []
 
-  def run(command, check):
+  def run(command, env, check):
     assert check is False
+    assert env['JAX_COMPILATION_CACHE_DIR']
     options = dict(arg.split('=', 1) for arg in command[3:])
     commands.append(options)
     workdir = pathlib.Path(options['--workdir'])
@@ -149,7 +150,7 @@ def test_a_failed_run_ends_the_sweep(runs, monkeypatch):
   monkeypatch.setattr(
     subprocess,
     'run',
-    lambda command, check: subprocess.CompletedProcess(command, 1),
+    lambda command, env, check: subprocess.CompletedProcess(command, 1),
   )
   with pytest.raises(SystemExit, match='seed=0 failed'):
     sweep.main([])
@@ -159,7 +160,7 @@ def test_a_stopped_run_can_be_resumed(runs, monkeypatch):
   monkeypatch.setattr(
     subprocess,
     'run',
-    lambda command, check: subprocess.CompletedProcess(command, 0),
+    lambda command, env, check: subprocess.CompletedProcess(command, 0),
   )
   with pytest.raises(SystemExit, match='the same command resumes'):
     sweep.main([])
