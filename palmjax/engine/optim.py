@@ -1,4 +1,4 @@
-"""Optimisers of the recipes: SGD with a warm-up and a cosine, and Adam.
+"""Optimisers of the recipes: SGD and AdamW with a warm-up and a cosine, Adam.
 
 SGD decays weights as part of the gradient (L2, as in the face recognition
 literature): g + λw, then momentum, then the learning rate
@@ -58,6 +58,18 @@ def sgd(peak, *, num_steps, warmup_steps, momentum, weight_decay, max_norm):
     optax.sgd(
       warmup_cosine(peak, num_steps=num_steps, warmup_steps=warmup_steps),
       momentum=momentum,
+    ),
+  )
+
+
+def adamw(peak, *, num_steps, warmup_steps, weight_decay, max_norm):
+  """AdamW (arXiv:1711.05101) on `warmup_cosine`, clipped as `sgd`."""
+  return optax.chain(
+    optax.clip_by_global_norm(max_norm),
+    optax.adamw(
+      warmup_cosine(peak, num_steps=num_steps, warmup_steps=warmup_steps),
+      weight_decay=weight_decay,
+      mask=decays,
     ),
   )
 

@@ -21,7 +21,7 @@ from palmjax.steps import classify
 
 # Streams of a stage's key.
 _INIT, _HEAD, _TRAIN = range(3)
-_DTYPES = ('float32', 'bfloat16')
+DTYPES = ('float32', 'bfloat16')
 _CHUNK = 64  # Images embedded at a time.
 
 
@@ -223,9 +223,9 @@ def check_network(config):
 def check_dtype(config, section):
   """Raises ValueError where the dtype of a section is none that is trained."""
   name = config[section].dtype
-  if name not in _DTYPES:
+  if name not in DTYPES:
     raise ValueError(
-      f'--config.{section}.dtype={name}: choose one of {", ".join(_DTYPES)}'
+      f'--config.{section}.dtype={name}: choose one of {", ".join(DTYPES)}'
     )
 
 

@@ -1,0 +1,157 @@
+"""A small detector of hands taught by two teachers (METHODS §4).
+
+python -m palmjax.main --config configs/gesture.py --workdir runs/gesture
+
+''         2 CPU cores, 15 minutes: drawn hands, 96 px, teacher 2 at 192 px
+'smoke'    the same path in miniature, for tests
+'weights'  what the shipped detector was trained with (palmjax/weights)
+
+Sweep, three seeds, every combination of teachers:
+
+python -m launch.sweep --config configs/gesture.py:teachers --workdir runs/NAME
+"""
+
+import ml_collections
+
+from configs import common
+
+_SMOKE = {
+  'image_size': 32,
+  'data.images': 24,
+  'data.evaluation_images': 12,
+  'student.width': 0.25,
+  'teacher1.width': 0.5,
+  'teacher1.depth': 1,
+  'train.batch_size': 8,
+  'train.steps': 12,
+  'train.warmup_steps': 2,
+  'train.ckpt_every': 4,
+  'evaluation.resamples': 50,
+  'log_every': 4,
+}
+
+_WEIGHTS = {
+  'image_size': 224,
+  'resolution.factor': 1,
+  'data.images': 6000,
+  'data.evaluation_images': 500,
+  'arms': ('student_alone',),
+  'student.width': 1.0,
+  'augment.turns': True,
+  'augment.scale': 0.25,
+  'augment.shift': 0.1,
+  'train.steps': 6000,
+  'train.batch_size': 16,
+  'train.ckpt_every': 250,
+  'log_every': 50,
+}
+
+_TEACHERS = {
+  'arms': (
+    'student_alone',
+    'student_teacher1',
+    'student_teacher2',
+    'student_both',
+  ),
+}
+
+
+def get_config(arg=''):
+  """Returns the configuration; `arg` is a variant or 'teachers'."""
+  config = common.get_config('gesture')
+  # Side of what the student and teacher 1 see.
+  config.image_size = 96
+  # Teacher 2 sees images L = `factor` times as large; the stride of its stage
+  # K = `level` is L times the student's.
+  config.resolution = ml_collections.ConfigDict({'factor': 2, 'level': 1})
+
+  config.data = ml_collections.ConfigDict(
+    {
+      # 'hands' are drawn; 'yolo', 'voc' and 'coco' are boxes of DIR, whose
+      # training part is trained on and whose validation part is tested.
+      'name': 'hands',
+      'dir': '',
+      # Boxes outside the image, inverted, of unknown classes: 'clip' cuts and
+      # drops with a line for each, 'refuse' stops.
+      'bad': 'clip',
+      # Drawn hands. Beside boxes of DIR they are mixed in, class by name.
+      'images': 1500,
+      'evaluation_images': 300,
+      'difficulty': 0.5,
+    }
+  )
+  config.augment = ml_collections.ConfigDict(
+    {
+      'mirror': True,
+      'turns': False,  # by 90°, 180°, 270°
+      'scale': 0.1,  # of log size, standard deviation
+      'shift': 0.05,  # of the side, standard deviation
+      'saturation': 0.2,  # of the log factor, standard deviation
+      'hue': 10.0,  # degrees, standard deviation
+      'grey': 0.1,  # probability
+      'brightness': 0.2,
+      'contrast': 0.2,
+      'blur': 0.5,  # px, largest standard deviation
+      'noise': 0.03,  # largest standard deviation
+      'erase': 0.1,  # probability
+    }
+  )
+
+  # Factors of the channels and blocks of models/detector.py.
+  config.student = ml_collections.ConfigDict({'width': 0.5, 'depth': 1})
+  config.teacher1 = ml_collections.ConfigDict({'width': 1.5, 'depth': 2})
+  config.dtype = 'float32'
+
+  # Which students are trained; the teachers that they need are trained first.
+  config.arms = ('student_alone', 'student_both')
+  config.loss = ml_collections.ConfigDict(
+    {
+      'truth': 1.0,  # λ_gt
+      'teachers': (1.0, 1.0),  # λ1, λ2
+      'form': 'relative',  # or 'plain', 'attention': losses/two_teachers.py
+      'below': 'pool',  # levels below K: averaged, or 'skip'
+      'radius': 'published',  # or 'fixed': METHODS §4.4
+    }
+  )
+  config.train = ml_collections.ConfigDict(
+    {
+      'batch_size': 16,
+      'steps': 800,
+      'learning_rate': 0.003,
+      'warmup_steps': 50,
+      'weight_decay': 1e-4,
+      'max_norm': 10.0,
+      'ckpt_every': 100,
+    }
+  )
+  config.evaluation = ml_collections.ConfigDict(
+    {
+      'resamples': 1000,
+      # A hand is found where its score is at least this.
+      'score': 0.3,
+    }
+  )
+
+  variants = {
+    '': {},
+    'smoke': _SMOKE,
+    'weights': _WEIGHTS,
+    'teachers': _TEACHERS,
+  }
+  if arg not in variants:
+    raise ValueError(
+      f'configs/gesture.py:{arg}: choose one of {sorted(variants)}'
+    )
+  return common.override(config, variants[arg])
+
+
+def sweep(arg=''):
+  """Runs of the table: three seeds, each of which trains every arm."""
+  del arg
+  return [{'seed': seed} for seed in range(3)]
+
+
+def columns(arg=''):
+  """What the table of the sweep shows, of each model."""
+  del arg
+  return ['ap', 'ap50', 'ap50@any', 'frame@5%', 'params', 'ms/image']

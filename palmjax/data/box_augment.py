@@ -1,0 +1,235 @@
+"""Random changes of annotated images: the picture, its boxes and its points.
+
+For each image on its own, as one map from the centre of the image,
+
+  p' = s R_k F p + t,
+
+a mirror F, k quarter turns R_k, an enlargement s and a shift t; then colour,
+brightness, contrast, blur and noise, and a rectangle erased. Under such maps a
+box stays exactly the box of what it held, which under other turns it would not.
+What comes in from beyond the border is grey: a mirrored border would show hands
+without a box.
+"""
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from palmjax.data import augment as palm_augment
+from palmjax.ops import color, erase, pixels, warp
+
+# A box of which less is left, inside the image and not erased, is not valid.
+LEFT = 0.4
+# Area of an erased rectangle, share of the image, and its largest aspect ratio.
+_ERASE_AREA = (0.01, 0.08)
+_ERASE_ASPECT = 3.0
+
+
+def make_augment(
+  *,
+  mirror,
+  turns,
+  scale,
+  shift,
+  saturation,
+  hue,
+  grey,
+  brightness,
+  contrast,
+  blur,
+  noise,
+  erase,
+):
+  """Builds the augmentation; every strength 0 leaves images untouched.
+
+  Args:
+    mirror: whether half of the images are mirrored, left to right.
+    turns: whether images are turned by 0, 90, 180 or 270 degrees.
+    scale: standard deviation of the log of the size.
+    shift: standard deviation along each axis, share of the side.
+    saturation: standard deviation of the log of the factor of chroma.
+    hue: standard deviation in degrees.
+    grey: probability that the colours are taken away.
+    brightness, contrast, blur, noise: as in `augment.make_augment`.
+    erase: probability that a rectangle of one random colour covers a part.
+
+  Returns:
+    augment(key, batch) -> batch, dicts of image uint8 [B, S, S, 3]; boxes
+    float32 [B, M, 4]; classes int32, valid, framed and facing bool, each
+    [B, M]; points float32 [B, M, 3, 2]. Other entries are left out. Boxes are
+    clipped to the image; one of which less than `LEFT` of the area is left
+    becomes a row of zeros, not valid. A palm frame with a point outside the
+    image is no longer `framed`. A mirrored palm still faces the camera. What
+    happens to an image depends on the key and its position, not on the other
+    images of the batch or their number.
+
+  Raises:
+    ValueError: a negative strength, or a probability above 1.
+  """
+  strengths = {
+    'scale': scale,
+    'shift': shift,
+    'saturation': saturation,
+    'hue': hue,
+    'grey': grey,
+    'erase': erase,
+  }
+  for name, value in strengths.items():
+    chance = name in ('grey', 'erase')
+    if value < 0 or (chance and value > 1):
+      raise ValueError(
+        f'--config.augment.{name}={value}: give '
+        + ('a probability, 0 to 1' if chance else '0 or more')
+      )
+  change_light = palm_augment.make_augment(
+    rotation=0,
+    shift=0,
+    scale=0,
+    perspective=0,
+    brightness=brightness,
+    contrast=contrast,
+    blur=blur,
+    noise=noise,
+    erase=0,
+  )
+
+  def augment(key, batch):
+    _check(batch)
+    count, side = batch['image'].shape[:2]
+    own_key, light_key = jax.random.split(key)
+    # One key for each image, which the size of the batch does not enter.
+    keys = jax.vmap(lambda i: jax.random.fold_in(own_key, i))(jnp.arange(count))
+    keys = jax.vmap(jax.random.split)(keys)
+    # All numbers in two draws: random bits are slow to compile.
+    normal = jax.vmap(lambda k: jax.random.normal(k, (5,)))(keys[:, 0])
+    uniform = jax.vmap(lambda k: jax.random.uniform(k, (11,)))(keys[:, 1])
+
+    images = pixels.to_float(batch['image'])
+    notes = {name: batch[name] for name in _SHAPES}
+    full = _area(notes['boxes'])
+    # Strengths are Python numbers: what is 0 costs nothing and changes nothing.
+    if mirror or turns or scale or shift:
+      matrices = _matrices(
+        flip=jnp.where(mirror & (uniform[:, 0] < 0.5), -1.0, 1.0),
+        turn=jnp.floor(4 * uniform[:, 1]).astype(jnp.int32) * turns,
+        size=jnp.exp(scale * normal[:, 0]),
+      )
+      offsets = shift * normal[:, 1:3]
+      images = _move_images(images, matrices, offsets)
+      notes = _move_notes(notes, matrices, offsets, side)
+      full *= jnp.exp(2 * scale * normal[:, :1])
+    if saturation or hue or grey:
+      chroma = jnp.exp(saturation * normal[:, 3])
+      chroma = jnp.where(uniform[:, 2] < grey, 0.0, chroma)
+      turned = color.hue(jnp.deg2rad(hue) * normal[:, 4])
+      images = color.apply(
+        images, warp.compose(color.saturation(chroma), turned)
+      )
+    images = change_light(light_key, images)
+    left = _area(notes['boxes'])
+    if erase:
+      covered = _rectangles(uniform[:, 3:7], side)
+      covered &= (uniform[:, 7] < erase)[:, None, None]
+      colour = 2 * uniform[:, None, None, 8:11] - 1
+      images = jnp.where(covered[..., None], colour, images)
+      left -= _covered_area(covered, notes['boxes'])
+    seen = (left >= LEFT * full) & (left > 0)
+    notes = _keep(notes, notes['valid'] & seen)
+    return {'image': pixels.to_uint8(images), **notes}
+
+  return augment
+
+
+_SHAPES = {
+  'boxes': (4,),
+  'classes': (),
+  'valid': (),
+  'points': (3, 2),
+  'framed': (),
+  'facing': (),
+}
+
+
+def _check(batch):
+  count, side = batch['image'].shape[:2]
+  chex.assert_shape(batch['image'], (count, side, side, 3))
+  room = batch['valid'].shape[1]
+  for name, shape in _SHAPES.items():
+    chex.assert_shape(batch[name], (count, room, *shape))
+
+
+def _matrices(*, flip, turn, size):
+  """s R_k F, [B, 2, 2], of flips ±1, quarter turns clockwise and sizes."""
+  # Whole numbers, which a cosine in float32 is not.
+  cos = jnp.array([1.0, 0.0, -1.0, 0.0])[turn]
+  sin = jnp.array([0.0, 1.0, 0.0, -1.0])[turn]
+  rows = jnp.stack([cos * flip, -sin, sin * flip, cos], axis=-1)
+  return size[:, None, None] * rows.reshape(-1, 2, 2)
+
+
+def _apply(matrices, points):
+  """matrices [B, 2, 2] on points [B, ..., 2], in full float32."""
+  return jnp.einsum('bij,b...j->b...i', matrices, points, precision='highest')
+
+
+def _move_images(images, matrices, offsets):
+  """Moves pictures, in sides from the centre; grey beyond the border."""
+  place = warp.grid(*images.shape[1:3]) - offsets[:, None, None]
+  # The transpose over s² is the inverse of s times an orthogonal matrix.
+  square = jnp.sum(jnp.square(matrices[:, 0]), axis=-1)[:, None, None]
+  place = _apply(jnp.swapaxes(matrices, 1, 2) / square, place)
+  inside = jnp.all(jnp.abs(place) < 0.5, axis=-1, keepdims=True)
+  return jnp.where(inside, warp.warp(images, place), 0.0)
+
+
+def _move_notes(notes, matrices, offsets, side):
+  """Moves boxes and points as `_move_images` does the pictures."""
+
+  def move(points):
+    shift = offsets.reshape(-1, *[1] * (points.ndim - 2), 2)
+    return side * (_apply(matrices, points / side - 0.5) + shift + 0.5)
+
+  corners = move(notes['boxes'].reshape(*notes['boxes'].shape[:2], 2, 2))
+  boxes = jnp.concatenate([corners.min(axis=2), corners.max(axis=2)], axis=-1)
+  points = move(notes['points'])
+  inside = jnp.all((points >= 0) & (points <= side), axis=(2, 3))
+  return {
+    **notes,
+    'boxes': jnp.clip(boxes, 0, side),
+    'points': points,
+    'framed': notes['framed'] & inside,
+  }
+
+
+def _rectangles(uniform, side):
+  """Masks [B, S, S] of random rectangles, from uniform numbers [B, 4]."""
+  low, high = _ERASE_AREA
+  area = low + (high - low) * uniform[:, 0]
+  aspect = _ERASE_ASPECT ** (uniform[:, 1] - 0.5)
+  return erase.rectangles(area, aspect, uniform[:, 2:4], (side, side))
+
+
+def _covered_area(covered, boxes):
+  """Square pixels of boxes [B, M, 4] under rectangles [B, S, S]: [B, M]."""
+  start = jnp.arange(covered.shape[1], dtype=jnp.float32)
+  area = 1.0
+  for axis, low, high in ((1, 0, 2), (2, 1, 3)):
+    # Of each column and each row of pixels, what lies in the box.
+    shared = jnp.minimum(start + 1, boxes[..., high, None])
+    shared = jnp.clip(shared - jnp.maximum(start, boxes[..., low, None]), 0, 1)
+    area *= jnp.sum(shared * covered.any(axis=axis)[:, None], axis=-1)
+  return area
+
+
+def _area(boxes):
+  return jnp.prod(boxes[..., 2:] - boxes[..., :2], axis=-1)
+
+
+def _keep(notes, valid):
+  """`notes` with zeros in all rows but the `valid` ones."""
+
+  def keep(values):
+    mask = valid.reshape(*valid.shape, *[1] * (values.ndim - 2))
+    return jnp.where(mask, values, jnp.zeros((), values.dtype))
+
+  return jax.tree.map(keep, notes)

@@ -1,0 +1,88 @@
+"""Refuses settings of the recipe `gesture` that fail late or do nothing."""
+
+from palmjax.data import box_augment
+from palmjax.models import detector
+from palmjax.recipes import hand_images, hand_network, palm_network
+
+_AT_LEAST = {
+  'log_every': 1,
+  'resolution.factor': 1,
+  'resolution.level': 1,
+  'data.images': 0,
+  'student.depth': 1,
+  'teacher1.depth': 1,
+  'train.batch_size': 1,
+  'train.steps': 1,
+  'train.ckpt_every': 1,
+  'evaluation.resamples': 1,
+}
+_CHOICES = {
+  'data.name': hand_images.NAMES,
+  'data.bad': ('clip', 'refuse'),
+  'dtype': palm_network.DTYPES,
+  'loss.form': ('plain', 'relative', 'attention'),
+  'loss.below': ('pool', 'skip'),
+  'loss.radius': ('published', 'fixed'),
+}
+
+
+def check(config, mesh, *, arms):
+  """Checks a config before anything is drawn, read or trained.
+
+  Args:
+    config: of configs/gesture.py.
+    mesh: devices of the run.
+    arms: {arm: its teachers}.
+
+  Raises:
+    ValueError: names the key and what it may be.
+  """
+  palm_network.check_least(config, _AT_LEAST)
+  for key, choices in _CHOICES.items():
+    value = palm_network.get(config, key)
+    if value not in choices:
+      raise ValueError(
+        f'--config.{key}={value}: choose one of {", ".join(choices)}'
+      )
+  if not config.arms or not set(config.arms) <= set(arms):
+    raise ValueError(
+      f'--config.arms={tuple(config.arms)}: choose from {tuple(arms)}'
+    )
+  taught = any(arms[arm] for arm in config.arms)
+  if taught and config.resolution.factor < 2:
+    raise ValueError(
+      '--config.resolution.factor=1: teacher 2 needs images at least 2 times '
+      'as large'
+    )
+  if config.image_size % detector.STRIDE:
+    raise ValueError(
+      f'--config.image_size={config.image_size}: give a multiple of '
+      f'{detector.STRIDE}'
+    )
+  if config.data.name == 'hands':
+    palm_network.check_least(
+      config, {'data.images': 1, 'data.evaluation_images': 1}
+    )
+  elif not config.data.dir:
+    raise ValueError(
+      f'--config.data.name={config.data.name} needs --config.data.dir=DIR'
+    )
+  if config.data.images:
+    palm_network.check_least(config, {'data.evaluation_images': 1})
+  for key in ('data.difficulty', 'evaluation.score'):
+    value = palm_network.get(config, key)
+    if not 0 <= value <= 1:
+      raise ValueError(f'--config.{key}={value}: give a number from 0 to 1')
+  weights = (config.loss.truth, *config.loss.teachers)
+  if len(weights) != 3 or min(weights) < 0:
+    raise ValueError(
+      f'--config.loss.teachers={tuple(config.loss.teachers)}: give two weights '
+      'of 0 or more, and --config.loss.truth of 0 or more'
+    )
+  box_augment.make_augment(**config.augment.to_dict())
+  hand_network.optimiser(config.train)
+  if config.train.batch_size % mesh.size:
+    raise ValueError(
+      f'--config.train.batch_size={config.train.batch_size} does not divide '
+      f'over {mesh.size} devices; use a multiple of {mesh.size}'
+    )

@@ -1,0 +1,263 @@
+"""A hand detector in a recipe: built, trained, exported, loaded."""
+
+import functools
+import pathlib
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+
+from palmjax.data import box_augment, pipeline
+from palmjax.edge import export as exports
+from palmjax.engine import loop, optim
+from palmjax.engine import mesh as meshes
+from palmjax.models import detector
+from palmjax.recipes import hand_images
+from palmjax.steps import detect, two_teachers
+
+# Streams of a stage's key.
+_INIT, _TRAIN, _BATCHES = range(3)
+_CHUNK = 16  # Images looked at together.
+_OBJECTS = 50  # Found in an image at most.
+
+
+class Run(NamedTuple):
+  """What every stage of the recipe may read."""
+
+  config: ml_collections.ConfigDict
+  hands: hand_images.HandImages
+  mesh: jax.sharding.Mesh
+  workdir: pathlib.Path
+
+
+class Network(NamedTuple):
+  """A trained detector.
+
+  Attributes:
+    detect: uint8 [N, S, S, 3] → {'boxes': [N, K, 4], 'scores': [N, K] falling,
+      'classes': [N, K], 'points': [N, K, 3, 2], 'facing': [N, K]}, in pixels of
+      the images given, whose sides are what `image_size` times a whole number
+      or, of a network without strides, any multiple of 32.
+    classes: names.
+    image_size: side of the network's input in pixels.
+    params: number of parameters.
+  """
+
+  detect: Callable
+  classes: tuple[str, ...]
+  image_size: int
+  params: int
+
+
+def build(sizes):
+  """The module that the `model` of an export describes."""
+  return detector.Detector(
+    num_classes=len(sizes['classes']),
+    width=sizes['width'],
+    depth=sizes['depth'],
+    resolution_level=sizes['level'],
+    resolution_factor=sizes['factor'],
+    dtype=jnp.dtype(sizes['dtype']),
+  )
+
+
+def sizes(config, name, classes):
+  """What a network of the recipe is made of, plain values.
+
+  Args:
+    config: of configs/gesture.py.
+    name: 'teacher1', 'teacher2' or an arm.
+    classes: names.
+  """
+  larger = name == 'teacher2'
+  section = config.teacher1 if name == 'teacher1' else config.student
+  return {
+    'name': 'detector',
+    'classes': list(classes),
+    'width': section.width,
+    'depth': section.depth,
+    'level': config.resolution.level,
+    'factor': config.resolution.factor if larger else 1,
+    'dtype': config.dtype,
+  }
+
+
+def optimiser(config):
+  """AdamW as the section `train` of a config describes it."""
+  return optim.adamw(
+    config.learning_rate,
+    num_steps=config.steps,
+    warmup_steps=config.warmup_steps,
+    weight_decay=config.weight_decay,
+    max_norm=config.max_norm,
+  )
+
+
+def train_teacher(run, directory, export, key, *, name):
+  """Trains a teacher on the labels alone and exports it."""
+  config = run.config
+  description = sizes(config, name, run.hands.classes)
+  model, tx = build(description), optimiser(config.train)
+  shrink = 1 if name == 'teacher2' else config.resolution.factor
+  side = run.hands.training['image'].shape[1] // shrink
+  state = detect.create_state(
+    model, tx, jax.random.fold_in(key, _INIT), input_shape=(side, side, 3)
+  )
+  step = detect.make_step(
+    model,
+    tx,
+    augment=box_augment.make_augment(**config.augment.to_dict()),
+    shrink=shrink,
+    radius=config.loss.radius,
+  )
+  return _fit(run, directory, export, key, step, state, None, description, side)
+
+
+def train_student(run, directory, export, key, **teachers):
+  """Trains a student; without teachers it is the control.
+
+  Args:
+    run: `Run`.
+    directory: of the stage.
+    export: directory of the result.
+    key: random key: initial weights, order and augmentation.
+    **teachers: export directories by name.
+
+  Returns:
+    Metrics: {'params'}.
+  """
+  config = run.config
+  description = sizes(config, 'student', run.hands.classes)
+  model, tx = build(description), optimiser(config.train)
+  read = {name: exports.load(path) for name, path in teachers.items()}
+  models = {name: build(found.model) for name, found in read.items()}
+  side = run.hands.training['image'].shape[1]
+  shrink = config.resolution.factor
+  state = two_teachers.create_state(
+    model,
+    tx,
+    jax.random.fold_in(key, _INIT),
+    input_shape=(side, side, 3),
+    teachers=models,
+    shrink=shrink,
+  )
+  step = two_teachers.make_step(
+    model,
+    tx,
+    teachers=models,
+    augment=box_augment.make_augment(**config.augment.to_dict()),
+    shrink=shrink,
+    level=config.resolution.level,
+    # The control learns from labels, whatever the others learn from.
+    truth_weight=config.loss.truth if teachers else 1.0,
+    teacher_weights=[
+      weight if name in teachers else 0.0
+      for name, weight in zip(
+        two_teachers.TEACHERS, config.loss.teachers, strict=True
+      )
+    ],
+    form=config.loss.form,
+    below=config.loss.below,
+    radius=config.loss.radius,
+  )
+  frozen = {name: found.variables for name, found in read.items()}
+  side //= shrink
+  return _fit(
+    run, directory, export, key, step, state, frozen, description, side
+  )
+
+
+def _fit(run, directory, export, key, step, state, frozen, description, side):
+  config = run.config
+  data = pipeline.DeviceSet(
+    run.hands.training, sharding=meshes.batch_sharding(run.mesh)
+  )
+  state = loop.fit(
+    loop.always(meshes.jit_step(step, run.mesh)),
+    state,
+    frozen=frozen,
+    batches=data.batches(
+      config.train.batch_size,
+      seed=pipeline.seed_of(jax.random.fold_in(key, _BATCHES)),
+    ),
+    num_steps=config.train.steps,
+    key=jax.random.fold_in(key, _TRAIN),
+    workdir=run.workdir,
+    mesh=run.mesh,
+    name=directory.name,
+    ckpt_every=config.train.ckpt_every,
+    log_every=config.log_every,
+  )
+  state = jax.device_get(state)
+  params = state.params['detector']
+  exports.save(
+    export,
+    variables={'params': params, **state.stats},
+    model=description,
+    preprocess={
+      'image_size': side,
+      'channels': 'rgb',
+      'value_range': [-1.0, 1.0],
+      'fit': 'whole image, proportions kept, centred in a square, grey around',
+    },
+  )
+  return {'params': int(sum(leaf.size for leaf in jax.tree.leaves(params)))}
+
+
+def load(directory, *, shrink=1):
+  """Reads an export.
+
+  Args:
+    directory: export directory of the stage.
+    shrink: L, images are given so many times as large as the network's input.
+
+  Returns:
+    `Network`.
+
+  Raises:
+    ValueError, OSError: the export is damaged or incomplete, or of another
+      kind of network.
+  """
+  found = exports.load(directory)
+  if found.model.get('name') != 'detector':
+    raise ValueError(
+      f'{directory} holds no hand detector but {found.model.get("name")}; '
+      'give the export of configs/gesture.py'
+    )
+  model, side = build(found.model), found.preprocess['image_size']
+  exports.check_fits(
+    found,
+    jax.eval_shape(
+      lambda: model.init(
+        jax.random.key(0), jnp.zeros((1, side, side, 3)), train=False
+      )
+    ),
+    directory,
+  )
+  stats = jax.device_put(dict(found.variables))
+  params = {'detector': stats.pop('params')}
+  look = jax.jit(detect.make_detector(model, shrink=shrink, count=_OBJECTS))
+  return Network(
+    detect=functools.partial(_in_chunks, look, params, stats),
+    classes=tuple(found.model['classes']),
+    image_size=side,
+    params=sum(leaf.size for leaf in jax.tree.leaves(params)),
+  )
+
+
+def _in_chunks(look, params, stats, images):
+  """One image alone, or whole chunks only: two compilations at most."""
+  count = len(images)
+  if count == 1:
+    return jax.device_get(look(params, stats, images))
+  parts = []
+  for start in range(0, count, _CHUNK):
+    index = (start + np.arange(_CHUNK)) % count
+    parts.append(jax.device_get(look(params, stats, images[index])))
+  return {
+    name: np.concatenate([part[name] for part in parts])[:count]
+    for name in parts[0]
+  }
