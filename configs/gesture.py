@@ -31,19 +31,17 @@ _SMOKE = {
 }
 
 _WEIGHTS = {
-  'image_size': 224,
+  # Hands of 30 to 140 pixels, as they are in images of 224.
+  'image_size': 160,
   'resolution.factor': 1,
-  'data.images': 6000,
-  'data.evaluation_images': 500,
+  'data.images': 5000,
+  'data.evaluation_images': 300,
   'arms': ('student_alone',),
   'student.width': 1.0,
-  'augment.turns': True,
-  'augment.scale': 0.25,
+  'augment.scale': 0.2,
   'augment.shift': 0.1,
-  'train.steps': 6000,
-  'train.batch_size': 16,
-  'train.ckpt_every': 250,
-  'log_every': 50,
+  'train.steps': 1600,
+  'train.ckpt_every': 100,
 }
 
 _TEACHERS = {
@@ -74,6 +72,8 @@ def get_config(arg=''):
       # Boxes outside the image, inverted, of unknown classes: 'clip' cuts and
       # drops with a line for each, 'refuse' stops.
       'bad': 'clip',
+      # How often the images of DIR come for once that a drawn one comes.
+      'repeat': 1,
       # Drawn hands. Beside boxes of DIR they are mixed in, class by name.
       'images': 1500,
       'evaluation_images': 300,
@@ -122,6 +122,8 @@ def get_config(arg=''):
       'weight_decay': 1e-4,
       'max_norm': 10.0,
       'ckpt_every': 100,
+      # Export that students start from, in place of random weights.
+      'start': '',
     }
   )
   config.evaluation = ml_collections.ConfigDict(

@@ -33,7 +33,7 @@ _CLASSES, _LENGTH = 1000, 128
 
 
 def conv(kind, before, after, stride=1, linear=False):
-  """Convolution, BatchNorm and PReLU, as `models.mobilefacenet.ConvLayer`."""
+  """Convolution, BatchNorm and PReLU, as `models.layers.ConvLayer`."""
   size = 1 if kind == 'pointwise' else 3
   layers = [
     nn.Conv2d(

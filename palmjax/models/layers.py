@@ -1,6 +1,7 @@
 """Layers that several networks share.
 
-For recognition: max pooling, and the tail that makes a vector of the last map.
+For recognition and detection: convolution with BatchNorm, max pooling, and the
+tail that makes a vector of the last map.
 
 For the GAN, those of StyleGAN2: equalised learning rate, modulated convolution.
 Weights are drawn from N(0, 1) and multiplied at run time by 1 / √fan_in, so
@@ -67,6 +68,55 @@ def max_pool(x, *, window, border):
     ]
     x = functools.reduce(jnp.maximum, slices)
   return x
+
+
+class ConvLayer(nn.Module):
+  """Convolution without bias, then `batch_norm.normalise`.
+
+  Attributes:
+    features: output channels.
+    window: odd, with a border of half of it; None: as large as the map, none.
+    train: of the BatchNorm.
+    activation, initial_scale: see `batch_norm.normalise`.
+    stride: in both directions.
+    groups: as many as there are channels: depthwise.
+  """
+
+  features: int
+  window: int | None
+  train: bool
+  activation: str = 'relu'
+  stride: int = 1
+  groups: int = 1
+  initial_scale: float = 1.0
+
+  @nn.compact
+  def __call__(self, x):
+    """[B, H, W, C] → [B, H', W', features]."""
+    stride, groups, channels = self.stride, self.groups, x.shape[-1]
+    window = x.shape[1:3] if self.window is None else (self.window,) * 2
+    border = 0 if self.window is None else self.window // 2
+    padding = ((border, border),) * 2
+    kernel = self.param(
+      'kernel',
+      nn.initializers.he_normal(),
+      (*window, channels // groups, self.features),
+    ).astype(x.dtype)
+    if groups == channels == self.features:
+      x = conv.depthwise(x, kernel, stride=stride, padding=padding)
+    elif groups > 1:
+      x = conv.grouped(x, kernel, groups=groups, stride=stride, padding=padding)
+    elif window == (1, 1):
+      x = conv.pointwise(x[:, ::stride, ::stride], kernel)
+    else:
+      x = conv.dense(x, kernel, stride=stride, padding=padding)
+    return batch_norm.normalise(
+      self,
+      x,
+      train=self.train,
+      activation=self.activation,
+      initial_scale=self.initial_scale,
+    )
 
 
 class Tail(nn.Module):

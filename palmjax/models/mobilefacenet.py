@@ -18,8 +18,7 @@ from typing import Any
 import jax.numpy as jnp
 from flax import linen as nn
 
-from palmjax.models import attention, batch_norm, layers
-from palmjax.ops import conv
+from palmjax.models import attention, layers
 
 # (expansion, features, blocks, stride of the first block)
 BOTTLENECKS = (
@@ -31,8 +30,6 @@ BOTTLENECKS = (
 )
 STEM_FEATURES = 64
 HEAD_FEATURES = 512
-
-_PAD_ONE = ((1, 1), (1, 1))
 
 
 class MobileFaceNet(nn.Module):
@@ -68,11 +65,12 @@ class MobileFaceNet(nn.Module):
     """
     layers.check_images(images, smallest=32, network='MobileFaceNet')
     scaled = functools.partial(layers.scale_channels, width=self.width)
-    layer = functools.partial(ConvLayer, train=train, dtype=self.dtype)
+    layer = functools.partial(layers.ConvLayer, train=train, activation='prelu')
+    linear = functools.partial(layer, activation='none')
 
     x = images.astype(self.dtype)
-    x = layer('dense', scaled(STEM_FEATURES), stride=2)(x)
-    x = layer('depthwise', scaled(STEM_FEATURES))(x)
+    x = layer(scaled(STEM_FEATURES), 3, stride=2)(x)
+    x = layer(x.shape[-1], 3, groups=x.shape[-1])(x)
     for expansion, features, blocks, stride in BOTTLENECKS:
       for block in range(blocks):
         x = Bottleneck(
@@ -80,13 +78,12 @@ class MobileFaceNet(nn.Module):
           features=scaled(features),
           stride=stride if block == 0 else 1,
           train=train,
-          dtype=self.dtype,
         )(x)
-    x = layer('pointwise', scaled(HEAD_FEATURES))(x)
+    x = layer(scaled(HEAD_FEATURES), 1)(x)
     if self.attention:
       x = attention.SpatialAttention(train)(x)
-    x = layer('global', scaled(HEAD_FEATURES), linear=True)(x)
-    x = layer('pointwise', self.embedding_size, linear=True)(x)
+    x = linear(x.shape[-1], None, groups=x.shape[-1])(x)
+    x = linear(self.embedding_size, 1)(x)
     return x[:, 0, 0].astype(jnp.float32)
 
 
@@ -97,63 +94,15 @@ class Bottleneck(nn.Module):
   features: int
   stride: int
   train: bool
-  dtype: Any
 
   @nn.compact
   def __call__(self, x):
-    layer = functools.partial(ConvLayer, train=self.train, dtype=self.dtype)
+    layer = functools.partial(
+      layers.ConvLayer, train=self.train, activation='prelu'
+    )
     hidden = self.expansion * x.shape[-1]
-    y = layer('pointwise', hidden)(x)
-    y = layer('depthwise', hidden, stride=self.stride)(y)
-    y = layer('pointwise', self.features, linear=True)(y)
+    y = layer(hidden, 1)(x)
+    y = layer(hidden, 3, stride=self.stride, groups=hidden)(y)
+    y = layer(self.features, 1, activation='none')(y)
     same = self.stride == 1 and x.shape[-1] == self.features
     return x + y if same else y
-
-
-class ConvLayer(nn.Module):
-  """Convolution, BatchNorm and, unless linear, PReLU.
-
-  Attributes:
-    kind: 'dense' or 'depthwise' 3×3 with a border of one, 'pointwise' 1×1, or
-      'global': depthwise, the window as large as the map.
-    features: output channels.
-  """
-
-  kind: str
-  features: int
-  train: bool
-  dtype: Any
-  stride: int = 1
-  linear: bool = False
-
-  @nn.compact
-  def __call__(self, x):
-    channels, stride = x.shape[-1], self.stride
-    match self.kind:
-      case 'dense':
-        kernel = self._kernel(3, 3, channels)
-        x = conv.dense(x, kernel, stride=stride, padding=_PAD_ONE)
-      case 'depthwise':
-        kernel = self._kernel(3, 3, 1)
-        x = conv.depthwise(x, kernel, stride=stride, padding=_PAD_ONE)
-      case 'pointwise':
-        x = conv.pointwise(x, self._kernel(1, 1, channels))
-      case 'global':
-        kernel = self._kernel(*x.shape[1:3], 1)
-        x = conv.depthwise(x, kernel, padding='VALID')
-      case other:
-        raise ValueError(f'unknown kind of convolution {other!r}')
-    return batch_norm.normalise(
-      self,
-      x,
-      train=self.train,
-      activation='none' if self.linear else 'prelu',
-    )
-
-  def _kernel(self, height, width, channels):
-    kernel = self.param(
-      'kernel',
-      nn.initializers.he_normal(),
-      (height, width, channels, self.features),
-    )
-    return kernel.astype(self.dtype)

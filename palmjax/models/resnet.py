@@ -33,7 +33,6 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from palmjax.models import attention, batch_norm, layers
-from palmjax.ops import conv
 
 # Blocks of a stage.
 DEPTH_18 = (2, 2, 2, 2)
@@ -97,9 +96,9 @@ class ResNet(nn.Module):
     x = images.astype(self.dtype)
     match self.stem:
       case 'pool' | 'stride':
-        x = ConvLayer(scaled(FEATURES[0]), 7, train, stride=2)(x)
+        x = layers.ConvLayer(scaled(FEATURES[0]), 7, train, stride=2)(x)
       case 'small':
-        x = ConvLayer(scaled(FEATURES[0]), 3, train)(x)
+        x = layers.ConvLayer(scaled(FEATURES[0]), 3, train)(x)
       case other:
         raise ValueError(f"stem {other!r}: use 'pool', 'stride' or 'small'")
     if self.stem == 'pool':
@@ -158,7 +157,7 @@ class IResNet(nn.Module):
     scaled = functools.partial(layers.scale_channels, width=self.width)
 
     x = images.astype(self.dtype)
-    x = ConvLayer(scaled(FEATURES[0]), 3, train, activation='prelu')(x)
+    x = layers.ConvLayer(scaled(FEATURES[0]), 3, train, activation='prelu')(x)
     for features, blocks in zip(FEATURES, self.depth, strict=True):
       for index in range(blocks):
         stride = 2 if index == 0 else 1
@@ -182,8 +181,10 @@ class BasicBlock(nn.Module):
 
   @nn.compact
   def __call__(self, x):
-    y = ConvLayer(self.features, 3, self.train, stride=self.stride)(x)
-    y = ConvLayer(self.features, 3, self.train, 'none', initial_scale=0.0)(y)
+    y = layers.ConvLayer(self.features, 3, self.train, stride=self.stride)(x)
+    y = layers.ConvLayer(
+      self.features, 3, self.train, 'none', initial_scale=0.0
+    )(y)
     return jax.nn.relu(_shortcut(x, y, self.stride, self.train) + y)
 
 
@@ -198,11 +199,13 @@ class BottleneckBlock(nn.Module):
 
   @nn.compact
   def __call__(self, x):
-    y = ConvLayer(self.inner, 1, self.train)(x)
-    y = ConvLayer(
+    y = layers.ConvLayer(self.inner, 1, self.train)(x)
+    y = layers.ConvLayer(
       self.inner, 3, self.train, stride=self.stride, groups=self.groups
     )(y)
-    y = ConvLayer(self.features, 1, self.train, 'none', initial_scale=0.0)(y)
+    y = layers.ConvLayer(
+      self.features, 1, self.train, 'none', initial_scale=0.0
+    )(y)
     return jax.nn.relu(_shortcut(x, y, self.stride, self.train) + y)
 
 
@@ -216,10 +219,12 @@ class SeparableBlock(nn.Module):
   @nn.compact
   def __call__(self, x):
     channels, features, train = x.shape[-1], self.features, self.train
-    y = ConvLayer(channels, 3, train, stride=self.stride, groups=channels)(x)
-    y = ConvLayer(features, 1, train)(y)
-    y = ConvLayer(features, 3, train, groups=features)(y)
-    y = ConvLayer(features, 1, train, 'none', initial_scale=0.0)(y)
+    y = layers.ConvLayer(
+      channels, 3, train, stride=self.stride, groups=channels
+    )(x)
+    y = layers.ConvLayer(features, 1, train)(y)
+    y = layers.ConvLayer(features, 3, train, groups=features)(y)
+    y = layers.ConvLayer(features, 1, train, 'none', initial_scale=0.0)(y)
     return jax.nn.relu(_shortcut(x, y, self.stride, train) + y)
 
 
@@ -233,8 +238,8 @@ class IResNetBlock(nn.Module):
   @nn.compact
   def __call__(self, x):
     y = batch_norm.BatchNorm(self.train)(x)
-    y = ConvLayer(self.features, 3, self.train, 'prelu')(y)
-    y = ConvLayer(
+    y = layers.ConvLayer(self.features, 3, self.train, 'prelu')(y)
+    y = layers.ConvLayer(
       self.features,
       3,
       self.train,
@@ -245,53 +250,8 @@ class IResNetBlock(nn.Module):
     return _shortcut(x, y, self.stride, self.train) + y
 
 
-class ConvLayer(nn.Module):
-  """Convolution without bias, border of half the window; `normalise`.
-
-  Attributes:
-    features: output channels.
-    window: odd; height and width of the kernel.
-    groups: as many as there are channels: depthwise.
-    activation, initial_scale: see `batch_norm.normalise`.
-  """
-
-  features: int
-  window: int
-  train: bool
-  activation: str = 'relu'
-  stride: int = 1
-  groups: int = 1
-  initial_scale: float = 1.0
-
-  @nn.compact
-  def __call__(self, x):
-    window, stride, groups = self.window, self.stride, self.groups
-    channels = x.shape[-1]
-    kernel = self.param(
-      'kernel',
-      nn.initializers.he_normal(),
-      (window, window, channels // groups, self.features),
-    ).astype(x.dtype)
-    padding = ((window // 2, window // 2),) * 2
-    if window == 1:
-      x = conv.pointwise(x[:, ::stride, ::stride], kernel)
-    elif groups == 1:
-      x = conv.dense(x, kernel, stride=stride, padding=padding)
-    elif groups == channels == self.features:
-      x = conv.depthwise(x, kernel, stride=stride, padding=padding)
-    else:
-      x = conv.grouped(x, kernel, groups=groups, stride=stride, padding=padding)
-    return batch_norm.normalise(
-      self,
-      x,
-      train=self.train,
-      activation=self.activation,
-      initial_scale=self.initial_scale,
-    )
-
-
 def _shortcut(x, y, stride, train):
   """x in the shape of y: itself where it fits, else 1×1 and BatchNorm."""
   if stride == 1 and x.shape == y.shape:
     return x
-  return ConvLayer(y.shape[-1], 1, train, 'none', stride=stride)(x)
+  return layers.ConvLayer(y.shape[-1], 1, train, 'none', stride=stride)(x)

@@ -9,6 +9,7 @@ _AT_LEAST = {
   'resolution.factor': 1,
   'resolution.level': 1,
   'data.images': 0,
+  'data.repeat': 1,
   'student.depth': 1,
   'teacher1.depth': 1,
   'train.batch_size': 1,

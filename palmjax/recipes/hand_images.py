@@ -67,7 +67,7 @@ def load(config, key):
         f'{found["valid"].names} differ; make them the same'
       )
     loaded = {k: boxes.load(part, size=size) for k, part in found.items()}
-    training.append(loaded['train'].arrays)
+    training += [loaded['train'].arrays] * data.repeat
     tests[''] = loaded['valid'].arrays
     skipped = tuple(
       name

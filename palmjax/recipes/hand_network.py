@@ -144,6 +144,8 @@ def train_student(run, directory, export, key, **teachers):
     teachers=models,
     shrink=shrink,
   )
+  if config.train.start:
+    state = _start(state, config.train.start, description)
   step = two_teachers.make_step(
     model,
     tx,
@@ -168,6 +170,24 @@ def train_student(run, directory, export, key, **teachers):
   return _fit(
     run, directory, export, key, step, state, frozen, description, side
   )
+
+
+def _start(state, directory, description):
+  """`state` with the weights of an export of the same network."""
+  found = exports.load(directory)
+  stats = dict(found.variables)
+  if found.model != description:
+    key = next(
+      key
+      for key in {**description, **found.model}
+      if found.model.get(key) != description.get(key)
+    )
+    raise ValueError(
+      f'--config.train.start={directory} has another {key}: '
+      f'{found.model.get(key)}, not {description.get(key)}'
+    )
+  params = {**state.params, 'detector': jax.device_put(stats.pop('params'))}
+  return state.replace(params=params, stats=jax.device_put(stats))
 
 
 def _fit(run, directory, export, key, step, state, frozen, description, side):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
-from palmjax.models import batch_norm, mobilefacenet
+from palmjax.models import batch_norm, layers, mobilefacenet
 
 
 def shapes(size, channels=3, batch=2, **sizes):
@@ -130,9 +130,7 @@ def layer_variables():
 
 
 def make_layer(train, linear=False):
-  return mobilefacenet.ConvLayer(
-    'pointwise', 4, train=train, dtype=jnp.float32, linear=linear
-  )
+  return layers.ConvLayer(4, 1, train, 'none' if linear else 'prelu')
 
 
 def flatten_like_ours(params):
@@ -223,9 +221,7 @@ def test_bottleneck_adds_its_input_only_where_shapes_allow():
     np.random.default_rng(0).normal(size=(2, 4, 4, 8)), jnp.float32
   )
   for features, stride, adds in ((8, 1, True), (8, 2, False), (16, 1, False)):
-    block = mobilefacenet.Bottleneck(
-      2, features, stride, train=False, dtype=jnp.float32
-    )
+    block = mobilefacenet.Bottleneck(2, features, stride, train=False)
     variables = jax.jit(block.init)(jax.random.key(0), x)
     params = dict(variables['params'])
     # A projection of zero leaves the identity path.

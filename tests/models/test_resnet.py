@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from palmjax.models import resnet
+from palmjax.models import layers, resnet
 
 
 def shapes(model, size, channels=3):
@@ -211,7 +211,7 @@ def convolved(x, kernel, stride, groups):
 )
 def test_layer_against_numpy(window, groups, channels, features, stride):
   x = draw(2, 7, 6, channels)
-  layer = resnet.ConvLayer(
+  layer = layers.ConvLayer(
     features, window, False, 'none', stride=stride, groups=groups
   )
   variables = initial(layer, x)
