@@ -31,16 +31,16 @@ _SMOKE = {
 }
 
 _WEIGHTS = {
-  # Hands of 30 to 140 pixels, as they are in images of 224.
-  'image_size': 160,
+  # Hands of 25 to 115 pixels: those of a photograph fitted into 224 as well.
+  'image_size': 128,
   'resolution.factor': 1,
-  'data.images': 5000,
+  'data.images': 4000,
   'data.evaluation_images': 300,
   'arms': ('student_alone',),
   'student.width': 1.0,
   'augment.scale': 0.2,
   'augment.shift': 0.1,
-  'train.steps': 1600,
+  'train.steps': 1500,
   'train.ckpt_every': 100,
 }
 

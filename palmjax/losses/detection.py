@@ -1,0 +1,109 @@
+"""Losses of a detector of centre points (arXiv:1904.07850, section 3).
+
+  L = Σ_j w_j L_j,  j: class, size, offset, frame, facing
+
+  class   −1/N Σ (1 − p)² log p            where Y = 1,
+                 (1 − Y)⁴ p² log(1 − p)    elsewhere,
+          p the sigmoid of the logits, N the number of values with Y = 1
+  size    |w − ŵ| + |h − ĥ| at the cells of objects; so does offset
+  frame   distance of the palm's three points, in shares of the hand's size
+  facing  cross-entropy of "the palm faces the camera"
+
+The weights of class, size and offset are CenterNet's, and so is the divisor of
+size and offset: all their values, twice the number of objects. Frame and facing
+are ours; they read the objects whose palm frame is known. The frame is relative
+so that a small hand's error counts as much: what is cut out scales with it.
+"""
+
+import types
+
+import chex
+import jax
+import jax.numpy as jnp
+import optax
+
+from palmjax.ops import center_maps
+
+WEIGHTS = types.MappingProxyType(
+  {'class': 1.0, 'size': 0.1, 'offset': 1.0, 'frame': 1.0, 'facing': 0.1}
+)
+# Probabilities keep this distance from 0 and 1 (CenterNet).
+_MARGIN = 1e-4
+_EPSILON = 1e-4
+
+
+def focal_loss(logits, heatmap):
+  """Class term, summed over the maps and divided by the number of centres.
+
+  Args:
+    logits: float [B, h, w, C].
+    heatmap: float [B, h, w, C] in [0, 1], exactly 1 at centres.
+
+  Returns:
+    float32 scalar; without any centre the sum itself.
+  """
+  chex.assert_rank(logits, 4)
+  chex.assert_equal_shape([logits, heatmap])
+  p = jnp.clip(jax.nn.sigmoid(logits), _MARGIN, 1 - _MARGIN)
+  centres = heatmap == 1
+  terms = jnp.where(
+    centres,
+    (1 - p) ** 2 * jnp.log(p),
+    (1 - heatmap) ** 4 * p**2 * jnp.log(1 - p),
+  )
+  return -jnp.sum(terms) / jnp.maximum(jnp.sum(centres), 1)
+
+
+def masked_mean(values, mask):
+  """Mean of values [B, M, ...] over the rows of a mask [B, M], or 0."""
+  chex.assert_equal_shape_prefix([values, mask], 2)
+  mask = mask.reshape(*mask.shape, *[1] * (values.ndim - 2))
+  count = jnp.sum(jnp.broadcast_to(mask, values.shape))
+  return jnp.sum(jnp.where(mask, values, 0.0)) / (count + _EPSILON)
+
+
+def detection_loss(maps, targets, *, weights=WEIGHTS):
+  """L of the maps of a detector.
+
+  Args:
+    maps: {'class': logits [B, h, w, C], 'size', 'offset': [B, h, w, 2],
+      'frame': [B, h, w, 7]}, lengths in cells.
+    targets: of `center_maps.encode`.
+    weights: w_j by name.
+
+  Returns:
+    The loss, and {name: L_j}, not weighted: float32 scalars. Terms without an
+    object are 0, except that of the class.
+  """
+  size, offset, frame = (
+    center_maps.at_cells(maps[name], targets['cells'])
+    for name in ('size', 'offset', 'frame')
+  )
+  present, framed = targets['present'], targets['framed']
+  points = frame[..., :-1].reshape(targets['frame'].shape)
+  # At least a cell: nobody can tell the points of a smaller hand apart.
+  hand = jnp.maximum(jnp.sqrt(jnp.prod(targets['size'], axis=-1)), 1.0)
+  terms = {
+    'class': focal_loss(maps['class'], targets['heatmap']),
+    'size': masked_mean(jnp.abs(size - targets['size']), present),
+    'offset': masked_mean(jnp.abs(offset - targets['offset']), present),
+    'frame': masked_mean(
+      jnp.abs(points - targets['frame']) / hand[..., None, None], framed
+    ),
+    'facing': masked_mean(
+      optax.sigmoid_binary_cross_entropy(
+        frame[..., -1], targets['facing'].astype(jnp.float32)
+      ),
+      framed,
+    ),
+  }
+  return weighted_sum(terms, weights), terms
+
+
+def weighted_sum(terms, weights):
+  """Σ_j w_j L_j of {name: L_j} and {name: w_j}, which have the same names."""
+  if terms.keys() != weights.keys():
+    raise ValueError(
+      f'weights of {", ".join(weights)}: give those of {", ".join(terms)}'
+    )
+  return sum(weights[name] * term for name, term in terms.items())

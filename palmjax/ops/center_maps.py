@@ -1,0 +1,209 @@
+"""Objects as points: annotations to centre maps and back (arXiv:1904.07850).
+
+Coordinates are continuous, x to the right and y down; a cell of a map covers
+R × R pixels of the image. An object of class k with centre c has
+
+  cell c̃ = floor(c / R),   offset c / R − c̃,   size (w, h) / R,
+  Y_k(p) = exp(−|p − c̃|² / 2σ²) where |p − c̃|_∞ ≤ r,   σ = (2r + 1) / 6,
+
+and Y is the largest over the objects of a class. r is so small that a box of
+this size with its centre that far off overlaps the object well. The three
+points of an object's frame are stored relative to its cell, in cells. Decoding
+takes the cells that no neighbour exceeds, best first, and suppresses nothing.
+"""
+
+import chex
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+# Frame map: x and y of three points, then the logit of a palm that faces us.
+FRAME_VALUES = 7
+
+
+def gaussian_radius(height, width, *, form='published', overlap=0.7):
+  """How far a box may move and still overlap its place by `overlap`.
+
+  With s = h + w, A = hw and overlap o, the corners of the box may move by
+
+    both alike     r² − s r + A (1 − o) / (1 + o) = 0
+    both inward    4r² − 2s r + A (1 − o) = 0
+    both outward   4o r² + 2o s r − A (1 − o) = 0
+
+  and the radius is the smallest root. CornerNet and CenterNet divide by 2 where
+  2a is due and take the larger roots of the first two: theirs, 'published', is
+  always 4o times the third one.
+
+  Args:
+    height, width: float > 0, of one shape.
+    form: 'published' or 'fixed'.
+    overlap: intersection over union, in (0, 1).
+
+  Returns:
+    float of that shape, in the same unit, not rounded.
+
+  Raises:
+    ValueError: another form.
+  """
+  chex.assert_equal_shape([height, width])
+  s, o = height + width, overlap
+  lost = (1 - o) * height * width
+  # −b ± √(b² − 4ac) with the small root's cancellation taken out.
+  outward = lost / (o * s + jnp.sqrt((o * s) ** 2 + 4 * o * lost))
+  match form:
+    case 'published':
+      return 4 * o * outward
+    case 'fixed':
+      moved = lost / (1 + o)
+      alike = 2 * moved / (s + jnp.sqrt(s**2 - 4 * moved))
+      inward = lost / (s + jnp.sqrt(s**2 - 4 * lost))
+      return jnp.minimum(jnp.minimum(alike, inward), outward)
+    case other:
+      raise ValueError(f"radius {other!r}: use 'published' or 'fixed'")
+
+
+def encode(annotations, *, shape, num_classes, stride, radius='published'):
+  """What the maps of a detector should be.
+
+  Rows that are not valid, have no area or whose centre lies outside the image
+  are no objects.
+
+  Args:
+    annotations: {'boxes': float [B, M, 4] as (x0, y0, x1, y1) in pixels,
+      'classes': int [B, M], 'valid': bool [B, M], 'points': float [B, M, 3, 2]
+      as (x, y) in pixels, 'framed': bool [B, M], whether the points are known,
+      'facing': bool [B, M]}; other entries are not read.
+    shape: (h, w) of the maps.
+    num_classes: C.
+    stride: R, pixels a cell.
+    radius: see `gaussian_radius`; of height and width rounded up to cells.
+
+  Returns:
+    {'heatmap': float32 [B, h, w, C] in [0, 1], 'cells': int32 [B, M], c̃ as
+    row · w + column, 'present': bool [B, M], 'size', 'offset': [B, M, 2],
+    'frame': [B, M, 3, 2], 'framed', 'facing': bool [B, M]}, of objects that are
+    not present 0 or False. Lengths in cells.
+  """
+  boxes, points = annotations['boxes'], annotations['points']
+  chex.assert_rank([boxes, points], [3, 4])
+  batch, objects = boxes.shape[:2]
+  chex.assert_shape(boxes, (batch, objects, 4))
+  chex.assert_shape(points, (batch, objects, 3, 2))
+  flags = [annotations[name] for name in ('valid', 'framed', 'facing')]
+  chex.assert_shape([annotations['classes'], *flags], (batch, objects))
+  valid, framed, facing = flags
+
+  low, high = boxes[..., :2] / stride, boxes[..., 2:] / stride
+  size, centre = high - low, (low + high) / 2
+  cell = jnp.floor(centre)
+  limits = jnp.array(shape[::-1], jnp.float32)
+  present = valid & jnp.all((size > 0) & (cell >= 0) & (cell < limits), axis=-1)
+
+  def of_objects(values):
+    mask = present.reshape(*present.shape, *[1] * (values.ndim - 2))
+    return jnp.where(mask, values, 0)
+
+  columns, rows = jnp.unstack(of_objects(cell).astype(jnp.int32), axis=-1)
+  width, height = jnp.unstack(jnp.maximum(jnp.ceil(size), 1.0), axis=-1)
+  reach = jnp.floor(gaussian_radius(height, width, form=radius))
+  return {
+    'heatmap': _heatmap(
+      rows,
+      columns,
+      reach,
+      # Out of range: in no class.
+      jnp.where(present, annotations['classes'], num_classes),
+      shape=shape,
+      num_classes=num_classes,
+    ),
+    'cells': rows * shape[1] + columns,
+    'present': present,
+    'size': of_objects(size),
+    'offset': of_objects(centre - cell),
+    'frame': of_objects(points / stride - cell[..., None, :]),
+    'framed': present & framed,
+    'facing': present & framed & facing,
+  }
+
+
+def at_cells(values, cells):
+  """Values of a map [B, h, w, D] at cells int [B, M]: [B, M, D]."""
+  chex.assert_rank([values, cells], [4, 2])
+  rows = values.reshape(values.shape[0], -1, values.shape[-1])
+  return jnp.take_along_axis(rows, cells[..., None], axis=1)
+
+
+def decode(maps, *, stride, count=100):
+  """The best objects that the maps of a detector show.
+
+  Args:
+    maps: {'class': logits [B, h, w, C], 'size', 'offset': [B, h, w, 2],
+      'frame': [B, h, w, 7]}, lengths in cells.
+    stride: R, pixels a cell.
+    count: K, at most h·w·C.
+
+  Returns:
+    {'boxes': [B, K, 4] in pixels, 'scores': [B, K] in [0, 1], descending,
+    'classes': int32 [B, K], 'points': [B, K, 3, 2] in pixels, 'facing': [B, K],
+    probability}. What is no peak has score 0.
+
+  Raises:
+    ValueError: more objects wanted than the maps have values.
+  """
+  logits = maps['class']
+  chex.assert_rank(logits, 4)
+  batch, height, width, num_classes = logits.shape
+  for name, values in (('size', 2), ('offset', 2), ('frame', FRAME_VALUES)):
+    chex.assert_shape(maps[name], (batch, height, width, values))
+  if count > logits[0].size:
+    raise ValueError(
+      f'{count} objects wanted of maps with {logits[0].size} values: ask for '
+      'fewer'
+    )
+  # Of logits: large ones all have the sigmoid 1.
+  highest = lax.reduce_window(
+    logits, -jnp.inf, lax.max, (1, 3, 3, 1), (1, 1, 1, 1), 'SAME'
+  )
+  peaks = jnp.where(logits == highest, logits, -jnp.inf)
+  values, index = lax.top_k(peaks.reshape(batch, -1), count)
+  cells, classes = index // num_classes, index % num_classes
+  cell = jnp.stack([cells % width, cells // width], axis=-1)
+
+  size, offset, frame = (
+    at_cells(maps[name], cells) for name in ('size', 'offset', 'frame')
+  )
+  centre = cell + offset
+  points = frame[..., :-1].reshape(batch, count, 3, 2) + cell[:, :, None]
+  boxes = jnp.concatenate([centre - size / 2, centre + size / 2], axis=-1)
+  return {
+    'boxes': boxes * stride,
+    'scores': jax.nn.sigmoid(values),
+    'classes': classes,
+    'points': points * stride,
+    'facing': jax.nn.sigmoid(frame[..., -1]),
+  }
+
+
+def _heatmap(rows, columns, reach, classes, *, shape, num_classes):
+  """Y of the module docstring, of objects [B, M]: [B, h, w, C]."""
+
+  def along(position, length):
+    distance = jnp.arange(length) - position[..., None]
+    sigma = (2 * reach[..., None] + 1) / 6
+    inside = jnp.abs(distance) <= reach[..., None]
+    return jnp.where(inside, jnp.exp(-(distance**2) / (2 * sigma**2)), 0.0)
+
+  vertical, horizontal = along(rows, shape[0]), along(columns, shape[1])
+  one_hot = jax.nn.one_hot(classes, num_classes)
+
+  def add(heatmap, item):
+    # One object of each image at a time: all at once need M such arrays.
+    vertical, horizontal, one_hot = item
+    blob = vertical[:, :, None] * horizontal[:, None]
+    return jnp.maximum(heatmap, blob[..., None] * one_hot[:, None, None]), None
+
+  objects = [
+    jnp.moveaxis(values, 1, 0) for values in (vertical, horizontal, one_hot)
+  ]
+  empty = jnp.zeros((rows.shape[0], *shape, num_classes))
+  return lax.scan(add, empty, objects)[0]

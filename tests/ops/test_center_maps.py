@@ -1,0 +1,264 @@
+"""Centre maps: published numbers, NumPy twins, and there and back again."""
+
+import functools
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from palmjax.ops import center_maps
+
+# (height, width): as published, fixed; overlap 0.7.
+RADII = {
+  (10, 10): (2.73320, 0.81670),
+  (20, 30): (6.58125, 1.95249),
+  (8, 6): (1.87733, 0.55891),
+  (40, 64): (13.51477, 4.0),
+}
+
+
+def reference_radius(height, width, fixed):
+  """All three quadratics as CornerNet writes them, in double precision."""
+  o = 0.7
+  coefficients = (
+    (1, height + width, width * height * (1 - o) / (1 + o)),
+    (4, 2 * (height + width), (1 - o) * width * height),
+    (4 * o, -2 * o * (height + width), (o - 1) * width * height),
+  )
+  roots = []
+  for index, (a, b, c) in enumerate(coefficients):
+    root = math.sqrt(b**2 - 4 * a * c)
+    if fixed:
+      roots.append((b + (root if index == 2 else -root)) / (2 * a))
+    else:
+      roots.append((b + root) / 2)
+  return min(roots)
+
+
+def annotations(boxes, classes, *, points=None, **flags):
+  """Of one image; all valid and framed unless said otherwise."""
+  boxes = np.asarray(boxes, np.float32)
+  count = len(boxes)
+  filled = {
+    'boxes': boxes,
+    'classes': np.asarray(classes, np.int32),
+    'valid': np.ones(count, bool),
+    'points': np.zeros((count, 3, 2)) if points is None else points,
+    'framed': np.ones(count, bool),
+    'facing': np.zeros(count, bool),
+    **flags,
+  }
+  filled['points'] = np.asarray(filled['points'], np.float32)
+  return {name: np.asarray(value)[None] for name, value in filled.items()}
+
+
+@functools.partial(jax.jit, static_argnames=('stride',))
+def encode(data, stride=4):
+  return center_maps.encode(data, shape=(16, 16), num_classes=3, stride=stride)
+
+
+decode = jax.jit(center_maps.decode, static_argnames=('stride', 'count'))
+
+
+def dense(targets, shape):
+  """Perfect maps: the targets of one image, and noise where nobody looks."""
+  rng = np.random.default_rng(7)
+  with np.errstate(divide='ignore'):
+    heatmap = np.asarray(targets['heatmap'], np.float64)
+    logits = np.log(heatmap) - np.log1p(-heatmap)
+  maps = {'class': logits.astype(np.float32)}
+  frame = np.concatenate(
+    [
+      np.asarray(targets['frame']).reshape(1, -1, 6),
+      np.where(targets['facing'], 20.0, -20.0)[..., None],
+    ],
+    axis=-1,
+  )
+  values = {
+    'size': targets['size'],
+    'offset': targets['offset'],
+    'frame': frame,
+  }
+  for name, rows in values.items():
+    flat = rng.normal(size=(1, shape[0] * shape[1], rows.shape[-1]))
+    flat = flat.astype(np.float32)
+    flat[0, targets['cells'][0]] = rows[0]
+    maps[name] = flat.reshape(1, *shape, -1)
+  return maps
+
+
+@pytest.mark.parametrize('form, column', [('published', 0), ('fixed', 1)])
+def test_radius_of_the_table(form, column):
+  height, width = np.array(list(RADII), np.float32).T
+  np.testing.assert_allclose(
+    center_maps.gaussian_radius(height, width, form=form),
+    [row[column] for row in RADII.values()],
+    atol=1e-5,
+  )
+
+
+@pytest.mark.parametrize('form', ['published', 'fixed'])
+def test_whole_radius_of_every_size_equals_double_precision(form):
+  sizes = [(h, w) for h in range(1, 65) for w in range(1, 65)]
+  want = [int(reference_radius(*size, form == 'fixed')) for size in sizes]
+  height, width = np.array(sizes, np.float32).T
+  got = jax.jit(
+    lambda h, w: jnp.floor(center_maps.gaussian_radius(h, w, form=form))
+  )(height, width)
+  np.testing.assert_array_equal(got, want)
+
+
+def test_fixed_radius_keeps_the_overlap():
+  """A box of 30 × 20 moved by the radius, or its corners, overlaps by 0.7."""
+  h, w = 20.0, 30.0
+  r = float(
+    center_maps.gaussian_radius(jnp.array(h), jnp.array(w), form='fixed')
+  )
+  alike = (h - r) * (w - r)
+  overlaps = [
+    alike / (2 * h * w - alike),
+    (h - 2 * r) * (w - 2 * r) / (h * w),
+    h * w / ((h + 2 * r) * (w + 2 * r)),
+  ]
+  np.testing.assert_allclose(min(overlaps), 0.7, atol=1e-5)
+
+
+def test_unknown_radius_is_refused():
+  with pytest.raises(ValueError, match="use 'published' or 'fixed'"):
+    center_maps.gaussian_radius(jnp.ones(1), jnp.ones(1), form='exact')
+
+
+def test_heatmap_equals_the_loop():
+  """Blobs that overlap, leave the map, and share a class or do not."""
+  boxes = [[4, 4, 44, 36], [20, 8, 60, 40], [0, 0, 10, 60], [33, 33, 41, 39]]
+  classes = [0, 0, 2, 1]
+  got = encode(annotations(boxes, classes))['heatmap'][0]
+  want = np.zeros((16, 16, 3))
+  for (x0, y0, x1, y1), k in zip(boxes, classes, strict=True):
+    width, height = (x1 - x0) / 4, (y1 - y0) / 4
+    r = int(reference_radius(math.ceil(height), math.ceil(width), False))
+    column, row = int((x0 + x1) / 8), int((y0 + y1) / 8)
+    for i in range(max(row - r, 0), min(row + r, 15) + 1):
+      for j in range(max(column - r, 0), min(column + r, 15) + 1):
+        square = (i - row) ** 2 + (j - column) ** 2
+        value = math.exp(-square / (2 * ((2 * r + 1) / 6) ** 2))
+        want[i, j, k] = max(want[i, j, k], value)
+  np.testing.assert_allclose(got, want, atol=1e-6)
+  assert int(np.sum(got == 1)) == 4
+
+
+def test_regression_targets():
+  points = [[[10, 12], [14, 12], [12, 30]]]
+  got = encode(annotations([[5, 6, 19, 36]], [1], points=points))
+  # Centre (12, 21) is (3, 5.25) in cells.
+  np.testing.assert_array_equal(got['cells'], [[5 * 16 + 3]])
+  np.testing.assert_array_equal(got['size'], [[[3.5, 7.5]]])
+  np.testing.assert_array_equal(got['offset'], [[[0.0, 0.25]]])
+  np.testing.assert_array_equal(
+    got['frame'], [[[[-0.5, -2], [0.5, -2], [0, 2.5]]]]
+  )
+
+
+@pytest.mark.parametrize(
+  'box, flags',
+  [
+    ([8, 8, 24, 24], {'valid': [False]}),
+    ([8, 8, 8, 24], {}),
+    ([24, 8, 8, 24], {}),
+    ([60, 8, 70, 24], {}),
+    ([-12, 8, 4, 24], {}),
+  ],
+)
+def test_what_is_no_object(box, flags):
+  points = np.ones((1, 3, 2))
+  data = annotations([box], [1], points=points, facing=[True], **flags)
+  for name, value in encode(data).items():
+    assert np.all(np.asarray(value) == 0), name
+
+
+def test_facing_is_known_of_framed_objects_only():
+  data = annotations(
+    [[8, 8, 24, 24], [32, 32, 48, 48]],
+    [0, 1],
+    framed=[True, False],
+    facing=[True, True],
+  )
+  got = encode(data)
+  np.testing.assert_array_equal(got['framed'], [[True, False]])
+  np.testing.assert_array_equal(got['facing'], [[True, False]])
+  np.testing.assert_array_equal(got['present'], [[True, True]])
+
+
+@pytest.mark.parametrize('stride', [4, 8, 12])
+def test_decoded_targets_are_the_annotations(stride):
+  rng = np.random.default_rng(stride)
+  boxes = np.array(
+    [[3, 1, 23, 25], [29, 4, 61, 44], [2, 40, 30, 62], [50, 48, 57, 63]]
+  ) * (stride / 4)
+  points = rng.uniform(0, 16 * stride, (4, 3, 2)).astype(np.float32)
+  classes, facing = [2, 0, 2, 1], [True, False, False, True]
+  data = annotations(boxes, classes, points=points, facing=facing)
+  targets = encode(data, stride=stride)
+  got = decode(dense(targets, (16, 16)), stride=stride, count=6)
+  np.testing.assert_array_equal(got['scores'][0, :4], np.ones(4))
+  assert np.all(np.asarray(got['scores'][0, 4:]) < 1)
+  # All score 1: they come in the order of their places.
+  order = np.argsort(targets['cells'][0])
+  np.testing.assert_array_equal(got['classes'][0, :4], np.array(classes)[order])
+  np.testing.assert_array_equal(
+    got['facing'][0, :4] > 0.5, np.array(facing)[order]
+  )
+  np.testing.assert_allclose(got['boxes'][0, :4], boxes[order], atol=1e-5)
+  np.testing.assert_allclose(got['points'][0, :4], points[order], atol=1e-4)
+
+
+def test_boxes_on_quarters_of_a_pixel_come_back_exactly():
+  boxes = np.array([[3.25, 1.5, 23.75, 25.5], [29.5, 4.25, 61.5, 44.75]])
+  targets = encode(annotations(boxes, [0, 1]))
+  got = decode(dense(targets, (16, 16)), stride=4, count=2)
+  np.testing.assert_array_equal(np.asarray(got['boxes'][0]), boxes)
+
+
+def maps_of(logits):
+  shape = logits.shape[:-1]
+  return {
+    'class': jnp.asarray(logits, jnp.float32),
+    'size': jnp.ones((*shape, 2)),
+    'offset': jnp.zeros((*shape, 2)),
+    'frame': jnp.zeros((*shape, 7)),
+  }
+
+
+def test_decode_takes_peaks_alone_best_first():
+  logits = np.full((1, 6, 6, 2), -5.0)
+  logits[0, 1, 1, 0] = 2.0
+  logits[0, 1, 2, 0] = 1.9  # Beside a better one.
+  logits[0, 2, 2, 1] = 1.0  # Of another class.
+  logits[0, 4, 4, 0] = 90.0  # Sigmoids of both are 1.
+  logits[0, 4, 5, 0] = 80.0
+  got = decode(maps_of(logits), stride=4, count=3)
+  np.testing.assert_allclose(
+    got['scores'][0], 1 / (1 + np.exp([-90.0, -2.0, -1.0])), rtol=1e-6
+  )
+  np.testing.assert_array_equal(got['classes'][0], [0, 0, 1])
+  np.testing.assert_array_equal(
+    got['boxes'][0, :, :2], [[14, 14], [2, 2], [6, 6]]
+  )
+
+
+def test_decode_of_more_than_there_is_is_refused():
+  with pytest.raises(ValueError, match='9 objects wanted of maps with 8'):
+    center_maps.decode(maps_of(np.zeros((1, 2, 2, 2))), stride=4, count=9)
+
+
+def test_at_cells():
+  values = np.random.default_rng(0).normal(size=(2, 3, 4, 5))
+  cells = np.array([[0, 11], [7, 7]])
+  got = center_maps.at_cells(jnp.asarray(values), cells)
+  want = [
+    [values[0, 0, 0], values[0, 2, 3]],
+    [values[1, 1, 3], values[1, 1, 3]],
+  ]
+  np.testing.assert_allclose(got, want, rtol=1e-6)
