@@ -195,8 +195,6 @@ def sweep(arg=''):
         'cosface',
         'adaface',
         'triplet',
-        'semi_hard',
-        'mixed',
         'softmax+arcface+semi_hard',
       )
     ],
@@ -211,11 +209,9 @@ def sweep(arg=''):
       for name, width in (
         ('vgg16', 0.25),
         ('resnet18_small', 0.25),
-        ('iresnet18', 0.25),
         ('resnext50', 0.25),
         ('separable18', 0.5),
         ('mobilefacenet', 0.5),
-        ('mobilefacenet', 1.0),
       )
     ],
     'attention': [

@@ -96,11 +96,14 @@ def load(path):
 
 
 def read(directory):
-  """The models of a run, with the time that it took to embed an image."""
+  """The models of a run, with the time that each takes for an image."""
   models = json.loads((directory / 'metrics.json').read_text())['models']
   facts = json.loads((directory / 'run.json').read_text())
-  if 'ms_per_image' in facts:
-    models[_MODEL.value]['ms/image'] = {'value': facts['ms_per_image']}
+  times = facts.get('ms_per_image', {})
+  if not isinstance(times, dict):  # Of one model: what tables by row show.
+    times = {_MODEL.value: times}
+  for name, milliseconds in times.items():
+    models[name]['ms/image'] = {'value': milliseconds}
   return models
 
 

@@ -129,13 +129,26 @@ def pack(run, out):
     model=found.model,
     preprocess=found.preprocess,
   )
-  config = json.loads((run / 'config.json').read_text())
-  # A path of the machine that trained.
-  config['data']['dir'] = ''
-  checkpoint.write_json(out / 'config.json', config)
-  shutil.copyfile(run / 'metrics.jsonl', out / 'training.jsonl')
+  keep_record(run, out)
   checkpoint.write_file(out / 'README.md', _README.format(name=out.name))
   return found
+
+
+def keep_record(run, out, *, prefix=''):
+  """Writes configuration and log of a training into a folder.
+
+  Args:
+    run: path of the workdir.
+    out: path of the folder.
+    prefix: of the names of the files.
+  """
+  config = json.loads((run / 'config.json').read_text())
+  # Paths of the machine that trained.
+  for section, key in (('data', 'dir'), ('train', 'start')):
+    if key in config.get(section, {}):
+      config[section][key] = ''
+  checkpoint.write_json(out / f'{prefix}config.json', config)
+  shutil.copyfile(run / 'metrics.jsonl', out / f'{prefix}training.jsonl')
 
 
 def draw(args, size):

@@ -13,9 +13,9 @@ from absl import flags, logging
 from ml_collections import config_flags
 
 from palmjax.engine import allocator, loop
-from palmjax.recipes import metric, ssl
+from palmjax.recipes import gesture, metric, ssl
 
-RECIPES = {'ssl': ssl.run, 'metric': metric.run}
+RECIPES = {'ssl': ssl.run, 'metric': metric.run, 'gesture': gesture.run}
 
 _CONFIG = config_flags.DEFINE_config_file(
   'config', None, 'File of the configuration, e.g. configs/ssl.py:smoke.'

@@ -2,8 +2,10 @@
 
 python -m palmjax.verify A.jpg B.jpg
 python -m palmjax.verify A.jpg --gallery=DIR
+python -m palmjax.verify A.jpg B.jpg --photos
 
-Images show the palm alone and lie as `roi_frame` in preprocess.json says. What
+Images show the palm alone and lie as `roi_frame` in preprocess.json says; with
+--photos they are photos of whole hands, in which the palm is found first. What
 the score is and which threshold it must reach: `edge.matcher`. Of a network
 that was trained by Euclidean distances the distance is told, which must not
 exceed the threshold: smaller is more alike. From Python:
@@ -11,11 +13,18 @@ exceed the threshold: smaller is more alike. From Python:
   embed = palmjax.verify.load_embedder()
   embeddings = embed([image, another])
 
+and of photos of whole hands:
+
+  find = palmjax.hand_finder.load()
+  palm = palmjax.palm_files.find_palm(find, photo, size=128)
+  embeddings = embed([palm.image])
+
 Exit codes: 0 answered, same or different; 1 there is no answer (the last line
 says why and what to do); 2 the command line is wrong.
 """
 
 import argparse
+import functools
 import json
 import os
 import pathlib
@@ -26,11 +35,11 @@ import jax
 import numpy as np
 from PIL import Image
 
+from palmjax import hand_finder, palm_files, verify_text
 from palmjax.data import folder, preprocess
 from palmjax.edge import export as exports
 from palmjax.edge import matcher
 from palmjax.engine import allocator
-from palmjax.evals import error_rates
 from palmjax.losses import metric
 from palmjax.ops import correlation
 from palmjax.recipes import palm_network
@@ -39,8 +48,6 @@ from palmjax.recipes import palm_network
 WEIGHTS = pathlib.Path(__file__).parent / 'weights' / 'mobilefacenet'
 
 _CHUNK = 1024  # Images in memory at full precision.
-# In grey levels. Below it there are rounding errors and no creases.
-_LEAST_DEVIATION = 1.0
 
 
 def load_embedder(directory=None):
@@ -90,7 +97,8 @@ def main(argv=None):
   if args.json:
     print(json.dumps(answer, ensure_ascii=False))
   else:
-    print(_pair_text(answer) if args.gallery is None else _rank_text(answer))
+    text = verify_text.pair if args.gallery is None else verify_text.ranks
+    print(text(answer))
   return 0
 
 
@@ -105,6 +113,15 @@ def _parse(argv):
   parser.add_argument('--top', type=int, default=5, help='ranks to show')
   parser.add_argument(
     '--export', metavar='DIR', default=WEIGHTS, help='another trained network'
+  )
+  parser.add_argument(
+    '--photos', action='store_true', help='images show whole hands'
+  )
+  parser.add_argument(
+    '--detector',
+    metavar='DIR',
+    default=hand_finder.WEIGHTS,
+    help='with --photos: another trained detector',
   )
   parser.add_argument(
     '--fmr', type=float, default=1e-3, help='false match rate to allow'
@@ -129,35 +146,69 @@ def _parse(argv):
 def _verify(args):
   """The answer on two images, as plain values."""
   size, score, decide, point = _open(args)
-  (value,) = score([_read(path, size) for path in args.images])
-  return {**decide(value), **point}
+  read = _reader(args, size)
+  palms = [read(path) for path in args.images]
+  (value,) = score([palm.image for palm in palms])
+  answer = {**decide(value), **point}
+  if args.photos:
+    answer['photos'] = list(map(_told_photo, args.images, palms))
+    first, second = (palm.hand.side for palm in palms)
+    answer['same_side'] = first == second
+  return answer
 
 
 def _rank(args):
   """The answer on a gallery, as plain values."""
   size, score, decide, point = _open(args)
-  images, names, left_out = [_read(args.images[0], size)], [], []
-  for name in _find(args.gallery):
+  read = _reader(args, size)
+  probe = read(args.images[0])
+  palms, names, left_out = [], [], []
+  for name in palm_files.find_gallery(args.gallery):
     try:
-      images.append(_read(os.path.join(args.gallery, name), size))
+      palms.append(read(os.path.join(args.gallery, name)))
       names.append(name)
     except ValueError as error:
       left_out.append(' '.join(str(error).split()))
   if not names:
     raise ValueError(f'no image of the gallery can be compared: {left_out[0]}')
+  scores = score([palm.image for palm in (probe, *palms)])
+  found = dict(zip(names, palms, strict=True))
   best = {}
-  for value, name in sorted(zip(score(images), names, strict=True))[::-1]:
+  for value, name in sorted(zip(scores, names, strict=True))[::-1]:
     best.setdefault(name.split('/')[0], (value, name))
   ranks = [
     {'rank': rank, 'identity': who, 'image': name, **decide(value)}
     for rank, (who, (value, name)) in enumerate(best.items(), 1)
   ]
-  return {
+  answer = {
     'ranks': ranks[: args.top],
     'identities': len(ranks),
     'images': len(names),
     'left_out': left_out,
     **point,
+  }
+  if args.photos:
+    answer['photos'] = [_told_photo(args.images[0], probe)]
+    for row in answer['ranks']:
+      row['hand'] = found[row['image']].hand.side
+  return answer
+
+
+def _reader(args, size):
+  """path → `palm_files.Palm`, as the command line wants it."""
+  if not args.photos:
+    return functools.partial(palm_files.read, size=size)
+  find = hand_finder.load(args.detector)
+  return functools.partial(palm_files.read_photo, find, size=size)
+
+
+def _told_photo(path, palm):
+  return {
+    'image': str(path),
+    'hand': palm.hand.side,
+    'gesture': palm.hand.gesture,
+    'hand_score': palm.hand.score,
+    'palms': palm.palms,
   }
 
 
@@ -232,68 +283,6 @@ def _square(image, index, size):
     return folder.square(image, size=size)
   except ValueError as error:
     raise ValueError(f'images[{index}]: {error}') from error
-
-
-def _read(path, size):
-  """One image file that shows something, uint8 [size, size, 3]."""
-  image = folder.read_image(path, size=size)
-  if image.std(axis=(0, 1)).max() < _LEAST_DEVIATION:
-    raise ValueError(f'{path}: one colour all over; give an image of a palm')
-  return image
-
-
-def _find(directory):
-  """Sorted names of a gallery's images, '<identity>/<image>' or '<image>'."""
-  root = pathlib.Path(directory)
-  if not root.is_dir():
-    raise ValueError(f'there is no folder {directory}; give the gallery')
-  names = sorted(
-    path.relative_to(root).as_posix()
-    for pattern in ('*', '*/*')
-    for path in root.glob(pattern)
-    if path.suffix.lower() in folder.SUFFIXES and path.is_file()
-  )
-  names = [name for name in names if '/.' not in f'/{name}']
-  if not names:
-    raise ValueError(
-      f'no image in {directory}: looked for <identity>/<image> and <image>, '
-      f'{"|".join(folder.SUFFIXES)}'
-    )
-  return names
-
-
-def _pair_text(answer):
-  return (
-    f'{answer["decision"]} palm: {answer["measure"]} {answer["score"]:.4f}, '
-    f'threshold {answer["threshold"]:.4f}\n{_point_text(answer)}'
-  )
-
-
-def _rank_text(answer):
-  lines = [f'{"rank":>4} {answer["measure"]:>8}  {"decision":9}  image']
-  lines += [
-    f'{row["rank"]:4} {row["score"]:8.4f}  {row["decision"]:9}  {row["image"]}'
-    for row in answer['ranks']
-  ]
-  lines += [f'left out: {reason}' for reason in answer['left_out']]
-  # Each comparison may go wrong: at most the sum of all.
-  stranger = min(1.0, answer['fmr'] * answer['images'])
-  return '\n'.join(
-    [
-      *lines,
-      f'threshold {answer["threshold"]:.4f}, {_point_text(answer)}',
-      f'{answer["identities"]} palms, {answer["images"]} images: at most '
-      f'{stranger:.2g} of strangers are taken for one of them',
-    ]
-  )
-
-
-def _point_text(answer):
-  return (
-    f'set for an FMR of {error_rates.short(answer["fmr"])} on '
-    f'{answer["impostor_pairs"]:,} impostor pairs: {answer["set"]} '
-    f'({answer["comparison"]})'
-  )
 
 
 if __name__ == '__main__':

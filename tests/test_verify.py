@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from scipy import ndimage
 
-from palmjax import verify
+from palmjax import hand_finder, verify
 from palmjax.data import preprocess
 from palmjax.edge import export, matcher
 from palmjax.models import backbones
@@ -487,3 +487,133 @@ def test_as_a_program(trained, save):
   assert process.stdout == ''
   assert process.stderr.startswith('palmjax: ')
   assert process.stderr.count('\n') == 1
+
+
+class Photos:
+  """Photos of hands, and what stands in for their detector."""
+
+  def __init__(self, directory):
+    self.directory, self.hands = directory, {}
+
+  def save(self, name, *palms):
+    """Palms: (seed, side, changes of the `Hand`); returns the path."""
+    # Told apart by their widths.
+    photo = np.full((100, 60 * len(palms) + 20 + len(self.hands), 3), 90, 'u1')
+    found = []
+    for k, (seed, side, changes) in enumerate(palms):
+      left = 10 + 60 * k
+      photo[30:70, left : left + 40] = pictures(1, seed)[0][..., None]
+      d = 40 / 1.8
+      points = np.array([[-0.5, -0.1], [0.5, -0.1], [0.0, 2.2]]) * d
+      points *= [1 if side == 'left' else -1, 1]
+      hand = hand_finder.Hand(
+        np.array([left, 10, left + 40, 90], float),
+        'five',
+        0.9 - 0.1 * k,
+        np.add(points, [left + 20, 30]),
+        0.8,
+      )
+      found.append(hand._replace(**changes))
+    self.hands[photo.shape] = found
+    path = self.directory / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(photo).save(path)
+    return str(path)
+
+  def find(self, photo):
+    return self.hands[photo.shape]
+
+
+@pytest.fixture
+def photos(tmp_path, monkeypatch):
+  photos = Photos(tmp_path)
+  monkeypatch.setattr(hand_finder, 'load', lambda directory: photos.find)
+  return photos
+
+
+def test_photos_are_compared_as_their_palms_are(answer, photos, tmp_path):
+  one = photos.save('a.png', (7, 'left', {}))
+  again = photos.save('b.png', (7, 'left', {}))
+  other = photos.save('c.png', (8, 'left', {}))
+  flat = [tmp_path / f'{seed}.png' for seed in (7, 8)]
+  for seed, path in zip((7, 8), flat, strict=True):
+    Image.fromarray(pictures(1, seed)[0]).save(path)
+  want = answer(*flat)['score']
+  same = answer(one, again, '--photos')
+  assert (same['decision'], same['same_side']) == ('same', True)
+  assert same['score'] == pytest.approx(1.0, abs=1e-5)
+  different = answer(one, other, '--photos')
+  assert different['decision'] == 'different'
+  # Shrunk in another way.
+  assert different['score'] == pytest.approx(want, abs=0.05)
+  assert different['photos'] == [
+    {
+      'image': path,
+      'hand': 'left',
+      'gesture': 'five',
+      'hand_score': 0.9,
+      'palms': 1,
+    }
+    for path in (one, other)
+  ]
+
+
+def test_hands_of_two_sides_and_several_palms_are_told(ask, answer, photos):
+  left = photos.save('a.png', (7, 'left', {}))
+  both = photos.save('b.png', (8, 'right', {}), (7, 'left', {}))
+  found = answer(left, both, '--photos')
+  assert found['same_side'] is False
+  assert [row['hand'] for row in found['photos']] == ['left', 'right']
+  assert [row['palms'] for row in found['photos']] == [1, 2]
+  _, text, _ = ask(left, both, '--photos')
+  lines = text.splitlines()
+  assert lines[2] == f"{left}: left hand, 'five' with a score of 0.90"
+  assert lines[3].endswith('of 0.90; the best of 2 palms')
+  assert lines[4].startswith('a left and a right hand: two palms')
+  # Without photos nobody knows.
+  assert 'same_side' not in answer(left, both)
+
+
+def test_photos_without_a_palm(refusal, photos, save):
+  good = photos.save('a.png', (7, 'left', {}))
+  for bad, message in (
+    (photos.save('b.png'), 'b.png: no hand found; show a whole hand'),
+    (
+      photos.save('c.png', (7, 'left', {'facing': 0.1})),
+      "c.png: no palm found, but the back of 'five'; show an open hand",
+    ),
+    (
+      photos.save('d.png', (7, 'left', {'gesture': 'fist'})),
+      "d.png: no palm found, but 'fist'",
+    ),
+    ('none.png', 'none.png: not a file'),
+  ):
+    assert message in refusal(good, bad, '--photos')
+    assert message in refusal(bad, good, '--photos')
+
+
+def test_galleries_of_photos(answer, ask, photos, tmp_path):
+  probe = photos.save('probe.png', (1, 'right', {}))
+  for seed, side in ((1, 'right'), (2, 'left')):
+    photos.save(f'gallery/p{seed}/a.png', (seed, side, {}))
+  photos.save('gallery/p2/b.png', (2, 'left', {'facing': 0.0}))
+  arguments = probe, f'--gallery={tmp_path}/gallery', '--photos'
+  found = answer(*arguments)
+  assert [row['image'] for row in found['ranks']] == ['p1/a.png', 'p2/a.png']
+  assert [row['hand'] for row in found['ranks']] == ['right', 'left']
+  assert found['ranks'][0]['score'] == pytest.approx(1.0, abs=1e-5)
+  assert 'b.png: no palm found' in found['left_out'][0]
+  assert found['photos'][0]['hand'] == 'right'
+  _, text, _ = ask(*arguments)
+  lines = text.splitlines()
+  assert lines[1].endswith('p1/a.png (right hand)')
+  assert lines[-1].startswith(f'{probe}: right hand')
+
+
+def test_photos_need_a_detector(refusal, save, tmp_path, monkeypatch):
+  monkeypatch.setattr(hand_finder, 'WEIGHTS', tmp_path / 'none')
+  images = save('a.png'), save('b.png')
+  error = refusal(*images, '--photos', f'--detector={tmp_path / "none"}')
+  assert 'holds no weights: install palmjax again, or train a det' in error
+  error = refusal(*images, '--photos', f'--detector={tmp_path}')
+  assert 'model.json is missing' in error

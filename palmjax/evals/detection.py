@@ -107,7 +107,8 @@ def difference(
     num_bootstrap, seed, confidence: as in `rates`; both are resampled alike.
 
   Returns:
-    {'value', 'low', 'high'}, or {'value': None, 'reason': …}.
+    {'value', 'low', 'high'}, the interval all of [-1, 1] with fewer than 5
+    images with a true box; or {'value': None, 'reason': …}.
 
   Raises:
     ValueError: the truths differ.
@@ -119,9 +120,12 @@ def difference(
   gain = mine[metric] - _metrics(baseline, weights)[1][metric]
   if np.isnan(gain[0]):
     return {'value': None, 'reason': 'not measurable with 0 boxes'}
-  low, high = bootstrap.interval(
-    gain[1:][~np.isnan(gain[1:])], gain[0], confidence, independent[metric]
-  )
+  if independent[metric] < bootstrap.MIN_IDENTITIES:
+    low, high = -1.0, 1.0
+  else:
+    low, high = bootstrap.interval(
+      gain[1:][~np.isnan(gain[1:])], gain[0], confidence, independent[metric]
+    )
   return error_rates.metrics(['gain'], gain[:1], [low], [high])['gain']
 
 

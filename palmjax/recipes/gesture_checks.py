@@ -3,6 +3,7 @@
 from palmjax.data import box_augment
 from palmjax.models import detector
 from palmjax.recipes import hand_images, hand_network, palm_network
+from palmjax.steps import two_teachers
 
 _AT_LEAST = {
   'log_every': 1,
@@ -55,6 +56,11 @@ def check(config, mesh, *, arms):
       '--config.resolution.factor=1: teacher 2 needs images at least 2 times '
       'as large'
     )
+  if config.resolution.level > len(detector.DOWN):
+    raise ValueError(
+      f'--config.resolution.level={config.resolution.level}: give 1 to '
+      f'{len(detector.DOWN)}'
+    )
   if config.image_size % detector.STRIDE:
     raise ValueError(
       f'--config.image_size={config.image_size}: give a multiple of '
@@ -80,6 +86,15 @@ def check(config, mesh, *, arms):
       f'--config.loss.teachers={tuple(config.loss.teachers)}: give two weights '
       'of 0 or more, and --config.loss.truth of 0 or more'
     )
+  given = dict(zip(two_teachers.TEACHERS, config.loss.teachers, strict=True))
+  for arm in config.arms:
+    if arms[arm] and not (
+      config.loss.truth or any(given[name] for name in arms[arm])
+    ):
+      raise ValueError(
+        f'{arm} learns from nothing: give --config.loss.truth or the weight of '
+        'its teacher in --config.loss.teachers'
+      )
   box_augment.make_augment(**config.augment.to_dict())
   hand_network.optimiser(config.train)
   if config.train.batch_size % mesh.size:

@@ -23,7 +23,11 @@ def write(run, compared, results, *, embed):
     embed: uint8 [N, H, W, 3] → [N, D], compiled.
   """
   test = run.palms.evaluation
-  facts = run_facts.write(run, ms_per_image=_milliseconds(embed, test.images))
+  facts = run_facts.write(
+    run.workdir,
+    skipped=run.palms.skipped,
+    ms_per_image=_milliseconds(embed, test.images),
+  )
   models = results['models']
   network = models['network']
   own = compared[0]

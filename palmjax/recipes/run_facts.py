@@ -11,11 +11,12 @@ from palmjax.engine import checkpoint, stage
 _PACKAGES = ('jax', 'flax', 'optax', 'orbax-checkpoint', 'numpy')
 
 
-def write(run, **more):
+def write(workdir, *, skipped, **more):
   """Writes run.json into the workdir.
 
   Args:
-    run: `palm_network.Run`.
+    workdir: folder of the run.
+    skipped: names of the images that could not be read.
     **more: further entries, plain values.
 
   Returns:
@@ -23,8 +24,8 @@ def write(run, **more):
     'machine', and `more`.
   """
   facts = {
-    'seconds': stage.seconds(run.workdir),
-    'skipped images': list(run.palms.skipped),
+    'seconds': stage.seconds(workdir),
+    'skipped images': list(skipped),
     'versions': {
       'python': platform.python_version(),
       **{name: importlib.metadata.version(name) for name in _PACKAGES},
@@ -38,7 +39,7 @@ def write(run, **more):
     },
     **more,
   }
-  checkpoint.write_json(run.workdir / 'run.json', facts)
+  checkpoint.write_json(workdir / 'run.json', facts)
   return facts
 
 

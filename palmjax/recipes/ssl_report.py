@@ -25,7 +25,7 @@ def write(run, scores, results, *, soft_labels):
     results: what metrics.json holds.
     soft_labels: export directory of the stage `soft_labels`.
   """
-  facts = run_facts.write(run)
+  facts = run_facts.write(run.workdir, skipped=run.palms.skipped)
   models = results['models']
   ratio = models['cnn2']['eer/control']
   rows = logs.read(run.workdir / 'metrics.jsonl')

@@ -137,11 +137,19 @@ class Tile:
 
 @dataclasses.dataclass(frozen=True)
 class Grid:
-  """Pictures in named groups: {'Real palms': [Tile, …], …}."""
+  """Pictures in named groups: {'Real palms': [Tile, …], …}.
+
+  Attributes:
+    title: heading of the section.
+    groups: shown one below the other.
+    text: under the heading.
+    large: fewer pictures side by side, for what is drawn into them.
+  """
 
   title: str
   groups: Mapping[str, Sequence[Tile]]
   text: str = ''
+  large: bool = False
 
   template = 'grid'
 

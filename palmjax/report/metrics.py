@@ -40,6 +40,27 @@ def ratio_in_words(ratio, *, model, baseline, measure='EER') -> str:
   )
 
 
+def difference_in_words(gain, *, model, baseline, measure='AP') -> str:
+  """A sentence about the difference of two shares of one run, in points.
+
+  No verdict, as in `ratio_in_words`; the interval is over images.
+
+  Args:
+    gain: metric, share of the model minus that of the baseline.
+    model: name of the model.
+    baseline: name of what it is compared with.
+    measure: name of the share.
+  """
+  what = f'{measure} of {model} minus that of {baseline}'
+  if gain['value'] is None:
+    return f'{what}: {gain["reason"]}.'
+  value, low, high = (f'{100 * gain[k]:+.1f}' for k in ('value', 'low', 'high'))
+  return (
+    f'{what} is {value} points in this run (95 % interval over images: {low} '
+    f'to {high}).'
+  )
+
+
 def parts(cell, *, unit='', digits=2) -> tuple[str, str, str]:
   """Splits a cell into (number, interval, reason); what it lacks is ''.
 

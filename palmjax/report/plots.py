@@ -82,6 +82,33 @@ def det(
     return html.Figure(svg.finish(figure), alt, caption.strip(), tall=True)
 
 
+def precision_recall(
+  curves: Mapping[str, tuple], *, title, caption=''
+) -> html.Figure:
+  """Precision against recall of detectors.
+
+  Args:
+    curves: label → (recall [P], precision [P]), shares; the first, the
+      baseline, is grey.
+    title: of the figure.
+    caption: below it.
+
+  Returns:
+    `html.Figure`.
+  """
+  with matplotlib.rc_context(svg.STYLE):
+    figure, axes = svg.axes(title, height=3.2)
+    for color, (label, (recall, precision)) in zip(
+      svg.colors(), curves.items(), strict=False
+    ):
+      axes.plot(recall, precision, color=color, label=label)
+    axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel='Recall', ylabel='Precision')
+    if curves:
+      axes.legend(loc='lower left')
+    alt = f'{title}: precision-recall curves of {_list(curves) or "no model"}.'
+    return html.Figure(svg.finish(figure), alt, caption)
+
+
 def histogram(
   genuine,
   impostor,

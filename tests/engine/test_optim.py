@@ -66,6 +66,31 @@ def test_sgd_against_numpy():
     np.testing.assert_allclose(got[k], params[k], rtol=1e-5)
 
 
+def test_adamw_first_updates():
+  """By hand: rates 0.05, 0.1, 0.1; decay of the matrix, of the weight before.
+
+  All gradients are clipped to (±3, 4), of which v is 9 and 16 from the first
+  update on and m 3 and 4; where one changes sign its m is 0.213 / 0.271 / 3.
+  """
+  tx = optim.adamw(
+    0.1, num_steps=9, warmup_steps=2, weight_decay=0.2, max_norm=5.0
+  )
+  params = {'bias': jnp.full(1, 2.0), 'kernel': jnp.full((1, 1), 2.0)}
+  state = tx.init(params)
+  found = []
+  for bias, kernel in ((4.0, 3.0), (40.0, 30.0), (8.0, -6.0)):
+    grads = {'bias': jnp.full(1, bias), 'kernel': jnp.full((1, 1), kernel)}
+    updates, state = tx.update(grads, state, params)
+    params = jax.tree.map(jnp.add, params, updates)
+    found.append([float(leaf.sum()) for leaf in jax.tree.leaves(params)])
+  expected = [
+    [1.95, 2.0 - 0.05 * (1 + 0.2 * 2.0)],
+    [1.85, 1.93 - 0.1 * (1 + 0.2 * 1.93)],
+    [1.75, 1.7914 - 0.1 * (0.213 / 0.271 / 3 + 0.2 * 1.7914)],
+  ]
+  np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
 def test_vectors_are_not_decayed():
   params = {
     'conv': {'kernel': jnp.ones((3, 3, 1, 8)), 'bias': jnp.ones(8)},

@@ -137,6 +137,19 @@ def test_rows_of_a_sweep(runs, capsys):
   assert table in capsys.readouterr().out
 
 
+def test_every_model_may_have_a_time(tmp_path):
+  models = {name: {'ap': {'value': 0.5}} for name in ('a', 'b', 'b, drawn')}
+  (tmp_path / 'metrics.json').write_text(json.dumps({'models': models}))
+  facts = {'ms_per_image': {'a': 2.0, 'b': 3.5}}
+  (tmp_path / 'run.json').write_text(json.dumps(facts))
+  found = sweep.read(tmp_path)
+  assert found['a'] == {'ap': {'value': 0.5}, 'ms/image': {'value': 2.0}}
+  assert found['b']['ms/image'] == {'value': 3.5}
+  assert found['b, drawn'] == {'ap': {'value': 0.5}}
+  (tmp_path / 'run.json').write_text('{}')
+  assert sweep.read(tmp_path) == models
+
+
 def test_other_columns_may_be_asked_for(runs, monkeypatch):
   _, workdir = runs
   monkeypatch.setattr(flags.FLAGS['metrics'], 'value', ['ms/image', 'eer'])

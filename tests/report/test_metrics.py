@@ -65,3 +65,27 @@ def test_ratio_in_words(ratio, words):
     ratio, model='the network', baseline='correlation'
   )
   assert found == words
+
+
+@pytest.mark.parametrize(
+  'gain, words',
+  [
+    (
+      {'value': 0.0321, 'low': -0.004, 'high': 0.07},
+      'AP of both minus that of one is +3.2 points in this run (95 % interval '
+      'over images: -0.4 to +7.0).',
+    ),
+    (
+      {'value': -0.01, 'low': -0.02, 'high': -0.0051},
+      'AP of both minus that of one is -1.0 points in this run (95 % interval '
+      'over images: -2.0 to -0.5).',
+    ),
+    (
+      {'value': None, 'reason': 'not measurable with 0 boxes'},
+      'AP of both minus that of one: not measurable with 0 boxes.',
+    ),
+  ],
+)
+def test_difference_in_words(gain, words):
+  found = metrics.difference_in_words(gain, model='both', baseline='one')
+  assert found == words

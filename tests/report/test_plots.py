@@ -60,6 +60,29 @@ def test_det_keeps_a_models_colour():
   assert 'var(--s0)' not in figure.svg
 
 
+def test_precision_recall_draws_shares():
+  recall = np.linspace(0, 1, 101)
+  figure = plots.precision_recall(
+    {
+      'control': (recall, 1 - recall),
+      'nothing': (np.empty(0), np.empty(0)),
+      'model': (recall, np.full(101, 0.5)),
+    },
+    title='IoU .50',
+  )
+  control = max(lines_of(figure, 's0'), key=len)
+  model = max(lines_of(figure, 's2'), key=len)
+  assert len(control) == len(model) == 101
+  np.testing.assert_allclose(control[:, 0], model[:, 0])
+  assert np.ptp(model[:, 1]) == 0
+  # They cross where both are at 0.5.
+  np.testing.assert_allclose(control[50], model[50], atol=1e-4)
+  assert control[0, 1] > model[0, 1] > control[-1, 1]
+  assert figure.alt == (
+    'IoU .50: precision-recall curves of control, nothing, model.'
+  )
+
+
 def test_losses_leave_out_what_is_not_finite():
   steps = np.arange(6)
   values = np.array([1.0, np.nan, 3.0, np.inf, 5.0, 6.0])

@@ -1,0 +1,196 @@
+"""How well a packed hand detector does, at the size at which it is used.
+
+AP and more on drawn images as the recipe `gesture` measures it, and on the
+validation part of real images with boxes; palm frames of single open palms at
+any rotation, found by one, two and three looks of `palmjax.hand_finder`; times.
+"""
+
+import time
+
+import jax
+import numpy as np
+from PIL import Image
+
+from configs import gesture as gesture_config
+from palmjax import hand_finder
+from palmjax.data import boxes, hands
+from palmjax.evals import hand_frames
+from palmjax.recipes import gesture_scores, hand_images, hand_network
+
+_NAME = 'hands'  # Of the detector among the models of the recipe.
+_BATCH = 32  # Images drawn at once.
+_LOOKS = (1, 2, 3)
+_TIMED = 20
+# Streams of the key: images of any hands, of open palms, rotations of these.
+_ANY, _PALMS, _ANGLES = range(3)
+
+
+def measure(out, args):
+  """What results.json holds.
+
+  Args:
+    out: path of the packed weights.
+    args: of the command line of `launch.hand_weights`.
+
+  Returns:
+    {'drawn': AP and more, 'boxes': likewise with --boxes, 'open palms': see
+    `measure_frames`, 'ms per image': of the network and of each number of
+    looks, one image at a time}.
+  """
+  network = hand_network.load(out)
+  keys = jax.random.split(jax.random.key(args.seed), 3)
+  said = f'difficulty {args.difficulty:g}, seed {args.seed}'
+  tests = {
+    '': draw(
+      keys[_ANY], args.images, size=args.size, difficulty=args.difficulty
+    )
+  }
+  told = {'': f'{args.images:,} drawn images, {args.size} px, {said}'}
+  if args.boxes:
+    found = boxes.load(
+      boxes.read(
+        args.boxes, form=args.form, split='valid', names=network.classes
+      ),
+      size=args.size,
+    )
+    tests['boxes'] = found.arrays
+    told['boxes'] = f'{len(found.ids):,} images, validation part of --boxes'
+  config = gesture_config.get_config('weights')
+  looks = {_NAME: network}
+  scores = gesture_scores.score(
+    config,
+    hand_images.HandImages({}, tests, network.classes, (), ''),
+    looks,
+  )
+  rates = gesture_scores.models(config, scores, looks)
+  results = {
+    name or 'drawn': {'set': told[name], **rates[_NAME + name]}
+    for name in tests
+  }
+  # What the first look shrinks, a closer one sees.
+  side = 2 * args.size
+  palms = draw(
+    keys[_PALMS],
+    args.palms,
+    size=side,
+    difficulty=args.difficulty,
+    count=1,
+    gesture=hands.GESTURES.index('five'),
+    facing=True,
+    angle=np.asarray(
+      jax.random.uniform(
+        keys[_ANGLES], (args.palms,), minval=-np.pi, maxval=np.pi
+      )
+    ),
+  )
+  results['open palms'] = {
+    'set': f'{args.palms:,} drawn open palms, any rotation, {side} px, {said}',
+    **measure_frames(network, palms),
+  }
+  results['ms per image'] = milliseconds(network, palms['image'][0])
+  return results
+
+
+def draw(key, number, *, size, difficulty, **pins):
+  """Drawn images 0 … number − 1: {name: array [number, ...]}.
+
+  Args:
+    key: random key of the set.
+    number: of images.
+    size, difficulty: of `hands.draw_batch`.
+    **pins: likewise; scalars or arrays [number].
+  """
+  parts = []
+  for start in range(0, number, _BATCH):
+    # The last batch wraps around: one compilation.
+    index = (start + np.arange(_BATCH)) % number
+    drawn = hands.draw_batch(
+      key,
+      index,
+      size=size,
+      difficulty=difficulty,
+      **{
+        name: pin if np.ndim(pin) == 0 else pin[index]
+        for name, pin in pins.items()
+      },
+    )
+    parts.append(jax.device_get(drawn))
+  return {
+    name: np.concatenate([part[name] for part in parts])[:number]
+    for name in parts[0]
+  }
+
+
+def measure_frames(network, palms):
+  """How well each number of looks finds palm frames.
+
+  Args:
+    network: `hand_network.Network`.
+    palms: drawn images.
+
+  Returns:
+    {'palms': how many have a frame, 'looks=1': {'frame@5%', 'frame@10%',
+    'median': of the error in palm widths, 'undetected': share}, …}.
+  """
+  framed = palms['valid'] & palms['framed'] & palms['facing']
+  found = {'palms': int(framed.sum())}
+  for looks in _LOOKS:
+    errors = []
+    for image, true, points, mask in zip(
+      palms['image'], palms['boxes'], palms['points'], framed, strict=True
+    ):
+      seen = _find(network, image, looks)
+      errors.append(
+        hand_frames.errors(
+          (true[mask], points[mask]),
+          (
+            np.array([hand.box for hand in seen]).reshape(-1, 4),
+            np.array([hand.points for hand in seen]).reshape(-1, 3, 2),
+          ),
+        )
+      )
+    every = np.concatenate(errors)
+    detected = every[np.isfinite(every)]
+    found[f'looks={looks}'] = {
+      **hand_frames.rates(errors),
+      'median': float(np.median(detected)) if len(detected) else None,
+      'undetected': float(np.mean(~np.isfinite(every))) if len(every) else None,
+    }
+  return found
+
+
+def milliseconds(network, photo):
+  """The fastest of several passes: {'network', 'looks=1', …}.
+
+  Args:
+    network: `hand_network.Network`.
+    photo: uint8 [H, W, 3].
+  """
+  side = network.image_size
+  image = np.asarray(Image.fromarray(photo).resize((side, side)))
+
+  def fastest(function):
+    seconds = []
+    for _ in range(_TIMED):
+      start = time.perf_counter()
+      function()
+      seconds.append(time.perf_counter() - start)
+    return 1e3 * min(seconds)
+
+  return {
+    'network': fastest(lambda: network.detect(image[None])),
+    **{
+      f'looks={looks}': fastest(lambda n=looks: _find(network, photo, n))
+      for looks in _LOOKS
+    },
+  }
+
+
+def _find(network, image, looks):
+  return hand_finder.find(
+    network.detect,
+    image,
+    classes=network.classes,
+    size=network.image_size,
+    looks=looks,
+  )

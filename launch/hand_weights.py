@@ -1,0 +1,181 @@
+"""Packs a trained hand detector as the shipped weights, and measures it.
+
+python -m launch.hand_weights --run=RUN --out=palmjax/weights/hand_detector
+
+What is measured, on drawn hands that no training saw and with --boxes on real
+images: `launch/hand_measures.py`.
+"""
+
+import argparse
+import json
+import pathlib
+import sys
+
+from configs import gesture as gesture_config
+from launch import hand_measures, weights
+from palmjax.data import boxes
+from palmjax.edge import export as exports
+from palmjax.engine import checkpoint
+from palmjax.models import detector
+
+_ARM = 'student_alone'
+
+_README = """# {name}
+Weights of the detector of hands. Licence: Apache-2.0, as palmjax.
+`python -m palmjax.detect` and `python -m palmjax.verify --photos` use them.
+
+| file | what |
+| --- | --- |
+| `weights.npz`, `model.json`, `preprocess.json` | the network \
+(`palmjax/edge/export.py`) |
+| `results.json` | average precision, palm frames and times, on hands that no \
+training saw |
+| `config.json`, `training.jsonl` | configuration and log of the training; \
+`start_…` of the one that it went on from |
+
+Made by
+```
+{commands}
+```
+"""
+
+
+def main(argv=None):
+  """The command line."""
+  args = _parse(argv)
+  run, out = pathlib.Path(args.run), pathlib.Path(args.out)
+  pack(run, out, size=args.size, boxes=bool(args.boxes))
+  results = hand_measures.measure(out, args)
+  checkpoint.write_json(out / 'results.json', results)
+  print(checkpoint.to_json(results))
+
+
+def _parse(argv):
+  parser = argparse.ArgumentParser(
+    prog='python -m launch.hand_weights', description=__doc__.split('\n')[0]
+  )
+  for name, text in (
+    ('run', 'workdir of configs/gesture.py:weights'),
+    ('out', 'folder of the shipped weights'),
+  ):
+    parser.add_argument(f'--{name}', required=True, metavar='DIR', help=text)
+  parser.add_argument('--boxes', metavar='DIR', help='real images with boxes')
+  parser.add_argument(
+    '--form', choices=tuple(boxes.FORMS), default='yolo', help='of --boxes'
+  )
+  for name, default, text in (
+    ('images', 300, 'to draw, of any hands'),
+    ('palms', 200, 'to draw, of one open palm each, twice as large'),
+    ('size', 224, 'side at which photos are looked at, in pixels'),
+    ('difficulty', 0.5, '0 to 1'),
+    ('seed', 2, 'of the drawn hands'),
+  ):
+    parser.add_argument(
+      f'--{name}', type=type(default), default=default, help=text
+    )
+  args = parser.parse_args(argv)
+  if args.size % detector.STRIDE:
+    parser.error(f'--size={args.size}: give a multiple of {detector.STRIDE}')
+  return args
+
+
+def pack(run, out, *, size, boxes):
+  """Writes what a run trained, and what it is, into a folder.
+
+  Args:
+    run: path of the workdir.
+    out: path of the folder.
+    size: side at which photos are looked at, in pixels.
+    boxes: whether real images with boxes are measured on.
+  """
+  found = exports.load(run / _ARM / 'export')
+  exports.save(
+    out,
+    variables=found.variables,
+    model=found.model,
+    # Trained on smaller images, in which hands are as large as here.
+    preprocess={**found.preprocess, 'image_size': size},
+  )
+  weights.keep_record(run, out)
+  if (start := _start(run)) is not None:
+    weights.keep_record(start, out, prefix='start_')
+  last = (
+    f'python -m launch.hand_weights --run=RUN --out=palmjax/weights/{out.name}'
+  )
+  if boxes:
+    last += ' \\\n  --boxes=BOXES'
+  checkpoint.write_file(
+    out / 'README.md',
+    _README.format(name=out.name, commands='\n'.join([*commands(run), last])),
+  )
+
+
+def commands(run):
+  """The command lines of a training, with the paths of a machine renamed.
+
+  Args:
+    run: path of the workdir.
+
+  Returns:
+    list of str; two where the training went on from another one.
+
+  Raises:
+    ValueError: the config has other keys than configs/gesture.py has now, or
+      the training before it went on from a third one.
+  """
+  start = _start(run)
+  if start is None:
+    return [_command(run, 'RUN')]
+  if _start(start) is not None:
+    raise ValueError(
+      f'{run} went on from {start}, which went on from another: train in one '
+      'or two steps'
+    )
+  return [_command(start, 'START'), _command(run, 'RUN')]
+
+
+def _start(run):
+  """The workdir that a run went on from, or None."""
+  path = json.loads((run / 'config.json').read_text())['train']['start']
+  # WORKDIR/<stage>/export.
+  return pathlib.Path(path).parents[1] if path else None
+
+
+def _command(run, workdir):
+  usual = _flat(gesture_config.get_config('weights').to_dict())
+  config = _flat(json.loads((run / 'config.json').read_text()))
+  if odd := sorted(usual.keys() ^ config.keys()):
+    raise ValueError(
+      f'{run}/config.json and configs/gesture.py differ in the key {odd[0]}: '
+      'train again'
+    )
+  names = {'data.dir': 'BOXES', 'train.start': f'START/{_ARM}/export'}
+  changes = [
+    f'--config.{key}={_plain(names.get(key, value) if value else value)}'
+    for key, value in sorted(config.items())
+    if _plain(value) != _plain(usual[key])
+  ]
+  lines = ['python -m palmjax.main --config=configs/gesture.py:weights']
+  return ' \\\n  '.join([*lines, *changes, f'--workdir={workdir}'])
+
+
+def _plain(value):
+  """A value as it stands on a command line; lists of JSON are tuples."""
+  if isinstance(value, (list, tuple)):
+    return f'"{tuple(value)!r}"'
+  return str(value)
+
+
+def _flat(values, prefix=''):
+  """{'train.steps': …} of nested dicts."""
+  found = {}
+  for name, value in values.items():
+    if isinstance(value, dict):
+      found |= _flat(value, f'{prefix}{name}.')
+    else:
+      found[prefix + name] = value
+  return found
+
+
+if __name__ == '__main__':
+  sys.exit(main())

@@ -1,0 +1,288 @@
+"""Finds hands in photos and cuts out their palms.
+
+python -m palmjax.detect IMAGE… --out DIR
+
+IMAGE is a file, a folder or a pattern in quotes; folders are searched to the
+bottom. Of each photo A.jpg DIR gets
+
+  A.json       size of the photo; of each hand its box, gesture and score, which
+               hand it is, how probably its palm faces the camera, palm frame
+  A_boxes.jpg  the photo, no larger than 1600 pixels, with all that drawn in it
+  A_roi0.png   the palm of hand 0 where it faces the camera, fingers up
+
+Places are (x, y) in pixels of the photo as it is looked at, turned upright by
+its EXIF tag. Of photos whose names are equal the later ones get a number.
+
+Exit codes: 0 all photos were read, whatever they show; 1 some were not (a line
+each says why); 2 the command line is wrong.
+"""
+
+import argparse
+import glob
+import io
+import os
+import pathlib
+import re
+import sys
+import warnings
+
+import jax
+import numpy as np
+from PIL import Image
+
+from palmjax import hand_finder
+from palmjax.data import folder, photo, roi
+from palmjax.engine import allocator, checkpoint
+from palmjax.report import drawn_boxes
+
+_COLOR = (120, 200, 255)
+_LARGEST = 1600  # Longest side of a picture with boxes, in pixels.
+_SMALLEST = 640  # Enlarged to it.
+
+# Of a photo called as its first group.
+_RESULT = re.compile(r'(.*)(\.json|_boxes\.jpg|_roi\d+\.png)', re.IGNORECASE)
+
+_corners = jax.jit(roi.corners)
+
+
+def main(argv=None):
+  """The command line; returns the exit code."""
+  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+  # Too large ones are refused in our own words.
+  warnings.simplefilter('ignore', Image.DecompressionBombWarning)
+  allocator.keep_freed_memory()
+  args = _parse(argv)
+  out = pathlib.Path(args.out)
+  try:
+    find = hand_finder.load(args.export, looks=args.looks, score=args.score)
+    out.mkdir(parents=True, exist_ok=True)
+  except (ValueError, OSError) as error:
+    _complain(error)
+    return 1
+  paths, complaints = _photos(args.images, out)
+  for complaint in complaints:
+    _complain(complaint)
+  failed, counts = len(complaints), []
+  for path, name in zip(paths, _names(paths, out), strict=True):
+    try:
+      found = _detect(find, path, out, name, size=args.size)
+    except (ValueError, OSError) as error:
+      _complain(error)
+      failed += 1
+      continue
+    counts.append(len(found))
+    print(f'{path}: {_words(found)}', flush=True)
+  print(_summary(counts, failed))
+  return 1 if failed else 0
+
+
+def _parse(argv):
+  parser = argparse.ArgumentParser(
+    prog='python -m palmjax.detect', description=__doc__.split('\n')[0]
+  )
+  parser.add_argument('images', nargs='+', metavar='IMAGE')
+  parser.add_argument(
+    '--out', required=True, metavar='DIR', help='folder of the results'
+  )
+  parser.add_argument(
+    '--export',
+    metavar='DIR',
+    default=hand_finder.WEIGHTS,
+    help='another trained detector',
+  )
+  parser.add_argument(
+    '--score',
+    type=float,
+    default=hand_finder.SCORE,
+    help='a detection with less is no hand',
+  )
+  parser.add_argument(
+    '--looks',
+    type=int,
+    choices=(1, 2, 3),
+    default=hand_finder.LOOKS,
+    help='at the photo, at each hand, at each hand turned upright',
+  )
+  parser.add_argument(
+    '--size', type=int, default=224, help='side of the palms in pixels'
+  )
+  args = parser.parse_args(argv)
+  if not 0.0 < args.score <= 1.0:
+    parser.error(f'--score={args.score}: give a number from 0 to 1')
+  if not 8 <= args.size <= 2048:
+    parser.error(f'--size={args.size}: give 8 to 2048')
+  return args
+
+
+def _photos(images, out):
+  """The files that the command line names, each once, and what is no such.
+
+  Args:
+    images: files, folders and patterns.
+    out: folder of the results, which are no photos.
+
+  Returns:
+    (paths in the order given, complaints).
+  """
+  paths, complaints = {}, []
+  for image in images:
+    path, found = pathlib.Path(image), []
+    if path.is_dir() and path.resolve() == out.resolve():
+      complaints.append(f'{image}: the results go there; give another --out')
+    elif path.is_dir():
+      found = _inside(path, out)
+      if not found:
+        complaints.append(
+          f'{image}: no image in this folder, of {"|".join(folder.SUFFIXES)}'
+        )
+    elif not path.exists() and glob.has_magic(image):
+      found = [
+        pathlib.Path(name)
+        for name in sorted(glob.glob(image, recursive=True))
+        if os.path.isfile(name)
+      ]
+      if not found:
+        complaints.append(f'{image}: no file has such a name')
+    else:
+      found = [path]
+    for one in found:
+      paths.setdefault(one.resolve(), one)
+  return list(paths.values()), complaints
+
+
+def _inside(directory, out):
+  """Images in a folder and below it, but for those in `out`."""
+  own = out.resolve()
+  return [
+    path
+    for path in sorted(directory.rglob('*'))
+    if path.suffix.lower() in folder.SUFFIXES
+    and path.is_file()
+    and not any(
+      part.startswith('.') for part in path.relative_to(directory).parts
+    )
+    and own not in path.resolve().parents
+  ]
+
+
+def _names(paths, out):
+  """What the results of each photo are called: each its own, none a photo's."""
+  own, taken = out.resolve(), set()
+  for path in paths:
+    for place in (path.parent.resolve() / path.name, path.resolve()):
+      if place.parent == own and (match := _RESULT.fullmatch(place.name)):
+        taken.add(match[1].casefold())
+  names = []
+  for path in paths:
+    number, name = 1, path.stem
+    # Names that differ in case only are one on some file systems.
+    while name.casefold() in taken:
+      number += 1
+      name = f'{path.stem}-{number}'
+    taken.add(name.casefold())
+    names.append(name)
+  return names
+
+
+def _detect(find, path, out, name, *, size):
+  """Writes the results of one photo; returns what was found."""
+  image = photo.read(path)
+  found = find(image)
+  rows = []
+  for k, hand in enumerate(found):
+    row = {
+      'box': [round(float(end), 2) for end in hand.box],
+      'gesture': hand.gesture,
+      'score': round(hand.score, 4),
+      'hand': hand.side,
+      'facing': round(hand.facing, 4) if hand.framed else None,
+      'palm': _palm(hand) if hand.framed else None,
+      'roi': None,
+    }
+    if hand.shows_palm:
+      row |= _cut(image, hand, out, f'{name}_roi{k}.png', size)
+    rows.append(row)
+  _write_image(out / f'{name}_boxes.jpg', _drawn(image, found), quality=92)
+  height, width, _ = image.shape
+  checkpoint.write_json(
+    out / f'{name}.json',
+    {'image': str(path), 'width': width, 'height': height, 'hands': rows},
+  )
+  return found
+
+
+def _palm(hand):
+  names = ('index_middle', 'ring_little', 'wrist')
+  return {
+    name: [round(float(value), 2) for value in point]
+    for name, point in zip(names, hand.points, strict=True)
+  }
+
+
+def _cut(image, hand, out, name, size):
+  """Writes the palm; what is to be told of it."""
+  try:
+    palm = roi.cut_photo(image, hand.points, size=size)
+  except ValueError as error:
+    return {'roi_missing': str(error)}
+  _write_image(out / name, palm)
+  return {'roi': name}
+
+
+def _drawn(image, found):
+  """A copy of the photo with the hands in it, the best one on top."""
+  factor = -(-max(image.shape) // _LARGEST)
+  small = np.asarray(Image.fromarray(image).reduce(factor))
+  shapes = []
+  for hand in reversed(found):
+    label = ' '.join(
+      [hand.gesture, f'{hand.score:.2f}', *([hand.side] if hand.side else [])]
+    )
+    shape = drawn_boxes.Shape(hand.box / factor, label)
+    if hand.framed:
+      shape = shape._replace(points=hand.points / factor)
+    if hand.shows_palm:
+      shape = shape._replace(outline=np.asarray(_corners(hand.points)) / factor)
+    shapes.append(shape)
+  return drawn_boxes.draw(small, shapes, color=_COLOR, side=_SMALLEST)
+
+
+def _write_image(path, image, **options):
+  buffer = io.BytesIO()
+  form = 'JPEG' if path.suffix == '.jpg' else 'PNG'
+  Image.fromarray(image).save(buffer, form, **options)
+  checkpoint.write_file(path, buffer.getvalue())
+
+
+def _words(found):
+  if not found:
+    return 'no hand'
+  return ', '.join(
+    f'{hand.gesture} {hand.score:.2f}'
+    + (f' ({hand.side}, {_faces(hand)})' if hand.framed else '')
+    for hand in found
+  )
+
+
+def _faces(hand):
+  return 'palm' if hand.shows_palm else 'back'
+
+
+def _summary(counts, failed):
+  text = f'{_count(len(counts), "image")}, {_count(sum(counts), "hand")}'
+  if counts:
+    empty = counts.count(0)
+    text += f', FTA {100 * empty / len(counts):.1f} % ({empty} without a hand)'
+  return text + (f', {failed} not read' if failed else '')
+
+
+def _count(number, noun):
+  return f'{number} {noun}' + ('' if number == 1 else 's')
+
+
+def _complain(message):
+  print(f'palmjax: {" ".join(str(message).split())}', file=sys.stderr)
+
+
+if __name__ == '__main__':
+  sys.exit(main())

@@ -1,0 +1,240 @@
+"""Hands in a photo: box, gesture, palm frame, left or right.
+
+The first look is at the whole photo. Hands are small there, so the second is at
+a square around each that was found, in which a hand is as large as those that
+the network learned from; what it sees of the hand replaces what was seen
+before. A third look turns the square until the fingers point up, as most hands
+do, and replaces the palm frame alone.
+
+  find = hand_finder.load()
+  for hand in find(photo):
+    print(hand.gesture, hand.side, hand.box)
+
+All places are (x, y) in pixels of the photo.
+"""
+
+import functools
+import os
+import pathlib
+from collections.abc import Callable
+from typing import NamedTuple
+
+import chex
+import jax
+import numpy as np
+
+from palmjax.data import hands, letterbox, photo, roi
+from palmjax.evals import box_matching
+from palmjax.recipes import hand_network
+
+# Trained on drawn hands, and on the boxes that its README names.
+WEIGHTS = pathlib.Path(__file__).parent / 'weights' / 'hand_detector'
+LOOKS = 2
+SCORE = 0.3
+
+# Gestures whose fingers hide no valley: the others have no palm frame.
+_OPEN = ('four', 'five', 'ok')
+assert set(_OPEN) <= set(hands.GESTURES)
+# Share of the square of a second look that the hand takes.
+_FILL = 0.6
+# A hand of the second look is the one of the first where they overlap so much.
+_SAME = 0.3
+# One of the third look, whose boxes lie otherwise, where the centres are so
+# near, in sides of the box.
+_NEAR = 0.25
+# Two that overlap so much are one hand, seen twice.
+_TWICE = 0.5
+
+_is_left = jax.jit(roi.is_left)
+_frame_transform = jax.jit(roi.frame_transform)
+
+
+class Hand(NamedTuple):
+  """A hand in a photo.
+
+  Attributes:
+    box: float64 [4], x0, y0, x1, y1 in pixels of the photo.
+    gesture: name of the class.
+    score: of the gesture, in [0, 1].
+    points: float64 [3, 2], the palm frame of `data.roi`; without meaning where
+      not `framed`.
+    facing: probability that the palm faces the camera, not the back.
+  """
+
+  box: np.ndarray
+  gesture: str
+  score: float
+  points: np.ndarray
+  facing: float
+
+  @property
+  def framed(self):
+    """Whether the gesture leaves the palm frame open to view."""
+    return self.gesture in _OPEN
+
+  @property
+  def shows_palm(self):
+    """Whether the palm can be cut out of the photo."""
+    return self.framed and self.facing >= 0.5
+
+  @property
+  def side(self):
+    """'left', 'right', or None where it is not known."""
+    if not self.framed:
+      return None
+    left = _is_left(self.points, self.facing >= 0.5)
+    return 'left' if left else 'right'
+
+
+def load(directory=None, *, looks=LOOKS, score=SCORE):
+  """Loads a trained detector for use.
+
+  Args:
+    directory: export folder of configs/gesture.py; None takes the weights of
+      the package.
+    looks: 1, 2 or 3 (module docstring).
+    score: a detection with less is no hand.
+
+  Returns:
+    find: photo uint8 [H, W, 3] (RGB, upright) → list of `Hand`, best first.
+
+  Raises:
+    ValueError, OSError: there is no whole export in the folder.
+  """
+  directory = WEIGHTS if directory is None else directory
+  if pathlib.Path(directory) == WEIGHTS and not WEIGHTS.is_dir():
+    raise FileNotFoundError(
+      f'{WEIGHTS} holds no weights: install palmjax again, or train a detector '
+      '(python -m palmjax.main --config=configs/gesture.py --workdir=DIR) and '
+      'give the folder of its export'
+    )
+  network = hand_network.load(os.fspath(directory))
+  return functools.partial(
+    find,
+    network.detect,
+    classes=network.classes,
+    size=network.image_size,
+    looks=looks,
+    score=score,
+  )
+
+
+def find(detect: Callable, image, *, classes, size, looks=LOOKS, score=SCORE):
+  """Finds the hands in a photo.
+
+  Args:
+    detect: uint8 [1, size, size, 3] → objects, as `hand_network.Network`.
+    image: the photo, uint8 [H, W, 3], upright.
+    classes: names of the classes of `detect`.
+    size: side of what it looks at, in pixels.
+    looks: 1, 2 or 3 (module docstring).
+    score: a detection with less is no hand.
+
+  Returns:
+    list of `Hand`, best first.
+
+  Raises:
+    ValueError: another number of looks, or no RGB image of bytes.
+  """
+  if looks not in (1, 2, 3):
+    raise ValueError(f'looks={looks}: give 1, 2 or 3')
+  image = np.asarray(image)
+  if image.dtype != np.uint8 or image.shape[2:] != (3,) or not image.size:
+    raise ValueError(
+      f'a photo of type {image.dtype} and shape {image.shape}; give uint8 H×W×3'
+    )
+
+  def look(view):
+    return _look(detect, view, image.shape, classes=classes, score=score)
+
+  found = look(letterbox.fit(image, size=size))
+  if looks > 1:
+    found = _once([_closer(look, image, hand, size) for hand in found])
+  if looks > 2:
+    found = [_upright(look, image, hand, size) for hand in found]
+  return found
+
+
+def _look(detect, view, shape, *, classes, score):
+  """The hands in a view of a photo, in pixels of the photo, best first.
+
+  Args:
+    detect: as in `find`.
+    view: `letterbox.Fitted` or `photo.Square`.
+    shape: of the photo.
+    classes, score: as in `find`.
+  """
+  found = {name: values[0] for name, values in detect(view.image[None]).items()}
+  chex.assert_shape(found['points'], (None, 3, 2))
+  result = []
+  for k in np.flatnonzero(found['scores'] >= score):
+    x0, y0, x1, y1 = np.asarray(found['boxes'][k], np.float64)
+    corners = np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]])
+    corners = view.place_back(corners)
+    box = np.concatenate([corners.min(axis=0), corners.max(axis=0)])
+    box = np.clip(box, 0, [shape[1], shape[0]] * 2)
+    # In the grey around the photo there is nothing; a network that learned
+    # little finds sizes below zero.
+    if min(x1 - x0, y1 - y0, *(box[2:] - box[:2])) <= 0:
+      continue
+    result.append(
+      Hand(
+        box=box,
+        gesture=classes[found['classes'][k]],
+        score=float(found['scores'][k]),
+        points=view.place_back(np.asarray(found['points'][k], np.float64)),
+        facing=float(found['facing'][k]),
+      )
+    )
+  return _once(result)
+
+
+def _once(found):
+  """Without hands that a better one overlaps, best first."""
+  kept = []
+  for hand in sorted(found, key=lambda hand: -hand.score):
+    if not any(_overlap(hand, other) >= _TWICE for other in kept):
+      kept.append(hand)
+  return kept
+
+
+def _closer(look, image, hand, size):
+  """The hand as a look at a square around it shows it."""
+  square = photo.cut(image, **_around(hand), size=size)
+  best = max(
+    look(square), key=lambda found: _overlap(found, hand), default=None
+  )
+  if best is None or _overlap(best, hand) < _SAME:
+    return hand
+  return best
+
+
+def _upright(look, image, hand, size):
+  """The hand with the palm frame of a look with its fingers up."""
+  if not hand.framed:
+    return hand
+  # Where the ROI's y axis points to in the photo.
+  x, y = np.asarray(_frame_transform(hand.points), np.float64)[:2, 1]
+  square = photo.cut(image, **_around(hand), angle=np.arctan2(-x, y), size=size)
+  best = min(look(square), key=lambda found: _gap(found, hand), default=None)
+  if best is None or not best.framed or _gap(best, hand) > _NEAR:
+    return hand
+  return hand._replace(points=best.points, facing=best.facing)
+
+
+def _around(hand):
+  """Of the square in which the hand takes `_FILL`."""
+  return {
+    'centre': (hand.box[:2] + hand.box[2:]) / 2,
+    'side': (hand.box[2:] - hand.box[:2]).max() / _FILL,
+  }
+
+
+def _overlap(first, second):
+  return box_matching.iou(first.box, second.box)
+
+
+def _gap(found, hand):
+  """Distance of the centres in sides of the hand's box."""
+  first, second = ((one.box[:2] + one.box[2:]) / 2 for one in (found, hand))
+  return np.linalg.norm(first - second) / (hand.box[2:] - hand.box[:2]).max()

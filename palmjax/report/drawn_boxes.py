@@ -1,0 +1,79 @@
+"""Boxes, points and outlines drawn into a picture, for people to look at.
+
+Coordinates are (x, y) in pixels of the picture, the pixel in row i and column j
+covering [j, j + 1] × [i, i + 1].
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+_EDGE = (16, 18, 22)  # Around every line: seen on any ground.
+_WIDTH = 2
+_FONT_SIZE = 13
+
+
+class Shape(NamedTuple):
+  """What is drawn of one object.
+
+  Attributes:
+    box: float [4], x0, y0, x1, y1.
+    label: written above the box.
+    points: float [P, 2], dots.
+    outline: float [Q, 2], corners of a closed line; none for Q = 0.
+  """
+
+  box: np.ndarray
+  label: str = ''
+  points: np.ndarray = np.empty((0, 2))
+  outline: np.ndarray = np.empty((0, 2))
+
+
+def draw(image, shapes: Sequence[Shape], *, color, side=224):
+  """Draws shapes into a copy of an image.
+
+  Args:
+    image: uint8 [H, W, 3].
+    shapes: the last one is on top.
+    color: (red, green, blue), each 0 to 255.
+    side: the copy is enlarged, by a whole factor, until its longer side has at
+      least so many pixels: lines and letters are of one size.
+
+  Returns:
+    uint8 [f·H, f·W, 3].
+  """
+  height, width, _ = image.shape
+  factor = max(1, -(-side // max(height, width)))
+  picture = Image.fromarray(image).resize(
+    (factor * width, factor * height), Image.Resampling.BICUBIC
+  )
+  pen = ImageDraw.Draw(picture)
+  for shape in shapes:
+    if len(shape.outline):
+      corners = [tuple(corner) for corner in factor * np.asarray(shape.outline)]
+      _line(pen, [*corners, corners[0]], color)
+    x0, y0, x1, y1 = factor * np.asarray(shape.box)
+    _line(pen, [(x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)], color)
+    for x, y in factor * np.asarray(shape.points):
+      pen.circle((x, y), _WIDTH + 1.5, fill=color, outline=_EDGE)
+    if shape.label:
+      _write(pen, shape.label, (x0, y0), picture.size, color)
+  return np.asarray(picture)
+
+
+def _line(pen, corners, color):
+  pen.line(corners, fill=_EDGE, width=_WIDTH + 2, joint='curve')
+  pen.line(corners, fill=color, width=_WIDTH, joint='curve')
+
+
+def _write(pen, label, corner, size, color):
+  """Above the corner, or where the picture has room for it."""
+  font = ImageFont.load_default(_FONT_SIZE)
+  left, top, right, bottom = font.getbbox(label)
+  width, height = right - left + 6, bottom - top + 6
+  x = min(max(corner[0], 0), size[0] - width)
+  y = min(max(corner[1] - height, 0), size[1] - height)
+  pen.rectangle((x, y, x + width - 1, y + height - 1), fill=color)
+  pen.text((x + 3 - left, y + 3 - top), label, fill=_EDGE, font=font)

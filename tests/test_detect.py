@@ -1,0 +1,291 @@
+"""Photos in, JSON and pictures out; a user's mistake, one line."""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from palmjax import detect, hand_finder
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+
+def find(photo):
+  """Stands in for a detector: every dark red thing is the palm of a left hand.
+
+  Green ones are its back, blue ones fists; the larger the surer.
+  """
+  found = []
+  dark = photo.min(axis=-1) < 100
+  for channel, (gesture, facing) in enumerate(
+    [('five', 0.9), ('four', 0.2), ('fist', 0.7)]
+  ):
+    rows, columns = np.nonzero(dark & (photo[..., channel] > 150))
+    if len(rows):
+      x0, x1 = columns.min(), columns.max() + 1
+      y0, y1 = rows.min(), rows.max() + 1
+      points = [[0.3, 0.4], [0.7, 0.4], [0.5, 1.0]] * np.array(
+        [x1 - x0, y1 - y0]
+      ) + [x0, y0]
+      found.append(
+        hand_finder.Hand(
+          np.array([x0, y0, x1, y1], float),
+          gesture,
+          float(0.3 + 0.6 * len(rows) / photo[..., 0].size),
+          points,
+          facing,
+        )
+      )
+  return sorted(found, key=lambda hand: -hand.score)
+
+
+def paint(*things, shape=(60, 90)):
+  """White with coloured rectangles: (channel, x0, y0, x1, y1)."""
+  photo = np.full((*shape, 3), 255, np.uint8)
+  for channel, x0, y0, x1, y1 in things:
+    photo[y0:y1, x0:x1] = 20
+    photo[y0:y1, x0:x1, channel] = 200
+  return photo
+
+
+PALM = (0, 10, 10, 40, 50)
+
+
+@pytest.fixture
+def save(tmp_path):
+  def save(name, photo=None, **options):
+    path = tmp_path / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(paint(PALM) if photo is None else photo).save(
+      path, **options
+    )
+    return path
+
+  return save
+
+
+@pytest.fixture
+def run(tmp_path, capsys, monkeypatch):
+  """Runs the command; returns (code, lines, complaints)."""
+  monkeypatch.setattr(hand_finder, 'load', lambda *_, **__: find)
+
+  def run(*arguments, out=tmp_path / 'out'):
+    code = detect.main([*map(str, arguments), f'--out={out}'])
+    return code, *(text.splitlines() for text in capsys.readouterr())
+
+  return run
+
+
+def names(directory):
+  return sorted(path.name for path in directory.iterdir())
+
+
+def test_what_is_written_of_a_photo(run, save, tmp_path):
+  photo = paint(PALM, (1, 50, 5, 70, 25), (2, 75, 5, 85, 15))
+  path = save('a.png', photo)
+  code, lines, errors = run(path, '--size=24')
+  assert (code, errors) == (0, [])
+  assert lines == [
+    f'{path}: five 0.43 (left, palm), four 0.34 (right, back), fist 0.31',
+    '1 image, 3 hands, FTA 0.0 % (0 without a hand)',
+  ]
+  out = tmp_path / 'out'
+  assert names(out) == ['a.json', 'a_boxes.jpg', 'a_roi0.png']
+  found = json.loads((out / 'a.json').read_text())
+  assert (found['image'], found['width'], found['height']) == (
+    str(path),
+    90,
+    60,
+  )
+  palm, back, fist = found['hands']
+  assert palm == {
+    'box': [10, 10, 40, 50],
+    'gesture': 'five',
+    'score': 0.4333,
+    'hand': 'left',
+    'facing': 0.9,
+    'palm': {
+      'index_middle': [19, 26],
+      'ring_little': [31, 26],
+      'wrist': [25, 50],
+    },
+    'roi': 'a_roi0.png',
+  }
+  assert (back['hand'], back['facing'], back['roi']) == ('right', 0.2, None)
+  assert [fist[name] for name in ('hand', 'facing', 'palm', 'roi')] == [
+    None
+  ] * 4
+  roi = np.asarray(Image.open(out / 'a_roi0.png'))
+  # d = 12: the ROI lies in the red.
+  assert roi.shape == (24, 24, 3)
+  assert (roi == [200, 20, 20]).all()
+  with Image.open(out / 'a_boxes.jpg') as picture:
+    assert picture.size == (8 * 90, 8 * 60)
+    drawn = np.asarray(picture).astype(int)
+  plain = photo.repeat(8, axis=0).repeat(8, axis=1)
+  changed = np.abs(drawn - plain).max(axis=-1) > 90
+  # Edges of boxes; the ROI's upper edge, 1.2 below the valleys; no such of the
+  # back; dots of its valleys; nothing where nothing is.
+  for x, y in ((10, 30), (40, 30), (60, 25), (25, 27.2), (56, 13), (64, 13)):
+    assert changed[
+      round(8 * y) - 3 : round(8 * y) + 3, 8 * x - 3 : 8 * x + 3
+    ].any()
+  assert not changed[8 * 52 :, 8 * 45 :].any()
+  np.testing.assert_array_equal(np.asarray(Image.open(path)), photo)
+
+
+def test_large_photos_are_told_in_their_own_pixels(run, save, tmp_path):
+  photo = paint((0, 1000, 400, 1600, 1200), shape=(2000, 3500))
+  run(save('big.jpg', photo, quality=95))
+  (hand,) = json.loads((tmp_path / 'out' / 'big.json').read_text())['hands']
+  np.testing.assert_allclose(hand['box'], [1000, 400, 1600, 1200], atol=8)
+  with Image.open(tmp_path / 'out' / 'big_boxes.jpg') as picture:
+    assert picture.size == (1167, 667)
+
+
+def test_photos_are_turned_upright(run, save, tmp_path):
+  tags = Image.Exif()
+  tags[0x0112] = 6
+  run(save('a.png'), save('b.png', np.rot90(paint(PALM)), exif=tags))
+  upright, turned = (
+    json.loads((tmp_path / 'out' / name).read_text())
+    for name in ('a.json', 'b.json')
+  )
+  assert {**turned, 'image': None} == {
+    **upright,
+    'image': None,
+    'hands': [{**upright['hands'][0], 'roi': 'b_roi0.png'}],
+  }
+
+
+def test_photos_without_hands_are_named_and_no_error(run, save, tmp_path):
+  code, lines, errors = run(save('a.png'), save('b.png', paint()))
+  assert (code, errors) == (0, [])
+  assert lines[1:] == [
+    f'{tmp_path}/b.png: no hand',
+    '2 images, 1 hand, FTA 50.0 % (1 without a hand)',
+  ]
+  assert names(tmp_path / 'out')[-2:] == ['b.json', 'b_boxes.jpg']
+  assert json.loads((tmp_path / 'out' / 'b.json').read_text())['hands'] == []
+
+
+def test_the_rest_is_done_where_files_cannot_be_read(run, save, tmp_path):
+  (tmp_path / 'text.jpg').write_text('no image')
+  code, lines, errors = run(
+    tmp_path / 'text.jpg', tmp_path / 'none.png', save('a.png')
+  )
+  assert code == 1
+  assert lines[-1].startswith('1 image, 1 hand, FTA 0.0 %')
+  assert lines[-1].endswith(', 2 not read')
+  assert len(errors) == 2
+  assert errors[0].startswith(f'palmjax: {tmp_path}/text.jpg: cannot identify')
+  assert 'none.png: not a file' in errors[1]
+
+
+def test_palms_that_lie_outside_are_told(run, save, tmp_path):
+  # d = 36 of 60 pixels of height: most of the ROI is below the photo.
+  code, *_ = run(save('a.png', paint((0, 0, 50, 90, 60))))
+  assert code == 0
+  (hand,) = json.loads((tmp_path / 'out' / 'a.json').read_text())['hands']
+  assert hand['roi'] is None
+  assert hand['roi_missing'].startswith('most of the palm lies outside')
+  assert names(tmp_path / 'out') == ['a.json', 'a_boxes.jpg']
+
+
+def test_folders_and_patterns(run, save, tmp_path):
+  for name in ('in/b.png', 'in/deep/er/a.jpg', 'in/.hid/c.png', 'in/d.bmp'):
+    save(name)
+  (tmp_path / 'in' / 'readme.txt').write_text('no image')
+  out = tmp_path / 'in' / 'out'
+  for _ in range(2):
+    # What was written into the folder is not read again; a file is read once.
+    code, lines, errors = run(
+      tmp_path / 'in', tmp_path / 'in' / 'b.png', out=out
+    )
+    assert (code, errors) == (0, [])
+    assert [line.split(':')[0] for line in lines[:-1]] == [
+      f'{tmp_path}/in/{name}' for name in ('b.png', 'd.bmp', 'deep/er/a.jpg')
+    ]
+  _, lines, _ = run(f'{tmp_path}/in/**/*.jpg')
+  assert lines[0].startswith(f'{tmp_path}/in/deep/er/a.jpg: five')
+  (tmp_path / 'empty').mkdir()
+  code, lines, errors = run(
+    f'{tmp_path}/*.gif',
+    tmp_path / 'empty',
+    tmp_path / 'in',
+    out=tmp_path / 'in',
+  )
+  assert (code, lines) == (1, ['0 images, 0 hands, 3 not read'])
+  for error, message in zip(
+    errors,
+    (
+      '*.gif: no file has such a name',
+      'empty: no image in this folder',
+      'in: the results go there; give another --out',
+    ),
+    strict=True,
+  ):
+    assert message in error
+
+
+def test_each_photo_has_results_of_its_own(run, save, tmp_path):
+  photos = [save(name) for name in ('a.png', 'A.bmp', 'x/a.png', 'a-2.jpg')]
+  run(*photos)
+  found = {
+    json.loads(path.read_text())['image']: path.stem
+    for path in (tmp_path / 'out').glob('*.json')
+  }
+  assert found == dict(
+    zip(map(str, photos), ('a', 'A-2', 'a-3', 'a-2-2'), strict=True)
+  )
+
+
+@pytest.mark.parametrize('name', ['a_boxes.jpg', 'a_roi0.png', 'A_roi12.PNG'])
+def test_no_photo_is_overwritten(run, save, tmp_path, name):
+  photos = [save('a.png'), save(name, paint(), format='PNG')]
+  before = [path.read_bytes() for path in photos]
+  code, *_ = run(*photos, out=tmp_path)
+  assert code == 0
+  assert [path.read_bytes() for path in photos] == before
+  assert json.loads((tmp_path / 'a-2.json').read_text())['image'] == str(
+    photos[0]
+  )
+  assert not (tmp_path / 'a.json').exists()
+
+
+@pytest.mark.parametrize(
+  'arguments, message',
+  [
+    (['a.png'], '--out'),
+    (['--out=o'], 'IMAGE'),
+    (['a.png', '--out=o', '--score=0'], '--score=0.0: give a number'),
+    (['a.png', '--out=o', '--looks=4'], '--looks'),
+    (['a.png', '--out=o', '--size=4'], '--size=4: give 8 to 2048'),
+  ],
+)
+def test_wrong_command_line(capsys, arguments, message):
+  with pytest.raises(SystemExit) as stop:
+    detect.main(arguments)
+  assert stop.value.code == 2
+  assert message in capsys.readouterr().err
+
+
+def test_as_a_program_without_a_network(save, tmp_path):
+  process = subprocess.run(
+    [
+      *(sys.executable, '-m', 'palmjax.detect', save('a.png')),
+      *(f'--out={tmp_path}/out', f'--export={tmp_path}'),
+    ],
+    cwd=ROOT,
+    capture_output=True,
+    text=True,
+  )
+  assert (process.returncode, process.stdout) == (1, '')
+  assert process.stderr.startswith('palmjax: ')
+  assert 'model.json is missing' in process.stderr
+  assert process.stderr.count('\n') == 1
+  assert not (tmp_path / 'out').exists()

@@ -1,0 +1,359 @@
+"""Photos whose colours tell a stand-in for the network where it looks."""
+
+import jax
+import numpy as np
+import pytest
+
+from palmjax import hand_finder, palm_files
+from palmjax.data import hands, palms
+from palmjax.edge import export
+from palmjax.ops import contrast
+from palmjax.recipes import hand_network
+
+SIZE = 96
+CLASSES = ('fist', 'five')
+FIST, FIVE = range(2)
+# The frame of a left palm with d = 1, and points around the hand.
+FRAME = np.array([[-0.5, 0.0], [0.5, 0.0], [0.2, 2.3]])
+_TURN = np.linspace(0, 2 * np.pi, 40, endpoint=False)
+OUTLINE = np.stack([1.2 * np.cos(_TURN), 0.4 + 2.2 * np.sin(_TURN)], axis=-1)
+
+
+def place(points, *, angle, d, centre, left=True):
+  """Points of the palm in pixels: turned clockwise about (0, 0.4), enlarged."""
+  c, s = np.cos(angle), np.sin(angle)
+  points = points * [1 if left else -1, 1] - [0, 0.4]
+  return d * points @ np.array([[c, s], [-s, c]]) + centre
+
+
+def hand(*, label=FIVE, score=0.9, facing=0.8, **placing):
+  """A hand as the stand-in is told it."""
+  return {
+    'outline': place(OUTLINE, **placing),
+    'points': place(FRAME, **placing),
+    'class': label,
+    'score': score,
+    'facing': facing,
+  }
+
+
+def paint(shape):
+  """Red tells x, green y; blue tells the photo from the grey around it."""
+  y, x = np.mgrid[: shape[0], : shape[1]] + 0.5
+  red, green = 255 * x / shape[1], 255 * y / shape[0]
+  colours = np.stack([red, green, np.full(shape, 230.0)], axis=-1)
+  return np.round(colours).astype(np.uint8)
+
+
+class Network:
+  """Stands in for a detector that finds what is there.
+
+  Attributes:
+    views: of each look, the affine map from its pixels to the photo, [2, 3].
+  """
+
+  def __init__(self, photo, found, *, shake=0.0, only=None):
+    """Args: `shake`: error in pixels of the view; `only`: looks that see."""
+    self.shape, self.found, self.views = photo.shape[:2], found, []
+    self.shake, self.only = shake, only
+
+  def __call__(self, images):
+    assert images.shape == (1, SIZE, SIZE, 3)
+    image = images[0].astype(float)
+    y, x = np.mgrid[:SIZE, :SIZE] + 0.5
+    inside = (image[..., 2] > 225) & (image[..., :2] < 250).all(axis=-1)
+    inside &= (image[..., :2] > 5).all(axis=-1)
+    rows = np.stack([x, y, np.ones_like(x)], axis=-1)[inside]
+    # In turned squares Pillow cuts fractions off.
+    colours = image[inside][:, :2] + (0.5 if self.views else 0.0)
+    colours *= np.array(self.shape[::-1]) / 255
+    view = np.linalg.lstsq(rows, colours, rcond=None)[0].T
+    self.views.append(view)
+    result = {
+      'boxes': np.zeros((1, 8, 4)),
+      'scores': np.zeros((1, 8)),
+      'classes': np.zeros((1, 8), int),
+      'points': np.zeros((1, 8, 3, 2)),
+      'facing': np.zeros((1, 8)),
+    }
+    if self.only is not None and len(self.views) not in self.only:
+      return result
+    back = np.linalg.inv(view[:, :2])
+    for k, one in enumerate(self.found):
+      outline = (one['outline'] - view[:, 2]) @ back.T
+      result['boxes'][0, k] = *outline.min(axis=0), *outline.max(axis=0)
+      points = (one['points'] - view[:, 2]) @ back.T
+      result['points'][0, k] = points + self.shake * np.array([0.6, -0.8])
+      result['scores'][0, k] = one['score']
+      result['facing'][0, k] = one['facing']
+      result['classes'][0, k] = one['class']
+    return result
+
+
+def find(photo, network, **options):
+  return hand_finder.find(network, photo, classes=CLASSES, size=SIZE, **options)
+
+
+PHOTOS = [
+  ((700, 1000), {'angle': 0.0, 'd': 60.0, 'centre': (300, 350)}),
+  ((1000, 500), {'angle': 2.5, 'd': 50.0, 'centre': (240, 600)}),
+  ((90, 100), {'angle': -1.4, 'd': 12.0, 'centre': (55, 40)}),
+  ((2000, 2100), {'angle': -3.0, 'd': 70.0, 'centre': (1700, 400)}),
+]
+
+
+@pytest.mark.parametrize('shape, placing', PHOTOS)
+@pytest.mark.parametrize('looks', [1, 2, 3])
+@pytest.mark.parametrize('left', [True, False])
+def test_hands_are_found_where_they_are(shape, placing, looks, left):
+  photo, true = paint(shape), hand(**placing, left=left)
+  network = Network(photo, [true])
+  (found,) = find(photo, network, looks=looks)
+  assert len(network.views) == looks
+  d = placing['d']
+  np.testing.assert_allclose(found.points, true['points'], atol=0.02 * d + 0.2)
+  box = [*true['outline'].min(axis=0), *true['outline'].max(axis=0)]
+  np.testing.assert_allclose(found.box, box, atol=0.02 * d + 0.2)
+  assert (found.gesture, found.score, found.facing) == ('five', 0.9, 0.8)
+  assert found.side == ('left' if left else 'right')
+  assert found.shows_palm
+
+
+@pytest.mark.parametrize('shape, placing', PHOTOS)
+def test_the_hand_fills_the_second_look_and_stands_upright_in_the_third(
+  shape, placing
+):
+  photo, true = paint(shape), hand(**placing)
+  network = Network(photo, [true])
+  find(photo, network, looks=3)
+  _, second, third = network.views
+  side = np.ptp(true['outline'], axis=0).max()
+  for view in (second, third):
+    assert np.linalg.norm(view[:, 0]) * SIZE == pytest.approx(
+      side / 0.6, rel=0.02
+    )
+    middle = view @ [SIZE / 2, SIZE / 2, 1]
+    # The outline is symmetric about it.
+    assert np.abs(middle - placing['centre']).max() < 0.02 * side
+  c, s = np.cos(placing['angle']), np.sin(placing['angle'])
+  scale = side / 0.6 / SIZE
+  np.testing.assert_allclose(third[:, :2] / scale, [[c, -s], [s, c]], atol=0.02)
+
+
+def test_closer_looks_lower_the_error():
+  """An error of two pixels of the view is less of a photo seen from near."""
+  shape, placing = PHOTOS[3]
+  photo, true = paint(shape), hand(**placing)
+  errors = []
+  for looks in (1, 2, 3):
+    (found,) = find(photo, Network(photo, [true], shake=2.0), looks=looks)
+    errors.append(np.linalg.norm(found.points - true['points'], axis=-1).max())
+  assert errors[0] == pytest.approx(2 * 2100 / SIZE, rel=0.05)
+  side = np.ptp(true['outline'], axis=0).max() / 0.6
+  assert errors[1] == pytest.approx(2 * side / SIZE, rel=0.1)
+  assert errors[2] == pytest.approx(2 * side / SIZE, rel=0.1)
+
+
+def test_what_a_closer_look_does_not_see_stays():
+  shape, placing = PHOTOS[0]
+  photo, true = paint(shape), hand(**placing)
+  (first,) = find(photo, Network(photo, [true]), looks=1)
+  (kept,) = find(photo, Network(photo, [true], only=(1,)), looks=3)
+  np.testing.assert_array_equal(kept.box, first.box)
+  np.testing.assert_array_equal(kept.points, first.points)
+
+  # Another hand elsewhere is not taken for it.
+  class Elsewhere(Network):
+    def __call__(self, images):
+      if self.views:
+        self.found = [hand(**{**placing, 'centre': (600, 350)})]
+      return super().__call__(images)
+
+  for looks in (2, 3):
+    (kept,) = find(photo, Elsewhere(photo, [true]), looks=looks)
+    np.testing.assert_array_equal(kept.points, first.points)
+
+
+def test_a_turned_look_changes_the_frame_alone_and_fists_have_none():
+  shape, placing = PHOTOS[1]
+  photo = paint(shape)
+  true, fist = hand(**placing), hand(**placing, label=FIST)
+  second = find(photo, Network(photo, [true]), looks=2)[0]
+  third = find(photo, Network(photo, [true], shake=1.0), looks=3)[0]
+  np.testing.assert_array_equal(third.box, second.box)
+  assert np.abs(third.points - second.points).max() > 0.5
+  network = Network(photo, [fist])
+  (found,) = find(photo, network, looks=3)
+  assert len(network.views) == 2
+  assert (found.framed, found.shows_palm, found.side) == (False, False, None)
+
+
+def test_one_hand_is_told_once_and_the_best_first():
+  photo = paint((600, 900))
+  left, right = (
+    {'angle': 0.2, 'd': 50.0, 'centre': centre}
+    for centre in ((230, 300), (640, 300))
+  )
+  network = Network(
+    photo,
+    [
+      hand(**left, score=0.5),
+      # The same hand, taken for another gesture.
+      hand(**left, score=0.4, label=FIST),
+      hand(**right, score=0.8, facing=0.1),
+      hand(**right, score=0.29),
+      hand(angle=0.0, d=10.0, centre=(450, 100), score=0.2),
+    ],
+  )
+  found = find(photo, network, looks=2)
+  assert [one.score for one in found] == [0.8, 0.5]
+  # The back of a right hand lies as the palm of a left one.
+  assert [one.side for one in found] == ['right', 'left']
+  assert [one.shows_palm for one in found] == [False, True]
+  assert len(find(photo, network, looks=1, score=0.1)) == 3
+  assert find(photo, network, score=0.95) == []
+
+
+def test_boxes_end_at_the_border_and_grey_holds_no_hand():
+  photo = paint((100, 400))
+  edge = hand(angle=0.0, d=40.0, centre=(395, 50))
+  outside = hand(angle=0.0, d=5.0, centre=(200, 150))
+  (found,) = find(photo, Network(photo, [edge, outside]), looks=1)
+  assert found.box[2] == 400
+  assert found.box[1] == 0
+  assert found.box[3] == 100
+
+
+@pytest.mark.parametrize(
+  'image, options, message',
+  [
+    (np.zeros((9, 9, 3), np.uint8), {'looks': 4}, 'looks=4: give 1, 2 or 3'),
+    (np.zeros((9, 9, 3)), {}, 'type float64'),
+    (np.zeros((9, 9), np.uint8), {}, r'shape \(9, 9\)'),
+    (np.zeros((0, 9, 3), np.uint8), {}, r'shape \(0, 9, 3\)'),
+  ],
+)
+def test_what_is_no_photo(image, options, message):
+  with pytest.raises(ValueError, match=message):
+    find(image, None, **options)
+
+
+def test_no_weights_and_no_detector(tmp_path, monkeypatch):
+  monkeypatch.setattr(hand_finder, 'WEIGHTS', tmp_path / 'none')
+  with pytest.raises(FileNotFoundError, match='holds no weights: install'):
+    hand_finder.load()
+  export.save(
+    tmp_path, variables={}, model={'name': 'mobilefacenet'}, preprocess={}
+  )
+  with pytest.raises(ValueError, match='holds no hand detector but mobileface'):
+    hand_finder.load(tmp_path)
+
+
+def test_palms_of_a_photo():
+  shape, placing = PHOTOS[0]
+  photo = paint(shape)
+  here, there = hand(**placing), hand(**{**placing, 'centre': (800, 350)})
+
+  def palm(*found):
+    network = Network(photo, found)
+    return palm_files.find_palm(
+      lambda image: find(image, network), photo, size=32
+    )
+
+  got = palm(here, there | {'score': 0.95})
+  assert (got.image.shape, got.palms, got.hand.score) == ((32, 32, 3), 2, 0.95)
+  # Which tells x: the palm on the right was taken.
+  assert 255 * 0.75 < got.image[..., 0].mean() < 255 * 0.85
+  # A better hand that shows no palm is left out.
+  got = palm(here, there | {'score': 0.95, 'facing': 0.2})
+  assert (got.palms, got.hand.score) == (1, 0.9)
+  for found, message in (
+    ([], 'no hand found; show a whole hand'),
+    ([here | {'class': FIST}], "no palm found, but 'fist'; show an open"),
+    ([here | {'facing': 0.2}], "no palm found, but the back of 'five'"),
+    ([hand(angle=0.0, d=60.0, centre=(1015, 350))], 'most of the palm lies'),
+  ):
+    with pytest.raises(ValueError, match=message):
+      palm(*found)
+
+
+def test_palms_of_drawn_hands_are_those_of_the_identities():
+  """Left and right hands at any rotation, in photos of several shapes."""
+  key, identities = jax.random.key(3), np.arange(6) + 20
+  drawn = jax.device_get(
+    hands.draw_batch(
+      key,
+      np.arange(6),
+      size=192,
+      difficulty=0.0,
+      count=1,
+      gesture=hands.GESTURES.index('five'),
+      facing=True,
+      angle=np.linspace(-3, 2, 6),
+      identity=identities,
+    )
+  )
+  flat = palms.draw_batch(key, identities, 0 * identities, size=48)
+  rois = []
+  for i, image in enumerate(drawn['image']):
+    photo = np.pad(image, [(40 * i, 0), (0, 25 * i), (0, 0)])
+    true = hand_finder.Hand(
+      drawn['boxes'][i, 0],
+      'five',
+      0.9,
+      drawn['points'][i, 0] + [0, 40 * i],
+      1.0,
+    )
+    assert true.side == ('left' if identities[i] % 2 == 0 else 'right')
+    found = palm_files.find_palm(lambda _, hand=true: [hand], photo, size=48)
+    rois.append(found.image)
+  lines = [
+    np.asarray(_creases(np.stack(images)))[:, 4:-4, 4:-4].reshape(6, -1)
+    for images in (rois, np.asarray(flat))
+  ]
+  likeness = np.corrcoef(*lines)[:6, 6:]
+  # A thumb lies over one of the palms.
+  assert np.sum(likeness.argmax(axis=1) == np.arange(6)) >= 5
+  assert np.median(np.diag(likeness)) > 0.2
+  assert np.abs(likeness - np.diag(np.diag(likeness))).mean() < 0.08
+
+
+@jax.jit
+def _creases(images):
+  grey = contrast.grey(images / np.float32(127.5) - 1)
+  return contrast.normalise(contrast.gaussian_blur(grey, 1.0))
+
+
+def test_a_real_network_is_loaded_and_looks(tmp_path):
+  """Weights as they were drawn, but that everything is 16 pixels wide."""
+  sizes = {
+    'name': 'detector',
+    'classes': list(CLASSES),
+    'width': 0.25,
+    'depth': 0,
+    'level': 1,
+    'factor': 1,
+    'dtype': 'float32',
+  }
+  model = hand_network.build(sizes)
+  variables = jax.jit(
+    lambda key: model.init(key, np.zeros((1, 32, 32, 3)), train=False)
+  )(jax.random.key(0))
+  variables['params']['Head_0']['size']['bias'] += 0.25
+  export.save(
+    tmp_path,
+    variables=jax.device_get(variables),
+    model=sizes,
+    preprocess={'image_size': 32},
+  )
+  find = hand_finder.load(tmp_path, looks=1, score=0.05)
+  found = find(paint((40, 80)))
+  assert found
+  scores = [one.score for one in found]
+  assert scores == sorted(scores, reverse=True)
+  for one in found:
+    assert one.gesture in CLASSES
+    # The photo is 32 pixels wide for the network.
+    inside = (one.box > 0) & (one.box < [80, 40, 80, 40])
+    if inside.all():
+      np.testing.assert_allclose(one.box[2:] - one.box[:2], 40, atol=2)
