@@ -27,6 +27,7 @@ _SMOKE = {
   'train.warmup_steps': 2,
   'train.ckpt_every': 4,
   'evaluation.resamples': 50,
+  'optimise': False,
   'log_every': 4,
 }
 

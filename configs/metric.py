@@ -36,6 +36,7 @@ _SMOKE = {
   'loss.boundaries': (10, 20),
   'loss.blend_steps': 4,
   'evaluation.resamples': 100,
+  'optimise': False,
   'log_every': 5,
 }
 

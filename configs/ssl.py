@@ -35,6 +35,7 @@ _SMOKE = {
   'gan.eval_images': 64,
   'soft.images': 64,
   'evaluation.resamples': 100,
+  'optimise': False,
   'log_every': 5,
 }
 

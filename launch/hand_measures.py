@@ -18,7 +18,6 @@ from palmjax.evals import hand_frames
 from palmjax.recipes import gesture_scores, hand_images, hand_network
 
 _NAME = 'hands'  # Of the detector among the models of the recipe.
-_BATCH = 32  # Images drawn at once.
 _LOOKS = (1, 2, 3)
 _TIMED = 20
 # Streams of the key: images of any hands, of open palms, rotations of these.
@@ -41,7 +40,7 @@ def measure(out, args):
   keys = jax.random.split(jax.random.key(args.seed), 3)
   said = f'difficulty {args.difficulty:g}, seed {args.seed}'
   tests = {
-    '': draw(
+    '': hand_images.draw(
       keys[_ANY], args.images, size=args.size, difficulty=args.difficulty
     )
   }
@@ -69,7 +68,7 @@ def measure(out, args):
   }
   # What the first look shrinks, a closer one sees.
   side = 2 * args.size
-  palms = draw(
+  palms = hand_images.draw(
     keys[_PALMS],
     args.palms,
     size=side,
@@ -89,36 +88,6 @@ def measure(out, args):
   }
   results['ms per image'] = milliseconds(network, palms['image'][0])
   return results
-
-
-def draw(key, number, *, size, difficulty, **pins):
-  """Drawn images 0 … number − 1: {name: array [number, ...]}.
-
-  Args:
-    key: random key of the set.
-    number: of images.
-    size, difficulty: of `hands.draw_batch`.
-    **pins: likewise; scalars or arrays [number].
-  """
-  parts = []
-  for start in range(0, number, _BATCH):
-    # The last batch wraps around: one compilation.
-    index = (start + np.arange(_BATCH)) % number
-    drawn = hands.draw_batch(
-      key,
-      index,
-      size=size,
-      difficulty=difficulty,
-      **{
-        name: pin if np.ndim(pin) == 0 else pin[index]
-        for name, pin in pins.items()
-      },
-    )
-    parts.append(jax.device_get(drawn))
-  return {
-    name: np.concatenate([part[name] for part in parts])[:number]
-    for name in parts[0]
-  }
 
 
 def measure_frames(network, palms):

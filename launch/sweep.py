@@ -95,6 +95,19 @@ def load(path):
   return module
 
 
+def is_done(directory, overrides):
+  """Whether a run of this very configuration has written all it writes."""
+  # Options of the command line are text, of which only a run knows the type.
+  files = [directory / name for name in ('config.json', 'report.html')]
+  if _ARGS.value or not all(file.exists() for file in files):
+    return False
+  path, arguments = _split(_CONFIG.value)
+  config = load(path).get_config(*arguments)
+  config.update_from_flattened_dict(overrides)
+  wanted = json.loads(json.dumps(config.to_dict()))
+  return json.loads(files[0].read_text()) == wanted
+
+
 def read(directory):
   """The models of a run, with the time that each takes for an image."""
   models = json.loads((directory / 'metrics.json').read_text())['models']
@@ -141,9 +154,12 @@ def main(_):
     command = [sys.executable, '-m', 'palmjax.main']
     command += [f'--config={_CONFIG.value}', f'--workdir={directory}']
     command += [f'--config.{pair}' for pair in pairs + _ARGS.value]
-    print('+', ' '.join(command[1:]), flush=True)
-    if subprocess.run(command, env=environment, check=False).returncode:
-      sys.exit(f'sweep: the run in {directory} failed; its last line says why')
+    if not is_done(directory, overrides):
+      print('+', ' '.join(command[1:]), flush=True)
+      if subprocess.run(command, env=environment, check=False).returncode:
+        sys.exit(
+          f'sweep: the run in {directory} failed; its last line says why'
+        )
     if not (directory / 'metrics.json').exists():
       sys.exit(f'sweep: stopped in {directory}; the same command resumes')
     models = read(directory)

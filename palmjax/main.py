@@ -65,6 +65,7 @@ def main(argv):
     # Stages share programs, and so do a killed run and the one that goes on.
     jax.config.update('jax_compilation_cache_dir', f'{workdir}/compiled')
     jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.5)
+  jax.config.update('jax_disable_most_optimizations', not config.optimise)
   try:
     RECIPES[config.recipe](config, workdir)
   except loop.Interrupted as stop:

@@ -14,8 +14,6 @@ ROOT = pathlib.Path(__file__).parents[1]
 def palmjax_command(tmp_path_factory):
   """Starts `python -m palmjax.main` with arguments; returns the process.
 
-  Keyword arguments are further variables of its environment.
-
   All processes of the session share compiled programs.
   """
   cache = tmp_path_factory.mktemp('compiled')
@@ -24,11 +22,11 @@ def palmjax_command(tmp_path_factory):
     'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0.2',
   }
 
-  def start(*arguments, **variables):
+  def start(*arguments):
     return subprocess.Popen(
       [sys.executable, '-m', 'palmjax.main', *arguments],
       cwd=ROOT,
-      env=environment | variables,
+      env=environment,
       stdout=subprocess.PIPE,
       stderr=subprocess.STDOUT,
       text=True,

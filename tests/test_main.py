@@ -1,6 +1,12 @@
 """The command line: a user's mistake ends in one line, not a traceback."""
 
+import pathlib
+import subprocess
+import sys
+
 import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
 
 
 @pytest.mark.parametrize(
@@ -44,3 +50,20 @@ def test_one_line_that_says_what_to_do(
   assert lines[-1].startswith('palmjax: ')
   assert message in lines[-1]
   assert 'Traceback' not in output
+
+
+def test_optimise_reaches_the_compiler(tmp_path):
+  # A process of its own: the module defines flags that others define too.
+  code = f"""
+import jax
+from palmjax import main
+main.RECIPES['ssl'] = lambda *_: print(
+  'off' if jax.config.values['jax_disable_most_optimizations'] else 'on'
+)
+for variant in ('', ':smoke'):
+  main.main(['', '--config=configs/ssl.py' + variant, '--workdir={tmp_path}'])
+"""
+  found = subprocess.run(
+    [sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True
+  )
+  assert found.stdout.split() == ['on', 'off'], found.stderr

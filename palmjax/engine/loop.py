@@ -231,8 +231,12 @@ def _check_state(name, step, state, saved):
 
 
 def _count_images(batch):
-  """Images are the leaves of rank 4."""
-  return sum(leaf.shape[0] for leaf in jax.tree.leaves(batch) if leaf.ndim == 4)
+  """Images are the leaves of rank 4 and of bytes."""
+  return sum(
+    leaf.shape[0]
+    for leaf in jax.tree.leaves(batch)
+    if leaf.ndim == 4 and leaf.dtype == jnp.uint8
+  )
 
 
 @contextlib.contextmanager

@@ -172,6 +172,8 @@ def decode(maps, *, stride, count=100):
   size, offset, frame = (
     at_cells(maps[name], cells) for name in ('size', 'offset', 'frame')
   )
+  # What an untrained network says of sizes need not be one.
+  size = jnp.maximum(size, 0.0)
   centre = cell + offset
   points = frame[..., :-1].reshape(batch, count, 3, 2) + cell[:, :, None]
   boxes = jnp.concatenate([centre - size / 2, centre + size / 2], axis=-1)

@@ -60,7 +60,10 @@ def run(config, workdir):
   this = hand_network.Run(config, hands, mesh, workdir)
   values = config.to_dict()
 
-  def make(name, body, sections, inputs):
+  # What lies at the path, not the path, is what students start from.
+  start = hand_network.start_digests(config)
+
+  def make(name, body, sections, inputs, **more):
     """Runs a stage that reads these sections of the config and these stages."""
     return stage.run(
       name,
@@ -72,6 +75,7 @@ def run(config, workdir):
       config={
         'data': hands.fingerprint,
         **{section: values[section] for section in sections},
+        **more,
       },
       inputs={key: result.fingerprint for key, result in inputs.items()},
     )
@@ -84,7 +88,9 @@ def run(config, workdir):
     trained[name] = make(name, body, (*shared, section), {})
   for arm in config.arms:
     teachers = {name: trained[name] for name in ARMS[arm]}
-    trained[arm] = make(arm, _train_student, (*shared, 'student'), teachers)
+    trained[arm] = make(
+      arm, _train_student, (*shared, 'student'), teachers, start=start
+    )
 
   looks = {
     name: hand_network.load(

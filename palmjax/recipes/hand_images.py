@@ -95,24 +95,24 @@ def load(config, key):
   )
 
 
-def draw(key, count, *, size, difficulty, **pins):
-  """Annotated drawn images 0 … count − 1, in memory.
+def draw(key, number, *, size, difficulty, **pins):
+  """Annotated drawn images 0 … number − 1, in memory.
 
   Args:
     key: random key of the set.
-    count: images.
+    number: of images.
     size: side in pixels.
     difficulty: in [0, 1].
     **pins: what is not left to chance, see `hands.draw_batch`; scalars or
-      arrays [count].
+      arrays [number].
 
   Returns:
-    {name: array [count, ...]}.
+    {name: array [number, ...]}.
   """
   parts = []
-  for start in range(0, count, _CHUNK):
+  for start in range(0, number, _CHUNK):
     # The last chunk wraps around: one compilation.
-    index = (start + np.arange(_CHUNK)) % count
+    index = (start + np.arange(_CHUNK)) % number
     drawn = hands.draw_batch(
       key,
       index,
@@ -125,7 +125,7 @@ def draw(key, count, *, size, difficulty, **pins):
     )
     parts.append(jax.device_get(drawn))
   return {
-    name: np.concatenate([part[name] for part in parts])[:count]
+    name: np.concatenate([part[name] for part in parts])[:number]
     for name in parts[0]
   }
 

@@ -79,8 +79,12 @@ def test_an_unknown_sweep_is_named():
 
 
 CONFIG = """
+import ml_collections
+
 def get_config(arg=''):
-  raise NotImplementedError
+  return ml_collections.ConfigDict({
+    'seed': 0, 'loss': {'name': '', 'boundaries': (1, 2)}, 'arg': arg
+  })
 
 def sweep(arg=''):
   return [
@@ -177,3 +181,19 @@ def test_a_stopped_run_can_be_resumed(runs, monkeypatch):
   )
   with pytest.raises(SystemExit, match='the same command resumes'):
     sweep.main([])
+
+
+def test_a_finished_run_of_this_config_is_not_run_again(runs):
+  commands, workdir = runs
+  sweep.main([])
+  first = workdir / 'loss.name=a_seed=0'
+  config = {'seed': 0, 'loss': {'name': 'a', 'boundaries': [1, 2]}, 'arg': 'x'}
+  (first / 'config.json').write_text(json.dumps(config))
+  sweep.main([])
+  assert len(commands) == 4 + 4  # Without its report it is not finished.
+  (first / 'report.html').touch()
+  sweep.main([])
+  assert len(commands) == 8 + 3
+  (first / 'config.json').write_text(json.dumps({**config, 'arg': 'y'}))
+  sweep.main([])
+  assert len(commands) == 11 + 4

@@ -24,8 +24,6 @@ from palmjax.recipes import (
 )
 
 SMOKE = '--config=configs/gesture.py:smoke'
-# Four networks are compiled in the time of two, and take twelve steps each.
-QUICK = {'JAX_DISABLE_MOST_OPTIMIZATIONS': '1'}
 TEACHERS = ('teacher1', 'teacher2')
 STUDENTS = ('student_alone', 'student_both')
 
@@ -49,7 +47,7 @@ def _rows(workdir, name):
 def run(palmjax_command, tmp_path_factory):
   """The workdir of an undisturbed run."""
   workdir = tmp_path_factory.mktemp('gesture')
-  _finish(palmjax_command(SMOKE, f'--workdir={workdir}', **QUICK))
+  _finish(palmjax_command(SMOKE, f'--workdir={workdir}'))
   return workdir
 
 
@@ -90,7 +88,7 @@ def boxes_run(run, palmjax_command, photos, tmp_path_factory):
   }
   config.update_from_flattened_dict(changes)
   arguments = [f'--config.{key}={value}' for key, value in changes.items()]
-  _finish(palmjax_command(SMOKE, f'--workdir={workdir}', *arguments, **QUICK))
+  _finish(palmjax_command(SMOKE, f'--workdir={workdir}', *arguments))
   return workdir, config
 
 
@@ -230,7 +228,7 @@ def test_results_are_those_of_the_export(boxes_run, as_compiled_there):
 
 
 def test_same_bytes_after_sigkill(run, palmjax_command, tmp_path):
-  process = palmjax_command(SMOKE, f'--workdir={tmp_path}', **QUICK)
+  process = palmjax_command(SMOKE, f'--workdir={tmp_path}')
   begun = time.monotonic()
   # While a student learns, its teachers being done.
   while not (tmp_path / 'student_both' / 'stage.json').exists():
@@ -241,7 +239,7 @@ def test_same_bytes_after_sigkill(run, palmjax_command, tmp_path):
   process.kill()
   process.communicate()
   assert process.returncode == -signal.SIGKILL
-  _finish(palmjax_command(SMOKE, f'--workdir={tmp_path}', **QUICK))
+  _finish(palmjax_command(SMOKE, f'--workdir={tmp_path}'))
   names = ['metrics.json']
   for name in (*TEACHERS, *STUDENTS):
     names += [f'{name}/DONE.json', f'{name}/export/weights.npz']
