@@ -23,7 +23,7 @@ _ARM = 'student_alone'
 _README = """# {name}
 Weights of the detector of hands. Licence: Apache-2.0, as palmjax.
 `python -m palmjax.detect` and `python -m palmjax.verify --photos` use them.
-
+{credit}
 | file | what |
 | --- | --- |
 | `weights.npz`, `model.json`, `preprocess.json` | the network \
@@ -44,7 +44,7 @@ def main(argv=None):
   """The command line."""
   args = _parse(argv)
   run, out = pathlib.Path(args.run), pathlib.Path(args.out)
-  pack(run, out, size=args.size, boxes=bool(args.boxes))
+  pack(run, out, size=args.size, boxes=bool(args.boxes), credit=args.credit)
   results = hand_measures.measure(out, args)
   checkpoint.write_json(out / 'results.json', results)
   print(checkpoint.to_json(results))
@@ -63,6 +63,9 @@ def _parse(argv):
   parser.add_argument(
     '--form', choices=tuple(boxes.FORMS), default='yolo', help='of --boxes'
   )
+  parser.add_argument(
+    '--credit', default='', help='whose images were trained on, for the README'
+  )
   for name, default, text in (
     ('images', 300, 'to draw, of any hands'),
     ('palms', 200, 'to draw, of one open palm each, twice as large'),
@@ -79,7 +82,7 @@ def _parse(argv):
   return args
 
 
-def pack(run, out, *, size, boxes):
+def pack(run, out, *, size, boxes, credit):
   """Writes what a run trained, and what it is, into a folder.
 
   Args:
@@ -87,6 +90,7 @@ def pack(run, out, *, size, boxes):
     out: path of the folder.
     size: side at which photos are looked at, in pixels.
     boxes: whether real images with boxes are measured on.
+    credit: whose images were trained on; '' if nobody's.
   """
   found = exports.load(run / _ARM / 'export')
   exports.save(
@@ -104,9 +108,15 @@ def pack(run, out, *, size, boxes):
   )
   if boxes:
     last += ' \\\n  --boxes=BOXES'
+  if credit:
+    last += f' \\\n  --credit="{credit}"'
   checkpoint.write_file(
     out / 'README.md',
-    _README.format(name=out.name, commands='\n'.join([*commands(run), last])),
+    _README.format(
+      name=out.name,
+      commands='\n'.join([*commands(run), last]),
+      credit=f'\nBeside drawn hands it saw {credit}.\n' if credit else '',
+    ),
   )
 
 

@@ -116,6 +116,7 @@ def packed(tmp_path_factory):
     hand_weights.main(
       [
         *(f'--run={root}/run', f'--out={root}/out', f'--boxes={root}/boxes'),
+        '--credit=images of a test',
         *(f'--size={SIZE}', '--images=5', '--palms=3', '--seed=7'),
       ]
     )
@@ -155,6 +156,7 @@ def test_what_is_shipped(packed):
 
 def test_the_readme_has_every_command_of_both_trainings(packed):
   text = (packed.out / 'README.md').read_text()
+  assert 'Beside drawn hands it saw images of a test.' in text
   commands = text.split('```')[1].strip()
   assert commands == (
     'python -m palmjax.main --config=configs/gesture.py:weights \\\n'
@@ -169,7 +171,8 @@ def test_the_readme_has_every_command_of_both_trainings(packed):
     '  --workdir=RUN\n'
     'python -m launch.hand_weights --run=RUN '
     '--out=palmjax/weights/out \\\n'
-    '  --boxes=BOXES'
+    '  --boxes=BOXES \\\n'
+    '  --credit="images of a test"'
   )
 
 
