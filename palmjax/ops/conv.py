@@ -160,10 +160,9 @@ def _on_cpu():
 
 def _blocks_pay(x, stride):
   """Whether `dense` is faster in blocks: measured, see above."""
-  channels = x.shape[-1]
-  return _on_cpu() and (
-    channels < 4 or channels >= 64 or (channels >= 32 and stride > 1)
-  )
+  few, many = x.shape[-1] < 4, x.shape[-1] >= 32
+  large = x.size * x.dtype.itemsize > 24e6
+  return _on_cpu() and (few or (many and (stride > 1 or large)))
 
 
 def _explicit_padding(x, kernel, stride, padding):
