@@ -19,8 +19,11 @@ _SMOKE = {
   'data.samples': 4,
   'labelled.identities': 12,
   'labelled.images': 3,
+  # Compiles in a third of MobileFaceNet's time.
+  'network.name': 'vgg16_pool',
   'network.width': 0.125,
   'network.embedding_size': 32,
+  'cnn.learning_rate': 0.01,
   'cnn.batch_size': 16,
   'cnn.steps': 30,
   'cnn.warmup_steps': 5,
