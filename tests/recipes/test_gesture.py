@@ -6,7 +6,6 @@ import re
 import signal
 import time
 
-import jax
 import numpy as np
 import pytest
 from PIL import Image
@@ -90,14 +89,6 @@ def boxes_run(run, palmjax_command, photos, tmp_path_factory):
   arguments = [f'--config.{key}={value}' for key, value in changes.items()]
   _finish(palmjax_command(SMOKE, f'--workdir={workdir}', *arguments))
   return workdir, config
-
-
-@pytest.fixture
-def as_compiled_there():
-  """Compiles as the processes do: the same bits."""
-  jax.config.update('jax_disable_most_optimizations', True)
-  yield
-  jax.config.update('jax_disable_most_optimizations', False)
 
 
 def test_metrics_of_all_models(run):

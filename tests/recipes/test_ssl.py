@@ -98,7 +98,9 @@ def test_report_is_whole_and_needs_nothing_else(smoke_run):
   assert not re.search(r'(src|href)="https?:', text)
 
 
-def test_export_gives_the_embeddings_that_were_measured(smoke_run):
+def test_export_gives_the_embeddings_that_were_measured(
+  smoke_run, as_compiled_there
+):
   """Loads as a user would: the numbers of metrics.json come out again."""
   config = ssl_config.get_config('smoke')
   key = ssl.data_key(config)
@@ -227,7 +229,7 @@ def test_another_config_in_the_same_workdir_is_refused(tmp_path):
     ('data.samples', 1, 'data.samples'),
     ('labelled.identities', 2, 'fewer than 4'),
     ('labelled.identities', 1, 'config.labelled.identities=1'),
-    ('image_size', 16, 'MobileFaceNet'),
+    ('image_size', 16, 'VGG16'),
     ('augment.rotation', -1.0, 'rotation'),
     ('network.dtype', 'fp16', 'config.network.dtype=fp16'),
     ('gan.dtype', 'fp16', 'config.gan.dtype=fp16'),
