@@ -104,8 +104,7 @@ def jit_step(step, mesh, *, donate=True):
 def compile_together(steps, state, frozen, batch, key, *, mesh):
   """Compiles steps of `jit_step` at the same time.
 
-  XLA compiles mostly on one core: the four updates of the default GAN take
-  half the time on two.
+  XLA compiles mostly on one core; the steps of a schedule can share several.
 
   Args:
     steps: of `jit_step` on `mesh`.

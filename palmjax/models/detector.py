@@ -27,8 +27,8 @@ from palmjax.ops import center_maps, conv, pool, resample
 
 # (features, blocks after the one that halves the map) of the levels down.
 DOWN = ((16, 0), (24, 1), (40, 1), (80, 2), (160, 2))
-# (features, blocks) of the levels up. A block at stride 4 would cost a fifth of
-# a training step; the head's 3×3 follows.
+# (features, blocks) of the levels up. None at stride 4, where one costs most:
+# the head's 3×3 follows.
 UP = ((64, 1), (48, 1), (32, 0))
 EXPANSION = 3
 HEAD_FEATURES = 24
