@@ -105,6 +105,8 @@ def compile_together(steps, state, frozen, batch, key, *, mesh):
   """Compiles steps of `jit_step` at the same time.
 
   XLA compiles mostly on one core; the steps of a schedule can share several.
+  The memory of all compilations is taken at once, and the heap is left in
+  pieces: for programs that are compiled without optimisation.
 
   Args:
     steps: of `jit_step` on `mesh`.
