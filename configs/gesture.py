@@ -36,14 +36,20 @@ _WEIGHTS = {
   # Hands of 25 to 115 pixels: those of a photograph fitted into 224 as well.
   'image_size': 128,
   'resolution.factor': 1,
-  'data.images': 4000,
+  'data.images': 10000,
   'data.evaluation_images': 300,
+  'data.palms': 0.5,
+  'data.detail': 1.5,
   'arms': ('student_alone',),
   'student.width': 1.0,
   'augment.scale': 0.2,
   'augment.shift': 0.1,
-  'train.steps': 1500,
-  'train.ckpt_every': 100,
+  # Drawn images are blurred and noisy already, and both take time.
+  'augment.blur': 0.0,
+  'augment.noise': 0.0,
+  'augment.closer': 0.5,
+  'train.steps': 20000,
+  'train.ckpt_every': 500,
 }
 
 _TEACHERS = {
@@ -80,6 +86,12 @@ def get_config(arg=''):
       'images': 1500,
       'evaluation_images': 300,
       'difficulty': 0.5,
+      # Share of the drawn training images that show open palms at any rotation,
+      # beside what comes by chance.
+      'palms': 0.0,
+      # Training images are kept so many times as large as networks see them,
+      # 1 to 2: what `augment.closer` looks at.
+      'detail': 1.0,
     }
   )
   config.augment = ml_collections.ConfigDict(
@@ -96,6 +108,7 @@ def get_config(arg=''):
       'blur': 0.5,  # px, largest standard deviation
       'noise': 0.03,  # largest standard deviation
       'erase': 0.1,  # probability
+      'closer': 0.0,  # probability of a look at one hand
     }
   )
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from configs import gesture as gesture_config
 from palmjax import hand_finder
-from palmjax.data import boxes, hands
+from palmjax.data import boxes
 from palmjax.evals import hand_frames
 from palmjax.recipes import gesture_scores, hand_images, hand_network
 
@@ -73,14 +73,7 @@ def measure(out, args):
     args.palms,
     size=side,
     difficulty=args.difficulty,
-    count=1,
-    gesture=hands.GESTURES.index('five'),
-    facing=True,
-    angle=np.asarray(
-      jax.random.uniform(
-        keys[_ANGLES], (args.palms,), minval=-np.pi, maxval=np.pi
-      )
-    ),
+    **hand_images.open_palms(keys[_ANGLES], args.palms),
   )
   results['open palms'] = {
     'set': f'{args.palms:,} drawn open palms, any rotation, {side} px, {said}',

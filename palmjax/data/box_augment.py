@@ -4,7 +4,8 @@ For each image on its own, as one map from the centre of the image,
 
   p' = s R_k F p + t,
 
-a mirror F, k quarter turns R_k, an enlargement s and a shift t; then colour,
+a mirror F, k quarter turns R_k, an enlargement s and a shift t, or a closer
+look, in which s and t put one of the hands into the middle; then colour,
 brightness, contrast, blur and noise, and a rectangle erased. Under such maps a
 box stays exactly the box of what it held, which under other turns it would not.
 What comes in from beyond the border is grey: a mirrored border would show hands
@@ -23,6 +24,10 @@ LEFT = 0.4
 # Area of an erased rectangle, share of the image, and its largest aspect ratio.
 _ERASE_AREA = (0.01, 0.08)
 _ERASE_ASPECT = 3.0
+# Share of a closer look that the longer side of the hand takes, and how much
+# closer it may be.
+_CLOSER_FILL = (0.35, 0.85)
+_CLOSER_SIZE = (0.5, 4.0)
 
 
 def make_augment(
@@ -39,6 +44,8 @@ def make_augment(
   blur,
   noise,
   erase,
+  closer=0.0,
+  size=None,
 ):
   """Builds the augmentation; every strength 0 leaves images untouched.
 
@@ -52,6 +59,10 @@ def make_augment(
     grey: probability that the colours are taken away.
     brightness, contrast, blur, noise: as in `augment.make_augment`.
     erase: probability that a rectangle of one random colour covers a part.
+    closer: probability that an image with hands is a closer look at one.
+    size: side of the result in pixels; None: that of the images. Theirs may be
+      up to twice that, which closer looks gain from; four pixels are read for
+      each, no more.
 
   Returns:
     augment(key, batch) -> batch, dicts of image uint8 [B, S, S, 3]; boxes
@@ -73,9 +84,10 @@ def make_augment(
     'hue': hue,
     'grey': grey,
     'erase': erase,
+    'closer': closer,
   }
   for name, value in strengths.items():
-    chance = name in ('grey', 'erase')
+    chance = name in ('grey', 'erase', 'closer')
     if value < 0 or (chance and value > 1):
       raise ValueError(
         f'--config.augment.{name}={value}: give '
@@ -102,22 +114,29 @@ def make_augment(
     keys = jax.vmap(jax.random.split)(keys)
     # All numbers in two draws: random bits are slow to compile.
     normal = jax.vmap(lambda k: jax.random.normal(k, (5,)))(keys[:, 0])
-    uniform = jax.vmap(lambda k: jax.random.uniform(k, (11,)))(keys[:, 1])
+    uniform = jax.vmap(lambda k: jax.random.uniform(k, (14,)))(keys[:, 1])
 
     images = pixels.to_float(batch['image'])
     notes = {name: batch[name] for name in _SHAPES}
     full = _area(notes['boxes'])
+    side, given = size or side, side
     # Strengths are Python numbers: what is 0 costs nothing and changes nothing.
-    if mirror or turns or scale or shift:
+    if mirror or turns or scale or shift or closer or side != given:
       matrices = _matrices(
         flip=jnp.where(mirror & (uniform[:, 0] < 0.5), -1.0, 1.0),
         turn=jnp.floor(4 * uniform[:, 1]).astype(jnp.int32) * turns,
-        size=jnp.exp(scale * normal[:, 0]),
       )
-      offsets = shift * normal[:, 1:3]
-      images = _move_images(images, matrices, offsets)
-      notes = _move_notes(notes, matrices, offsets, side)
-      full *= jnp.exp(2 * scale * normal[:, :1])
+      enlarged = jnp.exp(scale * normal[:, 0])
+      centre = jnp.zeros((count, 2))
+      if closer:
+        enlarged, centre = _closer(
+          uniform[:, 11:], notes, given, enlarged, chance=closer
+        )
+      matrices *= enlarged[:, None, None]
+      offsets = shift * normal[:, 1:3] - _apply(matrices, centre)
+      images = _move_images(images, matrices, offsets, side)
+      notes = _move_notes(notes, matrices, offsets, given, side)
+      full *= jnp.square(enlarged * side / given)[:, None]
     if saturation or hue or grey:
       chroma = jnp.exp(saturation * normal[:, 3])
       chroma = jnp.where(uniform[:, 2] < grey, 0.0, chroma)
@@ -158,13 +177,45 @@ def _check(batch):
     chex.assert_shape(batch[name], (count, room, *shape))
 
 
-def _matrices(*, flip, turn, size):
-  """s R_k F, [B, 2, 2], of flips ±1, quarter turns clockwise and sizes."""
+def _closer(uniform, notes, side, enlarged, *, chance):
+  """Enlargement and centre of views, some of them of one hand each.
+
+  Args:
+    uniform: float [B, 3].
+    notes: with 'boxes' and 'valid'.
+    side: of the images in pixels.
+    enlarged: float [B], of the views that are of no hand.
+    chance: of a view of a hand.
+
+  Returns:
+    float [B], and [B, 2] in sides from the centre of the image.
+  """
+  valid = notes['valid']
+  # One of the valid ones: the k-th, k at random.
+  number = jnp.sum(valid, axis=1, keepdims=True)
+  wanted = jnp.floor(uniform[:, 1:2] * number)
+  index = jnp.argmax(valid & (jnp.cumsum(valid, axis=1) == wanted + 1), axis=1)
+  box = jnp.take_along_axis(notes['boxes'], index[:, None, None], axis=1)[:, 0]
+  low, high = jnp.split(box / side, 2, axis=-1)
+  least, most = _CLOSER_FILL
+  fill = least + (most - least) * uniform[:, 2]
+  near = jnp.clip(
+    fill / jnp.maximum(jnp.max(high - low, axis=-1), 1e-3), *_CLOSER_SIZE
+  )
+  chosen = (uniform[:, 0] < chance) & (number[:, 0] > 0)
+  return (
+    jnp.where(chosen, near, enlarged),
+    jnp.where(chosen[:, None], (low + high) / 2 - 0.5, 0.0),
+  )
+
+
+def _matrices(*, flip, turn):
+  """R_k F, [B, 2, 2], of flips ±1 and quarter turns clockwise."""
   # Whole numbers, which a cosine in float32 is not.
   cos = jnp.array([1.0, 0.0, -1.0, 0.0])[turn]
   sin = jnp.array([0.0, 1.0, 0.0, -1.0])[turn]
   rows = jnp.stack([cos * flip, -sin, sin * flip, cos], axis=-1)
-  return size[:, None, None] * rows.reshape(-1, 2, 2)
+  return rows.reshape(-1, 2, 2)
 
 
 def _apply(matrices, points):
@@ -172,9 +223,9 @@ def _apply(matrices, points):
   return jnp.einsum('bij,b...j->b...i', matrices, points, precision='highest')
 
 
-def _move_images(images, matrices, offsets):
+def _move_images(images, matrices, offsets, side):
   """Moves pictures, in sides from the centre; grey beyond the border."""
-  place = warp.grid(*images.shape[1:3]) - offsets[:, None, None]
+  place = warp.grid(side, side) - offsets[:, None, None]
   # The transpose over s² is the inverse of s times an orthogonal matrix.
   square = jnp.sum(jnp.square(matrices[:, 0]), axis=-1)[:, None, None]
   place = _apply(jnp.swapaxes(matrices, 1, 2) / square, place)
@@ -182,12 +233,12 @@ def _move_images(images, matrices, offsets):
   return jnp.where(inside, warp.warp(images, place), 0.0)
 
 
-def _move_notes(notes, matrices, offsets, side):
-  """Moves boxes and points as `_move_images` does the pictures."""
+def _move_notes(notes, matrices, offsets, given, side):
+  """Moves boxes and points as `_move_images` does, of sides in pixels."""
 
   def move(points):
     shift = offsets.reshape(-1, *[1] * (points.ndim - 2), 2)
-    return side * (_apply(matrices, points / side - 0.5) + shift + 0.5)
+    return side * (_apply(matrices, points / given - 0.5) + shift + 0.5)
 
   corners = move(notes['boxes'].reshape(*notes['boxes'].shape[:2], 2, 2))
   boxes = jnp.concatenate([corners.min(axis=2), corners.max(axis=2)], axis=-1)

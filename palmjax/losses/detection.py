@@ -8,9 +8,11 @@
   size    |w − ŵ| + |h − ĥ| at the cells of objects; so does offset
   frame   distance of the palm's three points, in shares of the hand's size
   facing  cross-entropy of "the palm faces the camera"
+  points  as class, of the heatmaps of the three points, where these are known
+  place   |x − x̂| + |y − ŷ| of the offsets at the cells of points
 
 The weights of class, size and offset are CenterNet's, and so is the divisor of
-size and offset: all their values, twice the number of objects. Frame and facing
+size and offset: all their values, two for each cell of an object. The others
 are ours; they read the objects whose palm frame is known. The frame is relative
 so that a small hand's error counts as much: what is cut out scales with it.
 """
@@ -22,22 +24,31 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from palmjax.ops import center_maps
+from palmjax.ops import cells, point_maps
 
 WEIGHTS = types.MappingProxyType(
-  {'class': 1.0, 'size': 0.1, 'offset': 1.0, 'frame': 1.0, 'facing': 0.1}
+  {
+    'class': 1.0,
+    'size': 0.1,
+    'offset': 1.0,
+    'frame': 1.0,
+    'facing': 0.1,
+    'points': 1.0,
+    'place': 1.0,
+  }
 )
 # Probabilities keep this distance from 0 and 1 (CenterNet).
 _MARGIN = 1e-4
 _EPSILON = 1e-4
 
 
-def focal_loss(logits, heatmap):
+def focal_loss(logits, heatmap, known=None):
   """Class term, summed over the maps and divided by the number of centres.
 
   Args:
     logits: float [B, h, w, C].
     heatmap: float [B, h, w, C] in [0, 1], exactly 1 at centres.
+    known: bool [B, h, w], cells that count, centres always do; None: all.
 
   Returns:
     float32 scalar; without any centre the sum itself.
@@ -51,6 +62,9 @@ def focal_loss(logits, heatmap):
     (1 - p) ** 2 * jnp.log(p),
     (1 - heatmap) ** 4 * p**2 * jnp.log(1 - p),
   )
+  if known is not None:
+    chex.assert_shape(known, logits.shape[:-1])
+    terms = jnp.where(centres | known[..., None], terms, 0.0)
   return -jnp.sum(terms) / jnp.maximum(jnp.sum(centres), 1)
 
 
@@ -67,22 +81,25 @@ def detection_loss(maps, targets, *, weights=WEIGHTS):
 
   Args:
     maps: {'class': logits [B, h, w, C], 'size', 'offset': [B, h, w, 2],
-      'frame': [B, h, w, 7]}, lengths in cells.
+      'frame': [B, h, w, 7], 'points': [B, h, w, 5]}, lengths in cells.
     targets: of `center_maps.encode`.
     weights: w_j by name.
 
   Returns:
     The loss, and {name: L_j}, not weighted: float32 scalars. Terms without an
-    object are 0, except that of the class.
+    object, or without a known point, are 0, except that of the class.
   """
   size, offset, frame = (
-    center_maps.at_cells(maps[name], targets['cells'])
+    cells.at_cells(maps[name], targets['cells'])
     for name in ('size', 'offset', 'frame')
   )
   present, framed = targets['present'], targets['framed']
   points = frame[..., :-1].reshape(targets['frame'].shape)
   # At least a cell: nobody can tell the points of a smaller hand apart.
   hand = jnp.maximum(jnp.sqrt(jnp.prod(targets['size'], axis=-1)), 1.0)
+  known = targets['point_present']
+  place = cells.at_cells(maps['points'], targets['point_cells'])
+  logits = maps['points'][..., : point_maps.KINDS]
   terms = {
     'class': focal_loss(maps['class'], targets['heatmap']),
     'size': masked_mean(jnp.abs(size - targets['size']), present),
@@ -95,6 +112,14 @@ def detection_loss(maps, targets, *, weights=WEIGHTS):
         frame[..., -1], targets['facing'].astype(jnp.float32)
       ),
       framed,
+    ),
+    'points': jnp.where(
+      jnp.any(known),
+      focal_loss(logits, targets['point_heatmap'], targets['point_known']),
+      0.0,
+    ),
+    'place': masked_mean(
+      jnp.abs(place[..., point_maps.KINDS :] - targets['point_offset']), known
     ),
   }
   return weighted_sum(terms, weights), terms

@@ -11,7 +11,9 @@ device", OPPO, 2024; METHODS §4). The loss of one teacher is
         d_j is |s − t| for size and offset, and for the palm's points in shares
         of the teacher's hand; KL(t ‖ s) for the logit of the facing palm
   q of the class: Σ_x KL(t ‖ s) / Σ_x W(x), not weighted: where the teacher sees
-        nothing the student should see nothing
+        nothing the student should see nothing. q of the points likewise, and
+        that of their offsets ('place') like the one of the offset, with the
+        largest probability of a point as W
 
 Forms and weights are our choice; the text that gives them is not public. KL of
 two Bernoulli distributions has the gradient of their cross-entropy and is 0
@@ -33,7 +35,7 @@ import jax
 import jax.numpy as jnp
 
 from palmjax.losses import detection
-from palmjax.ops import center_maps, conv, pool
+from palmjax.ops import center_maps, conv, point_maps, pool
 
 _EPSILON = 1e-6
 
@@ -123,7 +125,8 @@ def head_terms(maps, teacher_maps):
   """q_j of the maps of two detectors, see `detection.detection_loss`.
 
   Returns:
-    {'class', 'size', 'offset', 'frame', 'facing'}: float32 scalars.
+    {'class', 'size', 'offset', 'frame', 'facing', 'points', 'place'}: float32
+    scalars.
 
   Raises:
     ValueError: the maps differ in size or number of classes.
@@ -137,31 +140,42 @@ def head_terms(maps, teacher_maps):
         f'{mine.shape}: images, strides and classes must fit'
       )
   logits, teacher_logits = maps['class'], teacher_maps['class']
-  weight = jnp.max(jax.nn.sigmoid(teacher_logits), axis=-1)
-  # At least one cell: a batch without hands is no reason to amplify noise.
-  total = jnp.maximum(jnp.sum(weight), 1.0)
-
-  def weighted(distance):
-    """Σ_x W d / Σ_x W, over [B, h, w, D] the mean over D."""
-    return jnp.sum(weight * jnp.mean(distance, axis=-1)) / total
+  weight, total = _seen(teacher_logits)
 
   def difference(name):
     return jnp.abs(maps[name] - teacher_maps[name])
 
+  def weighted(distance, weight=weight, total=total):
+    """Σ_x W d / Σ_x W, over [B, h, w, D] the mean over D."""
+    return jnp.sum(weight * jnp.mean(distance, axis=-1)) / total
+
   area = jnp.prod(jnp.maximum(teacher_maps['size'], 1.0), axis=-1)
   hand = jnp.sqrt(area)[..., None]
-  logit = center_maps.FRAME_VALUES - 1
+  facing, kinds = center_maps.FRAME_VALUES - 1, point_maps.KINDS
+  points, teacher_points = (
+    jnp.split(one['points'], [kinds], axis=-1) for one in (maps, teacher_maps)
+  )
+  where = _seen(teacher_points[0])
   return {
     'class': jnp.sum(bernoulli_kl(teacher_logits, logits)) / total,
     'size': weighted(difference('size')),
     'offset': weighted(difference('offset')),
-    'frame': weighted(difference('frame')[..., :logit] / hand),
+    'frame': weighted(difference('frame')[..., :facing] / hand),
     'facing': weighted(
       bernoulli_kl(
-        teacher_maps['frame'][..., logit:], maps['frame'][..., logit:]
+        teacher_maps['frame'][..., facing:], maps['frame'][..., facing:]
       )
     ),
+    'points': jnp.sum(bernoulli_kl(teacher_points[0], points[0])) / where[1],
+    'place': weighted(jnp.abs(points[1] - teacher_points[1]), *where),
   }
+
+
+def _seen(logits):
+  """W and Σ_x W of logits [B, h, w, C]."""
+  weight = jnp.max(jax.nn.sigmoid(logits), axis=-1)
+  # At least one cell: a batch without hands is no reason to amplify noise.
+  return weight, jnp.maximum(jnp.sum(weight), 1.0)
 
 
 def bernoulli_kl(teacher_logits, logits):

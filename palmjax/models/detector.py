@@ -23,7 +23,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from palmjax.models import batch_norm, layers
-from palmjax.ops import center_maps, conv, pool, resample
+from palmjax.ops import center_maps, conv, point_maps, pool, resample
 
 # (features, blocks after the one that halves the map) of the levels down.
 DOWN = ((16, 0), (24, 1), (40, 1), (80, 2), (160, 2))
@@ -35,8 +35,8 @@ HEAD_FEATURES = 24
 # Input sides are multiples of it.
 STRIDE = 2 ** len(DOWN)
 
-# log(0.1 / 0.9): a fresh network sees a centre nowhere.
-_CLASS_BIAS = -2.19
+# log(0.1 / 0.9): a fresh network sees a centre nowhere, and no point.
+_LOGIT = -2.19
 # Cells. Sizes and points are tens of cells, and an optimiser that moves weights
 # by about its learning rate a step would take thousands of steps to get there.
 _LENGTH_UNIT = 16.0
@@ -71,8 +71,9 @@ class Detector(nn.Module):
 
     Returns:
       maps: {'class': logits [B, h, w, C], 'size': [B, h, w, 2], width and
-        height, 'offset': [B, h, w, 2], 'frame': [B, h, w, 7]}, float32, with
-        lengths in cells, h = H / 4L and w = W / 4L; see `ops.center_maps`.
+        height, 'offset': [B, h, w, 2], 'frame': [B, h, w, 7], 'points':
+        [B, h, w, 5]}, float32, with lengths in cells, h = H / 4L and w =
+        W / 4L; see `ops.center_maps`.
       levels: the 8 maps of the module docstring, float32, the last one of
         stride 4, which the head reads. Those below level K are L times as
         large.
@@ -206,11 +207,14 @@ class Head(nn.Module):
 
   @nn.compact
   def __call__(self, x):
+    # Values of each kind, and how many of them, the first ones, are logits of
+    # something rare.
     kinds = {
-      'class': self.num_classes,
-      'size': 2,
-      'offset': 2,
-      'frame': center_maps.FRAME_VALUES,
+      'class': (self.num_classes, self.num_classes),
+      'size': (2, 0),
+      'offset': (2, 0),
+      'frame': (center_maps.FRAME_VALUES, 0),
+      'points': (point_maps.VALUES, point_maps.KINDS),
     }
     total = len(kinds) * self.features
     kernel = self.param(
@@ -220,7 +224,7 @@ class Head(nn.Module):
     x = conv.convolve(x, kernel.astype(x.dtype)) + bias.astype(x.dtype)
     hidden = jnp.split(jax.nn.relu(x), len(kinds), axis=-1)
     maps = {
-      name: Projection(values, name == 'class', name=name)(part)
+      name: Projection(*values, name=name)(part)
       for (name, values), part in zip(kinds.items(), hidden, strict=True)
     }
     # The last value of the frame is a logit.
@@ -231,25 +235,29 @@ class Head(nn.Module):
 
 
 class Projection(nn.Module):
-  """1×1 convolution with bias, initialised as CenterNet does."""
+  """1×1 convolution with bias, initialised as CenterNet does.
+
+  Attributes:
+    features: output channels.
+    logits: how many of them, the first ones, start as logits of p = 0.1.
+  """
 
   features: int
-  is_class: bool
+  logits: int
 
   @nn.compact
   def __call__(self, x):
     # That of the class as torch initialises any convolution.
     kernel_init = (
       nn.initializers.variance_scaling(1 / 3, 'fan_in', 'uniform')
-      if self.is_class
+      if self.logits == self.features
       else nn.initializers.normal(0.001)
     )
     kernel = self.param(
       'kernel', kernel_init, (1, 1, x.shape[-1], self.features)
     )
+    start = [_LOGIT] * self.logits + [0.0] * (self.features - self.logits)
     bias = self.param(
-      'bias',
-      nn.initializers.constant(_CLASS_BIAS if self.is_class else 0.0),
-      (self.features,),
+      'bias', lambda key, shape: jnp.array(start), (self.features,)
     )
     return conv.pointwise(x, kernel.astype(x.dtype)) + bias.astype(x.dtype)

@@ -8,17 +8,36 @@ R × R pixels of the image. An object of class k with centre c has
 
 and Y is the largest over the objects of a class. r is so small that a box of
 this size with its centre that far off overlaps the object well. The three
-points of an object's frame are stored relative to its cell, in cells. Decoding
-takes the cells that no neighbour exceeds, best first, and suppresses nothing.
+points of an object's frame are stored relative to its cell, in cells, and once
+more as `point_maps`. Decoding takes the cells that no neighbour exceeds, best
+first, and suppresses nothing.
+
+The neighbours of c̃ tell the same size, and offset and points as seen from them:
+a peak that is one cell off has the right box, and every object teaches nine
+cells (the idea of arXiv:1909.00700, without its weights).
 """
+
+import types
 
 import chex
 import jax
 import jax.numpy as jnp
 from jax import lax
 
+from palmjax.ops import cells as map_cells
+from palmjax.ops import point_maps
+
 # Frame map: x and y of three points, then the logit of a palm that faces us.
 FRAME_VALUES = 7
+# Of the maps beside that of the classes.
+VALUES = types.MappingProxyType(
+  {
+    'size': 2,
+    'offset': 2,
+    'frame': FRAME_VALUES,
+    'points': point_maps.VALUES,
+  }
+)
 
 
 def gaussian_radius(height, width, *, form='published', overlap=0.7):
@@ -79,10 +98,11 @@ def encode(annotations, *, shape, num_classes, stride, radius='published'):
     radius: see `gaussian_radius`; of height and width rounded up to cells.
 
   Returns:
-    {'heatmap': float32 [B, h, w, C] in [0, 1], 'cells': int32 [B, M], c̃ as
-    row · w + column, 'present': bool [B, M], 'size', 'offset': [B, M, 2],
-    'frame': [B, M, 3, 2], 'framed', 'facing': bool [B, M]}, of objects that are
-    not present 0 or False. Lengths in cells.
+    {'heatmap': float32 [B, h, w, C] in [0, 1], 'cells': int32 [B, 9·M], row · w
+    + column of c̃, then of its neighbours (`cells.spread`), 'present': bool
+    [B, 9·M], 'size', 'offset': [B, 9·M, 2], 'frame': [B, 9·M, 3, 2], 'framed',
+    'facing': bool [B, 9·M]}, where not present 0 or False, and what
+    `point_maps.encode` returns. Lengths in cells.
   """
   boxes, points = annotations['boxes'], annotations['points']
   chex.assert_rank([boxes, points], [3, 4])
@@ -96,41 +116,48 @@ def encode(annotations, *, shape, num_classes, stride, radius='published'):
   low, high = boxes[..., :2] / stride, boxes[..., 2:] / stride
   size, centre = high - low, (low + high) / 2
   cell = jnp.floor(centre)
-  limits = jnp.array(shape[::-1], jnp.float32)
-  present = valid & jnp.all((size > 0) & (cell >= 0) & (cell < limits), axis=-1)
+  points = points / stride
+  objects = valid & jnp.all(size > 0, axis=-1) & map_cells.inside(cell, shape)
+  width, height = jnp.unstack(jnp.maximum(jnp.ceil(size), 1.0), axis=-1)
+  reach = jnp.floor(gaussian_radius(height, width, form=radius))
+  cells, present = map_cells.spread(cell, objects, shape)
 
-  def of_objects(values):
+  def of_present(values):
     mask = present.reshape(*present.shape, *[1] * (values.ndim - 2))
     return jnp.where(mask, values, 0)
 
-  columns, rows = jnp.unstack(of_objects(cell).astype(jnp.int32), axis=-1)
-  width, height = jnp.unstack(jnp.maximum(jnp.ceil(size), 1.0), axis=-1)
-  reach = jnp.floor(gaussian_radius(height, width, form=radius))
+  def everywhere(values):
+    """The same from every neighbour."""
+    repeats = (1, len(map_cells.STEPS), *[1] * (values.ndim - 2))
+    return of_present(jnp.tile(values, repeats))
+
   return {
-    'heatmap': _heatmap(
-      rows,
-      columns,
+    'heatmap': map_cells.heatmap(
+      cell,
       reach,
       # Out of range: in no class.
-      jnp.where(present, annotations['classes'], num_classes),
+      jnp.where(objects, annotations['classes'], num_classes),
       shape=shape,
       num_classes=num_classes,
     ),
-    'cells': rows * shape[1] + columns,
+    'cells': cells,
     'present': present,
-    'size': of_objects(size),
-    'offset': of_objects(centre - cell),
-    'frame': of_objects(points / stride - cell[..., None, :]),
-    'framed': present & framed,
-    'facing': present & framed & facing,
+    'size': everywhere(size),
+    'offset': of_present(map_cells.seen_from_neighbours(centre - cell)),
+    'frame': of_present(
+      map_cells.seen_from_neighbours(points - cell[..., None, :])
+    ),
+    'framed': everywhere(framed) > 0,
+    'facing': everywhere(framed & facing) > 0,
+    **point_maps.encode(
+      points,
+      boxes / stride,
+      reach,
+      framed=objects & framed,
+      unframed=objects & ~framed,
+      shape=shape,
+    ),
   }
-
-
-def at_cells(values, cells):
-  """Values of a map [B, h, w, D] at cells int [B, M]: [B, M, D]."""
-  chex.assert_rank([values, cells], [4, 2])
-  rows = values.reshape(values.shape[0], -1, values.shape[-1])
-  return jnp.take_along_axis(rows, cells[..., None], axis=1)
 
 
 def decode(maps, *, stride, count=100):
@@ -138,7 +165,7 @@ def decode(maps, *, stride, count=100):
 
   Args:
     maps: {'class': logits [B, h, w, C], 'size', 'offset': [B, h, w, 2],
-      'frame': [B, h, w, 7]}, lengths in cells.
+      'frame': [B, h, w, 7], 'points': [B, h, w, 5]}, lengths in cells.
     stride: R, pixels a cell.
     count: K, at most h·w·C.
 
@@ -153,7 +180,7 @@ def decode(maps, *, stride, count=100):
   logits = maps['class']
   chex.assert_rank(logits, 4)
   batch, height, width, num_classes = logits.shape
-  for name, values in (('size', 2), ('offset', 2), ('frame', FRAME_VALUES)):
+  for name, values in VALUES.items():
     chex.assert_shape(maps[name], (batch, height, width, values))
   if count > logits[0].size:
     raise ValueError(
@@ -170,12 +197,14 @@ def decode(maps, *, stride, count=100):
   cell = jnp.stack([cells % width, cells // width], axis=-1)
 
   size, offset, frame = (
-    at_cells(maps[name], cells) for name in ('size', 'offset', 'frame')
+    map_cells.at_cells(maps[name], cells)
+    for name in ('size', 'offset', 'frame')
   )
   # What an untrained network says of sizes need not be one.
   size = jnp.maximum(size, 0.0)
   centre = cell + offset
   points = frame[..., :-1].reshape(batch, count, 3, 2) + cell[:, :, None]
+  points = point_maps.refine(points, size, maps['points'])
   boxes = jnp.concatenate([centre - size / 2, centre + size / 2], axis=-1)
   return {
     'boxes': boxes * stride,
@@ -184,28 +213,3 @@ def decode(maps, *, stride, count=100):
     'points': points * stride,
     'facing': jax.nn.sigmoid(frame[..., -1]),
   }
-
-
-def _heatmap(rows, columns, reach, classes, *, shape, num_classes):
-  """Y of the module docstring, of objects [B, M]: [B, h, w, C]."""
-
-  def along(position, length):
-    distance = jnp.arange(length) - position[..., None]
-    sigma = (2 * reach[..., None] + 1) / 6
-    inside = jnp.abs(distance) <= reach[..., None]
-    return jnp.where(inside, jnp.exp(-(distance**2) / (2 * sigma**2)), 0.0)
-
-  vertical, horizontal = along(rows, shape[0]), along(columns, shape[1])
-  one_hot = jax.nn.one_hot(classes, num_classes)
-
-  def add(heatmap, item):
-    # One object of each image at a time: all at once need M such arrays.
-    vertical, horizontal, one_hot = item
-    blob = vertical[:, :, None] * horizontal[:, None]
-    return jnp.maximum(heatmap, blob[..., None] * one_hot[:, None, None]), None
-
-  objects = [
-    jnp.moveaxis(values, 1, 0) for values in (vertical, horizontal, one_hot)
-  ]
-  empty = jnp.zeros((rows.shape[0], *shape, num_classes))
-  return lax.scan(add, empty, objects)[0]

@@ -50,7 +50,9 @@ def run(config, workdir):
   mesh = meshes.make(config.num_devices or None)
   gesture_checks.check(config, mesh, arms=ARMS)
   root = jax.random.key(config.seed)
-  hands = hand_images.load(config, stage.stage_key(root, 'data'))
+  hands = hand_images.load(
+    config, stage.stage_key(root, 'data'), workdir / 'drawn'
+  )
   stage.keep_config(workdir, config.to_dict())
   logging.info(
     'training: %d images; evaluation: %s',

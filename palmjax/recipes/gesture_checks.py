@@ -1,6 +1,5 @@
 """Refuses settings of the recipe `gesture` that fail late or do nothing."""
 
-from palmjax.data import box_augment
 from palmjax.models import detector
 from palmjax.recipes import hand_images, hand_network, palm_network
 from palmjax.steps import two_teachers
@@ -76,7 +75,7 @@ def check(config, mesh, *, arms):
     )
   if config.data.images:
     palm_network.check_least(config, {'data.evaluation_images': 1})
-  for key in ('data.difficulty', 'evaluation.score'):
+  for key in ('data.difficulty', 'data.palms', 'evaluation.score'):
     value = palm_network.get(config, key)
     if not 0 <= value <= 1:
       raise ValueError(f'--config.{key}={value}: give a number from 0 to 1')
@@ -95,7 +94,11 @@ def check(config, mesh, *, arms):
         f'{arm} learns from nothing: give --config.loss.truth or the weight of '
         'its teacher in --config.loss.teachers'
       )
-  box_augment.make_augment(**config.augment.to_dict())
+  if not 1 <= config.data.detail <= 2:
+    raise ValueError(
+      f'--config.data.detail={config.data.detail}: give a number from 1 to 2'
+    )
+  hand_network.augmentation(config)
   hand_network.optimiser(config.train)
   if config.train.batch_size % mesh.size:
     raise ValueError(

@@ -1,7 +1,9 @@
 """Where a recipe's annotated hands come from: drawn, or boxes in a folder."""
 
 import dataclasses
+import functools
 import hashlib
+import pathlib
 
 import jax
 import numpy as np
@@ -10,7 +12,7 @@ from palmjax.data import boxes, hands
 
 NAMES = ('hands', *boxes.FORMS)
 # Streams of the key of the data.
-_TRAINING, _EVALUATION = range(2)
+_TRAINING, _EVALUATION, _PALMS = range(3)
 _CHUNK = 32  # Images drawn at a time.
 
 
@@ -33,21 +35,24 @@ class HandImages:
   fingerprint: str
 
 
-def load(config, key):
+def load(config, key, folder):
   """Reads or draws the images of a run.
 
   Args:
     config: of configs/gesture.py.
     key: random key of the data.
+    folder: where drawn images are kept for the next start of the run.
 
   Returns:
-    `HandImages`, at the side that the second teacher sees.
+    `HandImages`: tests at the side that the second teacher sees, training
+    images `data.detail` times as large.
 
   Raises:
     ValueError, OSError: one line that says what is wrong with the data.
   """
   data = config.data
   size = config.image_size * config.resolution.factor
+  sizes = {'train': round(size * data.detail), 'valid': size}
   training, tests, classes, skipped = [], {}, hands.GESTURES, ()
   if data.name != 'hands':
     found = {
@@ -66,7 +71,7 @@ def load(config, key):
         f'{data.dir}: the classes of train {classes} and valid '
         f'{found["valid"].names} differ; make them the same'
       )
-    loaded = {k: boxes.load(part, size=size) for k, part in found.items()}
+    loaded = {k: boxes.load(v, size=sizes[k]) for k, v in found.items()}
     training += [loaded['train'].arrays] * data.repeat
     tests[''] = loaded['valid'].arrays
     skipped = tuple(
@@ -75,19 +80,19 @@ def load(config, key):
       for name in (*found[split].skipped, *loaded[split].skipped)
     )
   if data.images:
-    training.append(
-      draw(
-        jax.random.fold_in(key, _TRAINING),
-        data.images,
-        size=size,
-        difficulty=data.difficulty,
+    streams = jax.random.split(key, 3)
+    palms = round(data.images * data.palms)
+    drawn = functools.partial(_draw_once, folder, difficulty=data.difficulty)
+    training += [
+      drawn(stream, number, size=sizes['train'], **pins)
+      for stream, number, pins in (
+        (streams[_TRAINING], data.images - palms, {}),
+        (streams[_PALMS], palms, open_palms(streams[_PALMS], palms)),
       )
-    )
-    tests[', drawn hands' if tests else ''] = draw(
-      jax.random.fold_in(key, _EVALUATION),
-      data.evaluation_images,
-      size=size,
-      difficulty=data.difficulty,
+      if number
+    ]
+    tests[', drawn hands' if tests else ''] = drawn(
+      streams[_EVALUATION], data.evaluation_images, size=size
     )
   training = _join(training)
   return HandImages(
@@ -128,6 +133,35 @@ def draw(key, number, *, size, difficulty, **pins):
     name: np.concatenate([part[name] for part in parts])[:number]
     for name in parts[0]
   }
+
+
+def open_palms(key, number):
+  """Pins of `draw`: one open palm an image, facing us, at any rotation."""
+  angle = jax.random.uniform(key, (number,), minval=-np.pi, maxval=np.pi)
+  return {
+    'count': 1,
+    'gesture': hands.GESTURES.index('five'),
+    'facing': True,
+    'angle': np.asarray(angle),
+  }
+
+
+def _draw_once(folder, key, number, **settings):
+  """`draw`, or what it drew before into a folder."""
+  said = [jax.random.key_data(key).tolist(), number, *sorted(settings.items())]
+  name = hashlib.sha256(repr(said).encode()).hexdigest()[:16]
+  path = pathlib.Path(folder) / f'{name}.npz'
+  if path.is_file():
+    with np.load(path) as stored:
+      return dict(stored)
+  drawn = draw(key, number, **settings)
+  path.parent.mkdir(parents=True, exist_ok=True)
+  # Whole or not at all.
+  partial = path.with_suffix('.partial')
+  with partial.open('wb') as file:
+    np.savez(file, **drawn)
+  partial.replace(path)
+  return drawn
 
 
 def _join(parts):

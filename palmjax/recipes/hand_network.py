@@ -96,20 +96,32 @@ def optimiser(config):
   )
 
 
+def augmentation(config):
+  """Of the training images, see `box_augment.make_augment`."""
+  return box_augment.make_augment(
+    **config.augment.to_dict(), size=_shown(config)
+  )
+
+
+def _shown(config):
+  """Side of the images that a step makes of those of the training."""
+  return config.image_size * config.resolution.factor
+
+
 def train_teacher(run, directory, export, key, *, name):
   """Trains a teacher on the labels alone and exports it."""
   config = run.config
   description = sizes(config, name, run.hands.classes)
   model, tx = build(description), optimiser(config.train)
   shrink = 1 if name == 'teacher2' else config.resolution.factor
-  side = run.hands.training['image'].shape[1] // shrink
+  side = _shown(config) // shrink
   state = detect.create_state(
     model, tx, jax.random.fold_in(key, _INIT), input_shape=(side, side, 3)
   )
   step = detect.make_step(
     model,
     tx,
-    augment=box_augment.make_augment(**config.augment.to_dict()),
+    augment=augmentation(config),
     shrink=shrink,
     radius=config.loss.radius,
   )
@@ -134,7 +146,7 @@ def train_student(run, directory, export, key, **teachers):
   model, tx = build(description), optimiser(config.train)
   read = {name: exports.load(path) for name, path in teachers.items()}
   models = {name: build(found.model) for name, found in read.items()}
-  side = run.hands.training['image'].shape[1]
+  side = _shown(config)
   shrink = config.resolution.factor
   state = two_teachers.create_state(
     model,
@@ -150,7 +162,7 @@ def train_student(run, directory, export, key, **teachers):
     model,
     tx,
     teachers=models,
-    augment=box_augment.make_augment(**config.augment.to_dict()),
+    augment=augmentation(config),
     shrink=shrink,
     level=config.resolution.level,
     # The control learns from labels, whatever the others learn from.

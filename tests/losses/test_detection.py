@@ -13,7 +13,7 @@ CLASSES, SIDE = 3, 5
 
 def random_maps(seed=0):
   rng = np.random.default_rng(seed)
-  channels = {'class': CLASSES, 'size': 2, 'offset': 2, 'frame': 7}
+  channels = {'class': CLASSES, 'size': 2, 'offset': 2, 'frame': 7, 'points': 5}
   return {
     name: rng.normal(size=(2, SIDE, SIDE, count)).astype(np.float32)
     for name, count in channels.items()
@@ -28,7 +28,19 @@ def random_targets(seed=1):
   cells = np.array([[3, 11], [24, 0]], np.int32)
   for b, m in np.argwhere(present):
     heatmap[b, cells[b, m] // SIDE, cells[b, m] % SIDE, m] = 1.0
+  point_heatmap = rng.uniform(0, 0.95, (2, SIDE, SIDE, 3))
+  point_cells = np.array([[7, 8, 0], [13, 0, 0]], np.int32)
+  point_present = np.array([[True, True, False], [True, False, False]])
+  for b, m in np.argwhere(point_present):
+    row, column = divmod(point_cells[b, m], SIDE)
+    point_heatmap[b, row, column, m] = 1.0
   return {
+    'point_heatmap': point_heatmap.astype(np.float32),
+    # The last row of the maps is not known, but for a point in it.
+    'point_known': np.arange(SIDE)[None, :, None] + np.zeros((2, 1, SIDE)) < 4,
+    'point_cells': point_cells,
+    'point_present': point_present,
+    'point_offset': rng.uniform(-1, 2, (2, 3, 2)).astype(np.float32),
     'heatmap': heatmap.astype(np.float32),
     'cells': cells,
     'present': present,
@@ -47,18 +59,22 @@ def empty_targets():
   }
 
 
+def focal(logits, heatmap, known):
+  """Σ and the number of centres, value by value."""
+  total, centres = 0.0, 0
+  for place in np.ndindex(logits.shape):
+    y = heatmap[place]
+    p = np.clip(1 / (1 + np.exp(-np.float64(logits[place]))), 1e-4, 1 - 1e-4)
+    if y == 1:
+      total -= (1 - p) ** 2 * np.log(p)
+      centres += 1
+    elif known[place[:3]]:
+      total -= (1 - y) ** 4 * p**2 * np.log(1 - p)
+  return total / centres
+
+
 def reference(maps, targets):
   """All terms, object by object."""
-  focal, centres = 0.0, 0
-  for y, z in zip(
-    targets['heatmap'].ravel(), maps['class'].ravel(), strict=True
-  ):
-    p = np.clip(1 / (1 + np.exp(-np.float64(z))), 1e-4, 1 - 1e-4)
-    if y == 1:
-      focal -= (1 - p) ** 2 * np.log(p)
-      centres += 1
-    else:
-      focal -= (1 - y) ** 4 * p**2 * np.log(1 - p)
   sums = dict.fromkeys(('size', 'offset', 'frame', 'facing'), 0.0)
   objects = framed = 0
   for b, m in np.argwhere(targets['present']):
@@ -75,8 +91,21 @@ def reference(maps, targets):
       sums['frame'] += np.abs(error).sum() / np.sqrt(width * height)
       sign = 1 if targets['facing'][b, m] else -1
       sums['facing'] += np.log1p(np.exp(-sign * values[6]))
+  place, points = 0.0, 0
+  for b, m in np.argwhere(targets['point_present']):
+    row, column = divmod(targets['point_cells'][b, m], SIDE)
+    error = maps['points'][b, row, column, 3:] - targets['point_offset'][b, m]
+    place += np.abs(error).sum()
+    points += 1
+  everywhere = np.ones((2, SIDE, SIDE), bool)
   return {
-    'class': focal / centres,
+    'class': focal(maps['class'], targets['heatmap'], everywhere),
+    'points': focal(
+      maps['points'][..., :3],
+      targets['point_heatmap'],
+      targets['point_known'],
+    ),
+    'place': place / (2 * points + 1e-4),
     'size': sums['size'] / (2 * objects + 1e-4),
     'offset': sums['offset'] / (2 * objects + 1e-4),
     'frame': sums['frame'] / (6 * framed + 1e-4),
@@ -100,6 +129,8 @@ def test_terms_equal_numpy():
     + want['offset']
     + want['frame']
     + 0.1 * want['facing']
+    + want['points']
+    + want['place']
   )
   np.testing.assert_allclose(loss, total, rtol=1e-5)
 
@@ -168,7 +199,7 @@ def test_regression_reads_cells_of_objects_alone():
 def test_images_without_objects():
   maps = random_maps()
   loss, terms = detection_loss(maps, empty_targets())
-  for name in ('size', 'offset', 'frame', 'facing'):
+  for name in ('size', 'offset', 'frame', 'facing', 'points', 'place'):
     assert terms[name] == 0, name
   assert loss == terms['class'] > 0
   gradient = jax.jit(

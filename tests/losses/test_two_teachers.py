@@ -23,7 +23,7 @@ def random_levels(channels, seed, *, level=1, factor=1):
 
 def random_maps(seed, side=4):
   rng = np.random.default_rng(seed)
-  channels = {'class': 3, 'size': 2, 'offset': 2, 'frame': 7}
+  channels = {'class': 3, 'size': 2, 'offset': 2, 'frame': 7, 'points': 5}
   maps = {
     name: rng.normal(size=(2, side, side, count)).astype(np.float32)
     for name, count in channels.items()
@@ -43,7 +43,10 @@ def kl(t, s):
 
 def reference_heads(maps, teacher):
   weight = sigmoid(teacher['class']).max(axis=-1)
-  sums = dict.fromkeys(('class', 'size', 'offset', 'frame', 'facing'), 0.0)
+  seen = sigmoid(teacher['points'][..., :3]).max(axis=-1)
+  sums = dict.fromkeys(
+    ('class', 'size', 'offset', 'frame', 'facing', 'points', 'place'), 0.0
+  )
   for place in np.ndindex(weight.shape):
     t, s = sigmoid(teacher['class'][place]), sigmoid(maps['class'][place])
     sums['class'] += kl(t, s).sum()
@@ -55,7 +58,12 @@ def reference_heads(maps, teacher):
     sums['frame'] += weight[place] * error / np.sqrt(width * height)
     t, s = sigmoid(teacher['frame'][place][6]), sigmoid(maps['frame'][place][6])
     sums['facing'] += weight[place] * kl(t, s)
-  return {name: value / weight.sum() for name, value in sums.items()}
+    mine, its = maps['points'][place], teacher['points'][place]
+    sums['points'] += kl(sigmoid(its[:3]), sigmoid(mine[:3])).sum()
+    sums['place'] += seen[place] * np.abs(mine[3:] - its[3:]).mean()
+  totals = dict.fromkeys(sums, weight.sum())
+  totals |= dict.fromkeys(('points', 'place'), seen.sum())
+  return {name: value / totals[name] for name, value in sums.items()}
 
 
 @pytest.fixture(scope='module')

@@ -35,7 +35,7 @@ def sides(levels):
 
 def test_maps_and_levels_of_the_student():
   variables, maps, levels = shapes((96, 64))
-  channels = {'class': 10, 'size': 2, 'offset': 2, 'frame': 7}
+  channels = {'class': 10, 'size': 2, 'offset': 2, 'frame': 7, 'points': 5}
   assert maps.keys() == channels.keys()
   for name, count in channels.items():
     chex.assert_shape(maps[name], (2, 24, 16, count))
@@ -55,8 +55,8 @@ def test_parameter_counts_that_reports_name():
     variables, _, _ = shapes((32, 32), **options)
     return sum(leaf.size for leaf in jax.tree.leaves(variables['params']))
 
-  assert count() == 599_693
-  assert count(width=2.0, depth=2) == 4_123_557
+  assert count() == 606_754
+  assert count(width=2.0, depth=2) == 4_151_498
 
 
 @pytest.mark.parametrize('factor', [2, 3])
@@ -112,6 +112,8 @@ def test_a_fresh_network_sees_no_hand(fresh):
     assert 0.0005 * unit < values.std() < 0.01 * unit, name
   bias = variables['params']['Head_0']['class']['bias']
   np.testing.assert_array_equal(bias, np.full(3, -2.19, np.float32))
+  bias = variables['params']['Head_0']['points']['bias']
+  np.testing.assert_array_equal(bias, np.float32([-2.19] * 3 + [0.0] * 2))
   assert all(level.std() > 1e-2 for level in levels)
 
 

@@ -62,13 +62,24 @@ def encode(data, stride=4):
 decode = jax.jit(center_maps.decode, static_argnames=('stride', 'count'))
 
 
+def logits(heatmap):
+  with np.errstate(divide='ignore'):
+    heatmap = np.asarray(heatmap, np.float64)
+    return (np.log(heatmap) - np.log1p(-heatmap)).astype(np.float32)
+
+
 def dense(targets, shape):
   """Perfect maps: the targets of one image, and noise where nobody looks."""
   rng = np.random.default_rng(7)
-  with np.errstate(divide='ignore'):
-    heatmap = np.asarray(targets['heatmap'], np.float64)
-    logits = np.log(heatmap) - np.log1p(-heatmap)
-  maps = {'class': logits.astype(np.float32)}
+
+  def place(name, rows):
+    """Rows at their cells; their own cells last, neighbours do not replace."""
+    flat = rng.normal(size=(1, shape[0] * shape[1], rows.shape[-1]))
+    flat = flat.astype(np.float32)
+    kept = np.flatnonzero(targets[f'{name}present'][0])[::-1]
+    flat[0, targets[f'{name}cells'][0][kept]] = rows[0][kept]
+    return flat.reshape(1, *shape, -1)
+
   frame = np.concatenate(
     [
       np.asarray(targets['frame']).reshape(1, -1, 6),
@@ -76,17 +87,18 @@ def dense(targets, shape):
     ],
     axis=-1,
   )
-  values = {
-    'size': targets['size'],
-    'offset': targets['offset'],
-    'frame': frame,
+  points = [
+    # Peaks of several hands are alike, and the centres tell them apart.
+    np.clip(logits(targets['point_heatmap']), -20, 20),
+    place('point_', np.asarray(targets['point_offset'])),
+  ]
+  return {
+    'class': logits(targets['heatmap']),
+    'size': place('', np.asarray(targets['size'])),
+    'offset': place('', np.asarray(targets['offset'])),
+    'frame': place('', frame),
+    'points': np.concatenate(points, axis=-1),
   }
-  for name, rows in values.items():
-    flat = rng.normal(size=(1, shape[0] * shape[1], rows.shape[-1]))
-    flat = flat.astype(np.float32)
-    flat[0, targets['cells'][0]] = rows[0]
-    maps[name] = flat.reshape(1, *shape, -1)
-  return maps
 
 
 @pytest.mark.parametrize('form, column', [('published', 0), ('fixed', 1)])
@@ -152,12 +164,27 @@ def test_heatmap_equals_the_loop():
 def test_regression_targets():
   points = [[[10, 12], [14, 12], [12, 30]]]
   got = encode(annotations([[5, 6, 19, 36]], [1], points=points))
-  # Centre (12, 21) is (3, 5.25) in cells.
-  np.testing.assert_array_equal(got['cells'], [[5 * 16 + 3]])
-  np.testing.assert_array_equal(got['size'], [[[3.5, 7.5]]])
-  np.testing.assert_array_equal(got['offset'], [[[0.0, 0.25]]])
+  # Centre (12, 21) is (3, 5.25) in cells; the neighbours say the same place.
+  own = np.array([[-0.5, -2], [0.5, -2], [0, 2.5]])
+  seen = set()
+  for i in range(9):
+    row, column = divmod(int(got['cells'][0, i]), 16)
+    step = np.array([column - 3, row - 5])
+    assert np.abs(step).max() <= 1
+    seen.add(tuple(step))
+    assert got['present'][0, i]
+    np.testing.assert_array_equal(got['size'][0, i], [3.5, 7.5])
+    np.testing.assert_array_equal(got['offset'][0, i], [0.0, 0.25] - step)
+    np.testing.assert_array_equal(got['frame'][0, i], own - step)
+  assert len(seen) == 9
+  assert got['cells'][0, 0] == 5 * 16 + 3
+
+
+def test_neighbours_outside_the_map_are_none():
+  got = encode(annotations([[0, 0, 4, 6]], [1]))
+  assert got['present'].sum() == 4
   np.testing.assert_array_equal(
-    got['frame'], [[[[-0.5, -2], [0.5, -2], [0, 2.5]]]]
+    np.sort(got['cells'][0][got['present'][0]]), [0, 1, 16, 17]
   )
 
 
@@ -174,7 +201,10 @@ def test_regression_targets():
 def test_what_is_no_object(box, flags):
   points = np.ones((1, 3, 2))
   data = annotations([box], [1], points=points, facing=[True], **flags)
-  for name, value in encode(data).items():
+  targets = encode(data)
+  # Nor is it a hand whose points nobody knows.
+  assert np.all(targets.pop('point_known'))
+  for name, value in targets.items():
     assert np.all(np.asarray(value) == 0), name
 
 
@@ -186,9 +216,9 @@ def test_facing_is_known_of_framed_objects_only():
     facing=[True, True],
   )
   got = encode(data)
-  np.testing.assert_array_equal(got['framed'], [[True, False]])
-  np.testing.assert_array_equal(got['facing'], [[True, False]])
-  np.testing.assert_array_equal(got['present'], [[True, True]])
+  np.testing.assert_array_equal(got['framed'], [[True, False] * 9])
+  np.testing.assert_array_equal(got['facing'], [[True, False] * 9])
+  np.testing.assert_array_equal(got['present'], [[True, True] * 9])
 
 
 @pytest.mark.parametrize('stride', [4, 8, 12])
@@ -197,7 +227,10 @@ def test_decoded_targets_are_the_annotations(stride):
   boxes = np.array(
     [[3, 1, 23, 25], [29, 4, 61, 44], [2, 40, 30, 62], [50, 48, 57, 63]]
   ) * (stride / 4)
-  points = rng.uniform(0, 16 * stride, (4, 3, 2)).astype(np.float32)
+  # All kinds of points share a map of offsets: no two in neighbouring cells.
+  cell = 4 * np.stack(np.divmod(rng.permutation(16)[:12], 4), axis=-1) + 1
+  points = stride * (cell + rng.uniform(0, 1, (12, 2))).reshape(4, 3, 2)
+  points = points.astype(np.float32)
   classes, facing = [2, 0, 2, 1], [True, False, False, True]
   data = annotations(boxes, classes, points=points, facing=facing)
   targets = encode(data, stride=stride)
@@ -205,7 +238,7 @@ def test_decoded_targets_are_the_annotations(stride):
   np.testing.assert_array_equal(got['scores'][0, :4], np.ones(4))
   assert np.all(np.asarray(got['scores'][0, 4:]) < 1)
   # All score 1: they come in the order of their places.
-  order = np.argsort(targets['cells'][0])
+  order = np.argsort(targets['cells'][0, :4])
   np.testing.assert_array_equal(got['classes'][0, :4], np.array(classes)[order])
   np.testing.assert_array_equal(
     got['facing'][0, :4] > 0.5, np.array(facing)[order]
@@ -228,6 +261,7 @@ def maps_of(logits):
     'size': jnp.ones((*shape, 2)),
     'offset': jnp.zeros((*shape, 2)),
     'frame': jnp.zeros((*shape, 7)),
+    'points': jnp.zeros((*shape, 5)).at[..., :3].set(-9.0),
   }
 
 
@@ -251,14 +285,3 @@ def test_decode_takes_peaks_alone_best_first():
 def test_decode_of_more_than_there_is_is_refused():
   with pytest.raises(ValueError, match='9 objects wanted of maps with 8'):
     center_maps.decode(maps_of(np.zeros((1, 2, 2, 2))), stride=4, count=9)
-
-
-def test_at_cells():
-  values = np.random.default_rng(0).normal(size=(2, 3, 4, 5))
-  cells = np.array([[0, 11], [7, 7]])
-  got = center_maps.at_cells(jnp.asarray(values), cells)
-  want = [
-    [values[0, 0, 0], values[0, 2, 3]],
-    [values[1, 1, 3], values[1, 1, 3]],
-  ]
-  np.testing.assert_allclose(got, want, rtol=1e-6)

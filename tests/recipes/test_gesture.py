@@ -203,7 +203,7 @@ def test_without_labels_teachers_teach(boxes_run):
 
 def test_results_are_those_of_the_export(boxes_run, as_compiled_there):
   workdir, config = boxes_run
-  found = hand_images.load(config, None)
+  found = hand_images.load(config, None, workdir / 'drawn')
   look = hand_network.load(workdir / 'student_both' / 'export', shrink=2)
   assert look.classes == found.classes == hands.GESTURES
   looks = {'student_both': look}
