@@ -51,7 +51,14 @@ def decays(params):
 
 
 def sgd(peak, *, num_steps, warmup_steps, momentum, weight_decay, max_norm):
-  """SGD on `warmup_cosine`, clipped at a global norm of `max_norm`."""
+  """SGD on `warmup_cosine`, clipped at a global norm of `max_norm`.
+
+  Raises:
+    ValueError: a number that trains nothing, or away from the minimum.
+  """
+  _check(peak, max_norm=max_norm, weight_decay=weight_decay)
+  if not 0 <= momentum < 1:
+    raise ValueError(f'momentum={momentum}: give 0 or more and less than 1')
   return optax.chain(
     optax.clip_by_global_norm(max_norm),
     optax.add_decayed_weights(weight_decay, mask=decays),
@@ -63,7 +70,8 @@ def sgd(peak, *, num_steps, warmup_steps, momentum, weight_decay, max_norm):
 
 
 def adamw(peak, *, num_steps, warmup_steps, weight_decay, max_norm):
-  """AdamW (arXiv:1711.05101) on `warmup_cosine`, clipped as `sgd`."""
+  """AdamW (arXiv:1711.05101) on `warmup_cosine`, clipped and checked as `sgd`."""
+  _check(peak, max_norm=max_norm, weight_decay=weight_decay)
   return optax.chain(
     optax.clip_by_global_norm(max_norm),
     optax.adamw(
@@ -72,6 +80,14 @@ def adamw(peak, *, num_steps, warmup_steps, weight_decay, max_norm):
       mask=decays,
     ),
   )
+
+
+def _check(peak, *, max_norm, weight_decay):
+  for name, value in (('learning_rate', peak), ('max_norm', max_norm)):
+    if not value > 0:
+      raise ValueError(f'{name}={value}: give a number above 0')
+  if weight_decay < 0:
+    raise ValueError(f'weight_decay={weight_decay}: give 0 or more')
 
 
 def adam(learning_rate, *, b1, b2, eps=1e-8):

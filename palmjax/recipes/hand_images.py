@@ -7,6 +7,7 @@ import pathlib
 
 import jax
 import numpy as np
+from absl import logging
 
 from palmjax.data import boxes, hands
 
@@ -116,6 +117,9 @@ def draw(key, number, *, size, difficulty, **pins):
   """
   parts = []
   for start in range(0, number, _CHUNK):
+    logging.log_every_n_seconds(
+      logging.INFO, 'drawing hands: %d of %d', 10, start, number
+    )
     # The last chunk wraps around: one compilation.
     index = (start + np.arange(_CHUNK)) % number
     drawn = hands.draw_batch(
@@ -147,7 +151,11 @@ def open_palms(key, number):
 
 
 def _draw_once(folder, key, number, **settings):
-  """`draw`, or what it drew before into a folder."""
+  """`draw`, or what it drew before into a folder.
+
+  A run that goes on takes what it has learned from, whatever would be drawn by
+  now. Pins follow from the key.
+  """
   said = [jax.random.key_data(key).tolist(), number, *sorted(settings.items())]
   name = hashlib.sha256(repr(said).encode()).hexdigest()[:16]
   path = pathlib.Path(folder) / f'{name}.npz'

@@ -1,3 +1,4 @@
+import functools
 import math
 
 import jax
@@ -150,3 +151,41 @@ def test_lazy_adam_has_the_published_constants(interval, rate, b2):
     adam_by_hand(GRADS, rate=rate, b1=0.0, b2=b2, eps=1e-8),
     rtol=2e-5,
   )
+
+
+@pytest.mark.parametrize('kind', ['sgd', 'adamw'])
+@pytest.mark.parametrize(
+  'name, value, message',
+  [
+    ('peak', 0.0, r'learning_rate=0\.0: give a number above 0'),
+    ('peak', math.nan, 'learning_rate=nan: give a number above 0'),
+    ('max_norm', 0, 'max_norm=0: give a number above 0'),
+    ('weight_decay', -1e-4, r'weight_decay=-0\.0001: give 0 or more'),
+  ],
+)
+def test_numbers_that_train_nothing_are_refused(kind, name, value, message):
+  given = {
+    'peak': 0.1,
+    'num_steps': 9,
+    'warmup_steps': 0,
+    'weight_decay': 0.0,
+    'max_norm': 1.0,
+  }
+  make = optim.adamw
+  if kind == 'sgd':
+    make = functools.partial(optim.sgd, momentum=0.9)
+  make(**given)
+  with pytest.raises(ValueError, match=message):
+    make(**{**given, name: value})
+
+
+def test_momentum_is_below_one():
+  with pytest.raises(ValueError, match='momentum=1: give 0 or more and less'):
+    optim.sgd(
+      0.1,
+      num_steps=9,
+      warmup_steps=0,
+      momentum=1,
+      weight_decay=0,
+      max_norm=1,
+    )

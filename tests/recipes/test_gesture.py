@@ -175,6 +175,7 @@ def test_report_is_whole_and_needs_nothing_else(run):
   assert not re.search(r'(src|href)="https?:', text)
 
 
+@pytest.mark.slow
 def test_boxes_of_a_folder(boxes_run):
   workdir, _ = boxes_run
   models = _models(workdir)
@@ -191,6 +192,7 @@ def test_boxes_of_a_folder(boxes_run):
   assert facts['skipped images'] == ['train/images/07.png']
 
 
+@pytest.mark.slow
 def test_without_labels_teachers_teach(boxes_run):
   workdir, _ = boxes_run
   rows = _rows(workdir, 'student_both')
@@ -201,6 +203,7 @@ def test_without_labels_teachers_teach(boxes_run):
   assert 'loss/class' in _rows(workdir, 'teacher1')[0]
 
 
+@pytest.mark.slow
 def test_results_are_those_of_the_export(boxes_run, as_compiled_there):
   workdir, config = boxes_run
   found = hand_images.load(config, None, workdir / 'drawn')
@@ -218,6 +221,7 @@ def test_results_are_those_of_the_export(boxes_run, as_compiled_there):
   )
 
 
+@pytest.mark.slow
 def test_same_bytes_after_sigkill(run, palmjax_command, tmp_path):
   process = palmjax_command(SMOKE, f'--workdir={tmp_path}')
   begun = time.monotonic()
@@ -259,6 +263,9 @@ def test_same_bytes_after_sigkill(run, palmjax_command, tmp_path):
     ('data.evaluation_images', 0, r'evaluation_images=0: give 1 or more'),
     ('data.difficulty', 1.5, r'difficulty=1\.5: give a number from 0 to 1'),
     ('data.repeat', 0, r'data\.repeat=0: give 1 or more'),
+    ('data.palms', 1.5, r'palms=1\.5: give a number from 0 to 1'),
+    ('data.detail', 2.5, r'detail=2\.5: give a number from 1 to 2'),
+    ('augment.closer', 1.5, r'augment\.closer=1\.5: give a probability'),
     ('augment.grey', 1.5, r'augment\.grey=1\.5: give a probability'),
     ('augment.scale', -0.1, r'augment\.scale=-0\.1: give 0 or more'),
     ('loss.form', 'cosine', 'loss.form=cosine: choose one of plain'),
@@ -270,6 +277,7 @@ def test_same_bytes_after_sigkill(run, palmjax_command, tmp_path):
     ('train.steps', 0, r'train\.steps=0: give 1 or more'),
     ('train.ckpt_every', 0, r'train\.ckpt_every=0: give 1 or more'),
     ('train.warmup_steps', 12, 'a warm-up of 12 steps'),
+    ('train.learning_rate', 0.0, r'learning_rate=0\.0: give a number above 0'),
     ('evaluation.score', -0.1, r'score=-0\.1: give a number from 0 to 1'),
     ('evaluation.resamples', 0, r'resamples=0: give 1 or more'),
   ],
