@@ -70,7 +70,7 @@ def sgd(peak, *, num_steps, warmup_steps, momentum, weight_decay, max_norm):
 
 
 def adamw(peak, *, num_steps, warmup_steps, weight_decay, max_norm):
-  """AdamW (arXiv:1711.05101) on `warmup_cosine`, clipped and checked as `sgd`."""
+  """AdamW (arXiv:1711.05101) on `warmup_cosine`; clips and checks as `sgd`."""
   _check(peak, max_norm=max_norm, weight_decay=weight_decay)
   return optax.chain(
     optax.clip_by_global_norm(max_norm),
