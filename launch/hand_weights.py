@@ -69,7 +69,7 @@ def _parse(argv):
   for name, default, text in (
     ('images', 300, 'to draw, of any hands'),
     ('palms', 200, 'to draw, of one open palm each, twice as large'),
-    ('size', 224, 'side at which photos are looked at, in pixels'),
+    ('size', 0, 'side of what it looks at, in pixels; 0: as in training'),
     ('difficulty', 0.5, '0 to 1'),
     ('seed', 2, 'of the drawn hands'),
   ):
@@ -88,7 +88,7 @@ def pack(run, out, *, size, boxes, credit):
   Args:
     run: path of the workdir.
     out: path of the folder.
-    size: side at which photos are looked at, in pixels.
+    size: side of what it looks at, in pixels; 0: as in training.
     boxes: whether real images with boxes are measured on.
     credit: whose images were trained on; '' if nobody's.
   """
@@ -97,8 +97,10 @@ def pack(run, out, *, size, boxes, credit):
     out,
     variables=found.variables,
     model=found.model,
-    # Trained on smaller images, in which hands are as large as here.
-    preprocess={**found.preprocess, 'image_size': size},
+    preprocess={
+      **found.preprocess,
+      'image_size': size or found.preprocess['image_size'],
+    },
   )
   weights.keep_record(run, out)
   if (start := _start(run)) is not None:

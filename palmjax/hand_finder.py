@@ -35,8 +35,9 @@ SCORE = 0.3
 # Gestures whose fingers hide no valley: the others have no palm frame.
 _OPEN = ('four', 'five', 'ok')
 assert set(_OPEN) <= set(hands.GESTURES)
-# Share of the square of a second look that the hand takes.
-_FILL = 0.6
+# Share of the square of a second look that the hand takes: within what the
+# closer looks of the training have (`box_augment.CLOSER_FILL`).
+_FILL = 0.65
 # A hand of the second look is the one of the first where they overlap so much.
 _SAME = 0.3
 # One of the third look, whose boxes lie otherwise, where the centres are so

@@ -154,6 +154,9 @@ def _verify(args):
     answer['photos'] = list(map(_told_photo, args.images, palms))
     first, second = (palm.hand.side for palm in palms)
     answer['same_side'] = first == second
+    if not answer['same_side']:
+      # Two palms, however alike.
+      answer['decision'] = 'different'
   return answer
 
 
@@ -191,6 +194,8 @@ def _rank(args):
     answer['photos'] = [_told_photo(args.images[0], probe)]
     for row in answer['ranks']:
       row['hand'] = found[row['image']].hand.side
+      if row['hand'] != probe.hand.side:
+        row['decision'] = 'different'
   return answer
 
 

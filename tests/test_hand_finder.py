@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from palmjax import hand_finder, palm_files
-from palmjax.data import hands, palms
+from palmjax.data import box_augment, hands, palms
 from palmjax.edge import export
 from palmjax.ops import contrast
 from palmjax.recipes import hand_network
@@ -130,13 +130,13 @@ def test_the_hand_fills_the_second_look_and_stands_upright_in_the_third(
   side = np.ptp(true['outline'], axis=0).max()
   for view in (second, third):
     assert np.linalg.norm(view[:, 0]) * SIZE == pytest.approx(
-      side / 0.6, rel=0.02
+      side / hand_finder._FILL, rel=0.02
     )
     middle = view @ [SIZE / 2, SIZE / 2, 1]
     # The outline is symmetric about it.
     assert np.abs(middle - placing['centre']).max() < 0.02 * side
   c, s = np.cos(placing['angle']), np.sin(placing['angle'])
-  scale = side / 0.6 / SIZE
+  scale = side / hand_finder._FILL / SIZE
   np.testing.assert_allclose(third[:, :2] / scale, [[c, -s], [s, c]], atol=0.02)
 
 
@@ -149,7 +149,7 @@ def test_closer_looks_lower_the_error():
     (found,) = find(photo, Network(photo, [true], shake=2.0), looks=looks)
     errors.append(np.linalg.norm(found.points - true['points'], axis=-1).max())
   assert errors[0] == pytest.approx(2 * 2100 / SIZE, rel=0.05)
-  side = np.ptp(true['outline'], axis=0).max() / 0.6
+  side = np.ptp(true['outline'], axis=0).max() / hand_finder._FILL
   assert errors[1] == pytest.approx(2 * side / SIZE, rel=0.1)
   assert errors[2] == pytest.approx(2 * side / SIZE, rel=0.1)
 
@@ -357,3 +357,8 @@ def test_a_real_network_is_loaded_and_looks(tmp_path):
     inside = (one.box > 0) & (one.box < [80, 40, 80, 40])
     if inside.all():
       np.testing.assert_allclose(one.box[2:] - one.box[:2], 40, atol=2)
+
+
+def test_closer_looks_show_hands_as_large_as_in_training():
+  least, most = box_augment.CLOSER_FILL
+  assert 1.2 * least < hand_finder._FILL < most / 1.2

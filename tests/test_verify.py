@@ -574,6 +574,27 @@ def test_hands_of_two_sides_and_several_palms_are_told(ask, answer, photos):
   assert 'same_side' not in answer(left, both)
 
 
+def test_two_sides_are_two_palms_however_alike(
+  answer, photos, monkeypatch, tmp_path
+):
+  opened = verify._open
+
+  def sure(args):
+    size, _, decide, point = opened(args)
+    return size, lambda images: [0.999] * (len(images) - 1), decide, point
+
+  monkeypatch.setattr(verify, '_open', sure)
+  left = photos.save('a.png', (7, 'left', {}))
+  right = photos.save('gallery/p1/b.png', (8, 'right', {}))
+  found = answer(left, left, '--photos')
+  assert (found['decision'], found['score']) == ('same', 0.999)
+  found = answer(left, right, '--photos')
+  assert (found['decision'], found['score']) == ('different', 0.999)
+  arguments = left, f'--gallery={tmp_path}/gallery', '--photos'
+  (row,) = answer(*arguments)['ranks']
+  assert (row['decision'], row['score']) == ('different', 0.999)
+
+
 def test_photos_without_a_palm(refusal, photos, save):
   good = photos.save('a.png', (7, 'left', {}))
   for bad, message in (

@@ -25,9 +25,9 @@ LEFT = 0.4
 _ERASE_AREA = (0.01, 0.08)
 _ERASE_ASPECT = 3.0
 # Share of a closer look that the longer side of the hand takes, and how much
-# closer it may be.
-_CLOSER_FILL = (0.35, 0.85)
-_CLOSER_SIZE = (0.5, 4.0)
+# closer it may be; hands that fill the image are not looked at from afar.
+CLOSER_FILL = (0.35, 0.85)
+_CLOSER_SIZE = (0.8, 4.0)
 
 
 def make_augment(
@@ -61,8 +61,8 @@ def make_augment(
     erase: probability that a rectangle of one random colour covers a part.
     closer: probability that an image with hands is a closer look at one.
     size: side of the result in pixels; None: that of the images. Theirs may be
-      up to twice that, which closer looks gain from; four pixels are read for
-      each, no more.
+      larger, which closer looks gain from; four pixels are read for each, no
+      more, so that what is made less than half as large loses detail to chance.
 
   Returns:
     augment(key, batch) -> batch, dicts of image uint8 [B, S, S, 3]; boxes
@@ -197,7 +197,7 @@ def _closer(uniform, notes, side, enlarged, *, chance):
   index = jnp.argmax(valid & (jnp.cumsum(valid, axis=1) == wanted + 1), axis=1)
   box = jnp.take_along_axis(notes['boxes'], index[:, None, None], axis=1)[:, 0]
   low, high = jnp.split(box / side, 2, axis=-1)
-  least, most = _CLOSER_FILL
+  least, most = CLOSER_FILL
   fill = least + (most - least) * uniform[:, 2]
   near = jnp.clip(
     fill / jnp.maximum(jnp.max(high - low, axis=-1), 1e-3), *_CLOSER_SIZE

@@ -29,8 +29,6 @@ from palmjax.ops import warp
 # Of the ROI, in distances d of the valleys.
 SIDE = 1.8
 CENTRE = 1.0
-# Distances of the valleys that make the width of a palm: four fingers.
-PALM_WIDTH = 2.0
 # Two valleys in one place have no direction.
 _TINY = 1e-6
 
@@ -90,21 +88,6 @@ def outside(points, shape):
   size = jnp.asarray(shape, jnp.float32)[::-1]
   inside = jnp.all((place >= 0) & (place <= size), axis=-1)
   return 1.0 - jnp.mean(inside, axis=(-2, -1), dtype=jnp.float32)
-
-
-def frame_error(points, truth):
-  """Error of the larger of both valleys, in palm widths: float32 [...].
-
-  Args:
-    points: float [..., 3, 2], palm frames as they were found.
-    truth: float [..., 3, 2], true ones; the palm is 2 d wide.
-  """
-  points, truth = jnp.asarray(points), jnp.asarray(truth)
-  chex.assert_equal_shape([points, truth])
-  chex.assert_shape(points, (..., 3, 2))
-  miss = jnp.linalg.norm(points - truth, axis=-1)[..., :2]
-  distance = jnp.linalg.norm(truth[..., 1, :] - truth[..., 0, :], axis=-1)
-  return jnp.max(miss, axis=-1) / (PALM_WIDTH * jnp.maximum(distance, _TINY))
 
 
 def cut(image, points, *, size):

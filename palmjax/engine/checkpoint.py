@@ -22,16 +22,33 @@ import orbax.checkpoint as ocp
 
 
 def write_file(path, content):
-  """Writes `content` (str or bytes) to `path`: wholly, or not at all."""
+  """Writes a file wholly, or not at all.
+
+  Args:
+    path: of the file.
+    content: str, bytes, or a function that writes into an open binary file.
+
+  Raises:
+    OSError: one line with the path and what to do; what was there stays.
+  """
   path = pathlib.Path(path)
   partial = path.with_name(path.name + '.tmp')
-  if isinstance(content, str):
-    content = content.encode()
-  with partial.open('wb') as file:
-    file.write(content)
-    file.flush()
-    os.fsync(file.fileno())
-  partial.replace(path)
+  try:
+    with partial.open('wb') as file:
+      if callable(content):
+        content(file)
+      else:
+        file.write(content.encode() if isinstance(content, str) else content)
+      file.flush()
+      os.fsync(file.fileno())
+    partial.replace(path)
+  except OSError as error:
+    with contextlib.suppress(OSError):
+      partial.unlink()
+    raise OSError(
+      f'cannot write {path}: {error.strerror or error}; make room there and '
+      'run the same command again, what was saved is kept'
+    ) from error
 
 
 def to_json(value):

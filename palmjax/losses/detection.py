@@ -1,6 +1,6 @@
 """Losses of a detector of centre points (arXiv:1904.07850, section 3).
 
-  L = Σ_j w_j L_j,  j: class, size, offset, frame, facing
+  L = Σ_j w_j L_j,  j: class, size, offset, frame, facing, points, place
 
   class   −1/N Σ (1 − p)² log p            where Y = 1,
                  (1 − Y)⁴ p² log(1 − p)    elsewhere,
@@ -11,10 +11,11 @@
   points  as class, of the heatmaps of the three points, where these are known
   place   |x − x̂| + |y − ŷ| of the offsets at the cells of points
 
-The weights of class, size and offset are CenterNet's, and so is the divisor of
-size and offset: all their values, two for each cell of an object. The others
-are ours; they read the objects whose palm frame is known. The frame is relative
-so that a small hand's error counts as much: what is cut out scales with it.
+The weights of class, size and offset are CenterNet's. So is the divisor of size
+and offset with one cell for each object: all their values, two a cell. The
+others are ours; they read the objects whose palm frame is known. The frame is
+relative so that a small hand's error counts as much: what is cut out scales
+with it.
 """
 
 import types
@@ -37,6 +38,8 @@ WEIGHTS = types.MappingProxyType(
     'place': 1.0,
   }
 )
+# The terms that read palm frames.
+OF_FRAMES = ('frame', 'facing', 'points', 'place')
 # Probabilities keep this distance from 0 and 1 (CenterNet).
 _MARGIN = 1e-4
 _EPSILON = 1e-4
@@ -81,7 +84,7 @@ def detection_loss(maps, targets, *, weights=WEIGHTS):
 
   Args:
     maps: {'class': logits [B, h, w, C], 'size', 'offset': [B, h, w, 2],
-      'frame': [B, h, w, 7], 'points': [B, h, w, 5]}, lengths in cells.
+      'frame': [B, h, w, 7], 'points': [B, h, w, 9]}, lengths in cells.
     targets: of `center_maps.encode`.
     weights: w_j by name.
 
@@ -99,7 +102,6 @@ def detection_loss(maps, targets, *, weights=WEIGHTS):
   hand = jnp.maximum(jnp.sqrt(jnp.prod(targets['size'], axis=-1)), 1.0)
   known = targets['point_present']
   place = cells.at_cells(maps['points'], targets['point_cells'])
-  logits = maps['points'][..., : point_maps.KINDS]
   terms = {
     'class': focal_loss(maps['class'], targets['heatmap']),
     'size': masked_mean(jnp.abs(size - targets['size']), present),
@@ -115,11 +117,15 @@ def detection_loss(maps, targets, *, weights=WEIGHTS):
     ),
     'points': jnp.where(
       jnp.any(known),
-      focal_loss(logits, targets['point_heatmap'], targets['point_known']),
+      focal_loss(
+        point_maps.logits_of(maps['points']),
+        targets['point_heatmap'],
+        targets['point_known'],
+      ),
       0.0,
     ),
     'place': masked_mean(
-      jnp.abs(place[..., point_maps.KINDS :] - targets['point_offset']), known
+      jnp.abs(point_maps.own_offsets(place) - targets['point_offset']), known
     ),
   }
   return weighted_sum(terms, weights), terms

@@ -13,7 +13,7 @@ device", OPPO, 2024; METHODS §4). The loss of one teacher is
   q of the class: Σ_x KL(t ‖ s) / Σ_x W(x), not weighted: where the teacher sees
         nothing the student should see nothing. q of the points likewise, and
         that of their offsets ('place') like the one of the offset, with the
-        largest probability of a point as W
+        probabilities of the points as W, kind by kind
 
 Forms and weights are our choice; the text that gives them is not public. KL of
 two Bernoulli distributions has the gradient of their cross-entropy and is 0
@@ -140,22 +140,24 @@ def head_terms(maps, teacher_maps):
         f'{mine.shape}: images, strides and classes must fit'
       )
   logits, teacher_logits = maps['class'], teacher_maps['class']
-  weight, total = _seen(teacher_logits)
+  weight = jnp.max(jax.nn.sigmoid(teacher_logits), axis=-1)
+  total = _total(weight)
 
   def difference(name):
     return jnp.abs(maps[name] - teacher_maps[name])
 
-  def weighted(distance, weight=weight, total=total):
+  def weighted(distance):
     """Σ_x W d / Σ_x W, over [B, h, w, D] the mean over D."""
     return jnp.sum(weight * jnp.mean(distance, axis=-1)) / total
 
   area = jnp.prod(jnp.maximum(teacher_maps['size'], 1.0), axis=-1)
   hand = jnp.sqrt(area)[..., None]
-  facing, kinds = center_maps.FRAME_VALUES - 1, point_maps.KINDS
+  facing = center_maps.FRAME_VALUES - 1
   points, teacher_points = (
-    jnp.split(one['points'], [kinds], axis=-1) for one in (maps, teacher_maps)
+    point_maps.logits_of(one['points']) for one in (maps, teacher_maps)
   )
-  where = _seen(teacher_points[0])
+  seen = jax.nn.sigmoid(teacher_points)
+  moved = point_maps.offsets_of(difference('points'))
   return {
     'class': jnp.sum(bernoulli_kl(teacher_logits, logits)) / total,
     'size': weighted(difference('size')),
@@ -166,16 +168,14 @@ def head_terms(maps, teacher_maps):
         teacher_maps['frame'][..., facing:], maps['frame'][..., facing:]
       )
     ),
-    'points': jnp.sum(bernoulli_kl(teacher_points[0], points[0])) / where[1],
-    'place': weighted(jnp.abs(points[1] - teacher_points[1]), *where),
+    'points': jnp.sum(bernoulli_kl(teacher_points, points)) / _total(seen),
+    'place': jnp.sum(seen * jnp.mean(moved, axis=-1)) / _total(seen),
   }
 
 
-def _seen(logits):
-  """W and Σ_x W of logits [B, h, w, C]."""
-  weight = jnp.max(jax.nn.sigmoid(logits), axis=-1)
+def _total(weight):
   # At least one cell: a batch without hands is no reason to amplify noise.
-  return weight, jnp.maximum(jnp.sum(weight), 1.0)
+  return jnp.maximum(jnp.sum(weight), 1.0)
 
 
 def bernoulli_kl(teacher_logits, logits):

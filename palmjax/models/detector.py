@@ -209,12 +209,10 @@ class Head(nn.Module):
   def __call__(self, x):
     # Values of each kind, and how many of them, the first ones, are logits of
     # something rare.
-    kinds = {
-      'class': (self.num_classes, self.num_classes),
-      'size': (2, 0),
-      'offset': (2, 0),
-      'frame': (center_maps.FRAME_VALUES, 0),
-      'points': (point_maps.VALUES, point_maps.KINDS),
+    kinds = {'class': (self.num_classes, self.num_classes)}
+    kinds |= {
+      name: (values, point_maps.KINDS if name == 'points' else 0)
+      for name, values in center_maps.VALUES.items()
     }
     total = len(kinds) * self.features
     kernel = self.param(

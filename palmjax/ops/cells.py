@@ -25,36 +25,42 @@ def inside(cell, shape):
   return jnp.all((cell >= 0) & (cell < limits), axis=-1)
 
 
-def spread(cell, present, shape):
+def spread(cell, present, shape, *, count=9):
   """Cells with their neighbours.
 
   Args:
     cell: float [B, M, 2], whole numbers (x, y).
     present: bool [B, M].
     shape: (h, w) of the map.
+    count: 9, or 1 for the cells alone.
 
   Returns:
-    cells: int32 [B, 9·M], row · w + column, 0 where not present; first the M
-      cells themselves, then all of them moved by the second of `STEPS`, …
-    present: bool [B, 9·M]: it was, and lies inside the map.
+    cells: int32 [B, count·M], row · w + column, 0 where not present; first the
+      M cells themselves, then all of them moved by the second of `STEPS`, …
+    present: bool [B, count·M]: it was, and lies inside the map, and no
+      neighbour is a present cell itself.
   """
-  moved = cell[:, None] + STEPS[:, None]
+  moved = cell[:, None] + STEPS[:count, None]
   kept = present[:, None] & inside(moved, shape)
+  own = jnp.all(moved[:, 1:, :, None] == cell[:, None, None], axis=-1)
+  taken = jnp.any(own & present[:, None, None], axis=-1)
+  kept = kept.at[:, 1:].set(kept[:, 1:] & ~taken)
   columns, rows = jnp.unstack(moved.astype(jnp.int32), axis=-1)
   cells = jnp.where(kept, rows * shape[1] + columns, 0)
   return tuple(x.reshape(x.shape[0], -1) for x in (cells, kept))
 
 
-def seen_from_neighbours(places):
+def seen_from_neighbours(places, *, count=9):
   """Places relative to a cell, from it and its neighbours.
 
   Args:
     places: float [B, M, ..., 2].
+    count: as in `spread`.
 
   Returns:
-    float [B, 9·M, ..., 2] in the order of `spread`.
+    float [B, count·M, ..., 2] in the order of `spread`.
   """
-  steps = STEPS.reshape(9, *[1] * (places.ndim - 2), 2)
+  steps = STEPS[:count].reshape(count, *[1] * (places.ndim - 2), 2)
   moved = places[:, None] - steps
   return moved.reshape(places.shape[0], -1, *places.shape[2:])
 

@@ -14,7 +14,8 @@ first, and suppresses nothing.
 
 The neighbours of c̃ tell the same size, and offset and points as seen from them:
 a peak that is one cell off has the right box, and every object teaches nine
-cells (the idea of arXiv:1909.00700, without its weights).
+cells (the idea of arXiv:1909.00700, without its weights). Published are the
+objects' own cells alone: `cells=1`.
 """
 
 import types
@@ -81,7 +82,9 @@ def gaussian_radius(height, width, *, form='published', overlap=0.7):
       raise ValueError(f"radius {other!r}: use 'published' or 'fixed'")
 
 
-def encode(annotations, *, shape, num_classes, stride, radius='published'):
+def encode(
+  annotations, *, shape, num_classes, stride, radius='published', cells=9
+):
   """What the maps of a detector should be.
 
   Rows that are not valid, have no area or whose centre lies outside the image
@@ -96,14 +99,20 @@ def encode(annotations, *, shape, num_classes, stride, radius='published'):
     num_classes: C.
     stride: R, pixels a cell.
     radius: see `gaussian_radius`; of height and width rounded up to cells.
+    cells: 9, or 1 for the objects' own cells alone, as published.
 
   Returns:
-    {'heatmap': float32 [B, h, w, C] in [0, 1], 'cells': int32 [B, 9·M], row · w
-    + column of c̃, then of its neighbours (`cells.spread`), 'present': bool
-    [B, 9·M], 'size', 'offset': [B, 9·M, 2], 'frame': [B, 9·M, 3, 2], 'framed',
-    'facing': bool [B, 9·M]}, where not present 0 or False, and what
+    {'heatmap': float32 [B, h, w, C] in [0, 1], 'cells': int32 [B, R], R =
+    cells·M, row · w + column of c̃, then of its neighbours (`cells.spread`),
+    'present': bool [B, R], 'size', 'offset': [B, R, 2], 'frame': [B, R, 3, 2],
+    'framed', 'facing': bool [B, R]}, where not present 0 or False, and what
     `point_maps.encode` returns. Lengths in cells.
+
+  Raises:
+    ValueError: another radius or number of cells.
   """
+  if cells not in (1, 9):
+    raise ValueError(f'{cells} cells of an object: use 1 or 9')
   boxes, points = annotations['boxes'], annotations['points']
   chex.assert_rank([boxes, points], [3, 4])
   batch, objects = boxes.shape[:2]
@@ -120,7 +129,7 @@ def encode(annotations, *, shape, num_classes, stride, radius='published'):
   objects = valid & jnp.all(size > 0, axis=-1) & map_cells.inside(cell, shape)
   width, height = jnp.unstack(jnp.maximum(jnp.ceil(size), 1.0), axis=-1)
   reach = jnp.floor(gaussian_radius(height, width, form=radius))
-  cells, present = map_cells.spread(cell, objects, shape)
+  index, present = map_cells.spread(cell, objects, shape, count=cells)
 
   def of_present(values):
     mask = present.reshape(*present.shape, *[1] * (values.ndim - 2))
@@ -128,8 +137,11 @@ def encode(annotations, *, shape, num_classes, stride, radius='published'):
 
   def everywhere(values):
     """The same from every neighbour."""
-    repeats = (1, len(map_cells.STEPS), *[1] * (values.ndim - 2))
+    repeats = (1, cells, *[1] * (values.ndim - 2))
     return of_present(jnp.tile(values, repeats))
+
+  def seen(places):
+    return of_present(map_cells.seen_from_neighbours(places, count=cells))
 
   return {
     'heatmap': map_cells.heatmap(
@@ -140,13 +152,11 @@ def encode(annotations, *, shape, num_classes, stride, radius='published'):
       shape=shape,
       num_classes=num_classes,
     ),
-    'cells': cells,
+    'cells': index,
     'present': present,
     'size': everywhere(size),
-    'offset': of_present(map_cells.seen_from_neighbours(centre - cell)),
-    'frame': of_present(
-      map_cells.seen_from_neighbours(points - cell[..., None, :])
-    ),
+    'offset': seen(centre - cell),
+    'frame': seen(points - cell[..., None, :]),
     'framed': everywhere(framed) > 0,
     'facing': everywhere(framed & facing) > 0,
     **point_maps.encode(
@@ -156,6 +166,7 @@ def encode(annotations, *, shape, num_classes, stride, radius='published'):
       framed=objects & framed,
       unframed=objects & ~framed,
       shape=shape,
+      count=cells,
     ),
   }
 
@@ -165,7 +176,7 @@ def decode(maps, *, stride, count=100):
 
   Args:
     maps: {'class': logits [B, h, w, C], 'size', 'offset': [B, h, w, 2],
-      'frame': [B, h, w, 7], 'points': [B, h, w, 5]}, lengths in cells.
+      'frame': [B, h, w, 7], 'points': [B, h, w, 9]}, lengths in cells.
     stride: R, pixels a cell.
     count: K, at most h·w·C.
 

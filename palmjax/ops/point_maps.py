@@ -1,8 +1,9 @@
 """The three points of palm frames as maps of their own (arXiv:1904.07850 §6.2).
 
 A point tells where it is better than the centre of its hand does: each kind of
-point has a heatmap, as classes of objects have, and all share an offset from
-the cell to the place. What the centre says chooses among the peaks.
+point has a heatmap, as classes of objects have, and an offset from the cell to
+the place. Every hand takes the cell of the best logit, less what its distance
+from where the centre says costs.
 
 Hands whose frame is not known have points too. Inside their boxes nobody can
 say that there is none: those cells are not known.
@@ -14,19 +15,19 @@ import jax.numpy as jnp
 
 from palmjax.ops import cells
 
-# Logits of the three heatmaps, then x and y of the offset.
-VALUES = 5
 KINDS = 3
+# Logits of the heatmaps, then x and y of the offset of each kind.
+VALUES = KINDS + 2 * KINDS
 # Radius of a point's blob, of the radius of its hand's.
 _REACH = 1 / 3
-# A peak so far from where the centre says, in sizes of the hand, needs odds √e
+# A cell so far from where the centre says, in sizes of the hand, needs odds √e
 # times as high as one right there.
 _NEAR = 0.15
-# A point nowhere seen with this probability is where the centre says.
-_LEAST = 0.1
+# With less the centre is believed. A fresh network says 0.1 everywhere.
+_LEAST = 0.2
 
 
-def encode(points, boxes, reach, *, framed, unframed, shape):
+def encode(points, boxes, reach, *, framed, unframed, shape, count=9):
   """What the maps of points should be.
 
   Args:
@@ -36,20 +37,21 @@ def encode(points, boxes, reach, *, framed, unframed, shape):
     framed: bool [B, M], hands whose points are known.
     unframed: bool [B, M], hands whose points are not.
     shape: (h, w) of the maps.
+    count: cells that tell of a point, as in `cells.spread`.
 
   Returns:
     {'point_heatmap': float32 [B, h, w, 3] in [0, 1], 'point_known': bool
-    [B, h, w], 'point_cells': int32 [B, 27·M], 'point_present': bool [B, 27·M],
-    'point_offset': float [B, 27·M, 2]}: each point from the nine cells around
-    it, 0 where not present.
+    [B, h, w], 'point_cells': int32 [B, R], 'point_present': bool [B, R],
+    'point_offset': float [B, R, 2]}, R = 3·count·M: each point from the cells
+    around it, 0 where not present. Row r is of kind r mod 3.
   """
   batch = points.shape[0]
   points = points.reshape(batch, -1, 2)
   cell = jnp.floor(points)
   present = jnp.repeat(framed, KINDS, axis=1) & cells.inside(cell, shape)
   kinds = jnp.tile(jnp.arange(KINDS), framed.shape[1])
-  index, near = cells.spread(cell, present, shape)
-  offset = cells.seen_from_neighbours(points - cell)
+  index, near = cells.spread(cell, present, shape, count=count)
+  offset = cells.seen_from_neighbours(points - cell, count=count)
   return {
     'point_heatmap': cells.heatmap(
       cell,
@@ -65,13 +67,30 @@ def encode(points, boxes, reach, *, framed, unframed, shape):
   }
 
 
+def logits_of(values):
+  """Logits of the heatmaps: [..., 9] → [..., 3]."""
+  return values[..., :KINDS]
+
+
+def offsets_of(values):
+  """Offsets of each kind: [..., 9] → [..., 3, 2]."""
+  return values[..., KINDS:].reshape(*values.shape[:-1], KINDS, 2)
+
+
+def own_offsets(values):
+  """Offsets of the kind of each row of `encode`: [B, R, 9] → [B, R, 2]."""
+  kinds = jnp.arange(values.shape[1]) % KINDS
+  offsets = offsets_of(values)
+  return jnp.take_along_axis(offsets, kinds[:, None, None][None], 2)[:, :, 0]
+
+
 def refine(points, size, values):
   """Points as their own maps show them.
 
   Args:
     points: float [B, K, 3, 2], (x, y) in cells, as the centres of hands say.
     size: float [B, K, 2] of the hands, in cells.
-    values: float [B, h, w, 5], logits and offset.
+    values: float [B, h, w, 9], logits and offsets.
 
   Returns:
     float [B, K, 3, 2].
@@ -79,24 +98,21 @@ def refine(points, size, values):
   batch, height, width, _ = values.shape
   chex.assert_shape(values, (batch, height, width, VALUES))
   chex.assert_shape(points, (batch, None, KINDS, 2))
-  # Of every cell, where it says that the point is: [B, h · w, 2].
+  # Of every cell, where it says that the points are: [B, 3, h · w, 2].
   columns, rows = jnp.meshgrid(jnp.arange(width), jnp.arange(height))
-  places = values[..., KINDS:] + jnp.stack([columns, rows], axis=-1)
-  places = places.reshape(batch, -1, 2)
-  logits = values[..., :KINDS].reshape(batch, 1, -1, KINDS)
+  cell = jnp.stack([columns, rows], axis=-1)[:, :, None]
+  places = offsets_of(values) + cell
+  places = jnp.moveaxis(places.reshape(batch, -1, KINDS, 2), 2, 1)
+  logits = jnp.moveaxis(logits_of(values).reshape(batch, -1, KINDS), 2, 1)
   scale = _NEAR * jnp.maximum(jnp.sqrt(jnp.prod(size, axis=-1)), 1.0)
-  gaps = points[:, :, :, None] - places[:, None, None]
+  gaps = points[:, :, :, None] - places[:, None]
   gaps = jnp.sum(jnp.square(gaps), axis=-1) / scale[..., None, None] ** 2
-  score = jnp.swapaxes(logits, 2, 3) - gaps / 2
-  best = jnp.argmax(score, axis=-1)
-  index = best.reshape(batch, -1)
-  place, logit = (
-    cells.at_cells(x, index).reshape(*best.shape, -1)
-    for x in (places[:, None], values[..., :KINDS])
-  )
-  own = jnp.diagonal(logit, axis1=2, axis2=3)
-  seen = jax.nn.sigmoid(own)[..., None] >= _LEAST
-  return jnp.where(seen, place, points)
+  # [B, 3, K]: the best cell.
+  best = jnp.argmax(logits[:, None] - gaps / 2, axis=-1).swapaxes(1, 2)
+  place = jnp.take_along_axis(places, best[..., None], axis=2)
+  logit = jnp.take_along_axis(logits, best, axis=2)
+  seen = jax.nn.sigmoid(logit)[..., None] >= _LEAST
+  return jnp.where(seen.swapaxes(1, 2), place.swapaxes(1, 2), points)
 
 
 def _covered(boxes, mask, shape):

@@ -23,6 +23,7 @@ from palmjax.recipes import (
   gesture_scores,
   hand_images,
   hand_network,
+  hand_training,
 )
 
 # The teachers of each arm.
@@ -59,11 +60,11 @@ def run(config, workdir):
     len(hands.training['image']),
     ' and '.join(f'{len(test["image"])}' for test in hands.tests.values()),
   )
-  this = hand_network.Run(config, hands, mesh, workdir)
+  this = hand_training.Run(config, hands, mesh, workdir)
   values = config.to_dict()
 
   # What lies at the path, not the path, is what students start from.
-  start = hand_network.start_digests(config)
+  start = hand_training.start_digests(config)
 
   def make(name, body, sections, inputs, **more):
     """Runs a stage that reads these sections of the config and these stages."""
@@ -112,10 +113,10 @@ def run(config, workdir):
 
 
 def _train_teacher(run, directory, export, key, *, name):
-  return hand_network.train_teacher(run, directory, export, key, name=name)
+  return hand_training.train_teacher(run, directory, export, key, name=name)
 
 
 def _train_student(run, directory, export, key, **teachers):
   del key  # One for all students: equal weights, equal draws.
   key = stage.stage_key(jax.random.key(run.config.seed), 'student')
-  return hand_network.train_student(run, directory, export, key, **teachers)
+  return hand_training.train_student(run, directory, export, key, **teachers)

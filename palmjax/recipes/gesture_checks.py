@@ -1,7 +1,7 @@
 """Refuses settings of the recipe `gesture` that fail late or do nothing."""
 
 from palmjax.models import detector
-from palmjax.recipes import hand_images, hand_network, palm_network
+from palmjax.recipes import hand_images, hand_training, palm_network
 from palmjax.steps import two_teachers
 
 _AT_LEAST = {
@@ -24,6 +24,7 @@ _CHOICES = {
   'loss.form': ('plain', 'relative', 'attention'),
   'loss.below': ('pool', 'skip'),
   'loss.radius': ('published', 'fixed'),
+  'loss.cells': (1, 9),
 }
 
 
@@ -43,7 +44,7 @@ def check(config, mesh, *, arms):
     value = palm_network.get(config, key)
     if value not in choices:
       raise ValueError(
-        f'--config.{key}={value}: choose one of {", ".join(choices)}'
+        f'--config.{key}={value}: choose one of {", ".join(map(str, choices))}'
       )
   if not config.arms or not set(config.arms) <= set(arms):
     raise ValueError(
@@ -69,12 +70,22 @@ def check(config, mesh, *, arms):
     palm_network.check_least(
       config, {'data.images': 1, 'data.evaluation_images': 1}
     )
+    if config.data.repeat > 1:
+      raise ValueError(
+        f'--config.data.repeat={config.data.repeat} repeats the images of a '
+        'folder: give --config.data.name and --config.data.dir'
+      )
   elif not config.data.dir:
     raise ValueError(
       f'--config.data.name={config.data.name} needs --config.data.dir=DIR'
     )
   if config.data.images:
     palm_network.check_least(config, {'data.evaluation_images': 1})
+  elif config.data.palms:
+    raise ValueError(
+      f'--config.data.palms={config.data.palms} is a share of --config.data.'
+      'images, of which there are none'
+    )
   for key in ('data.difficulty', 'data.palms', 'evaluation.score'):
     value = palm_network.get(config, key)
     if not 0 <= value <= 1:
@@ -98,8 +109,13 @@ def check(config, mesh, *, arms):
     raise ValueError(
       f'--config.data.detail={config.data.detail}: give a number from 1 to 2'
     )
-  hand_network.augmentation(config)
-  hand_network.optimiser(config.train)
+  if config.data.detail > 1 and not config.augment.closer:
+    raise ValueError(
+      f'--config.data.detail={config.data.detail} is for closer looks: give '
+      '--config.augment.closer, or detail 1'
+    )
+  hand_training.augmentation(config)
+  hand_training.optimiser(config.train)
   if config.train.batch_size % mesh.size:
     raise ValueError(
       f'--config.train.batch_size={config.train.batch_size} does not divide '

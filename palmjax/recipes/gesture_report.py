@@ -17,7 +17,7 @@ def write(run, scores, results, *, looks):
   """Writes run.json and report.html into the workdir.
 
   Args:
-    run: `hand_network.Run`.
+    run: `hand_training.Run`.
     scores: {(model, suffix of the test): `gesture_scores.Scores`}.
     results: what metrics.json holds.
     looks: {model: `hand_network.Network`}.

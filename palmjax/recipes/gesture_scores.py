@@ -64,13 +64,16 @@ def _score(config, classes, test, detect):
     matches=box_matching.match(truths, detections, names=classes),
     any=box_matching.match(truths, detections, names=()),
     frames=[
-      hand_frames.errors((boxes[mask], points[mask]), mine)
-      for boxes, points, mask, *mine in zip(
+      hand_frames.errors(
+        (boxes[mask], points[mask]), (mine[sure], frames[sure])
+      )
+      for boxes, points, mask, mine, frames, sure in zip(
         test['boxes'],
         test['points'],
         framed,
         found['boxes'],
         found['points'],
+        found['scores'] >= config.evaluation.score,
         strict=True,
       )
     ],

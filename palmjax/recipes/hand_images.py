@@ -4,16 +4,18 @@ import dataclasses
 import functools
 import hashlib
 import pathlib
+import zipfile
 
 import jax
 import numpy as np
 from absl import logging
 
 from palmjax.data import boxes, hands
+from palmjax.engine import checkpoint
 
 NAMES = ('hands', *boxes.FORMS)
 # Streams of the key of the data.
-_TRAINING, _EVALUATION, _PALMS = range(3)
+_TRAINING, _EVALUATION, _PALMS, _ANGLES = range(4)
 _CHUNK = 32  # Images drawn at a time.
 
 
@@ -81,14 +83,14 @@ def load(config, key, folder):
       for name in (*found[split].skipped, *loaded[split].skipped)
     )
   if data.images:
-    streams = jax.random.split(key, 3)
+    streams = jax.random.split(key, 4)
     palms = round(data.images * data.palms)
     drawn = functools.partial(_draw_once, folder, difficulty=data.difficulty)
     training += [
       drawn(stream, number, size=sizes['train'], **pins)
       for stream, number, pins in (
         (streams[_TRAINING], data.images - palms, {}),
-        (streams[_PALMS], palms, open_palms(streams[_PALMS], palms)),
+        (streams[_PALMS], palms, open_palms(streams[_ANGLES], palms)),
       )
       if number
     ]
@@ -160,15 +162,14 @@ def _draw_once(folder, key, number, **settings):
   name = hashlib.sha256(repr(said).encode()).hexdigest()[:16]
   path = pathlib.Path(folder) / f'{name}.npz'
   if path.is_file():
-    with np.load(path) as stored:
-      return dict(stored)
+    try:
+      with np.load(path) as stored:
+        return dict(stored)
+    except (ValueError, OSError, zipfile.BadZipFile) as error:
+      raise ValueError(f'{path} is damaged: delete it') from error
   drawn = draw(key, number, **settings)
   path.parent.mkdir(parents=True, exist_ok=True)
-  # Whole or not at all.
-  partial = path.with_suffix('.partial')
-  with partial.open('wb') as file:
-    np.savez(file, **drawn)
-  partial.replace(path)
+  checkpoint.write_file(path, functools.partial(np.savez, **drawn))
   return drawn
 
 

@@ -6,10 +6,10 @@
                   └─ control: cnn2 without the drawn palms
 
 CNN-1 and CNN-2 start fresh from different weights. The control starts from the
-weights of CNN-2 and shares its random draws: only the data differ, for where a
-network starts matters as much as what it sees. All get equally many steps with
-equally large batches, and all are measured on identities that none of them has
-seen.
+weights of CNN-2 and from the same keys, for where a network starts matters as
+much as what it sees. All get equally many steps with equally large batches, of
+which a part is generated for CNN-2: it sees each labelled image less often. All
+are measured on identities that none of them has seen.
 """
 
 import functools

@@ -41,7 +41,6 @@ def build(config, key):
     adam(interval=config.path_length_interval),
     adam(interval=config.r1_interval),
   )
-  gamma = config.r1_gamma or (0.0002 * size**2 / config.batch_size)
   steps = gan.make_steps(
     generator,
     discriminator,
@@ -53,7 +52,7 @@ def build(config, key):
       rotation=np.deg2rad(config.ada_rotation),
       hue=np.deg2rad(config.ada_hue),
     ),
-    r1_gamma=gamma,
+    r1_gamma=r1_gamma(size, config),
     **_intervals(config),
     path_length_weight=config.path_length_weight,
     style_mixing=config.style_mixing,
@@ -70,6 +69,11 @@ def build(config, key):
     key,
   )
   return generator, state, steps
+
+
+def r1_gamma(size, config):
+  """γ as the section `gan` of a config gives it; 0: that of ADA's code."""
+  return config.r1_gamma or 0.0002 * size**2 / config.batch_size
 
 
 def networks(config):

@@ -1,7 +1,10 @@
 """The stage `soft_labels`: CNN-1 labels the palms that the GAN draws."""
 
+import functools
+
 import numpy as np
 
+from palmjax.engine import checkpoint
 from palmjax.losses import soft_label
 from palmjax.recipes import palm_network, ssl_gan
 
@@ -32,8 +35,13 @@ def label(run, directory, export, key, *, teacher, generator):
     soft_label.soft_labels(logits, temperature=config.temperature)
   )
   ids = np.array([f'g{n:07d}' for n in range(len(images))])
-  np.savez(export / 'generated.npz', id=ids, image=images)
-  np.savez(export / 'soft_labels.npz', id=ids, soft=soft)
+  for name, arrays in (
+    ('generated', {'id': ids, 'image': images}),
+    ('soft_labels', {'id': ids, 'soft': soft}),
+  ):
+    checkpoint.write_file(
+      export / f'{name}.npz', functools.partial(np.savez, **arrays)
+    )
   return {
     'images': len(images),
     'confidence': float(soft.max(axis=1).mean()),

@@ -44,6 +44,7 @@ def make_step(
   augment,
   shrink=1,
   radius='published',
+  cells=9,
   weights=detection.WEIGHTS,
 ):
   """One update on annotated images. Differentiates: the detector.
@@ -53,7 +54,7 @@ def make_step(
     tx: optax transformation.
     augment: (key, batch) → batch of the same shapes.
     shrink: L, the network sees means over L×L pixels.
-    radius: see `center_maps.gaussian_radius`.
+    radius, cells: see `center_maps.encode`.
     weights: see `detection.detection_loss`.
 
   Returns:
@@ -76,7 +77,7 @@ def make_step(
         jax.random.fold_in(key, _DROPOUT),
       )
       loss, terms = detection.detection_loss(
-        maps, targets(maps, batch, radius=radius), weights=weights
+        maps, targets(maps, batch, radius=radius, cells=cells), weights=weights
       )
       metrics = {'loss': loss} | prefixed('loss', terms)
       return loss, (stats, metrics)
@@ -103,7 +104,7 @@ def make_detector(model, *, shrink=1, count=100):
   return detect
 
 
-def targets(maps, batch, *, radius):
+def targets(maps, batch, *, radius, cells):
   """`center_maps.encode` of a batch in the shape of a detector's maps."""
   _, height, width, num_classes = maps['class'].shape
   return center_maps.encode(
@@ -112,6 +113,7 @@ def targets(maps, batch, *, radius):
     num_classes=num_classes,
     stride=_stride(maps, batch['image']),
     radius=radius,
+    cells=cells,
   )
 
 

@@ -74,6 +74,7 @@ def make_step(
   form='relative',
   below='pool',
   radius='published',
+  cells=9,
   weights=detection.WEIGHTS,
 ):
   """One update of the student. Differentiates: student and alignments.
@@ -88,7 +89,7 @@ def make_step(
     truth_weight: λ_gt; 0: the batch needs no annotations.
     teacher_weights: λ1, λ2.
     form, below: see `two_teachers.feature_terms`.
-    radius: see `center_maps.gaussian_radius`.
+    radius, cells: see `center_maps.encode`.
     weights: of the head's terms, of labels and teachers alike.
 
   Returns:
@@ -139,7 +140,9 @@ def make_step(
       if truth_weight:
         maps, _ = outputs
         part, terms = detection.detection_loss(
-          maps, detect.targets(maps, batch, radius=radius), weights=weights
+          maps,
+          detect.targets(maps, batch, radius=radius, cells=cells),
+          weights=weights,
         )
         loss += truth_weight * part
         metrics |= {'truth': part} | detect.prefixed('truth', terms)

@@ -307,6 +307,29 @@ def test_boxes_and_points_follow_a_closer_look(closer):
       np.testing.assert_allclose(corners, closer['boxes'][i, m], atol=1e-3)
 
 
+def test_closer_looks_of_smaller_size_turned_and_mirrored():
+  """As the shipped detector was trained; a corner tells which way is up."""
+  batch = _batch()
+  changed = _apply(
+    batch, closer=0.5, size=24, mirror=True, turns=True, shift=0.05, scale=0.2
+  )
+  assert changed['image'].shape == (_COUNT, 24, 24, 3)
+  flips = set()
+  for i, m in np.argwhere(changed['valid']):
+    box = changed['boxes'][i, m]
+    found = _extent(_painted(changed['image'][i], m))
+    assert np.abs(found - box).max() <= 1.5
+    if changed['framed'][i, m]:
+      # Its corners, in an order that the turn and the mirror decide.
+      corners = changed['points'][i, m]
+      assert np.abs(corners.min(axis=0) - box[:2]).max() < 1e-3
+      assert np.abs(corners.max(axis=0) - box[2:]).max() < 1e-3
+      first = corners[1] - corners[0]
+      second = corners[2] - corners[1]
+      flips.add(np.sign(first[0] * second[1] - first[1] * second[0]))
+  assert flips == {-1, 1}
+
+
 def test_images_without_hands_have_no_closer_look():
   batch = _batch()
   empty = {**batch, 'valid': jnp.zeros_like(batch['valid'])}

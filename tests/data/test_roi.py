@@ -16,7 +16,6 @@ _RIGHT = _LEFT * [-1, 1]
 _frame_transform = jax.jit(roi.frame_transform)
 _corners = jax.jit(roi.corners)
 _outside = jax.jit(roi.outside)
-_frame_error = jax.jit(roi.frame_error)
 
 
 def _place(points, *, angle=0.0, scale=50.0, centre=(150.0, 140.0)):
@@ -162,19 +161,9 @@ def test_share_outside():
   np.testing.assert_allclose(both, [0.5, 1.0], atol=1e-3)
 
 
-def test_frame_error_is_the_larger_valley_in_palm_widths():
-  truth = np.array([[0.0, 0.0], [30.0, 40.0], [5.0, 100.0]])  # 2 d = 100.
-  found = truth + np.array([[3.0, 4.0], [0.0, -10.0], [500.0, 0.0]])
-  assert float(_frame_error(found, truth)) == pytest.approx(0.1)
-  assert float(_frame_error(truth, truth)) == 0.0
-  swapped = truth[[1, 0, 2]]
-  assert float(_frame_error(swapped, truth)) == pytest.approx(0.5)
-
-
 def test_degenerate_frames_stay_finite_and_photos_of_them_are_refused():
   same = np.array([[5.0, 5.0], [5.0, 5.0], [5.0, 5.0]], np.float32)
   assert jnp.isfinite(_frame_transform(same)).all()
-  assert jnp.isfinite(_frame_error(same + 1, same))
   photo = np.zeros((64, 64, 3), np.uint8)
   for points, message in (
     (same, 'no direction or is not finite'),

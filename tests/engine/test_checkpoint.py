@@ -223,6 +223,22 @@ def test_debris_that_is_still_written_does_not_hide_the_error(
   assert left == ([] if failures == 2 else ['7.tmp'])
 
 
+def test_a_file_that_cannot_be_written_is_named_and_the_old_one_stays(tmp_path):
+  path = tmp_path / 'metrics.json'
+  checkpoint.write_file(path, 'old')
+
+  def fill(file):
+    file.write(b'new, but not')
+    raise OSError(errno.ENOSPC, 'No space left on device')
+
+  with pytest.raises(OSError, match='No space left on device; make') as caught:
+    checkpoint.write_file(path, fill)
+  assert str(caught.value).startswith(f'cannot write {path}: ')
+  assert '\n' not in str(caught.value)
+  assert path.read_text() == 'old'
+  assert list(tmp_path.iterdir()) == [path]
+
+
 def test_json_is_sorted_plain_and_whole(tmp_path):
   path = tmp_path / 'x.json'
   checkpoint.write_json(

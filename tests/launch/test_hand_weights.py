@@ -219,7 +219,8 @@ def test_results(packed):
   for looks in (1, 2, 3):
     assert 0.0 <= palms[f'looks={looks}']['frame@5%']['value'] <= 1.0
   assert set(results['ms per image']) == {
-    'network',
+    'network, 32 px',
+    'network, 224 px',
     'looks=1',
     'looks=2',
     'looks=3',

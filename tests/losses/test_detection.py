@@ -13,7 +13,7 @@ CLASSES, SIDE = 3, 5
 
 def random_maps(seed=0):
   rng = np.random.default_rng(seed)
-  channels = {'class': CLASSES, 'size': 2, 'offset': 2, 'frame': 7, 'points': 5}
+  channels = {'class': CLASSES, 'size': 2, 'offset': 2, 'frame': 7, 'points': 9}
   return {
     name: rng.normal(size=(2, SIDE, SIDE, count)).astype(np.float32)
     for name, count in channels.items()
@@ -94,7 +94,8 @@ def reference(maps, targets):
   place, points = 0.0, 0
   for b, m in np.argwhere(targets['point_present']):
     row, column = divmod(targets['point_cells'][b, m], SIDE)
-    error = maps['points'][b, row, column, 3:] - targets['point_offset'][b, m]
+    own = slice(3 + 2 * (m % 3), 5 + 2 * (m % 3))
+    error = maps['points'][b, row, column, own] - targets['point_offset'][b, m]
     place += np.abs(error).sum()
     points += 1
   everywhere = np.ones((2, SIDE, SIDE), bool)
@@ -194,6 +195,24 @@ def test_regression_reads_cells_of_objects_alone():
     for b, m in np.argwhere(mask):
       want[b, targets['cells'][b, m]] = True
     np.testing.assert_array_equal(touched.reshape(2, -1), want, err_msg=name)
+
+
+def test_points_are_read_where_they_are_known():
+  maps, targets = random_maps(), random_targets()
+  gradient = jax.jit(
+    jax.grad(lambda maps: detection.detection_loss(maps, targets)[0])
+  )(maps)
+  touched = np.asarray(gradient['points']) != 0
+  centres = targets['point_heatmap'] == 1
+  want = centres | targets['point_known'][..., None]
+  np.testing.assert_array_equal(touched[..., :3], want)
+  # Of each kind its own offset, at its own cells.
+  want = np.zeros((2, SIDE * SIDE, 3), bool)
+  for b, m in np.argwhere(targets['point_present']):
+    want[b, targets['point_cells'][b, m], m % 3] = True
+  offsets = touched[..., 3:].reshape(2, -1, 3, 2)
+  np.testing.assert_array_equal(offsets.all(axis=-1), want)
+  np.testing.assert_array_equal(offsets.any(axis=-1), want)
 
 
 def test_images_without_objects():

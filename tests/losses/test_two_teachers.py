@@ -23,7 +23,7 @@ def random_levels(channels, seed, *, level=1, factor=1):
 
 def random_maps(seed, side=4):
   rng = np.random.default_rng(seed)
-  channels = {'class': 3, 'size': 2, 'offset': 2, 'frame': 7, 'points': 5}
+  channels = {'class': 3, 'size': 2, 'offset': 2, 'frame': 7, 'points': 9}
   maps = {
     name: rng.normal(size=(2, side, side, count)).astype(np.float32)
     for name, count in channels.items()
@@ -43,7 +43,7 @@ def kl(t, s):
 
 def reference_heads(maps, teacher):
   weight = sigmoid(teacher['class']).max(axis=-1)
-  seen = sigmoid(teacher['points'][..., :3]).max(axis=-1)
+  seen = sigmoid(teacher['points'][..., :3])
   sums = dict.fromkeys(
     ('class', 'size', 'offset', 'frame', 'facing', 'points', 'place'), 0.0
   )
@@ -60,7 +60,8 @@ def reference_heads(maps, teacher):
     sums['facing'] += weight[place] * kl(t, s)
     mine, its = maps['points'][place], teacher['points'][place]
     sums['points'] += kl(sigmoid(its[:3]), sigmoid(mine[:3])).sum()
-    sums['place'] += seen[place] * np.abs(mine[3:] - its[3:]).mean()
+    moved = np.abs(mine[3:] - its[3:]).reshape(3, 2).mean(axis=1)
+    sums['place'] += (seen[place] * moved).sum()
   totals = dict.fromkeys(sums, weight.sum())
   totals |= dict.fromkeys(('points', 'place'), seen.sum())
   return {name: value / totals[name] for name, value in sums.items()}
@@ -209,14 +210,22 @@ def test_background_has_no_regression_signal():
   maps, teacher = random_maps(0), random_maps(1)
   teacher['class'] = np.full_like(teacher['class'], -40.0)
   teacher['class'][0, 1, 2, 1] = 40.0
+  # One point, of the second kind, in another cell.
+  teacher['points'][..., :3] = -40.0
+  teacher['points'][1, 3, 0, 1] = 40.0
 
   @jax.jit
   @jax.grad
   def gradient_of(maps):
     terms = two_teachers.head_terms(maps, teacher)
-    return sum(value for name, value in terms.items() if name != 'class')
+    heatmaps = ('class', 'points')
+    return sum(value for name, value in terms.items() if name not in heatmaps)
 
   gradient = gradient_of(maps)
+  size = np.abs(gradient['points'])
+  assert size[1, 3, 0, 5:7].min() > 1e-3
+  size[1, 3, 0, 5:7] = 0
+  assert size.max() < 1e-12
   for name in ('size', 'offset', 'frame'):
     size = np.abs(gradient[name]).max(axis=-1)
     assert size[0, 1, 2] > 1e-3, name

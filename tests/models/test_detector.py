@@ -35,7 +35,7 @@ def sides(levels):
 
 def test_maps_and_levels_of_the_student():
   variables, maps, levels = shapes((96, 64))
-  channels = {'class': 10, 'size': 2, 'offset': 2, 'frame': 7, 'points': 5}
+  channels = {'class': 10, 'size': 2, 'offset': 2, 'frame': 7, 'points': 9}
   assert maps.keys() == channels.keys()
   for name, count in channels.items():
     chex.assert_shape(maps[name], (2, 24, 16, count))
@@ -55,8 +55,8 @@ def test_parameter_counts_that_reports_name():
     variables, _, _ = shapes((32, 32), **options)
     return sum(leaf.size for leaf in jax.tree.leaves(variables['params']))
 
-  assert count() == 606_754
-  assert count(width=2.0, depth=2) == 4_151_498
+  assert count() == 606_854
+  assert count(width=2.0, depth=2) == 4_151_694
 
 
 @pytest.mark.parametrize('factor', [2, 3])
@@ -113,7 +113,7 @@ def test_a_fresh_network_sees_no_hand(fresh):
   bias = variables['params']['Head_0']['class']['bias']
   np.testing.assert_array_equal(bias, np.full(3, -2.19, np.float32))
   bias = variables['params']['Head_0']['points']['bias']
-  np.testing.assert_array_equal(bias, np.float32([-2.19] * 3 + [0.0] * 2))
+  np.testing.assert_array_equal(bias, np.float32([-2.19] * 3 + [0.0] * 6))
   assert all(level.std() > 1e-2 for level in levels)
 
 

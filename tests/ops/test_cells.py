@@ -35,6 +35,20 @@ def test_spread_keeps_to_the_map():
   np.testing.assert_array_equal(np.unique(columns), [3, 4])
 
 
+def test_a_neighbour_that_is_a_cell_itself_is_left_to_it():
+  cell = jnp.array([[[4.0, 4.0], [5.0, 4.0], [4.0, 5.0]]])
+  present = jnp.array([[True, True, False]])
+  index, kept = (x[0] for x in cells.spread(cell, present, (16, 16)))
+  rows = index.reshape(9, 3), kept.reshape(9, 3)
+  for own, other in ((0, 1), (1, 0)):
+    assert rows[1][0, own]
+    told = rows[0][rows[1][:, own], own]
+    assert len(told) == 8
+    assert int(rows[0][0, other]) not in told
+  # What is not present takes nothing from them.
+  assert 5 * 16 + 4 in rows[0][rows[1][:, 0], 0]
+
+
 def test_a_place_stays_where_it_is_from_every_neighbour():
   cell = jnp.array([[[4.0, 2.0], [7.0, 7.0]]])
   place = jnp.array([[[0.25, 0.5], [-3.0, 12.0]]])

@@ -72,12 +72,11 @@ def dense(targets, shape):
   """Perfect maps: the targets of one image, and noise where nobody looks."""
   rng = np.random.default_rng(7)
 
-  def place(name, rows):
-    """Rows at their cells; their own cells last, neighbours do not replace."""
+  def place(targets, rows):
     flat = rng.normal(size=(1, shape[0] * shape[1], rows.shape[-1]))
     flat = flat.astype(np.float32)
-    kept = np.flatnonzero(targets[f'{name}present'][0])[::-1]
-    flat[0, targets[f'{name}cells'][0][kept]] = rows[0][kept]
+    kept = np.flatnonzero(targets['present'][0])
+    flat[0, targets['cells'][0][kept]] = rows[0][kept]
     return flat.reshape(1, *shape, -1)
 
   frame = np.concatenate(
@@ -87,16 +86,20 @@ def dense(targets, shape):
     ],
     axis=-1,
   )
-  points = [
-    # Peaks of several hands are alike, and the centres tell them apart.
-    np.clip(logits(targets['point_heatmap']), -20, 20),
-    place('point_', np.asarray(targets['point_offset'])),
-  ]
+  # Peaks of several hands are alike, and the centres tell them apart.
+  points = [np.clip(logits(targets['point_heatmap']), -20, 20)]
+  kinds = np.arange(targets['point_cells'].shape[1]) % 3
+  for kind in range(3):
+    own = {
+      name: np.asarray(targets[f'point_{name}'])[:, kinds == kind]
+      for name in ('cells', 'present', 'offset')
+    }
+    points.append(place(own, own['offset']))
   return {
     'class': logits(targets['heatmap']),
-    'size': place('', np.asarray(targets['size'])),
-    'offset': place('', np.asarray(targets['offset'])),
-    'frame': place('', frame),
+    'size': place(targets, np.asarray(targets['size'])),
+    'offset': place(targets, np.asarray(targets['offset'])),
+    'frame': place(targets, frame),
     'points': np.concatenate(points, axis=-1),
   }
 
@@ -180,6 +183,31 @@ def test_regression_targets():
   assert got['cells'][0, 0] == 5 * 16 + 3
 
 
+def test_one_cell_an_object_is_what_was_published():
+  data = annotations([[5, 6, 19, 36], [30, 30, 40, 50]], [1, 0])
+  nine = encode(data)
+  one = center_maps.encode(
+    data, shape=(16, 16), num_classes=3, stride=4, cells=1
+  )
+  for name in ('cells', 'present', 'size', 'offset', 'frame', 'framed'):
+    np.testing.assert_array_equal(one[name], nine[name][:, :2], err_msg=name)
+  for name in ('point_cells', 'point_present', 'point_offset'):
+    np.testing.assert_array_equal(one[name], nine[name][:, :6], err_msg=name)
+  with pytest.raises(ValueError, match='5 cells of an object: use 1 or 9'):
+    center_maps.encode(data, shape=(16, 16), num_classes=3, stride=4, cells=5)
+
+
+@pytest.mark.parametrize('gap', [4, 8])
+def test_hands_beside_each_other_keep_their_boxes(gap):
+  """Centres one and two cells apart, of other size and class."""
+  boxes = np.array([[8, 8, 28, 28], [8 + gap, 12, 28 + gap, 24]])
+  points = np.random.default_rng(0).uniform(8, 28, (2, 3, 2))
+  targets = encode(annotations(boxes, [0, 1], points=points))
+  got = decode(dense(targets, (16, 16)), stride=4, count=2)
+  np.testing.assert_allclose(got['boxes'][0], boxes, atol=1e-5)
+  np.testing.assert_array_equal(got['classes'][0], [0, 1])
+
+
 def test_neighbours_outside_the_map_are_none():
   got = encode(annotations([[0, 0, 4, 6]], [1]))
   assert got['present'].sum() == 4
@@ -227,10 +255,7 @@ def test_decoded_targets_are_the_annotations(stride):
   boxes = np.array(
     [[3, 1, 23, 25], [29, 4, 61, 44], [2, 40, 30, 62], [50, 48, 57, 63]]
   ) * (stride / 4)
-  # All kinds of points share a map of offsets: no two in neighbouring cells.
-  cell = 4 * np.stack(np.divmod(rng.permutation(16)[:12], 4), axis=-1) + 1
-  points = stride * (cell + rng.uniform(0, 1, (12, 2))).reshape(4, 3, 2)
-  points = points.astype(np.float32)
+  points = rng.uniform(0, 16 * stride, (4, 3, 2)).astype(np.float32)
   classes, facing = [2, 0, 2, 1], [True, False, False, True]
   data = annotations(boxes, classes, points=points, facing=facing)
   targets = encode(data, stride=stride)
@@ -261,7 +286,8 @@ def maps_of(logits):
     'size': jnp.ones((*shape, 2)),
     'offset': jnp.zeros((*shape, 2)),
     'frame': jnp.zeros((*shape, 7)),
-    'points': jnp.zeros((*shape, 5)).at[..., :3].set(-9.0),
+    # A fresh network's.
+    'points': jnp.zeros((*shape, 9)).at[..., :3].set(-2.19),
   }
 
 

@@ -50,6 +50,7 @@ def test_blobs_stand_at_the_points(targets):
 def test_offsets_of_nine_cells_lead_to_the_point(targets):
   present = targets['point_present'][0]
   assert present.sum() == 18
+  np.testing.assert_array_equal(np.flatnonzero(present) % 3 == 2, False)
   cells = targets['point_cells'][0][present]
   place = targets['point_offset'][0][present]
   place += np.stack([cells % SHAPE[1], cells // SHAPE[1]], axis=-1)
@@ -65,9 +66,9 @@ def test_inside_a_hand_without_frame_nothing_is_known(targets):
 
 
 def maps(peaks):
-  """Logit −8 but at {(row, column, kind): logit}; offset (0.25, 0.75)."""
-  values = np.full((1, *SHAPE, 5), -8.0, np.float32)
-  values[..., 3:] = [0.25, 0.75]
+  """A fresh network's, but for {(row, column, kind): logit} and offsets."""
+  values = np.full((1, *SHAPE, 9), -2.19, np.float32)
+  values[..., 3:] = [0.25, 0.75] * 3
   for place, logit in peaks.items():
     values[(0, *place)] = logit
   return jnp.asarray(values)
@@ -99,14 +100,15 @@ def test_without_a_peak_the_centre_is_believed():
 def test_peaks_of_encoded_points_give_the_points_back(targets):
   """From a bad guess of the centre."""
   present = targets['point_present'][0]
-  values = np.zeros((SHAPE[0] * SHAPE[1], 5), np.float32)
+  values = np.zeros((SHAPE[0] * SHAPE[1], 9), np.float32)
   values[:, :3] = 20 * (np.asarray(targets['point_heatmap']).reshape(-1, 3) - 1)
-  values[targets['point_cells'][0][present], 3:] = targets['point_offset'][0][
-    present
-  ]
+  for row in np.flatnonzero(present):
+    kind = 3 + 2 * (row % 3)
+    cell, offset = (targets[f'point_{n}'][0][row] for n in ('cells', 'offset'))
+    values[cell, kind : kind + 2] = offset
   said = np.array([[[[4.5, 5.5], [7.5, 3.5], [9.0, 9.0]]]], np.float32)
   got = refine(
-    said, np.full((1, 1, 2), 8.0), jnp.asarray(values.reshape(1, *SHAPE, 5))
+    said, np.full((1, 1, 2), 8.0), jnp.asarray(values.reshape(1, *SHAPE, 9))
   )
   np.testing.assert_allclose(got[0, 0, :2], [[3.25, 4.5], [6.0, 4.75]])
   np.testing.assert_allclose(got[0, 0, 2], said[0, 0, 2])

@@ -265,6 +265,8 @@ def test_same_bytes_after_sigkill(run, palmjax_command, tmp_path):
     ('data.repeat', 0, r'data\.repeat=0: give 1 or more'),
     ('data.palms', 1.5, r'palms=1\.5: give a number from 0 to 1'),
     ('data.detail', 2.5, r'detail=2\.5: give a number from 1 to 2'),
+    ('data.detail', 1.5, 'for closer looks: give --config.augment.closer'),
+    ('data.repeat', 2, 'repeat=2 repeats the images of a folder'),
     ('augment.closer', 1.5, r'augment\.closer=1\.5: give a probability'),
     ('augment.grey', 1.5, r'augment\.grey=1\.5: give a probability'),
     ('augment.scale', -0.1, r'augment\.scale=-0\.1: give 0 or more'),

@@ -17,6 +17,7 @@ from palmjax.edge import export
 from palmjax.evals import verification
 from palmjax.recipes import palm_images, palm_network, ssl, ssl_labels
 
+SMOKE = '--config=configs/ssl.py:smoke'
 STAGES = ('cnn1', 'gan', 'soft_labels', 'cnn2', 'control')
 
 
@@ -42,27 +43,30 @@ def test_same_bytes_after_three_sigkills(
   seed = random.SystemRandom().randrange(10**6)
   record_property('seed', seed)
   moments = random.Random(seed)
-  arguments = ('--config=configs/ssl.py:smoke', f'--workdir={tmp_path}')
-  killed_at = []
-  for _ in range(3):
-    before = _progress(tmp_path)
-    process = palmjax_command(*arguments)
+  workdir, killed_at = tmp_path / '0', []
+  while len(killed_at) < 3:
+    workdir.mkdir(exist_ok=True)
+    before = _progress(workdir)
+    process = palmjax_command(SMOKE, f'--workdir={workdir}')
     # Not before it has done something: imports need no test.
     begun = time.monotonic()
-    while _progress(tmp_path) == before:
-      assert process.poll() is None, process.communicate()[0]
+    while _progress(workdir) == before and process.poll() is None:
       assert time.monotonic() - begun < 600
       time.sleep(0.05)
     time.sleep(moments.uniform(0, 12))
     process.kill()
-    process.communicate()
-    assert process.returncode == -signal.SIGKILL
-    killed_at.append(sorted(path.name for path in tmp_path.iterdir()))
-  process = palmjax_command(*arguments)
+    output, _ = process.communicate()
+    if process.returncode == 0:
+      # It was done before: from the start.
+      workdir, killed_at = tmp_path / f'after {workdir.name}', []
+      continue
+    assert process.returncode == -signal.SIGKILL, output
+    killed_at.append(sorted(path.name for path in workdir.iterdir()))
+  process = palmjax_command(SMOKE, f'--workdir={workdir}')
   output, _ = process.communicate(timeout=900)
   assert process.returncode == 0, (seed, output)
 
-  expected, found = _results(smoke_run), _results(tmp_path)
+  expected, found = _results(smoke_run), _results(workdir)
   assert set(found) == set(expected), seed
   assert len(found) >= 1 + 5 + 4 * 3 + 2
   different = [name for name in found if found[name] != expected[name]]

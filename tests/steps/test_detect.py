@@ -30,7 +30,7 @@ class Tiny(nn.Module):
   def __call__(self, images, *, train):
     x = nn.Conv(6, (4, 4), 4, padding='VALID')(images)
     x = nn.BatchNorm(use_running_average=not train, momentum=0.5)(x)
-    sizes = {'class': CLASSES, 'size': 2, 'offset': 2, 'frame': 7, 'points': 5}
+    sizes = {'class': CLASSES, 'size': 2, 'offset': 2, 'frame': 7, 'points': 9}
     maps = {
       name: nn.Dense(values, name=name)(x) for name, values in sizes.items()
     }
