@@ -202,7 +202,7 @@ def _detect(find, path, out, name, *, size):
     if hand.shows_palm:
       row |= _cut(image, hand, out, f'{name}_roi{k}.png', size)
     rows.append(row)
-  _write_image(out / f'{name}_boxes.jpg', _drawn(image, found), quality=92)
+  _write_image(out / f'{name}_boxes.jpg', picture(image, found), quality=92)
   height, width, _ = image.shape
   checkpoint.write_json(
     out / f'{name}.json',
@@ -229,8 +229,16 @@ def _cut(image, hand, out, name, size):
   return {'roi': name}
 
 
-def _drawn(image, found):
-  """A copy of the photo with the hands in it, the best one on top."""
+def picture(image, found):
+  """Draws hands into a copy of their photo, the best one on top.
+
+  Args:
+    image: uint8 [H, W, 3].
+    found: of `hand_finder.find`.
+
+  Returns:
+    uint8 [h, w, 3], 640 pixels or more and at most 1600 along the longer side.
+  """
   factor = -(-max(image.shape) // _LARGEST)
   small = np.asarray(Image.fromarray(image).reduce(factor))
   shapes = []
