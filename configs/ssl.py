@@ -191,9 +191,12 @@ def get_config(arg=''):
 
 
 def sweep(arg=''):
-  """The README's table: three seeds, each of which trains all three arms."""
+  """The README's table: three seeds, each of which trains all three arms.
+
+  Seeds 101 to 103 were searched on, 0 to 2 measured before.
+  """
   get_config(arg)  # Refuses another name.
-  return [{'seed': seed} for seed in range(3)]
+  return [{'seed': seed} for seed in (10, 11, 12)]
 
 
 def columns(arg=''):
