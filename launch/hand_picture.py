@@ -64,7 +64,7 @@ def main(argv=None):
     jax.random.key(_SEED), columns, size=320, difficulty=0.5
   )
   pictures = [
-    detect.picture(image, find(image))
+    detect.picture(image, find(image), side=_TILE)
     for image in (*photographs, *drawn['image'])
   ]
   out = pathlib.Path(args.out)

@@ -229,15 +229,16 @@ def _cut(image, hand, out, name, size):
   return {'roi': name}
 
 
-def picture(image, found):
+def picture(image, found, *, side=_SMALLEST):
   """Draws hands into a copy of their photo, the best one on top.
 
   Args:
     image: uint8 [H, W, 3].
     found: of `hand_finder.find`.
+    side: smaller photos are enlarged, by a whole factor.
 
   Returns:
-    uint8 [h, w, 3], 640 pixels or more and at most 1600 along the longer side.
+    uint8 [h, w, 3], at most 1600 pixels along the longer side.
   """
   factor = -(-max(image.shape) // _LARGEST)
   small = np.asarray(Image.fromarray(image).reduce(factor))
@@ -252,7 +253,7 @@ def picture(image, found):
     if hand.shows_palm:
       shape = shape._replace(outline=np.asarray(_corners(hand.points)) / factor)
     shapes.append(shape)
-  return drawn_boxes.draw(small, shapes, color=_COLOR, side=_SMALLEST)
+  return drawn_boxes.draw(small, shapes, color=_COLOR, side=side)
 
 
 def _write_image(path, image, **options):

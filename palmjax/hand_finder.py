@@ -35,6 +35,9 @@ SCORE = 0.3
 # Gestures whose fingers hide no valley: the others have no palm frame.
 _OPEN = ('four', 'five', 'ok')
 assert set(_OPEN) <= set(hands.GESTURES)
+# Of drawn open hands, whose boxes are not cut off, the valleys lie 0.22 of the
+# hand's size apart or more: nearer ones are not those of a palm.
+_SPREAD = 0.17
 # Share of the square of a second look that the hand takes: within what the
 # closer looks of the training have (`box_augment.CLOSER_FILL`).
 _FILL = 0.65
@@ -70,8 +73,11 @@ class Hand(NamedTuple):
 
   @property
   def framed(self):
-    """Whether the gesture leaves the palm frame open to view."""
-    return self.gesture in _OPEN
+    """Whether gesture and valleys are those of an open hand."""
+    first, second, _ = self.points
+    size = np.sqrt(np.prod(self.box[2:] - self.box[:2]))
+    spread = np.linalg.norm(second - first) >= _SPREAD * size
+    return self.gesture in _OPEN and bool(spread)
 
   @property
   def shows_palm(self):

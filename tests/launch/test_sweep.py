@@ -36,7 +36,9 @@ def test_what_one_run_could_not_measure_is_no_number():
 
 def test_the_sweep_of_ssl_has_three_seeds():
   runs = sweep.runs_of(str(ROOT / 'configs/ssl.py'))
-  assert [run['seed'] for run in runs] == [0, 1, 2]
+  assert [run['seed'] for run in runs] == [10, 11, 12]
+  with pytest.raises(ValueError, match='choose one of'):
+    sweep.runs_of(f'{ROOT / "configs/ssl.py"}:fast')
   columns = sweep.columns_of(str(ROOT / 'configs/ssl.py'))
   assert columns == ['eer', 'eer/control', 'tar@far=1e-2', 'tar@far=1e-3']
 
