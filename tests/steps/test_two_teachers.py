@@ -165,7 +165,7 @@ def test_parts_by_hand(factor, level):
     outputs, stats = Tiny().apply(
       variables, small, train=True, mutable=['batch_stats']
     )
-    targets = detect.targets(outputs[0], data, radius='published')
+    targets = detect.targets(outputs[0], data, radius='published', cells=9)
     parts = {'truth': detection.detection_loss(outputs[0], targets)}
     for name, images in (('teacher1', small), ('teacher2', large)):
       parts[name] = losses.teacher_loss(
