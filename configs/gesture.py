@@ -33,7 +33,7 @@ _SMOKE = {
 }
 
 _WEIGHTS = {
-  # Hands of 25 to 115 pixels: those of a photograph fitted into 224 as well.
+  # The size at which the detector looks at photographs, too.
   'image_size': 128,
   'resolution.factor': 1,
   'data.images': 10000,
@@ -48,7 +48,7 @@ _WEIGHTS = {
   'augment.blur': 0.0,
   'augment.noise': 0.0,
   'augment.closer': 0.5,
-  'train.steps': 20000,
+  'train.steps': 14000,
   'train.ckpt_every': 500,
 }
 

@@ -105,8 +105,9 @@ def compile_together(steps, state, frozen, batch, key, *, mesh):
   """Compiles steps of `jit_step` at the same time.
 
   XLA compiles mostly on one core; the steps of a schedule can share several.
-  The memory of all compilations is taken at once, and the heap is left in
-  pieces: for programs that are compiled without optimisation.
+  For programs that are compiled without optimisation: with it the four of the
+  GAN took 3 GB at once instead of 1.1, and left the heap in pieces (on 2 cores
+  0.17 s an iteration instead of 0.09).
 
   Args:
     steps: of `jit_step` on `mesh`.

@@ -164,17 +164,13 @@ def train(run, directory, export, key, *, judge):
     }
     return {**state, 'best': best}, metrics
 
+  seed = pipeline.seed_of(jax.random.fold_in(key, _BATCHES))
   batches = pipeline.DeviceSet(
     {'image': shown}, sharding=meshes.batch_sharding(run.mesh)
-  ).batches(
-    config.batch_size,
-    seed=pipeline.seed_of(jax.random.fold_in(key, _BATCHES)),
-  )
+  ).batches(config.batch_size, seed=seed)
   steps = [meshes.jit_step(step, run.mesh) for step in steps]
   if not run.config.optimise:
-    # Most of such a run is compilation. Elsewhere one after the other: with
-    # optimisation four at the same time take 3 GB instead of 1.1, and leave
-    # the heap in pieces (on 2 cores 0.17 s an iteration instead of 0.09).
+    # Most of such a run is compilation.
     steps = meshes.compile_together(
       steps, state, None, next(batches(0)), key, mesh=run.mesh
     )
