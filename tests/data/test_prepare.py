@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+from tensorflow_datasets.core import shuffle
 
 from palmjax.data import palms, pipeline, prepare
 from palmjax.data.builders import drawn_palms
@@ -94,6 +95,14 @@ def test_records_tell_person_hand_session_and_device(tmp_path, calls):
     assert record['session'] == sessions[number] == palms.session_of(sample)
     device = (identity // 2 + palms.session_of(sample)) % 4
     assert record['device'] == devices[number] == device
+
+
+def test_a_set_larger_than_the_buffer_of_tfds_needs_no_tensorflow(
+  tmp_path, calls, monkeypatch
+):
+  monkeypatch.setattr(shuffle, 'MAX_MEM_BUFFER_SIZE', 10)
+  source = prepare.Source(_drawn(tmp_path), size=16)
+  assert len(source) == 90
 
 
 def test_what_is_there_is_kept(tmp_path, calls):
