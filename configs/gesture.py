@@ -27,6 +27,12 @@ _SMOKE = {
   'train.steps': 12,
   'train.warmup_steps': 2,
   'train.ckpt_every': 4,
+  'frames.steps': 8,
+  'frames.image_size': 32,
+  'frames.width': 0.25,
+  'frames.batch_size': 8,
+  'frames.warmup_steps': 2,
+  'frames.ckpt_every': 4,
   'evaluation.resamples': 50,
   'optimise': False,
   'log_every': 4,
@@ -50,6 +56,8 @@ _WEIGHTS = {
   'augment.closer': 0.5,
   'train.steps': 14000,
   'train.ckpt_every': 500,
+  'frames.steps': 8000,
+  'frames.ckpt_every': 500,
 }
 
 _TEACHERS = {
@@ -140,6 +148,25 @@ def get_config(arg=''):
       'ckpt_every': 100,
       # Export that students start from, in place of random weights.
       'start': '',
+    }
+  )
+  # The network that reads palm frames closely (models/frame_reader.py).
+  config.frames = ml_collections.ConfigDict(
+    {
+      'steps': 0,  # 0: none is trained
+      'image_size': 64,
+      'width': 1.0,
+      # How far off the frames are that it learns to correct, as standard
+      # deviations: degrees, of log size, distances of the valleys.
+      'angle': 12.0,
+      'scale': 0.15,
+      'shift': 0.2,
+      'batch_size': 32,
+      'learning_rate': 0.003,
+      'warmup_steps': 50,
+      'weight_decay': 1e-4,
+      'max_norm': 10.0,
+      'ckpt_every': 100,
     }
   )
   config.evaluation = ml_collections.ConfigDict(

@@ -160,6 +160,9 @@ def get_config(arg=''):
       'warmup_steps': 50,
       'max_norm': 5.0,
       'ckpt_every': 100,
+      # Export that the backbone starts from, in place of random weights; class
+      # weights always start afresh.
+      'start': '',
     }
   )
   config.evaluation = ml_collections.ConfigDict(

@@ -3,6 +3,7 @@
 AP and more on drawn images as the recipe `gesture` measures it, and on the
 validation part of real images with boxes; palm frames of single open palms at
 any rotation, found by one, two and three looks of `palmjax.hand_finder`; times.
+All as in use: by the means of images and their mirror images.
 """
 
 import time
@@ -15,7 +16,12 @@ from configs import gesture as gesture_config
 from palmjax import hand_finder
 from palmjax.data import boxes
 from palmjax.evals import hand_frames
-from palmjax.recipes import gesture_scores, hand_images, hand_network
+from palmjax.recipes import (
+  frame_network,
+  gesture_scores,
+  hand_images,
+  hand_network,
+)
 
 _NAME = 'hands'  # Of the detector among the models of the recipe.
 _LOOKS = (1, 2, 3)
@@ -25,11 +31,12 @@ _LARGE = 224  # Side of images that the network alone is timed on as well.
 _ANY, _PALMS, _ANGLES = range(3)
 
 
-def measure(out, args):
+def measure(out, frames, args):
   """What results.json holds.
 
   Args:
-    out: path of the packed weights.
+    out: path of the packed detector.
+    frames: path of the packed reader of palm frames.
     args: of the command line of `launch.hand_weights`.
 
   Returns:
@@ -37,7 +44,8 @@ def measure(out, args):
     `measure_frames`, 'ms per image': of the network and of each number of
     looks, one image at a time}.
   """
-  network = hand_network.load(out)
+  network = hand_network.load(out, mirror=True)
+  reader = frame_network.load(frames)
   size = network.image_size
   keys = jax.random.split(jax.random.key(args.seed), 3)
   said = f'difficulty {args.difficulty:g}, seed {args.seed}'
@@ -79,17 +87,18 @@ def measure(out, args):
   )
   results['open palms'] = {
     'set': f'{args.palms:,} drawn open palms, any rotation, {side} px, {said}',
-    **measure_frames(network, palms),
+    **measure_frames(network, reader, palms),
   }
-  results['ms per image'] = milliseconds(network, palms['image'][0])
+  results['ms per image'] = milliseconds(network, reader, palms['image'][0])
   return results
 
 
-def measure_frames(network, palms):
+def measure_frames(network, reader, palms):
   """How well each number of looks finds palm frames.
 
   Args:
     network: `hand_network.Network`.
+    reader: `frame_network.Reader`.
     palms: drawn images.
 
   Returns:
@@ -105,7 +114,9 @@ def measure_frames(network, palms):
       palms['image'], palms['boxes'], palms['points'], framed, strict=True
     ):
       # What is cut out in use.
-      seen = [hand for hand in _find(network, image, looks) if hand.shows_palm]
+      seen = [
+        hand for hand in _find(network, reader, image, looks) if hand.shows_palm
+      ]
       errors.append(
         hand_frames.errors(
           (true[mask], points[mask]),
@@ -125,11 +136,12 @@ def measure_frames(network, palms):
   return found
 
 
-def milliseconds(network, photo):
+def milliseconds(network, reader, photo):
   """The fastest of several passes: {'network, 128 px', …, 'looks=1', …}.
 
   Args:
     network: `hand_network.Network`.
+    reader: `frame_network.Reader`.
     photo: uint8 [H, W, 3].
   """
   images = {
@@ -151,17 +163,20 @@ def milliseconds(network, photo):
       for side, image in images.items()
     },
     **{
-      f'looks={looks}': fastest(lambda n=looks: _find(network, photo, n))
+      f'looks={looks}': fastest(
+        lambda n=looks: _find(network, reader, photo, n)
+      )
       for looks in _LOOKS
     },
   }
 
 
-def _find(network, image, looks):
+def _find(network, reader, image, looks):
   return hand_finder.find(
     network.detect,
     image,
     classes=network.classes,
     size=network.image_size,
+    reader=reader,
     looks=looks,
   )

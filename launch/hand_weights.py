@@ -2,6 +2,9 @@
 
 python -m launch.hand_weights --run=RUN --out=palmjax/weights/hand_detector
 
+The reader of palm frames that the run trained goes into the folder
+frame_reader beside it.
+
 What is measured, on drawn hands that no training saw and with --boxes on real
 images: `launch/hand_measures.py`.
 """
@@ -12,11 +15,13 @@ import pathlib
 import sys
 
 from configs import gesture as gesture_config
+from launch import commands as command_lines
 from launch import hand_measures, weights
 from palmjax.data import boxes
 from palmjax.edge import export as exports
 from palmjax.engine import checkpoint
 from palmjax.models import detector
+from palmjax.recipes import frame_network
 
 _ARM = 'student_alone'
 
@@ -39,13 +44,24 @@ Made by
 ```
 """
 
+_READER = """# {name}
+Weights of the reader of palm frames, trained on drawn hands only. Licence:
+Apache-2.0, as palmjax. `python -m palmjax.detect` and
+`python -m palmjax.verify --photos` use them.
+
+Made by the same commands as `{detector}` beside it, whose README has them;
+`{detector}/training.jsonl` is its log, too (stage `{name}`), and
+`{detector}/results.json` says how well it reads (`open palms`, looks=3).
+"""
+
 
 def main(argv=None):
   """The command line."""
   args = _parse(argv)
   run, out = pathlib.Path(args.run), pathlib.Path(args.out)
   pack(run, out, size=args.size, boxes=bool(args.boxes), credit=args.credit)
-  results = hand_measures.measure(out, args)
+  frames = pack_reader(run, out)
+  results = hand_measures.measure(out, frames, args)
   checkpoint.write_json(out / 'results.json', results)
   print(checkpoint.to_json(results))
 
@@ -122,6 +138,29 @@ def pack(run, out, *, size, boxes, credit):
   )
 
 
+def pack_reader(run, out):
+  """Writes the reader of palm frames of a run beside the detector.
+
+  Args:
+    run: path of the workdir.
+    out: path of the folder of the detector.
+
+  Returns:
+    Path of the reader's folder.
+  """
+  folder = out.with_name(frame_network.NAME)
+  found = exports.load(run / frame_network.NAME / 'export')
+  exports.save(
+    folder,
+    variables=found.variables,
+    model=found.model,
+    preprocess=found.preprocess,
+  )
+  text = _READER.format(name=folder.name, detector=out.name)
+  checkpoint.write_file(folder / 'README.md', text)
+  return folder
+
+
 def commands(run):
   """The command lines of a training, with the paths of a machine renamed.
 
@@ -154,39 +193,13 @@ def _start(run):
 
 
 def _command(run, workdir):
-  usual = _flat(gesture_config.get_config('weights').to_dict())
-  config = _flat(json.loads((run / 'config.json').read_text()))
-  if odd := sorted(usual.keys() ^ config.keys()):
-    raise ValueError(
-      f'{run}/config.json and configs/gesture.py differ in the key {odd[0]}: '
-      'train again'
-    )
-  names = {'data.dir': 'BOXES', 'train.start': f'START/{_ARM}/export'}
-  changes = [
-    f'--config.{key}={_plain(names.get(key, value) if value else value)}'
-    for key, value in sorted(config.items())
-    if _plain(value) != _plain(usual[key])
-  ]
-  lines = ['python -m palmjax.main --config=configs/gesture.py:weights']
-  return ' \\\n  '.join([*lines, *changes, f'--workdir={workdir}'])
-
-
-def _plain(value):
-  """A value as it stands on a command line; lists of JSON are tuples."""
-  if isinstance(value, (list, tuple)):
-    return f'"{tuple(value)!r}"'
-  return str(value)
-
-
-def _flat(values, prefix=''):
-  """{'train.steps': …} of nested dicts."""
-  found = {}
-  for name, value in values.items():
-    if isinstance(value, dict):
-      found |= _flat(value, f'{prefix}{name}.')
-    else:
-      found[prefix + name] = value
-  return found
+  return command_lines.training(
+    run,
+    path='configs/gesture.py:weights',
+    usual=gesture_config.get_config('weights'),
+    names={'data.dir': 'BOXES', 'train.start': f'START/{_ARM}/export'},
+    workdir=workdir,
+  )
 
 
 if __name__ == '__main__':

@@ -15,12 +15,15 @@ results.json has the network on the same pairs beside them.
 import argparse
 import json
 import pathlib
+import re
 import shutil
 import sys
 
 import jax
 import numpy as np
 
+from configs import metric as metric_config
+from launch import commands
 from palmjax.data import folder, palms, preprocess
 from palmjax.edge import export as exports
 from palmjax.edge import matcher
@@ -51,17 +54,22 @@ class weights of its training (`palmjax/edge/export.py`) |
 | `results.json` | error rates on drawn palms that no training saw, beside \
 correlation without learning |
 | `config.json`, `training.jsonl` | configuration and log of the training |
-
+{start_row}
 Made by
 ```
-python -m palmjax.data.prepare --dataset=drawn_palms --data_dir=DIR \\
-  --identities=9000 --samples=8 --size=64 --difficulty=0.7 --devices=64 --seed=1
-python -m palmjax.main --config=configs/metric.py:weights \\
-  --config.data.dir=SET --workdir=RUN
-python -m launch.weights --run=RUN --out=palmjax/weights/{name}
+{commands}
 ```
-SET is the folder that the first command names.
+{remarks}
 """
+_START_ROW = (
+  '| `start_…` | README, configuration and log of the weights that it went on '
+  'from |\n'
+)
+# {identities}x{samples}_{size}px_difficulty{difficulty}_devices…_seed….
+_SET = re.compile(
+  r'(?P<identities>\d+)x(?P<samples>\d+)_(?P<size>\d+)px'
+  r'_difficulty(?P<difficulty>[\d.]+)_devices(?P<devices>\d+)_seed(?P<seed>\d+)'
+)
 
 
 def main(argv=None):
@@ -129,9 +137,71 @@ def pack(run, out):
     model=found.model,
     preprocess=found.preprocess,
   )
+  config = json.loads((run / 'config.json').read_text())
+  start = config['cnn']['start']
+  if start:
+    keep_start(pathlib.Path(start), out)
   keep_record(run, out)
-  checkpoint.write_file(out / 'README.md', _README.format(name=out.name))
+  remarks = 'SET is the folder that the first command names.'
+  if start:
+    remarks += ' START holds the weights that `start_README.md` is of.'
+  checkpoint.write_file(
+    out / 'README.md',
+    _README.format(
+      name=out.name,
+      start_row=_START_ROW if start else '',
+      remarks=remarks,
+      commands='\n'.join(
+        [
+          _prepare(config['data']['dir']),
+          commands.training(
+            run,
+            path='configs/metric.py:weights',
+            usual=metric_config.get_config('weights'),
+            names={'data.dir': 'SET', 'cnn.start': 'START'},
+          ),
+          'python -m launch.weights --run=RUN '
+          f'--out=palmjax/weights/{out.name}',
+        ]
+      ),
+    ),
+  )
   return found
+
+
+def _prepare(directory):
+  """The command that drew the set in a folder of `palmjax.data.prepare`."""
+  match = _SET.search(directory)
+  if match is None:
+    raise ValueError(
+      f'{directory} is no set of drawn palms: weights that anyone may use are '
+      'trained on those alone'
+    )
+  numbers = ' '.join(
+    f'--{name}={value}' for name, value in match.groupdict().items()
+  )
+  return (
+    'python -m palmjax.data.prepare --dataset=drawn_palms --data_dir=DIR \\\n'
+    f'  {numbers}'
+  )
+
+
+def keep_start(start, out):
+  """Writes what is known of the weights that a training went on from.
+
+  Args:
+    start: path of shipped weights.
+    out: path of the folder; may be the same.
+
+  Raises:
+    ValueError: those went on from others.
+  """
+  if (start / 'start_README.md').exists():
+    raise ValueError(
+      f'{start} went on from other weights: train in one or two steps'
+    )
+  for name in ('README.md', 'config.json', 'training.jsonl'):
+    checkpoint.write_file(out / f'start_{name}', (start / name).read_bytes())
 
 
 def keep_record(run, out, *, prefix=''):
@@ -144,7 +214,7 @@ def keep_record(run, out, *, prefix=''):
   """
   config = json.loads((run / 'config.json').read_text())
   # Paths of the machine that trained.
-  for section, key in (('data', 'dir'), ('train', 'start')):
+  for section, key in (('data', 'dir'), ('train', 'start'), ('cnn', 'start')):
     if key in config.get(section, {}):
       config[section][key] = ''
   checkpoint.write_json(out / f'{prefix}config.json', config)

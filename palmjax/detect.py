@@ -54,7 +54,9 @@ def main(argv=None):
   args = _parse(argv)
   out = pathlib.Path(args.out)
   try:
-    find = hand_finder.load(args.export, looks=args.looks, score=args.score)
+    find = hand_finder.load(
+      args.export, frames=args.frames, looks=args.looks, score=args.score
+    )
     out.mkdir(parents=True, exist_ok=True)
   except (ValueError, OSError) as error:
     _complain(error)
@@ -91,6 +93,12 @@ def _parse(argv):
     help='another trained detector',
   )
   parser.add_argument(
+    '--frames',
+    metavar='DIR',
+    default=hand_finder.FRAMES,
+    help='another trained reader of palm frames',
+  )
+  parser.add_argument(
     '--score',
     type=float,
     default=hand_finder.SCORE,
@@ -101,7 +109,7 @@ def _parse(argv):
     type=int,
     choices=(1, 2, 3),
     default=hand_finder.LOOKS,
-    help='at the photo, at each hand, at each hand turned upright',
+    help='at the photo, at each hand, at each palm frame',
   )
   parser.add_argument(
     '--size', type=int, default=224, help='side of the palms in pixels'

@@ -3,8 +3,11 @@
 The first look is at the whole photo. Hands are small there, so the second is at
 a square around each that was found, in which a hand is as large as those that
 the network learned from; what it sees of the hand replaces what was seen
-before. A third look turns the square until the fingers point up, as most hands
-do, and replaces the palm frame alone.
+before. The third is that of another network, which reads the palm frame closely
+(`recipes.frame_network`) and replaces the frame alone.
+
+Detectors look at mirror images, too (`steps.detect`): twice the time, fewer
+errors.
 
   find = hand_finder.load()
   for hand in find(photo):
@@ -25,10 +28,12 @@ import numpy as np
 
 from palmjax.data import hands, letterbox, photo, roi
 from palmjax.evals import box_matching
-from palmjax.recipes import hand_network
+from palmjax.recipes import frame_network, hand_network
 
 # Trained on drawn hands, and on the boxes that its README names.
 WEIGHTS = pathlib.Path(__file__).parent / 'weights' / 'hand_detector'
+# Trained on drawn hands alone.
+FRAMES = WEIGHTS.with_name('frame_reader')
 LOOKS = 2
 SCORE = 0.3
 
@@ -43,14 +48,10 @@ _SPREAD = 0.17
 _FILL = 0.65
 # A hand of the second look is the one of the first where they overlap so much.
 _SAME = 0.3
-# One of the third look, whose boxes lie otherwise, where the centres are so
-# near, in sides of the box.
-_NEAR = 0.25
 # Two that overlap so much are one hand, seen twice.
 _TWICE = 0.5
 
 _is_left = jax.jit(roi.is_left)
-_frame_transform = jax.jit(roi.frame_transform)
 
 
 class Hand(NamedTuple):
@@ -93,12 +94,13 @@ class Hand(NamedTuple):
     return 'left' if left else 'right'
 
 
-def load(directory=None, *, looks=LOOKS, score=SCORE):
-  """Loads a trained detector for use.
+def load(directory=None, *, frames=None, looks=LOOKS, score=SCORE):
+  """Loads a trained detector and a trained reader of palm frames for use.
 
   Args:
-    directory: export folder of configs/gesture.py; None takes the weights of
+    directory: export of a detector of configs/gesture.py; None takes that of
       the package.
+    frames: export of a reader of palm frames, likewise.
     looks: 1, 2 or 3 (module docstring).
     score: a detection with less is no hand.
 
@@ -108,25 +110,40 @@ def load(directory=None, *, looks=LOOKS, score=SCORE):
   Raises:
     ValueError, OSError: there is no whole export in the folder.
   """
-  directory = WEIGHTS if directory is None else directory
-  if pathlib.Path(directory) == WEIGHTS and not WEIGHTS.is_dir():
-    raise FileNotFoundError(
-      f'{WEIGHTS} holds no weights: install palmjax again, or train a detector '
-      '(python -m palmjax.main --config=configs/gesture.py --workdir=DIR) and '
-      'give the folder of its export'
-    )
-  network = hand_network.load(os.fspath(directory))
+  network = hand_network.load(_folder(directory, WEIGHTS), mirror=True)
   return functools.partial(
     find,
     network.detect,
     classes=network.classes,
     size=network.image_size,
+    reader=frame_network.load(_folder(frames, FRAMES)) if looks > 2 else None,
     looks=looks,
     score=score,
   )
 
 
-def find(detect: Callable, image, *, classes, size, looks=LOOKS, score=SCORE):
+def _folder(directory, own):
+  """The folder of an export; `own` is that of the package."""
+  directory = own if directory is None else directory
+  if pathlib.Path(directory) == own and not own.is_dir():
+    raise FileNotFoundError(
+      f'{own} holds no weights: install palmjax again, or train networks '
+      '(python -m palmjax.main --config=configs/gesture.py --workdir=DIR) and '
+      'give the folder of the export'
+    )
+  return os.fspath(directory)
+
+
+def find(
+  detect: Callable,
+  image,
+  *,
+  classes,
+  size,
+  reader=None,
+  looks=LOOKS,
+  score=SCORE,
+):
   """Finds the hands in a photo.
 
   Args:
@@ -134,6 +151,7 @@ def find(detect: Callable, image, *, classes, size, looks=LOOKS, score=SCORE):
     image: the photo, uint8 [H, W, 3], upright.
     classes: names of the classes of `detect`.
     size: side of what it looks at, in pixels.
+    reader: `frame_network.Reader`, of a third look.
     looks: 1, 2 or 3 (module docstring).
     score: a detection with less is no hand.
 
@@ -141,10 +159,13 @@ def find(detect: Callable, image, *, classes, size, looks=LOOKS, score=SCORE):
     list of `Hand`, best first.
 
   Raises:
-    ValueError: another number of looks, or no RGB image of bytes.
+    ValueError: another number of looks, a third one without a reader, or no RGB
+      image of bytes.
   """
   if looks not in (1, 2, 3):
     raise ValueError(f'looks={looks}: give 1, 2 or 3')
+  if looks > 2 and reader is None:
+    raise ValueError('looks=3 needs a reader of palm frames: give it, or 2')
   image = np.asarray(image)
   if image.dtype != np.uint8 or image.shape[2:] != (3,) or not image.size:
     raise ValueError(
@@ -158,7 +179,7 @@ def find(detect: Callable, image, *, classes, size, looks=LOOKS, score=SCORE):
   if looks > 1:
     found = _once([_closer(look, image, hand, size) for hand in found])
   if looks > 2:
-    found = [_upright(look, image, hand, size) for hand in found]
+    found = [_read(reader, image, hand) for hand in found]
   return found
 
 
@@ -216,17 +237,15 @@ def _closer(look, image, hand, size):
   return best
 
 
-def _upright(look, image, hand, size):
-  """The hand with the palm frame of a look with its fingers up."""
+def _read(reader, image, hand):
+  """The hand with its palm frame as the reader sees it."""
   if not hand.framed:
     return hand
-  # Where the ROI's y axis points to in the photo.
-  x, y = np.asarray(_frame_transform(hand.points), np.float64)[:2, 1]
-  square = photo.cut(image, **_around(hand), angle=np.arctan2(-x, y), size=size)
-  best = min(look(square), key=lambda found: _gap(found, hand), default=None)
-  if best is None or not best.framed or _gap(best, hand) > _NEAR:
+  read = frame_network.correct(reader, image, hand.points)
+  if read is None:
     return hand
-  return hand._replace(points=best.points, facing=best.facing)
+  points, _ = read
+  return hand._replace(points=points)
 
 
 def _around(hand):
@@ -239,9 +258,3 @@ def _around(hand):
 
 def _overlap(first, second):
   return box_matching.iou(first.box, second.box)
-
-
-def _gap(found, hand):
-  """Distance of the centres in sides of the hand's box."""
-  first, second = ((one.box[:2] + one.box[2:]) / 2 for one in (found, hand))
-  return np.linalg.norm(first - second) / (hand.box[2:] - hand.box[:2]).max()

@@ -50,22 +50,29 @@ WEIGHTS = pathlib.Path(__file__).parent / 'weights' / 'mobilefacenet'
 _CHUNK = 1024  # Images in memory at full precision.
 
 
-def load_embedder(directory=None):
+def load_embedder(directory=None, *, views=None):
   """Loads a trained network for use.
 
   Args:
     directory: export folder; None takes the weights of the package.
+    views: whether an embedding is that of 8 views (`edge.matcher`): fewer
+      errors for 8 times the time. None: of the weights of the package, which
+      learned palms in all of them; not of another export.
 
   Returns:
     embed: list of N images, each uint8 [H, W], [H, W, 1] or [H, W, 3] (RGB) of
-    a size of its own → float32 [N, D], unit norm. Of each image the centred
+    a size of its own → float32 [N, D], unit norm, D 8 times as large with
+    views. Of each image the centred
     square is taken, as of files in `data.folder`. embed raises ValueError, one
     line that names the first image of another type or shape.
 
   Raises:
     ValueError, OSError: there is no whole export in the folder.
   """
-  network, spec, length = _load(WEIGHTS if directory is None else directory)
+  directory = WEIGHTS if directory is None else directory
+  network, spec, length = _load(directory)
+  views = _sees_views(directory) if views is None else views
+  length *= matcher.VIEWS if views else 1
 
   def embed(images):
     if isinstance(images, np.ndarray) and images.ndim != 4:
@@ -76,7 +83,7 @@ def load_embedder(directory=None):
     for start in range(0, len(images), _CHUNK):
       chunk = enumerate(images[start : start + _CHUNK], start)
       squares = [_square(image, i, spec.image_size) for i, image in chunk]
-      parts.append(network.embed(np.stack(squares)))
+      parts.append(_embed(network, np.stack(squares), views))
     return np.concatenate(parts)
 
   return embed
@@ -124,10 +131,18 @@ def _parse(argv):
     help='with --photos: another trained detector',
   )
   parser.add_argument(
+    '--frames',
+    metavar='DIR',
+    default=hand_finder.FRAMES,
+    help='with --photos: another trained reader of palm frames',
+  )
+  parser.add_argument(
     '--fmr', type=float, default=1e-3, help='false match rate to allow'
   )
   parser.add_argument(
-    '--views', action='store_true', help='mean score of 8 views, 8 × the time'
+    '--views',
+    action=argparse.BooleanOptionalAction,
+    help='mean score of 8 views, 8 × the time (default: without --export)',
   )
   parser.add_argument(
     '--correlation', action='store_true', help='half the score by correlation'
@@ -140,6 +155,8 @@ def _parse(argv):
     parser.error(f'--fmr={args.fmr}: give a rate between 0 and 1')
   if args.top < 1:
     parser.error(f'--top={args.top}: give 1 or more')
+  if args.views is None:
+    args.views = _sees_views(args.export)
   return args
 
 
@@ -203,7 +220,7 @@ def _reader(args, size):
   """path → `palm_files.Palm`, as the command line wants it."""
   if not args.photos:
     return functools.partial(palm_files.read, size=size)
-  find = hand_finder.load(args.detector)
+  find = hand_finder.load(args.detector, frames=args.frames)
   return functools.partial(palm_files.read_photo, find, size=size)
 
 
@@ -231,6 +248,17 @@ def _load(directory):
   return palm_network.load(directory), spec, found.model['embedding_size']
 
 
+def _sees_views(directory):
+  """Whether 8 views are the usual way to use an export."""
+  return pathlib.Path(directory) == WEIGHTS
+
+
+def _embed(network, images, views):
+  if views:
+    return matcher.embed_views(network.embed, images)
+  return network.embed(images)
+
+
 def _open(args):
   """(side of images, score, decide, the threshold and what it was set on).
 
@@ -245,10 +273,7 @@ def _open(args):
 
   def score(images):
     images = np.stack(images)
-    if args.views:
-      embeddings = matcher.embed_views(network.embed, images)
-    else:
-      embeddings = network.embed(images)
+    embeddings = _embed(network, images, args.views)
     scores = embeddings[1:] @ embeddings[0]
     if args.correlation:
       first, others = np.split(correlation.templates_of(images), [1])

@@ -77,22 +77,8 @@ def make_augment(
   Raises:
     ValueError: a negative strength, or a probability above 1.
   """
-  strengths = {
-    'scale': scale,
-    'shift': shift,
-    'saturation': saturation,
-    'hue': hue,
-    'grey': grey,
-    'erase': erase,
-    'closer': closer,
-  }
-  for name, value in strengths.items():
-    chance = name in ('grey', 'erase', 'closer')
-    if value < 0 or (chance and value > 1):
-      raise ValueError(
-        f'--config.augment.{name}={value}: give '
-        + ('a probability, 0 to 1' if chance else '0 or more')
-      )
+  _check_strengths(scale=scale, shift=shift, erase=erase, closer=closer)
+  recolour = make_recolour(saturation=saturation, hue=hue, grey=grey)
   change_light = palm_augment.make_augment(
     rotation=0,
     shift=0,
@@ -137,13 +123,7 @@ def make_augment(
       images = _move_images(images, matrices, offsets, side)
       notes = _move_notes(notes, matrices, offsets, given, side)
       full *= jnp.square(enlarged * side / given)[:, None]
-    if saturation or hue or grey:
-      chroma = jnp.exp(saturation * normal[:, 3])
-      chroma = jnp.where(uniform[:, 2] < grey, 0.0, chroma)
-      turned = color.hue(jnp.deg2rad(hue) * normal[:, 4])
-      images = color.apply(
-        images, warp.compose(color.saturation(chroma), turned)
-      )
+    images = recolour(images, normal[:, 3], normal[:, 4], uniform[:, 2])
     images = change_light(light_key, images)
     left = _area(notes['boxes'])
     if erase:
@@ -157,6 +137,41 @@ def make_augment(
     return {'image': pixels.to_uint8(images), **notes}
 
   return augment
+
+
+def make_recolour(*, saturation, hue, grey):
+  """Builds random changes of colour that keep the light.
+
+  Args:
+    saturation, hue, grey: as in `make_augment`.
+
+  Returns:
+    recolour(images float [B, H, W, 3], normal [B], normal [B], uniform [B]) ->
+    the same shape; the draws are those of chroma, hue and chance of grey.
+
+  Raises:
+    ValueError: a negative strength, or a probability above 1.
+  """
+  _check_strengths(saturation=saturation, hue=hue, grey=grey)
+
+  def recolour(images, chroma, turn, chance):
+    if not (saturation or hue or grey):
+      return images
+    chroma = jnp.where(chance < grey, 0.0, jnp.exp(saturation * chroma))
+    turned = color.hue(jnp.deg2rad(hue) * turn)
+    return color.apply(images, warp.compose(color.saturation(chroma), turned))
+
+  return recolour
+
+
+def _check_strengths(**strengths):
+  for name, value in strengths.items():
+    chance = name in ('grey', 'erase', 'closer')
+    if value < 0 or (chance and value > 1):
+      raise ValueError(
+        f'--config.augment.{name}={value}: give '
+        + ('a probability, 0 to 1' if chance else '0 or more')
+      )
 
 
 _SHAPES = {

@@ -33,17 +33,19 @@ CENTRE = 1.0
 _TINY = 1e-6
 
 
-def frame_transform(points):
-  """The map from the ROI to the image.
+def frame_transform(points, *, side=SIDE, centre=CENTRE):
+  """The map from the ROI, or another such square, to the image.
 
   Args:
     points: float [..., 3, 2], palm frames in pixels.
+    side: of the square, in distances of the valleys.
+    centre: how far below the valleys its centre lies, likewise.
 
   Returns:
     float32 [..., 3, 3]: takes (x, y, 1), x and y in [−½, ½] as in `ops.warp`,
     to (x, y, 1) in pixels of the image.
   """
-  centre, across, down = _frame(points)
+  centre, across, down = _frame(points, side, centre)
   columns = jnp.stack([across, down, centre], axis=-1)
   last = jnp.broadcast_to(jnp.array([0.0, 0.0, 1.0]), (*centre.shape[:-1], 3))
   return jnp.concatenate([columns, last[..., None, :]], axis=-2)
@@ -182,8 +184,8 @@ def _cut_uint8(image, points, *, size):
   return jnp.round(cut(image, points, size=size)).astype(jnp.uint8)
 
 
-def _frame(points):
-  """(centre, side along x, side along y) of the ROI, each [..., 2]."""
+def _frame(points, length=SIDE, height=CENTRE):
+  """(centre, side along x, side along y) of a square, each [..., 2]."""
   points = jnp.asarray(points, jnp.float32)
   chex.assert_shape(points, (..., 3, 2))
   first, second, wrist = jnp.moveaxis(points, -2, 0)
@@ -195,8 +197,8 @@ def _frame(points):
   normal = jnp.stack([-along[..., 1], along[..., 0]], axis=-1) / distance
   down = normal * jnp.where(side < 0, -1.0, 1.0)
   across = jnp.stack([down[..., 1], -down[..., 0]], axis=-1)
-  scale = SIDE * distance
-  return middle + CENTRE * distance * down, scale * across, scale * down
+  scale = length * distance
+  return middle + height * distance * down, scale * across, scale * down
 
 
 def _cross(first, second):

@@ -126,6 +126,18 @@ def digests(directory):
   return _digests({name: _read(directory, name) for name in _DIGEST})
 
 
+def start_digests(directory):
+  """What tells the export that a training starts from; {} where there is none.
+
+  Args:
+    directory: export folder, or ''.
+
+  Raises:
+    FileNotFoundError: there is no export.
+  """
+  return digests(directory) if directory else {}
+
+
 def check_fits(export, template, directory):
   """Refuses variables that are not those of a network.
 

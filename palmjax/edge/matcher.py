@@ -30,6 +30,7 @@ from palmjax.engine import checkpoint
 from palmjax.evals import binned_rates, error_rates, streaming, verification
 
 FORMAT = 1
+VIEWS = 8
 
 _CALIBRATION = 'calibration.json'
 
@@ -105,7 +106,7 @@ def embed_views(embed, images):
   views = [
     np.rot90(side, turns, axes=(1, 2))
     for side in (images, images[:, :, ::-1])
-    for turns in range(4)
+    for turns in range(VIEWS // 2)
   ]
   # All at once: few images fill one chunk of `embed` instead of 8.
   parts = np.split(embed(np.concatenate(views)), len(views))

@@ -171,6 +171,33 @@ def encode(
   }
 
 
+def mirror(maps):
+  """Maps of mirrored images as those of the images.
+
+  What lies x cells right of a cell's left border lies 1 − x cells right of that
+  of the mirrored cell. Palms that face the camera still do, and the valleys
+  keep their fingers.
+
+  Args:
+    maps: as in `decode`.
+  """
+
+  def across(values, first):
+    """Values of which x stands at `first`, `first` + 2, …"""
+    return values.at[..., first::2].set(1.0 - values[..., first::2])
+
+  flipped = {name: values[:, :, ::-1] for name, values in maps.items()}
+  frame = flipped['frame']
+  return {
+    **flipped,
+    'offset': across(flipped['offset'], 0),
+    'frame': jnp.concatenate(
+      [across(frame[..., :-1], 0), frame[..., -1:]], axis=-1
+    ),
+    'points': across(flipped['points'], point_maps.KINDS),
+  }
+
+
 def decode(maps, *, stride, count=100):
   """The best objects that the maps of a detector show.
 

@@ -11,10 +11,12 @@ kernel flip) and takes the lowering that was measured fastest on the backend;
 * grouped 3×3, 8 groups of 8, 16²: kernel gradient 660 ms; as a dense
   convolution with a block-diagonal kernel 4 ms.
 * 1×1: as a matrix product 2 to 4 times faster than the convolution.
-* dense: in blocks (`conv_blocked`) 3×3 on 64²×64 takes 76 ms and its gradients
-  134, XLA's own 127 and 347; 64²×64 → 128 at stride 2 35 and 74 against 72 and
-  182. On smaller maps at stride 1 the two are alike. One input channel: 11 and
-  5 ms instead of 20 and 44.
+* dense 3×3 of stride 1 with 64 channels or more: by Winograd's transforms
+  (`conv_winograd`) 64²×64 takes 190 ms with its gradients, 32²×128 91, 16²×256
+  66, 8²×512 62; XLA's own 347, 185, 154 and 176.
+* dense of stride 2: in blocks (`conv_blocked`) 64²×64 → 128 takes 35 ms and its
+  gradients 74, XLA's own 72 and 182. One input channel: 11 and 5 ms instead of
+  20 and 44.
 """
 
 import chex
@@ -22,7 +24,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from palmjax.ops import conv_blocked, conv_depthwise
+from palmjax.ops import conv_blocked, conv_depthwise, conv_winograd
 
 _NONE = ((0, 0), (0, 0))
 
@@ -46,8 +48,9 @@ def dense(x, kernel, *, stride=1, padding='SAME', lowering=None):
     x: [B, H, W, C].
     kernel: [kh, kw, C, K].
     stride, padding: as in `depthwise`.
-    lowering: 'blocked' (matrix products of a few images at a time), 'lax', or
-      None: the faster one on this backend and at this shape.
+    lowering: 'winograd' (3×3, stride 1), 'blocked' (matrix products of a few
+      images at a time), 'lax', or None: the fastest one on this backend and at
+      this shape.
 
   Returns:
     [B, H', W', K].
@@ -55,13 +58,22 @@ def dense(x, kernel, *, stride=1, padding='SAME', lowering=None):
   chex.assert_rank([x, kernel], 4)
   chex.assert_shape(kernel, (None, None, x.shape[-1], None))
   padding = _explicit_padding(x, kernel, stride, padding)
-  match lowering or ('blocked' if _blocks_pay(x, stride) else 'lax'):
+  match lowering or _fastest(x, kernel, stride, padding):
+    case 'winograd':
+      if not _is_winograd(kernel, stride, padding):
+        raise ValueError(
+          f"dense lowering 'winograd' of a kernel {kernel.shape[:2]} at stride "
+          f"{stride} and padding {padding}: use 'blocked' or 'lax'"
+        )
+      return conv_winograd.convolve(x, kernel, padding)
     case 'blocked':
       return conv_blocked.convolve(x, kernel, stride, padding)
     case 'lax':
       return convolve(x, kernel, stride=stride, padding=padding)
     case other:
-      raise ValueError(f"dense lowering {other!r}: use 'blocked' or 'lax'")
+      raise ValueError(
+        f"dense lowering {other!r}: use 'winograd', 'blocked' or 'lax'"
+      )
 
 
 def depthwise(x, kernel, *, stride=1, padding='SAME', lowering=None):
@@ -158,11 +170,28 @@ def _on_cpu():
   return jax.default_backend() == 'cpu'
 
 
-def _blocks_pay(x, stride):
-  """Whether `dense` is faster in blocks: measured, see above."""
-  few, many = x.shape[-1] < 4, x.shape[-1] >= 32
-  large = x.size * x.dtype.itemsize > 24e6
-  return _on_cpu() and (few or (many and (stride > 1 or large)))
+def _fastest(x, kernel, stride, padding):
+  """The lowering of `dense` that was measured fastest, see above."""
+  if not _on_cpu():
+    return 'lax'
+  channels, features = kernel.shape[2:]
+  pixels = x.size // channels
+  if (
+    _is_winograd(kernel, stride, padding)
+    # What the transforms cost must be shared by many products, of the map's
+    # by channels, of the kernel's by pixels; and they cost digits.
+    and min(channels, features) >= 64
+    and pixels >= channels
+    and x.dtype == jnp.float32
+  ):
+    return 'winograd'
+  few = channels < 4
+  return 'blocked' if few or (channels >= 32 and stride > 1) else 'lax'
+
+
+def _is_winograd(kernel, stride, padding):
+  borders = [border for side in padding for border in side]
+  return kernel.shape[:2] == (3, 3) and stride == 1 and min(borders) >= 0
 
 
 def _explicit_padding(x, kernel, stride, padding):

@@ -3,7 +3,8 @@
   hands ─┬─ teacher1 (bigger) ──────────────────────┐
          ├─ teacher2 (larger images, larger stride) ┤
          ├─ student_alone ── the control            │
-         └─ student_both ───────────────────────────┘
+         ├─ student_both ───────────────────────────┘
+         └─ frame_reader ── corrects the palm frames that they find
 
 Students start from the same weights and share their random draws: only the
 loss differs. All are measured on images that none of them has seen.
@@ -15,9 +16,11 @@ import pathlib
 import jax
 from absl import logging
 
+from palmjax.edge import export as exports
 from palmjax.engine import checkpoint, stage
 from palmjax.engine import mesh as meshes
 from palmjax.recipes import (
+  frame_network,
   gesture_checks,
   gesture_report,
   gesture_scores,
@@ -64,7 +67,7 @@ def run(config, workdir):
   values = config.to_dict()
 
   # What lies at the path, not the path, is what students start from.
-  start = hand_training.start_digests(config)
+  start = exports.start_digests(config.train.start)
 
   def make(name, body, sections, inputs, **more):
     """Runs a stage that reads these sections of the config and these stages."""
@@ -94,6 +97,11 @@ def run(config, workdir):
     trained[arm] = make(
       arm, _train_student, (*shared, 'student'), teachers, start=start
     )
+  reader = None
+  if config.frames.steps:
+    sections = ('augment', 'dtype', 'frames')
+    result = make(frame_network.NAME, frame_network.train, sections, {})
+    reader = frame_network.load(result.path)
 
   looks = {
     name: hand_network.load(
@@ -102,7 +110,7 @@ def run(config, workdir):
     )
     for name, result in trained.items()
   }
-  scores = gesture_scores.score(config, hands, looks)
+  scores = gesture_scores.score(config, hands, looks, reader)
   results = {
     'recipe': config.recipe,
     'seed': config.seed,

@@ -1,7 +1,12 @@
 """Refuses settings of the recipe `gesture` that fail late or do nothing."""
 
-from palmjax.models import detector
-from palmjax.recipes import hand_images, hand_training, palm_network
+from palmjax.models import detector, frame_reader
+from palmjax.recipes import (
+  frame_network,
+  hand_images,
+  hand_training,
+  palm_network,
+)
 from palmjax.steps import two_teachers
 
 _AT_LEAST = {
@@ -15,6 +20,10 @@ _AT_LEAST = {
   'train.batch_size': 1,
   'train.steps': 1,
   'train.ckpt_every': 1,
+  'frames.steps': 0,
+  'frames.image_size': frame_reader.STRIDE,
+  'frames.batch_size': 1,
+  'frames.ckpt_every': 1,
   'evaluation.resamples': 1,
 }
 _CHOICES = {
@@ -114,10 +123,22 @@ def check(config, mesh, *, arms):
       f'--config.data.detail={config.data.detail} is for closer looks: give '
       '--config.augment.closer, or detail 1'
     )
-  hand_training.augmentation(config)
-  hand_training.optimiser(config.train)
-  if config.train.batch_size % mesh.size:
+  if config.frames.image_size % frame_reader.STRIDE:
     raise ValueError(
-      f'--config.train.batch_size={config.train.batch_size} does not divide '
-      f'over {mesh.size} devices; use a multiple of {mesh.size}'
+      f'--config.frames.image_size={config.frames.image_size}: give a multiple '
+      f'of {frame_reader.STRIDE}'
     )
+  if config.frames.steps and not config.data.images:
+    raise ValueError(
+      f'--config.frames.steps={config.frames.steps} needs drawn hands, whose '
+      'palm frames are known: give --config.data.images, or steps 0'
+    )
+  hand_training.augmentation(config)
+  frame_network.views(config)
+  for section in ('train', 'frames'):
+    hand_training.optimiser(config[section])
+    if config[section].batch_size % mesh.size:
+      raise ValueError(
+        f'--config.{section}.batch_size={config[section].batch_size} does not '
+        f'divide over {mesh.size} devices; use a multiple of {mesh.size}'
+      )

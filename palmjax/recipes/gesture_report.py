@@ -6,7 +6,13 @@ import numpy as np
 
 from palmjax.engine import logs
 from palmjax.evals import detection
-from palmjax.recipes import gesture_pictures, gesture_tables, run_facts
+from palmjax.losses import frames
+from palmjax.recipes import (
+  frame_network,
+  gesture_pictures,
+  gesture_tables,
+  run_facts,
+)
 from palmjax.report import html, metrics, plots
 
 _LINES = 5  # In a figure: as many colours are told apart.
@@ -51,7 +57,12 @@ def write(run, scores, results, *, looks):
         gesture_pictures.hands(run, scores, student, test)
         for test in run.hands.tests
       ),
-      _training(logs.read(run.workdir / 'metrics.jsonl'), names, student),
+      _training(
+        logs.read(run.workdir / 'metrics.jsonl'),
+        names,
+        student,
+        reader=bool(run.config.frames.steps),
+      ),
       html.Values('Configuration', run.config.to_dict()),
       html.Values('Run', facts),
     ],
@@ -182,7 +193,7 @@ def _mean_curve(matches, threshold):
   return detection.RECALLS, np.mean(curves, axis=0)
 
 
-def _training(rows, names, student):
+def _training(rows, names, student, *, reader):
   def curves(stage, terms):
     return {
       label: plots.series(rows, stage, name) for label, name in terms.items()
@@ -217,6 +228,17 @@ def _training(rows, names, student):
         figures.append(
           plots.losses(curves(student, lines), title=f'Terms, {part}', log=True)
         )
+  if reader:
+    figures.append(
+      plots.losses(
+        curves(
+          frame_network.NAME,
+          {name: f'loss/{name}' for name in frames.WEIGHTS},
+        ),
+        title='Terms, reader of palm frames',
+        log=True,
+      )
+    )
   return html.Figures(
     'Training',
     figures,

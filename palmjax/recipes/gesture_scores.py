@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from palmjax.evals import box_matching, detection, hand_frames
+from palmjax.recipes import frame_network
 
 _GAIN = 'student_both'
 _CONTROL = 'student_alone'
@@ -17,6 +18,7 @@ class Scores(NamedTuple):
     matches: by class.
     any: the same, all classes as one.
     frames: list of `hand_frames.errors`, one array for each image.
+    read: the same of the frames that a reader corrected, or None.
     missed: bool [N], a hand is there and none was found.
     hands: images with a hand.
     found: what `hand_network.Network.detect` returned.
@@ -25,30 +27,32 @@ class Scores(NamedTuple):
   matches: box_matching.Matches
   any: box_matching.Matches
   frames: list[np.ndarray]
+  read: list[np.ndarray] | None
   missed: np.ndarray
   hands: int
   found: dict[str, np.ndarray]
 
 
-def score(config, hands, looks):
+def score(config, hands, looks, reader=None):
   """Runs every detector on every test.
 
   Args:
     config: of configs/gesture.py.
     hands: `hand_images.HandImages`.
     looks: {model: `hand_network.Network`}.
+    reader: `frame_network.Reader`, if one was trained.
 
   Returns:
     {(model, suffix of the test): `Scores`}.
   """
   return {
-    (name, suffix): _score(config, hands.classes, test, look.detect)
+    (name, suffix): _score(config, hands.classes, test, look.detect, reader)
     for name, look in looks.items()
     for suffix, test in hands.tests.items()
   }
 
 
-def _score(config, classes, test, detect):
+def _score(config, classes, test, detect, reader):
   found = detect(test['image'])
   truths = [
     (boxes[valid], labels[valid])
@@ -59,24 +63,16 @@ def _score(config, classes, test, detect):
   detections = list(
     zip(found['boxes'], found['scores'], found['classes'], strict=True)
   )
-  framed = test['framed'] & test['facing'] & test['valid']
+  sure = found['scores'] >= config.evaluation.score
   return Scores(
     matches=box_matching.match(truths, detections, names=classes),
     any=box_matching.match(truths, detections, names=()),
-    frames=[
-      hand_frames.errors(
-        (boxes[mask], points[mask]), (mine[sure], frames[sure])
-      )
-      for boxes, points, mask, mine, frames, sure in zip(
-        test['boxes'],
-        test['points'],
-        framed,
-        found['boxes'],
-        found['points'],
-        found['scores'] >= config.evaluation.score,
-        strict=True,
-      )
-    ],
+    frames=_frame_errors(test, found['boxes'], found['points'], sure),
+    read=(
+      _frame_errors(test, found['boxes'], _read(reader, test, found), sure)
+      if reader
+      else None
+    ),
     missed=np.array(
       [
         hand_frames.missed(boxes, one[:2], score=config.evaluation.score)
@@ -86,6 +82,33 @@ def _score(config, classes, test, detect):
     hands=sum(bool(len(boxes)) for boxes, _ in truths),
     found=found,
   )
+
+
+def _frame_errors(test, boxes, points, sure):
+  """`hand_frames.errors` of each image, of what the detector is `sure` of."""
+  framed = test['framed'] & test['facing'] & test['valid']
+  return [
+    hand_frames.errors((true[mask], frame[mask]), (mine[kept], read[kept]))
+    for true, frame, mask, mine, read, kept in zip(
+      test['boxes'], test['points'], framed, boxes, points, sure, strict=True
+    )
+  ]
+
+
+def _read(reader, test, found):
+  """The frames that were found, each corrected where the test knows one."""
+  points = np.array(found['points'], np.float64)
+  framed = test['framed'] & test['facing'] & test['valid']
+  for i in np.flatnonzero(framed.any(axis=1)):
+    overlap = box_matching.iou(
+      test['boxes'][i][framed[i]][:, None], found['boxes'][i][None]
+    )
+    # Those that `hand_frames.errors` may take.
+    for k in np.flatnonzero((overlap >= 0.5).any(axis=0)):
+      read = frame_network.correct(reader, test['image'][i], points[i, k])
+      if read is not None:
+        points[i, k], _ = read
+  return points
 
 
 def models(config, scores, looks):
@@ -103,6 +126,14 @@ def models(config, scores, looks):
       'ap@any': anything['ap'],
       'ap50@any': anything['ap50'],
       **hand_frames.rates(found.frames, **options),
+      **(
+        {
+          f'{key}@read': rate
+          for key, rate in hand_frames.rates(found.read, **options).items()
+        }
+        if found.read is not None
+        else {}
+      ),
       'fta': {'value': float(found.missed.sum() / max(found.hands, 1))},
       'params': {'value': looks[name].params},
     }

@@ -35,6 +35,10 @@ def detection(run, models, names, times, test):
       'frame@5%': 'Frames within 5 %',
     }.items()
   ]
+  if run.config.frames.steps:
+    columns.append(
+      html.Column('frame@5%@read', 'Frames within 5 %, read', '%', 1, 'higher')
+    )
   columns += [
     html.Column('fta', 'FTA', '%', 1),
     html.Column('params', 'Parameters', digits=0),
@@ -51,7 +55,8 @@ def detection(run, models, names, times, test):
       f'{len(palms):,} images that no network was trained on, with '
       f'{arrays["valid"].sum():,} hands, of which {palms.sum():,} have a known '
       'palm frame and face the camera. A frame is found where both valleys are '
-      'within 5 % of the palm width. FTA: images with hands of which none was '
+      'within 5 % of the palm width; read: after the reader of palm frames has '
+      'corrected it. FTA: images with hands of which none was '
       f'found with a score of {run.config.evaluation.score:g} or more. Time: '
       'one image alone, the fastest of several, from pixels to boxes. In '
       'brackets the 95 % interval over images; a star marks a value whose '

@@ -68,12 +68,13 @@ def sizes(config, name, classes):
   }
 
 
-def load(directory, *, shrink=1):
+def load(directory, *, shrink=1, mirror=False):
   """Reads an export.
 
   Args:
     directory: export directory of the stage.
     shrink: L, images are given so many times as large as the network's input.
+    mirror: look at mirror images too, see `detect.make_detector`.
 
   Returns:
     `Network`.
@@ -100,7 +101,9 @@ def load(directory, *, shrink=1):
   )
   stats = jax.device_put(dict(found.variables))
   params = {'detector': stats.pop('params')}
-  look = jax.jit(detect.make_detector(model, shrink=shrink, count=_OBJECTS))
+  look = jax.jit(
+    detect.make_detector(model, shrink=shrink, count=_OBJECTS, mirror=mirror)
+  )
   return Network(
     detect=functools.partial(_in_chunks, look, params, stats),
     classes=tuple(found.model['classes']),

@@ -143,15 +143,6 @@ def train_student(run, directory, export, key, **teachers):
   )
 
 
-def start_digests(config):
-  """What tells the export that students start from; {} if there is none.
-
-  Raises:
-    FileNotFoundError: there is no export.
-  """
-  return exports.digests(config.train.start) if config.train.start else {}
-
-
 def _start(state, directory, description):
   """`state` with the weights of an export of the same network."""
   found = exports.load(directory)

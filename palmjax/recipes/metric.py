@@ -17,6 +17,7 @@ import jax
 from absl import logging
 
 from palmjax.data import pipeline
+from palmjax.edge import export as exports
 from palmjax.engine import checkpoint, stage
 from palmjax.engine import mesh as meshes
 from palmjax.evals import (
@@ -85,6 +86,8 @@ def run(config, workdir):
       'data': palms.fingerprint,
       'turned': config.data.turned,
       **{section: values[section] for section in sections},
+      # What lies at the path, not the path, is what the network starts from.
+      'start': exports.start_digests(config.cnn.start),
     },
     inputs={},
   )
@@ -114,11 +117,24 @@ def _train(run, directory, export, key):
     export,
     key,
     make_step=functools.partial(metric.make_step, **metric_losses.losses(loss)),
-    create_state=metric.create_state,
+    create_state=_create_state(config),
     batches=_batches(run, key),
     loss={'loss': loss['name']},
     comparison=metric_losses.comparison(loss),
   )
+
+
+def _create_state(config):
+  """`metric.create_state`, from an export where the config names one."""
+  if not config.cnn.start:
+    return metric.create_state
+
+  def create_state(*args, **sizes):
+    return palm_network.start(
+      metric.create_state(*args, **sizes), config, config.cnn.start
+    )
+
+  return create_state
 
 
 def _tests(config, palms):

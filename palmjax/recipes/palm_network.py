@@ -160,6 +160,41 @@ def train(
   return {'params': int(count), 'classes': classes}
 
 
+def start(state, config, directory):
+  """A fresh state with the backbone of an export; its class weights stay.
+
+  Args:
+    state: `TrainState` of a network that the config describes.
+    config: as for `build`.
+    directory: export of `train`, or the shipped weights.
+
+  Returns:
+    `TrainState`.
+
+  Raises:
+    ValueError, OSError: the export is damaged, or of another network or
+      pre-processing; names what differs.
+  """
+  found = exports.load(directory)
+  _, spec = build(config, comparison=found.preprocess.get('metric'))
+  for mine, theirs in (
+    (config.network.to_dict(), found.model),
+    (spec.to_json(), found.preprocess),
+  ):
+    for key, value in mine.items():
+      if theirs.get(key) != value:
+        raise ValueError(
+          f'--config.cnn.start={directory} has another {key}: '
+          f'{theirs.get(key)}, not {value}'
+        )
+  stats = dict(found.variables)
+  backbone = stats.pop('params')['backbone']
+  return state.replace(
+    params={**state.params, 'backbone': jax.device_put(backbone)},
+    stats={**state.stats, **jax.device_put(stats)},
+  )
+
+
 def load(directory):
   """Reads an export of `train`.
 

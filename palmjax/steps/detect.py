@@ -89,16 +89,36 @@ def make_step(
   return step
 
 
-def make_detector(model, *, shrink=1, count=100):
+def make_detector(model, *, shrink=1, count=100, mirror=False):
   """Builds detect(params, stats, images uint8 [B, H, W, 3]) → objects.
 
   Pure; for evaluation and for use: running statistics, params['detector'] only.
   Objects are those of `center_maps.decode`, in pixels of the images as given.
+
+  Args:
+    model: detector.
+    shrink: L, the network sees means over L×L pixels.
+    count: objects of an image.
+    mirror: look at each image and its mirror image, and take the mean of their
+      maps: twice the time.
   """
+
+  def look(params, stats, inputs):
+    maps, _ = train_state.apply_eval(model, params['detector'], stats, inputs)
+    return maps
 
   def detect(params, stats, images):
     inputs = pool.block_mean(pixels.to_float(images), shrink)
-    maps, _ = train_state.apply_eval(model, params['detector'], stats, inputs)
+    if mirror:
+      # One after the other: together they fit a small cache less well.
+      mirrored = look(params, stats, inputs[:, :, ::-1])
+      maps = jax.tree.map(
+        lambda x, y: (x + y) / 2,
+        look(params, stats, inputs),
+        center_maps.mirror(mirrored),
+      )
+    else:
+      maps = look(params, stats, inputs)
     return center_maps.decode(maps, stride=_stride(maps, images), count=count)
 
   return detect

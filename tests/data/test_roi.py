@@ -99,6 +99,17 @@ def test_transform_golden():
   np.testing.assert_allclose(_frame_transform(turned), expected, atol=1e-5)
 
 
+def test_transform_of_another_square():
+  # 32 wide, its centre 7 below the valleys; a quarter turn clockwise.
+  points = np.array([[20.0, 45.0], [20.0, 55.0], [-3.0, 50.0]])
+  got = roi.frame_transform(points, side=3.2, centre=0.7)
+  expected = [[0, -32.0, 13], [32, 0, 50], [0, 0, 1]]
+  np.testing.assert_allclose(got, expected, atol=1e-5)
+  # The ROI, by name.
+  got = roi.frame_transform(points, side=roi.SIDE, centre=roi.CENTRE)
+  np.testing.assert_array_equal(got, roi.frame_transform(points))
+
+
 def test_transform_takes_the_corners_and_any_leading_shape():
   points = np.stack(
     [_place(_LEFT, angle=a, scale=20 + a) for a in range(6)]

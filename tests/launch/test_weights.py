@@ -23,6 +23,7 @@ from palmjax.recipes import palm_network
 SIZE, DRAWN = 32, 48
 # 6 samples are two sessions.
 IDENTITIES, SUBSET, SAMPLES = 16, 14, 6
+SET = '24x4_32px_difficulty0.7_devices8_seed1'
 NETWORK = {
   'name': 'mobilefacenet',
   'width': 0.125,
@@ -95,7 +96,9 @@ def write_run(directory):
     model={**NETWORK, 'loss': 'arcface'},
     preprocess=preprocess.Preprocess(image_size=SIZE).to_json(),
   )
-  config = {'data': {'name': 'drawn_palms', 'dir': f'{directory}/set'}}
+  config = metric_config.get_config('weights').to_dict()
+  config['data']['dir'] = f'{directory}/{SET}/1.1.0'
+  config['cnn'] |= {'steps': 70, 'start': str(directory.parent / 'start')}
   (directory / 'config.json').write_text(json.dumps(config))
   (directory / 'metrics.jsonl').write_text('{"step": 50, "loss": 9.5}\n')
 
@@ -105,6 +108,10 @@ def packed(tmp_path_factory):
   """A finished `launch.weights`: its folder, and what it compared."""
   root = tmp_path_factory.mktemp('weights')
   write_run(root / 'run')
+  start = root / 'start'
+  start.mkdir()
+  for name in ('README.md', 'config.json', 'training.jsonl'):
+    (start / name).write_text(f'{name} of the start')
   # What thresholds were set on: embeddings by counts, else lists of scores.
   embeddings, lists = [], {}
 
@@ -195,6 +202,9 @@ def test_nothing_is_shipped_that_nobody_needs(packed):
     'model.json',
     'preprocess.json',
     'results.json',
+    'start_README.md',
+    'start_config.json',
+    'start_training.jsonl',
     'training.jsonl',
     'weights.npz',
   ]
@@ -208,12 +218,37 @@ def test_nothing_is_shipped_that_nobody_needs(packed):
   assert not [
     name for name, text in files.items() if str(packed.root).encode() in text
   ]
-  assert json.loads(files['config.json'])['data'] == {
-    'name': 'drawn_palms',
-    'dir': '',
-  }
+  config = json.loads(files['config.json'])
+  assert config['data']['name'] == 'drawn_palms'
+  assert config['data']['dir'] == config['cnn']['start'] == ''
   assert files['training.jsonl'] == b'{"step": 50, "loss": 9.5}\n'
-  assert b'--out=palmjax/weights/out\n' in files['README.md']
+  assert files['start_training.jsonl'] == b'training.jsonl of the start'
+
+
+def test_the_readme_has_the_commands(packed):
+  assert (
+    (packed.out / 'README.md').read_text().split('```')[1]
+    == r"""
+python -m palmjax.data.prepare --dataset=drawn_palms --data_dir=DIR \
+  --identities=24 --samples=4 --size=32 --difficulty=0.7 --devices=8 --seed=1
+python -m palmjax.main --config=configs/metric.py:weights \
+  --config.cnn.start=START \
+  --config.cnn.steps=70 \
+  --config.data.dir=SET \
+  --workdir=RUN
+python -m launch.weights --run=RUN --out=palmjax/weights/out
+"""
+  )
+
+
+def test_a_chain_of_three_trainings_is_refused(packed, tmp_path):
+  with pytest.raises(ValueError, match='train in one or two steps'):
+    weights.keep_start(packed.out, tmp_path)
+
+
+def test_weights_of_other_images_are_not_packed():
+  with pytest.raises(ValueError, match='no set of drawn palms'):
+    weights._prepare('/data/tongji/1.0.0')
 
 
 def test_the_network_that_is_shipped_fits():

@@ -279,6 +279,54 @@ def test_boxes_on_quarters_of_a_pixel_come_back_exactly():
   np.testing.assert_array_equal(np.asarray(got['boxes'][0]), boxes)
 
 
+def test_mirrored_maps_of_mirrored_images_show_the_objects():
+  """What is right of a cell's border is left of that of the mirrored cell."""
+  rng = np.random.default_rng(3)
+  boxes = np.array(
+    [[3, 1, 23, 25], [29, 4, 61, 44], [2, 40, 30, 62], [50, 48, 57, 63]]
+  )
+  points = rng.uniform(0, 64, (4, 3, 2)).astype(np.float32)
+  classes, facing = np.array([2, 0, 1, 1]), np.array([True, False, False, True])
+  there = annotations(
+    boxes[:, [2, 1, 0, 3]] * [-1, 1, -1, 1] + [64, 0, 64, 0],
+    classes,
+    points=points * [-1, 1] + [64, 0],
+    facing=facing,
+  )
+  maps = dense(encode(there), (16, 16))
+  mirror = jax.jit(center_maps.mirror)
+  got = decode(mirror(maps), stride=4, count=4)
+  # All score 1: they come in the order of their places.
+  cells = ((boxes[:, 1::2].sum(1) // 8) * 16) + boxes[:, ::2].sum(1) // 8
+  order = np.argsort(cells)
+  np.testing.assert_array_equal(got['scores'][0], np.ones(4))
+  np.testing.assert_array_equal(got['classes'][0], classes[order])
+  np.testing.assert_array_equal(got['facing'][0] > 0.5, facing[order])
+  np.testing.assert_allclose(got['boxes'][0], boxes[order], atol=1e-4)
+  np.testing.assert_allclose(got['points'][0], points[order], atol=1e-4)
+
+
+def test_mirrored_twice_is_as_before():
+  rng = np.random.default_rng(0)
+  # Halves and quarters, which have no rounding.
+  maps = {
+    name: jnp.asarray(rng.integers(-8, 8, (2, 3, 5, values)) / 4, jnp.float32)
+    for name, values in {'class': 3, **center_maps.VALUES}.items()
+  }
+  once = center_maps.mirror(maps)
+  again = center_maps.mirror(once)
+  for name, values in maps.items():
+    np.testing.assert_array_equal(again[name], values)
+    assert (once[name] != values).any()
+  # Of the frame x alone, and not whether the palm is seen.
+  flipped = np.asarray(maps['frame'])[:, :, ::-1]
+  np.testing.assert_array_equal(once['frame'][..., 1::2], flipped[..., 1::2])
+  np.testing.assert_array_equal(once['frame'][..., 6], flipped[..., 6])
+  np.testing.assert_array_equal(
+    once['frame'][..., :6:2], 1 - flipped[..., :6:2]
+  )
+
+
 def maps_of(logits):
   shape = logits.shape[:-1]
   return {

@@ -222,3 +222,34 @@ def test_detector_reads_images_larger_by_shrink(trained):
   got = large(state.params, state.stats, twice)
   np.testing.assert_allclose(got['boxes'], 2 * want['boxes'], rtol=1e-4)
   np.testing.assert_allclose(got['scores'], want['scores'], rtol=1e-4)
+
+
+def test_a_detector_that_looks_at_mirror_images_sees_them_alike(trained):
+  data, model, _, state, _ = trained
+  find = quick_jit(detect.make_detector(model, count=6, mirror=True))
+  here = find(state.params, state.stats, data['image'])
+  there = find(state.params, state.stats, data['image'][:, :, ::-1])
+  for name in ('scores', 'facing'):
+    np.testing.assert_allclose(there[name], here[name], atol=1e-4)
+  flip = np.array([-1, 1])
+  for b in range(4):
+    sure = here['scores'][b] > 0.3
+    assert sure.sum() == data['valid'][b].sum()
+    np.testing.assert_array_equal(
+      there['classes'][b][sure], here['classes'][b][sure]
+    )
+    np.testing.assert_allclose(
+      there['points'][b][sure],
+      here['points'][b][sure] * flip + [64, 0],
+      atol=2e-3,
+    )
+    x0, y0, x1, y1 = here['boxes'][b][sure].T
+    want = np.stack([64 - x1, y0, 64 - x0, y1], axis=-1)
+    np.testing.assert_allclose(there['boxes'][b][sure], want, atol=2e-3)
+  # Of one look alone that does not hold.
+  once = quick_jit(detect.make_detector(model, count=6))
+  alone = [
+    once(state.params, state.stats, images)['scores']
+    for images in (data['image'], data['image'][:, :, ::-1])
+  ]
+  assert np.abs(alone[0] - alone[1]).max() > 0.01
