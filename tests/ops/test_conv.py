@@ -175,7 +175,7 @@ def test_bad_arguments():
   x = random(1, 4, 4, 6)
   with pytest.raises(ValueError, match="use 'shift' or 'lax'"):
     conv.depthwise(x, random(3, 3, 1, 6), lowering='fast')
-  with pytest.raises(ValueError, match="use 'blocked' or 'lax'"):
+  with pytest.raises(ValueError, match="use 'winograd', 'blocked' or 'lax'"):
     conv.dense(x, random(3, 3, 6, 6), lowering='fast')
   with pytest.raises(ValueError, match="use 'block_diagonal' or 'lax'"):
     conv.grouped(x, random(3, 3, 3, 6), groups=2, lowering='fast')
