@@ -34,7 +34,7 @@ from palmjax.recipes import frame_network, hand_network
 WEIGHTS = pathlib.Path(__file__).parent / 'weights' / 'hand_detector'
 # Trained on drawn hands alone.
 FRAMES = WEIGHTS.with_name('frame_reader')
-LOOKS = 2
+LOOKS = 3
 SCORE = 0.3
 
 # Gestures whose fingers hide no valley: the others have no palm frame.

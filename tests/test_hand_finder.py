@@ -5,15 +5,17 @@ import numpy as np
 import pytest
 
 from palmjax import hand_finder, palm_files
-from palmjax.data import box_augment, hands, palms
+from palmjax.data import box_augment, frame_views, hands, palms
 from palmjax.edge import export
 from palmjax.evals import hand_frames
 from palmjax.ops import contrast
-from palmjax.recipes import hand_images, hand_network
+from palmjax.recipes import frame_network, hand_images, hand_network
 
 SIZE = 96
+READ = 64  # Side of what the reader sees.
 CLASSES = ('fist', 'five')
 FIST, FIVE = range(2)
+DETECTOR = hand_finder.WEIGHTS
 # The frame of a left palm with d = 1, and points around the hand.
 FRAME = np.array([[-0.5, 0.0], [0.5, 0.0], [0.2, 2.3]])
 _TURN = np.linspace(0, 2 * np.pi, 40, endpoint=False)
@@ -46,6 +48,50 @@ def paint(shape):
   return np.round(colours).astype(np.uint8)
 
 
+def view_of(image, shape, *, turned):
+  """The affine map from the pixels of a view to the photo, [2, 3].
+
+  Args:
+    image: [S, S, 3], what `paint` painted, seen through the view.
+    shape: of the photo.
+    turned: cut out of the photo; there Pillow cuts fractions of colours off.
+  """
+  image = np.asarray(image, float)
+  y, x = np.mgrid[: len(image), : len(image)] + 0.5
+  inside = (image[..., 2] > 225) & (image[..., :2] < 250).all(axis=-1)
+  inside &= (image[..., :2] > 5).all(axis=-1)
+  rows = np.stack([x, y, np.ones_like(x)], axis=-1)[inside]
+  colours = image[inside][:, :2] + (0.5 if turned else 0.0)
+  colours *= np.array(shape[1::-1]) / 255
+  return np.linalg.lstsq(rows, colours, rcond=None)[0].T
+
+
+def stand_in_reader(photo, found):
+  """A reader of palm frames that knows the hands; see `Network`.
+
+  Returns:
+    (`frame_network.Reader`, list of the views that it was shown).
+  """
+  views = []
+
+  def read(images):
+    side = images.shape[1]
+    assert images.shape == (1, side, side, 3)
+    view = view_of(images[0], photo.shape, turned=True)
+    views.append(view)
+    middle = view @ [side / 2, side / 2, 1]
+    near = min(
+      found, key=lambda one: np.linalg.norm(one['points'].mean(0) - middle)
+    )
+    points = (near['points'] - view[:, 2]) @ np.linalg.inv(view[:, :2]).T
+    points = points / side - 0.5
+    if points[0, 0] > points[1, 0]:
+      points = points[[1, 0, 2]]
+    return points[None], np.array([0.7])
+
+  return frame_network.Reader(read, READ, 0), views
+
+
 class Network:
   """Stands in for a detector that finds what is there.
 
@@ -60,15 +106,7 @@ class Network:
 
   def __call__(self, images):
     assert images.shape == (1, SIZE, SIZE, 3)
-    image = images[0].astype(float)
-    y, x = np.mgrid[:SIZE, :SIZE] + 0.5
-    inside = (image[..., 2] > 225) & (image[..., :2] < 250).all(axis=-1)
-    inside &= (image[..., :2] > 5).all(axis=-1)
-    rows = np.stack([x, y, np.ones_like(x)], axis=-1)[inside]
-    # In turned squares Pillow cuts fractions off.
-    colours = image[inside][:, :2] + (0.5 if self.views else 0.0)
-    colours *= np.array(self.shape[::-1]) / 255
-    view = np.linalg.lstsq(rows, colours, rcond=None)[0].T
+    view = view_of(images[0], self.shape, turned=bool(self.views))
     self.views.append(view)
     result = {
       'boxes': np.zeros((1, 8, 4)),
@@ -91,8 +129,18 @@ class Network:
     return result
 
 
-def find(photo, network, **options):
-  return hand_finder.find(network, photo, classes=CLASSES, size=SIZE, **options)
+def find(photo, network, *, looks=2, reader=None, **options):
+  if looks == 3 and reader is None:
+    reader, _ = stand_in_reader(photo, network.found)
+  return hand_finder.find(
+    network,
+    photo,
+    classes=CLASSES,
+    size=SIZE,
+    reader=reader,
+    looks=looks,
+    **options,
+  )
 
 
 PHOTOS = [
@@ -110,9 +158,11 @@ def test_hands_are_found_where_they_are(shape, placing, looks, left):
   photo, true = paint(shape), hand(**placing, left=left)
   network = Network(photo, [true])
   (found,) = find(photo, network, looks=looks)
-  assert len(network.views) == looks
+  assert len(network.views) == min(looks, 2)
   d = placing['d']
-  np.testing.assert_allclose(found.points, true['points'], atol=0.02 * d + 0.2)
+  # The third look reads colours of few levels.
+  near = (0.02 if looks < 3 else 0.03) * d + 0.2
+  np.testing.assert_allclose(found.points, true['points'], atol=near)
   box = [*true['outline'].min(axis=0), *true['outline'].max(axis=0)]
   np.testing.assert_allclose(found.box, box, atol=0.02 * d + 0.2)
   assert (found.gesture, found.score, found.facing) == ('five', 0.9, 0.8)
@@ -121,24 +171,32 @@ def test_hands_are_found_where_they_are(shape, placing, looks, left):
 
 
 @pytest.mark.parametrize('shape, placing', PHOTOS)
-def test_the_hand_fills_the_second_look_and_stands_upright_in_the_third(
-  shape, placing
-):
+def test_the_hand_fills_the_second_look(shape, placing):
   photo, true = paint(shape), hand(**placing)
   network = Network(photo, [true])
-  find(photo, network, looks=3)
-  _, second, third = network.views
+  find(photo, network)
+  _, second = network.views
   side = np.ptp(true['outline'], axis=0).max()
-  for view in (second, third):
-    assert np.linalg.norm(view[:, 0]) * SIZE == pytest.approx(
-      side / hand_finder._FILL, rel=0.02
-    )
-    middle = view @ [SIZE / 2, SIZE / 2, 1]
-    # The outline is symmetric about it.
-    assert np.abs(middle - placing['centre']).max() < 0.02 * side
+  assert np.linalg.norm(second[:, 0]) * SIZE == pytest.approx(
+    side / hand_finder._FILL, rel=0.02
+  )
+  middle = second @ [SIZE / 2, SIZE / 2, 1]
+  # The outline is symmetric about it.
+  assert np.abs(middle - placing['centre']).max() < 0.02 * side
+
+
+@pytest.mark.parametrize('shape, placing', PHOTOS)
+@pytest.mark.parametrize('left', [True, False])
+def test_the_palm_stands_upright_in_the_third_look(shape, placing, left):
+  photo, true = paint(shape), hand(**placing, left=left)
+  reader, views = stand_in_reader(photo, [true])
+  find(photo, Network(photo, [true]), looks=3, reader=reader)
+  assert len(views) == 2
   c, s = np.cos(placing['angle']), np.sin(placing['angle'])
-  scale = side / hand_finder._FILL / SIZE
-  np.testing.assert_allclose(third[:, :2] / scale, [[c, -s], [s, c]], atol=0.02)
+  scale = frame_views.SIDE * placing['d'] / READ
+  np.testing.assert_allclose(
+    views[-1][:, :2] / scale, [[c, -s], [s, c]], atol=0.03
+  )
 
 
 def test_closer_looks_lower_the_error():
@@ -152,14 +210,15 @@ def test_closer_looks_lower_the_error():
   assert errors[0] == pytest.approx(2 * 2100 / SIZE, rel=0.05)
   side = np.ptp(true['outline'], axis=0).max() / hand_finder._FILL
   assert errors[1] == pytest.approx(2 * side / SIZE, rel=0.1)
-  assert errors[2] == pytest.approx(2 * side / SIZE, rel=0.1)
+  # The reader knows.
+  assert errors[2] < 0.05 * placing['d']
 
 
 def test_what_a_closer_look_does_not_see_stays():
   shape, placing = PHOTOS[0]
   photo, true = paint(shape), hand(**placing)
   (first,) = find(photo, Network(photo, [true]), looks=1)
-  (kept,) = find(photo, Network(photo, [true], only=(1,)), looks=3)
+  (kept,) = find(photo, Network(photo, [true], only=(1,)))
   np.testing.assert_array_equal(kept.box, first.box)
   np.testing.assert_array_equal(kept.points, first.points)
 
@@ -170,22 +229,29 @@ def test_what_a_closer_look_does_not_see_stays():
         self.found = [hand(**{**placing, 'centre': (600, 350)})]
       return super().__call__(images)
 
-  for looks in (2, 3):
-    (kept,) = find(photo, Elsewhere(photo, [true]), looks=looks)
-    np.testing.assert_array_equal(kept.points, first.points)
+  (kept,) = find(photo, Elsewhere(photo, [true]))
+  np.testing.assert_array_equal(kept.points, first.points)
+  # Nor is the frame of a hand that the reader sees far away.
+  far = hand(**{**placing, 'centre': (600, 350)})
+  reader, _ = stand_in_reader(photo, [far])
+  (kept,) = find(photo, Network(photo, [true]), looks=3, reader=reader)
+  np.testing.assert_allclose(kept.points, first.points, atol=2.0)
 
 
-def test_a_turned_look_changes_the_frame_alone_and_fists_have_none():
+def test_a_third_look_changes_the_frame_alone_and_fists_have_none():
   shape, placing = PHOTOS[1]
   photo = paint(shape)
   true, fist = hand(**placing), hand(**placing, label=FIST)
-  second = find(photo, Network(photo, [true]), looks=2)[0]
+  second = find(photo, Network(photo, [true], shake=1.0), looks=2)[0]
   third = find(photo, Network(photo, [true], shake=1.0), looks=3)[0]
-  np.testing.assert_array_equal(third.box, second.box)
   assert np.abs(third.points - second.points).max() > 0.5
+  assert third.box.tolist() == second.box.tolist()
+  assert third[1:3] == second[1:3]
+  assert third.facing == second.facing
+  reader, views = stand_in_reader(photo, [fist])
   network = Network(photo, [fist])
-  (found,) = find(photo, network, looks=3)
-  assert len(network.views) == 2
+  (found,) = find(photo, network, looks=3, reader=reader)
+  assert (len(network.views), len(views)) == (2, 0)
   assert (found.framed, found.shows_palm, found.side) == (False, False, None)
 
 
@@ -229,14 +295,16 @@ def test_boxes_end_at_the_border_and_grey_holds_no_hand():
   'image, options, message',
   [
     (np.zeros((9, 9, 3), np.uint8), {'looks': 4}, 'looks=4: give 1, 2 or 3'),
+    (np.zeros((9, 9, 3), np.uint8), {'looks': 3}, 'needs a reader'),
     (np.zeros((9, 9, 3)), {}, 'type float64'),
     (np.zeros((9, 9), np.uint8), {}, r'shape \(9, 9\)'),
     (np.zeros((0, 9, 3), np.uint8), {}, r'shape \(0, 9, 3\)'),
   ],
 )
 def test_what_is_no_photo(image, options, message):
+  options = {'looks': 2, **options}
   with pytest.raises(ValueError, match=message):
-    find(image, None, **options)
+    hand_finder.find(None, image, classes=CLASSES, size=SIZE, **options)
 
 
 def test_no_weights_and_no_detector(tmp_path, monkeypatch):
@@ -248,6 +316,15 @@ def test_no_weights_and_no_detector(tmp_path, monkeypatch):
   )
   with pytest.raises(ValueError, match='holds no hand detector but mobileface'):
     hand_finder.load(tmp_path)
+  with pytest.raises(
+    ValueError, match='holds no reader of palm frames but mob'
+  ):
+    hand_finder.load(DETECTOR, frames=tmp_path)
+  monkeypatch.setattr(hand_finder, 'FRAMES', tmp_path / 'none')
+  with pytest.raises(FileNotFoundError, match='holds no weights: install'):
+    hand_finder.load(DETECTOR)
+  # Two looks need none.
+  assert hand_finder.load(DETECTOR, looks=2)
 
 
 def test_palms_of_a_photo():
@@ -402,5 +479,5 @@ def test_the_shipped_detector_finds_open_palms(drawn_palms):
       )
     )
   assert len(errors) >= 6
-  assert np.isfinite(errors).sum() >= len(errors) - 2
-  assert np.median(errors) < 0.12
+  assert np.isfinite(errors).sum() >= len(errors) - 1
+  assert np.median(errors) < 0.04

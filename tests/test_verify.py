@@ -527,7 +527,7 @@ class Photos:
 @pytest.fixture
 def photos(tmp_path, monkeypatch):
   photos = Photos(tmp_path)
-  monkeypatch.setattr(hand_finder, 'load', lambda directory: photos.find)
+  monkeypatch.setattr(hand_finder, 'load', lambda *_, **__: photos.find)
   return photos
 
 

@@ -68,13 +68,19 @@ def make_reader(model):
   """Builds read(params, stats, views uint8 [B, S, S, 3]) → (points, facing).
 
   Pure; running statistics, params['reader'] only. Points [B, 3, 2] in sides
-  from the centre of the view, left valley first; facing [B], probability.
+  from the centre of the view, left valley first; facing [B], probability. Both
+  are the mean of what is read in the view and in its mirror image.
   """
 
+  def look(params, stats, images):
+    return train_state.apply_eval(model, params['reader'], stats, images)
+
   def read(params, stats, images):
-    points, facing = train_state.apply_eval(
-      model, params['reader'], stats, pixels.to_float(images)
-    )
-    return points, jax.nn.sigmoid(facing)
+    images = pixels.to_float(images)
+    points, facing = look(params, stats, images)
+    mirrored, again = look(params, stats, images[:, :, ::-1])
+    # The left valley of the mirror image is the right one.
+    mirrored = mirrored[:, jnp.array([1, 0, 2])] * jnp.array([-1.0, 1.0])
+    return (points + mirrored) / 2, jax.nn.sigmoid((facing + again) / 2)
 
   return read

@@ -207,3 +207,14 @@ def test_reader_reads_what_it_was_taught(trained):
   )
   assert errors.mean() < 0.03
   assert errors.mean() < 0.6 * unread.mean()
+
+
+def test_mirror_images_are_read_alike(trained):
+  model, views, _, state, _ = trained
+  read = quick_jit(frames.make_reader(model))
+  images = np.round((np.asarray(views['image']) + 1) * 127.5).astype(np.uint8)
+  points, facing = read(state.params, state.stats, images)
+  mirrored, again = read(state.params, state.stats, images[:, :, ::-1])
+  want = np.asarray(mirrored)[:, [1, 0, 2]] * [-1, 1]
+  np.testing.assert_allclose(points, want, atol=1e-5)
+  np.testing.assert_allclose(facing, again, atol=1e-5)
