@@ -635,6 +635,6 @@ def test_photos_need_a_detector(refusal, save, tmp_path, monkeypatch):
   monkeypatch.setattr(hand_finder, 'WEIGHTS', tmp_path / 'none')
   images = save('a.png'), save('b.png')
   error = refusal(*images, '--photos', f'--detector={tmp_path / "none"}')
-  assert 'holds no weights: install palmjax again, or train a det' in error
+  assert 'holds no weights: install palmjax again, or train networks' in error
   error = refusal(*images, '--photos', f'--detector={tmp_path}')
   assert 'model.json is missing' in error

@@ -12,9 +12,10 @@ from PIL import Image
 
 from configs import gesture as gesture_config
 from launch import hand_measures, hand_weights
-from palmjax.data import hands
+from palmjax.data import frame_views, hands
 from palmjax.edge import export
-from palmjax.recipes import hand_network
+from palmjax.models import frame_reader
+from palmjax.recipes import frame_network, hand_network
 
 SIZE = 32
 DESCRIPTION = {
@@ -101,6 +102,22 @@ def packed(tmp_path_factory):
     model=DESCRIPTION,
     preprocess={'image_size': 64, 'channels': 'rgb'},
   )
+  description = {'name': frame_network.NAME, 'width': 0.25, 'dtype': 'float32'}
+  reader = frame_reader.FrameReader(width=0.25)
+  export.save(
+    root / 'run' / frame_network.NAME / 'export',
+    variables=jax.device_get(
+      jax.jit(
+        lambda key: reader.init(key, np.zeros((1, 16, 16, 3)), train=False)
+      )(jax.random.key(0))
+    ),
+    model=description,
+    preprocess={
+      'image_size': 16,
+      'view_side': frame_views.SIDE,
+      'view_centre': frame_views.CENTRE,
+    },
+  )
   for part in ('images', 'labels'):
     (root / 'boxes' / 'valid' / part).mkdir(parents=True)
   (root / 'boxes' / 'data.yaml').write_text(
@@ -154,6 +171,26 @@ def test_what_is_shipped(packed):
   assert shipped.preprocess == {'image_size': SIZE, 'channels': 'rgb'}
 
 
+def test_the_reader_is_shipped_beside_it(packed):
+  folder = packed.root / 'frame_reader'
+  assert sorted(path.name for path in folder.iterdir()) == [
+    'README.md',
+    'model.json',
+    'preprocess.json',
+    'weights.npz',
+  ]
+  shipped = export.load(folder)
+  trained = export.load(packed.root / 'run' / 'frame_reader' / 'export')
+  jax.tree.map(
+    np.testing.assert_array_equal, shipped.variables, trained.variables
+  )
+  assert (shipped.model, shipped.preprocess) == (
+    trained.model,
+    trained.preprocess,
+  )
+  assert '`out/training.jsonl`' in (folder / 'README.md').read_text()
+
+
 def test_the_readme_has_every_command_of_both_trainings(packed):
   text = (packed.out / 'README.md').read_text()
   assert 'Beside drawn hands it saw images of a test.' in text
@@ -195,8 +232,8 @@ def test_trainings_that_no_command_repeats(tmp_path):
   with pytest.raises(ValueError, match='which went on from another'):
     hand_weights.commands(tmp_path / 'c')
   path = tmp_path / 'a' / 'config.json'
-  path.write_text(path.read_text().replace('"steps"', '"stops"'))
-  with pytest.raises(ValueError, match='differ in the key train'):
+  path.write_text(path.read_text().replace('"start"', '"begin"'))
+  with pytest.raises(ValueError, match='differ in the key train.begin'):
     hand_weights.commands(tmp_path / 'a')
 
 
@@ -252,8 +289,19 @@ def test_frames_of_a_network_that_finds_them():
     }
 
   network = hand_network.Network(detect, hands.GESTURES, SIZE, 0)
-  found = hand_measures.measure_frames(network, drawn)
+
+  def read(images):
+    """Says that the frame is where it was looked for."""
+    del images
+    points = np.array([[-0.5, -0.7], [0.5, -0.7], [0.0, 0.9]])
+    return points[None] / frame_views.SIDE, np.array([0.9])
+
+  reader = frame_network.Reader(read, 16, 0)
+  found = hand_measures.measure_frames(network, reader, drawn)
   assert found['palms'] == 3
+  assert found['looks=3']['median'] == pytest.approx(
+    found['looks=2']['median'], abs=1e-6
+  )
   first = found['looks=1']
   # 0.02 of 0.4: a palm is twice as wide as the distance of its valleys.
   assert first['median'] == pytest.approx(0.05, abs=1e-6)
