@@ -232,8 +232,8 @@ def test_trainings_that_no_command_repeats(tmp_path):
   with pytest.raises(ValueError, match='which went on from another'):
     hand_weights.commands(tmp_path / 'c')
   path = tmp_path / 'a' / 'config.json'
-  path.write_text(path.read_text().replace('"start"', '"begin"'))
-  with pytest.raises(ValueError, match='differ in the key train.begin'):
+  path.write_text(path.read_text().replace('"repeat"', '"again"'))
+  with pytest.raises(ValueError, match=r'differ in the key data\.again'):
     hand_weights.commands(tmp_path / 'a')
 
 
