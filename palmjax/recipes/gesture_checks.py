@@ -135,7 +135,7 @@ def check(config, mesh, *, arms):
     )
   hand_training.augmentation(config)
   frame_network.views(config)
-  for section in ('train', 'frames'):
+  for section in ('train', 'frames') if config.frames.steps else ('train',):
     hand_training.optimiser(config[section])
     if config[section].batch_size % mesh.size:
       raise ValueError(
