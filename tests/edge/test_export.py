@@ -312,3 +312,12 @@ def test_archive_entries_carry_no_time(tmp_path):
   _save(tmp_path)
   with zipfile.ZipFile(tmp_path / 'weights.npz') as archive:
     assert {e.date_time for e in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+
+
+def test_what_a_training_starts_from(tmp_path):
+  assert export.start_digests('') == {}
+  _save(tmp_path)
+  found = export.start_digests(tmp_path)
+  assert found == export.digests(tmp_path)
+  with pytest.raises(FileNotFoundError, match='is missing; give a folder'):
+    export.start_digests(tmp_path / 'none')

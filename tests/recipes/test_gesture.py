@@ -25,6 +25,7 @@ from palmjax.recipes import (
 SMOKE = '--config=configs/gesture.py:smoke'
 TEACHERS = ('teacher1', 'teacher2')
 STUDENTS = ('student_alone', 'student_both')
+READER = 'frame_reader'
 
 
 def _finish(process):
@@ -82,6 +83,7 @@ def boxes_run(run, palmjax_command, photos, tmp_path_factory):
     'data.name': 'yolo',
     'data.dir': str(photos),
     'data.images': 0,
+    'frames.steps': 0,  # No photograph tells a palm frame.
     'arms': ('student_both',),
     'loss.truth': 0.0,
   }
@@ -98,7 +100,9 @@ def test_metrics_of_all_models(run):
     for name in ('ap', 'ap50', 'ap50@any'):
       cell = cells[name]
       assert 0 <= cell['low'] <= cell['value'] <= cell['high'] <= 1
-    assert 0 <= cells['frame@5%']['value'] <= cells['frame@10%']['value'] <= 1
+    for read in ('', '@read'):
+      near, far = (cells[f'frame@{n}%{read}']['value'] for n in (5, 10))
+      assert 0 <= near <= far <= 1
     assert 0 <= cells['fta']['value'] <= 1
     assert {f'ap@class={name}' for name in hands.GESTURES} <= cells.keys()
   sizes = {name: cells['params']['value'] for name, cells in models.items()}
@@ -124,9 +128,8 @@ def test_every_column_of_a_sweep_is_measured(run, arm):
   measured = {*gesture_config.columns(arm)} - timed
   assert all(measured <= cells.keys() for cells in _models(run).values())
   facts = json.loads((run / 'run.json').read_text())
-  assert (
-    set(facts['ms_per_image']) == set(facts['seconds']) == set(_models(run))
-  )
+  assert set(facts['ms_per_image']) == set(_models(run))
+  assert set(facts['seconds']) == {*_models(run), READER}
 
 
 def test_students_learn_from_what_they_are_told(run):
@@ -236,7 +239,7 @@ def test_same_bytes_after_sigkill(run, palmjax_command, tmp_path):
   assert process.returncode == -signal.SIGKILL
   _finish(palmjax_command(SMOKE, f'--workdir={tmp_path}'))
   names = ['metrics.json']
-  for name in (*TEACHERS, *STUDENTS):
+  for name in (*TEACHERS, *STUDENTS, READER):
     names += [f'{name}/DONE.json', f'{name}/export/weights.npz']
     names += [f'{name}/export/{k}.json' for k in ('model', 'preprocess')]
   for name in names:
@@ -280,6 +283,11 @@ def test_same_bytes_after_sigkill(run, palmjax_command, tmp_path):
     ('train.ckpt_every', 0, r'train\.ckpt_every=0: give 1 or more'),
     ('train.warmup_steps', 12, 'a warm-up of 12 steps'),
     ('train.learning_rate', 0.0, r'learning_rate=0\.0: give a number above 0'),
+    ('frames.steps', -1, r'frames\.steps=-1: give 0 or more'),
+    ('frames.image_size', 40, r'image_size=40: give a multiple of 16'),
+    ('frames.batch_size', 0, r'frames\.batch_size=0: give 1 or more'),
+    ('frames.warmup_steps', 8, 'a warm-up of 8 steps'),
+    ('frames.angle', -1.0, r'frames\.angle=-1\.0: give 0 or more'),
     ('evaluation.score', -0.1, r'score=-0\.1: give a number from 0 to 1'),
     ('evaluation.resamples', 0, r'resamples=0: give 1 or more'),
   ],
@@ -294,6 +302,14 @@ def test_settings_that_cannot_work_are_refused_at_once(
   assert '\n' not in str(caught.value)
   # Nothing was begun, and the corrected config may use the same workdir.
   assert {path.name for path in tmp_path.iterdir()} <= {'.lock'}
+
+
+def test_a_reader_needs_drawn_hands(tmp_path):
+  config = gesture_config.get_config('smoke')
+  config.data.name, config.data.dir = 'yolo', str(tmp_path)
+  config.data.images = 0
+  with pytest.raises(ValueError, match=r'frames\.steps=8 needs drawn hands'):
+    gesture_checks.check(config, mesh.make(1), arms=gesture.ARMS)
 
 
 def test_a_student_needs_something_to_learn_from(tmp_path):
