@@ -42,7 +42,9 @@ def knowing(points, shape, *, moved=0.0):
     colours = (image[seen][:, :2] + 0.5) * shape / 255
     view = np.linalg.lstsq(rows, colours, rcond=None)[0].T
     views.append(view)
-    found = (points + np.array([moved, 0.0]) - view[:, 2]) @ np.linalg.inv(view[:, :2]).T
+    found = (points + np.array([moved, 0.0]) - view[:, 2]) @ np.linalg.inv(
+      view[:, :2]
+    ).T
     found = found / SIZE - 0.5
     if found[0, 0] > found[1, 0]:
       found = found[[1, 0, 2]]
