@@ -15,8 +15,7 @@ import pathlib
 import sys
 
 from configs import gesture as gesture_config
-from launch import commands as command_lines
-from launch import hand_measures, weights
+from launch import hand_measures, record
 from palmjax.data import boxes
 from palmjax.edge import export as exports
 from palmjax.engine import checkpoint
@@ -118,9 +117,9 @@ def pack(run, out, *, size, boxes, credit):
       'image_size': size or found.preprocess['image_size'],
     },
   )
-  weights.keep_record(run, out)
+  record.keep(run, out)
   if (start := _start(run)) is not None:
-    weights.keep_record(start, out, prefix='start_')
+    record.keep(start, out, prefix='start_')
   last = (
     f'python -m launch.hand_weights --run=RUN --out=palmjax/weights/{out.name}'
   )
@@ -193,7 +192,7 @@ def _start(run):
 
 
 def _command(run, workdir):
-  return command_lines.training(
+  return record.command(
     run,
     path='configs/gesture.py:weights',
     usual=gesture_config.get_config('weights'),

@@ -15,15 +15,13 @@ results.json has the network on the same pairs beside them.
 import argparse
 import json
 import pathlib
-import re
-import shutil
 import sys
 
 import jax
 import numpy as np
 
 from configs import metric as metric_config
-from launch import commands
+from launch import record
 from palmjax.data import folder, palms, preprocess
 from palmjax.edge import export as exports
 from palmjax.edge import matcher
@@ -64,11 +62,6 @@ Made by
 _START_ROW = (
   '| `start_…` | README, configuration and log of the weights that it went on '
   'from |\n'
-)
-# {identities}x{samples}_{size}px_difficulty{difficulty}_devices…_seed….
-_SET = re.compile(
-  r'(?P<identities>\d+)x(?P<samples>\d+)_(?P<size>\d+)px'
-  r'_difficulty(?P<difficulty>[\d.]+)_devices(?P<devices>\d+)_seed(?P<seed>\d+)'
 )
 
 
@@ -140,8 +133,8 @@ def pack(run, out):
   config = json.loads((run / 'config.json').read_text())
   start = config['cnn']['start']
   if start:
-    keep_start(pathlib.Path(start), out)
-  keep_record(run, out)
+    record.keep_start(pathlib.Path(start), out)
+  record.keep(run, out)
   remarks = 'SET is the folder that the first command names.'
   if start:
     remarks += ' START holds the weights that `start_README.md` is of.'
@@ -153,8 +146,8 @@ def pack(run, out):
       remarks=remarks,
       commands='\n'.join(
         [
-          _prepare(config['data']['dir']),
-          commands.training(
+          record.drawn_set(config['data']['dir']),
+          record.command(
             run,
             path='configs/metric.py:weights',
             usual=metric_config.get_config('weights'),
@@ -167,58 +160,6 @@ def pack(run, out):
     ),
   )
   return found
-
-
-def _prepare(directory):
-  """The command that drew the set in a folder of `palmjax.data.prepare`."""
-  match = _SET.search(directory)
-  if match is None:
-    raise ValueError(
-      f'{directory} is no set of drawn palms: weights that anyone may use are '
-      'trained on those alone'
-    )
-  numbers = ' '.join(
-    f'--{name}={value}' for name, value in match.groupdict().items()
-  )
-  return (
-    'python -m palmjax.data.prepare --dataset=drawn_palms --data_dir=DIR \\\n'
-    f'  {numbers}'
-  )
-
-
-def keep_start(start, out):
-  """Writes what is known of the weights that a training went on from.
-
-  Args:
-    start: path of shipped weights.
-    out: path of the folder; may be the same.
-
-  Raises:
-    ValueError: those went on from others.
-  """
-  if (start / 'start_README.md').exists():
-    raise ValueError(
-      f'{start} went on from other weights: train in one or two steps'
-    )
-  for name in ('README.md', 'config.json', 'training.jsonl'):
-    checkpoint.write_file(out / f'start_{name}', (start / name).read_bytes())
-
-
-def keep_record(run, out, *, prefix=''):
-  """Writes configuration and log of a training into a folder.
-
-  Args:
-    run: path of the workdir.
-    out: path of the folder.
-    prefix: of the names of the files.
-  """
-  config = json.loads((run / 'config.json').read_text())
-  # Paths of the machine that trained.
-  for section, key in (('data', 'dir'), ('train', 'start'), ('cnn', 'start')):
-    if key in config.get(section, {}):
-      config[section][key] = ''
-  checkpoint.write_json(out / f'{prefix}config.json', config)
-  shutil.copyfile(run / 'metrics.jsonl', out / f'{prefix}training.jsonl')
 
 
 def draw(args, size):

@@ -86,18 +86,11 @@ def _parse(argv):
   parser.add_argument(
     '--out', required=True, metavar='DIR', help='folder of the results'
   )
-  parser.add_argument(
-    '--export',
-    metavar='DIR',
-    default=hand_finder.WEIGHTS,
-    help='another trained detector',
-  )
-  parser.add_argument(
-    '--frames',
-    metavar='DIR',
-    default=hand_finder.FRAMES,
-    help='another trained reader of palm frames',
-  )
+  for name, own, text in (
+    ('export', hand_finder.WEIGHTS, 'another trained detector'),
+    ('frames', hand_finder.FRAMES, 'another trained reader of palm frames'),
+  ):
+    parser.add_argument(f'--{name}', metavar='DIR', default=own, help=text)
   parser.add_argument(
     '--score',
     type=float,

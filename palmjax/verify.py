@@ -72,6 +72,7 @@ def load_embedder(directory=None, *, views=None):
   directory = WEIGHTS if directory is None else directory
   network, spec, length = _load(directory)
   views = _sees_views(directory) if views is None else views
+  look = matcher.viewing(network.embed, views=views)
   length *= matcher.VIEWS if views else 1
 
   def embed(images):
@@ -83,7 +84,7 @@ def load_embedder(directory=None, *, views=None):
     for start in range(0, len(images), _CHUNK):
       chunk = enumerate(images[start : start + _CHUNK], start)
       squares = [_square(image, i, spec.image_size) for i, image in chunk]
-      parts.append(_embed(network, np.stack(squares), views))
+      parts.append(look(np.stack(squares)))
     return np.concatenate(parts)
 
   return embed
@@ -119,23 +120,14 @@ def _parse(argv):
   )
   parser.add_argument('--top', type=int, default=5, help='ranks to show')
   parser.add_argument(
-    '--export', metavar='DIR', default=WEIGHTS, help='another trained network'
-  )
-  parser.add_argument(
     '--photos', action='store_true', help='images show whole hands'
   )
-  parser.add_argument(
-    '--detector',
-    metavar='DIR',
-    default=hand_finder.WEIGHTS,
-    help='with --photos: another trained detector',
-  )
-  parser.add_argument(
-    '--frames',
-    metavar='DIR',
-    default=hand_finder.FRAMES,
-    help='with --photos: another trained reader of palm frames',
-  )
+  for name, own, text in (
+    ('export', WEIGHTS, 'another trained network'),
+    ('detector', hand_finder.WEIGHTS, 'with --photos: another detector'),
+    ('frames', hand_finder.FRAMES, 'with --photos: another reader of frames'),
+  ):
+    parser.add_argument(f'--{name}', metavar='DIR', default=own, help=text)
   parser.add_argument(
     '--fmr', type=float, default=1e-3, help='false match rate to allow'
   )
@@ -253,12 +245,6 @@ def _sees_views(directory):
   return pathlib.Path(directory) == WEIGHTS
 
 
-def _embed(network, images, views):
-  if views:
-    return matcher.embed_views(network.embed, images)
-  return network.embed(images)
-
-
 def _open(args):
   """(side of images, score, decide, the threshold and what it was set on).
 
@@ -273,7 +259,7 @@ def _open(args):
 
   def score(images):
     images = np.stack(images)
-    embeddings = _embed(network, images, args.views)
+    embeddings = matcher.viewing(network.embed, views=args.views)(images)
     scores = embeddings[1:] @ embeddings[0]
     if args.correlation:
       first, others = np.split(correlation.templates_of(images), [1])

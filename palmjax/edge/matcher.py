@@ -17,6 +17,7 @@ pre-processing: thresholds that belong to others are refused.
 """
 
 import dataclasses
+import functools
 import json
 import math
 import os
@@ -111,6 +112,11 @@ def embed_views(embed, images):
   # All at once: few images fill one chunk of `embed` instead of 8.
   parts = np.split(embed(np.concatenate(views)), len(views))
   return np.concatenate(parts, axis=1) / np.sqrt(np.float32(len(views)))
+
+
+def viewing(embed, *, views):
+  """`embed` itself, or with `views` the `embed_views` of it."""
+  return functools.partial(embed_views, embed) if views else embed
 
 
 def standardise(network, correlation):

@@ -12,7 +12,7 @@ from PIL import Image
 from scipy import ndimage
 
 from configs import metric as metric_config
-from launch import weights
+from launch import record, weights
 from palmjax import verify
 from palmjax.data import palms, preprocess
 from palmjax.edge import export, matcher
@@ -243,12 +243,12 @@ python -m launch.weights --run=RUN --out=palmjax/weights/out
 
 def test_a_chain_of_three_trainings_is_refused(packed, tmp_path):
   with pytest.raises(ValueError, match='train in one or two steps'):
-    weights.keep_start(packed.out, tmp_path)
+    record.keep_start(packed.out, tmp_path)
 
 
 def test_weights_of_other_images_are_not_packed():
   with pytest.raises(ValueError, match='no set of drawn palms'):
-    weights._prepare('/data/tongji/1.0.0')
+    record.drawn_set('/data/tongji/1.0.0')
 
 
 def test_the_network_that_is_shipped_fits():
