@@ -56,7 +56,7 @@ _WEIGHTS = {
   'augment.closer': 0.5,
   'train.steps': 14000,
   'train.ckpt_every': 500,
-  'frames.steps': 8000,
+  'frames.steps': 16000,
   'frames.ckpt_every': 500,
 }
 
@@ -67,6 +67,7 @@ _TEACHERS = {
     'student_teacher2',
     'student_both',
   ),
+  'loss.teachers': (0.3, 0.3),
 }
 
 

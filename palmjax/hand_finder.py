@@ -4,7 +4,8 @@ The first look is at the whole photo. Hands are small there, so the second is at
 a square around each that was found, in which a hand is as large as those that
 the network learned from; what it sees of the hand replaces what was seen
 before. The third is that of another network, which reads the palm frame closely
-(`recipes.frame_network`) and replaces the frame alone.
+(`recipes.frame_network`) of open hands: it replaces the frame, and whether the
+palm faces the camera.
 
 Detectors look at mirror images, too (`steps.detect`): twice the time, fewer
 errors.
@@ -238,14 +239,14 @@ def _closer(look, image, hand, size):
 
 
 def _read(reader, image, hand):
-  """The hand with its palm frame as the reader sees it."""
-  if not hand.framed:
+  """The hand with palm frame and facing as the reader sees them."""
+  if hand.gesture not in _OPEN:
     return hand
   read = frame_network.correct(reader, image, hand.points)
   if read is None:
     return hand
-  points, _ = read
-  return hand._replace(points=points)
+  points, facing = read
+  return hand._replace(points=points, facing=facing)
 
 
 def _around(hand):

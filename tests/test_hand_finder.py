@@ -165,7 +165,8 @@ def test_hands_are_found_where_they_are(shape, placing, looks, left):
   np.testing.assert_allclose(found.points, true['points'], atol=near)
   box = [*true['outline'].min(axis=0), *true['outline'].max(axis=0)]
   np.testing.assert_allclose(found.box, box, atol=0.02 * d + 0.2)
-  assert (found.gesture, found.score, found.facing) == ('five', 0.9, 0.8)
+  assert (found.gesture, found.score) == ('five', 0.9)
+  assert found.facing == (0.8 if looks < 3 else 0.7)
   assert found.side == ('left' if left else 'right')
   assert found.shows_palm
 
@@ -238,7 +239,7 @@ def test_what_a_closer_look_does_not_see_stays():
   np.testing.assert_allclose(kept.points, first.points, atol=2.0)
 
 
-def test_a_third_look_changes_the_frame_alone_and_fists_have_none():
+def test_a_third_look_changes_frame_and_facing_and_fists_have_none():
   shape, placing = PHOTOS[1]
   photo = paint(shape)
   true, fist = hand(**placing), hand(**placing, label=FIST)
@@ -247,7 +248,7 @@ def test_a_third_look_changes_the_frame_alone_and_fists_have_none():
   assert np.abs(third.points - second.points).max() > 0.5
   assert third.box.tolist() == second.box.tolist()
   assert third[1:3] == second[1:3]
-  assert third.facing == second.facing
+  assert (second.facing, third.facing) == (0.8, 0.7)
   reader, views = stand_in_reader(photo, [fist])
   network = Network(photo, [fist])
   (found,) = find(photo, network, looks=3, reader=reader)
