@@ -83,7 +83,7 @@ def _parse(argv):
   )
   for name, default, text in (
     ('images', 300, 'to draw, of any hands'),
-    ('palms', 200, 'to draw, of one open palm each, twice as large'),
+    ('palms', 600, 'to draw, of one open palm each, twice as large'),
     ('size', 0, 'side of what it looks at, in pixels; 0: as in training'),
     ('difficulty', 0.5, '0 to 1'),
     ('seed', 2, 'of the drawn hands'),
