@@ -3,7 +3,7 @@
 python -m launch.hand_weights --run=RUN --out=palmjax/weights/hand_detector
 
 The reader of palm frames that the run trained goes into the folder
-frame_reader beside it.
+frame_reader beside it; where it trained none, that of the package is used.
 
 What is measured, on drawn hands that no training saw and with --boxes on real
 images: `launch/hand_measures.py`.
@@ -16,6 +16,7 @@ import sys
 
 from configs import gesture as gesture_config
 from launch import hand_measures, record
+from palmjax import hand_finder
 from palmjax.data import boxes
 from palmjax.edge import export as exports
 from palmjax.engine import checkpoint
@@ -145,10 +146,13 @@ def pack_reader(run, out):
     out: path of the folder of the detector.
 
   Returns:
-    Path of the reader's folder.
+    Path of the reader's folder; that of the package where the run trained none.
   """
+  export = run / frame_network.NAME / 'export'
+  if not export.is_dir():
+    return hand_finder.FRAMES
   folder = out.with_name(frame_network.NAME)
-  found = exports.load(run / frame_network.NAME / 'export')
+  found = exports.load(export)
   exports.save(
     folder,
     variables=found.variables,

@@ -12,6 +12,7 @@ from PIL import Image
 
 from configs import gesture as gesture_config
 from launch import hand_measures, hand_weights
+from palmjax import hand_finder
 from palmjax.data import frame_views, hands
 from palmjax.edge import export
 from palmjax.models import frame_reader
@@ -189,6 +190,13 @@ def test_the_reader_is_shipped_beside_it(packed):
     trained.preprocess,
   )
   assert '`out/training.jsonl`' in (folder / 'README.md').read_text()
+
+
+def test_a_run_without_a_reader_takes_that_of_the_package(tmp_path):
+  (tmp_path / 'run').mkdir()
+  folder = hand_weights.pack_reader(tmp_path / 'run', tmp_path / 'out')
+  assert folder == hand_finder.FRAMES
+  assert not (tmp_path / 'frame_reader').exists()
 
 
 def test_the_readme_has_every_command_of_both_trainings(packed):
