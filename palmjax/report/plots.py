@@ -104,7 +104,7 @@ def precision_recall(
       axes.plot(recall, precision, color=color, label=label)
     axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel='Recall', ylabel='Precision')
     if curves:
-      axes.legend(loc='lower left')
+      axes.legend(loc='best')
     alt = f'{title}: precision-recall curves of {_list(curves) or "no model"}.'
     return html.Figure(svg.finish(figure), alt, caption)
 

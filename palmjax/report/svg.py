@@ -7,6 +7,7 @@ dark with the page; text stays text. The same drawing gives the same bytes.
 import hashlib
 import io
 import itertools
+import math
 import re
 
 import matplotlib.figure
@@ -54,6 +55,9 @@ STYLE = {
   'lines.solid_capstyle': 'round',
   'path.simplify': False,
 }
+# Of a legend above the axes: names in a row, and the row's height in points.
+_COLUMNS = 3
+_ROW = 13
 
 
 def axes(title, *, height, width=4.6):
@@ -66,11 +70,15 @@ def axes(title, *, height, width=4.6):
 
 
 def legend_above(axes):
-  """A legend in the line of the title, where no curve can be."""
+  """A legend in the line of the title, or below it, where no curve can be."""
+  rows = math.ceil(len(axes.get_legend_handles_labels()[1]) / _COLUMNS)
+  if rows > 1:
+    pad = matplotlib.rcParams['axes.titlepad'] + rows * _ROW
+    axes.set_title(axes.get_title('left'), pad=pad)
   axes.legend(
     loc='lower right',
     bbox_to_anchor=(1.02, 0.97),
-    ncols=3,
+    ncols=_COLUMNS,
     handlelength=1.2,
     columnspacing=1.2,
   )
