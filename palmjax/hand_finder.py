@@ -18,7 +18,6 @@ All places are (x, y) in pixels of the photo.
 """
 
 import functools
-import os
 import pathlib
 from collections.abc import Callable
 from typing import NamedTuple
@@ -28,6 +27,7 @@ import jax
 import numpy as np
 
 from palmjax.data import hands, letterbox, photo, roi
+from palmjax.edge import export as exports
 from palmjax.evals import box_matching
 from palmjax.recipes import frame_network, hand_network
 
@@ -111,28 +111,17 @@ def load(directory=None, *, frames=None, looks=LOOKS, score=SCORE):
   Raises:
     ValueError, OSError: there is no whole export in the folder.
   """
-  network = hand_network.load(_folder(directory, WEIGHTS), mirror=True)
+  folder = functools.partial(exports.folder, config='configs/gesture.py')
+  network = hand_network.load(folder(directory, WEIGHTS), mirror=True)
   return functools.partial(
     find,
     network.detect,
     classes=network.classes,
     size=network.image_size,
-    reader=frame_network.load(_folder(frames, FRAMES)) if looks > 2 else None,
+    reader=frame_network.load(folder(frames, FRAMES)) if looks > 2 else None,
     looks=looks,
     score=score,
   )
-
-
-def _folder(directory, own):
-  """The folder of an export; `own` is that of the package."""
-  directory = own if directory is None else directory
-  if pathlib.Path(directory) == own and not own.is_dir():
-    raise FileNotFoundError(
-      f'{own} holds no weights: install palmjax again, or train networks '
-      '(python -m palmjax.main --config=configs/gesture.py --workdir=DIR) and '
-      'give the folder of the export'
-    )
-  return os.fspath(directory)
 
 
 def find(

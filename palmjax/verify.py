@@ -62,9 +62,9 @@ def load_embedder(directory=None, *, views=None):
   Returns:
     embed: list of N images, each uint8 [H, W], [H, W, 1] or [H, W, 3] (RGB) of
     a size of its own → float32 [N, D], unit norm, D 8 times as large with
-    views. Of each image the centred
-    square is taken, as of files in `data.folder`. embed raises ValueError, one
-    line that names the first image of another type or shape.
+    views. Of each image the centred square is taken, as of files in
+    `data.folder`. embed raises ValueError, one line that names the first image
+    of another type or shape.
 
   Raises:
     ValueError, OSError: there is no whole export in the folder.
@@ -228,13 +228,7 @@ def _told_photo(path, palm):
 
 def _load(directory):
   """(`palm_network.Network`, its `Preprocess`, length of its embeddings)."""
-  directory = pathlib.Path(directory)
-  if directory == WEIGHTS and not directory.is_dir():
-    raise FileNotFoundError(
-      f'{WEIGHTS} holds no weights: install palmjax again, or train a network '
-      '(python -m palmjax.main --config=configs/metric.py --workdir=DIR) and '
-      'give the folder of its export'
-    )
+  directory = exports.folder(directory, WEIGHTS, config='configs/metric.py')
   found = exports.load(directory)
   spec = preprocess.Preprocess.from_json(found.preprocess)
   return palm_network.load(directory), spec, found.model['embedding_size']

@@ -14,6 +14,7 @@ import hashlib
 import io
 import json
 import os
+import pathlib
 import zipfile
 from typing import Any
 
@@ -109,6 +110,30 @@ def load(directory):
     description['model'],
     _parse(contents[_PREPROCESS], directory, _PREPROCESS),
   )
+
+
+def folder(directory, shipped, *, config):
+  """The folder of an export that is given, or that comes with the package.
+
+  Args:
+    directory: path, or None for `shipped`.
+    shipped: path of weights of the package.
+    config: which trains others, for the error.
+
+  Returns:
+    The path.
+
+  Raises:
+    FileNotFoundError: it is that of the package, which has none.
+  """
+  directory = pathlib.Path(shipped if directory is None else directory)
+  if directory == shipped and not directory.is_dir():
+    raise FileNotFoundError(
+      f'{shipped} holds no weights: install palmjax again, or train networks '
+      f'(python -m palmjax.main --config={config} --workdir=DIR) and give the '
+      'folder of the export'
+    )
+  return directory
 
 
 def digests(directory):
