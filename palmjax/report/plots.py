@@ -28,8 +28,8 @@ def det(
 
   Args:
     curves: label → (fmr [P], fnmr [P]), as `error_rates.det_points` gives
-      them; the first, the baseline, is grey. One without points is left out
-      and named in the caption.
+      them; the first of several, the baseline, is grey. One without points is
+      left out and named in the caption.
     title: of the figure.
     caption: below it.
     rates: what the axes are called.
@@ -53,7 +53,7 @@ def det(
     figure, axes = svg.axes(title, height=4.3)
     low, high = _deviates([1e-3, _LARGEST])
     limits = [(low, high), (low, high)]
-    for color, label in zip(svg.colors(), curves, strict=False):
+    for color, label in zip(_colors(curves), curves, strict=False):
       if label not in drawn:
         continue
       x, y = drawn[label]
@@ -88,8 +88,8 @@ def precision_recall(
   """Precision against recall of detectors.
 
   Args:
-    curves: label → (recall [P], precision [P]), shares; the first, the
-      baseline, is grey.
+    curves: label → (recall [P], precision [P]), shares; the first of several,
+      the baseline, is grey.
     title: of the figure.
     caption: below it.
 
@@ -99,7 +99,7 @@ def precision_recall(
   with matplotlib.rc_context(svg.STYLE):
     figure, axes = svg.axes(title, height=3.2)
     for color, (label, (recall, precision)) in zip(
-      svg.colors(), curves.items(), strict=False
+      _colors(curves), curves.items(), strict=False
     ):
       axes.plot(recall, precision, color=color, label=label)
     axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel='Recall', ylabel='Precision')
@@ -270,6 +270,11 @@ def series(rows: Iterable[Mapping], stage: str, name: str):
   ]
   steps, values = np.array(found, np.float64).reshape(-1, 2).T
   return steps.astype(np.int64), values
+
+
+def _colors(curves):
+  """Of the curves; one alone is no baseline."""
+  return svg.colors(first=int(len(curves) == 1))
 
 
 def _deviates(rates):
