@@ -2,6 +2,11 @@
 
 python -m launch.hand_weights --run=RUN --out=palmjax/weights/hand_detector
 
+Of several runs, each with a --run of its own, that went on from the same
+weights, the mean is shipped: where such trainings end, one valley of the loss
+is shared, and the middle of it does better than its rims (Wortsman et al. 2022,
+"Model soups").
+
 The reader of palm frames that the run trained goes into the folder
 frame_reader beside it; where it trained none, that of the package is used.
 
@@ -13,6 +18,9 @@ import argparse
 import json
 import pathlib
 import sys
+
+import jax
+import numpy as np
 
 from configs import gesture as gesture_config
 from launch import hand_measures, record
@@ -35,8 +43,7 @@ Weights of the detector of hands. Licence: Apache-2.0, as palmjax.
 (`palmjax/edge/export.py`) |
 | `results.json` | average precision, palm frames and times, on hands that no \
 training saw |
-| `config.json`, `training.jsonl` | configuration and log of the training; \
-`start_…` of the one that it went on from |
+| {records} |
 
 Made by
 ```
@@ -44,13 +51,23 @@ Made by
 ```
 """
 
+_RECORD = (
+  '`config.json`, `training.jsonl` | configuration and log of the training; '
+  '`start_…` of the one that it went on from'
+)
+_RECORDS = (
+  '`run0_…` and so on: `config.json`, `training.jsonl` | configuration and log '
+  'of each training that the mean was taken of; `start_…` of the one that they '
+  'went on from'
+)
+
 _READER = """# {name}
 Weights of the reader of palm frames, trained on drawn hands only. Licence:
 Apache-2.0, as palmjax. `python -m palmjax.detect` and
 `python -m palmjax.verify --photos` use them.
 
 Made by the same commands as `{detector}` beside it, whose README has them;
-`{detector}/training.jsonl` is its log, too (stage `{name}`), and
+`{detector}/{log}` is its log, too (stage `{name}`), and
 `{detector}/results.json` says how well it reads (`open palms`, looks=3).
 """
 
@@ -58,9 +75,12 @@ Made by the same commands as `{detector}` beside it, whose README has them;
 def main(argv=None):
   """The command line."""
   args = _parse(argv)
-  run, out = pathlib.Path(args.run), pathlib.Path(args.out)
-  pack(run, out, size=args.size, boxes=bool(args.boxes), credit=args.credit)
-  frames = pack_reader(run, out)
+  runs, out = [pathlib.Path(run) for run in args.run], pathlib.Path(args.out)
+  try:
+    pack(runs, out, size=args.size, boxes=bool(args.boxes), credit=args.credit)
+    frames = pack_reader(runs, out)
+  except (OSError, ValueError) as error:
+    sys.exit(f'hand_weights: {error}')
   results = hand_measures.measure(out, frames, args)
   checkpoint.write_json(out / 'results.json', results)
   print(checkpoint.to_json(results))
@@ -70,11 +90,16 @@ def _parse(argv):
   parser = argparse.ArgumentParser(
     prog='python -m launch.hand_weights', description=__doc__.split('\n')[0]
   )
-  for name, text in (
-    ('run', 'workdir of configs/gesture.py:weights'),
-    ('out', 'folder of the shipped weights'),
-  ):
-    parser.add_argument(f'--{name}', required=True, metavar='DIR', help=text)
+  parser.add_argument(
+    '--run',
+    required=True,
+    action='append',
+    metavar='DIR',
+    help='workdir of configs/gesture.py:weights; several: their mean',
+  )
+  parser.add_argument(
+    '--out', required=True, metavar='DIR', help='folder of the shipped weights'
+  )
   parser.add_argument('--boxes', metavar='DIR', help='real images with boxes')
   parser.add_argument(
     '--form', choices=tuple(boxes.FORMS), default='yolo', help='of --boxes'
@@ -98,31 +123,44 @@ def _parse(argv):
   return args
 
 
-def pack(run, out, *, size, boxes, credit):
-  """Writes what a run trained, and what it is, into a folder.
+def pack(runs, out, *, size, boxes, credit):
+  """Writes what runs trained, and what it is, into a folder.
 
   Args:
-    run: path of the workdir.
+    runs: paths of the workdirs; of several the mean is taken.
     out: path of the folder.
     size: side of what it looks at, in pixels; 0: as in training.
     boxes: whether real images with boxes are measured on.
     credit: whose images were trained on; '' if nobody's.
+
+  Raises:
+    ValueError: the runs trained networks of several kinds, or `commands` does.
+    OSError: a run has no export.
   """
-  found = exports.load(run / _ARM / 'export')
+  found = [exports.load(run / _ARM / 'export') for run in runs]
+  trainings = commands(runs)
+  first = found[0]
+  for run, other in zip(runs, found, strict=True):
+    if (other.model, other.preprocess) != (first.model, first.preprocess):
+      raise ValueError(
+        f'{run} trained another network than {runs[0]}: give runs of one kind'
+      )
   exports.save(
     out,
-    variables=found.variables,
-    model=found.model,
+    variables=mean([other.variables for other in found]),
+    model=first.model,
     preprocess={
-      **found.preprocess,
-      'image_size': size or found.preprocess['image_size'],
+      **first.preprocess,
+      'image_size': size or first.preprocess['image_size'],
     },
   )
-  record.keep(run, out)
-  if (start := _start(run)) is not None:
+  for run, prefix in zip(runs, _prefixes(runs), strict=True):
+    record.keep(run, out, prefix=prefix)
+  if (start := _start(runs[0])) is not None:
     record.keep(start, out, prefix='start_')
+  every = ' '.join(f'--run={name}' for name in _names(runs))
   last = (
-    f'python -m launch.hand_weights --run=RUN --out=palmjax/weights/{out.name}'
+    f'python -m launch.hand_weights {every} --out=palmjax/weights/{out.name}'
   )
   if boxes:
     last += ' \\\n  --boxes=BOXES'
@@ -132,25 +170,48 @@ def pack(run, out, *, size, boxes, credit):
     out / 'README.md',
     _README.format(
       name=out.name,
-      commands='\n'.join([*commands(run), last]),
+      commands='\n'.join([*trainings, last]),
       credit=f'\nBeside drawn hands it saw {credit}.\n' if credit else '',
+      records=_RECORDS if len(runs) > 1 else _RECORD,
     ),
   )
 
 
-def pack_reader(run, out):
+def mean(variables):
+  """The mean of networks of one kind, leaf by leaf.
+
+  Args:
+    variables: list of trees of float arrays.
+
+  Returns:
+    A tree with the types of the first.
+  """
+  return jax.tree.map(
+    lambda *leaves: np.mean(leaves, axis=0, dtype=np.float64).astype(
+      leaves[0].dtype
+    ),
+    *variables,
+  )
+
+
+def pack_reader(runs, out):
   """Writes the reader of palm frames of a run beside the detector.
 
   Args:
-    run: path of the workdir.
+    runs: paths of the workdirs; the first that trained a reader gives it.
     out: path of the folder of the detector.
 
   Returns:
-    Path of the reader's folder; that of the package where the run trained none.
+    Path of the reader's folder; that of the package where no run trained one.
   """
-  export = run / frame_network.NAME / 'export'
-  if not export.is_dir():
+  trained = [
+    (export, prefix)
+    for run, prefix in zip(runs, _prefixes(runs), strict=True)
+    if (export := run / frame_network.NAME / 'export').is_dir()
+  ]
+  if not trained:
     return hand_finder.FRAMES
+  export, prefix = trained[0]
   folder = out.with_name(frame_network.NAME)
   found = exports.load(export)
   exports.save(
@@ -159,33 +220,59 @@ def pack_reader(run, out):
     model=found.model,
     preprocess=found.preprocess,
   )
-  text = _READER.format(name=folder.name, detector=out.name)
+  text = _READER.format(
+    name=folder.name, detector=out.name, log=f'{prefix}training.jsonl'
+  )
   checkpoint.write_file(folder / 'README.md', text)
   return folder
 
 
-def commands(run):
-  """The command lines of a training, with the paths of a machine renamed.
+def commands(runs):
+  """The command lines of trainings, with the paths of a machine renamed.
 
   Args:
-    run: path of the workdir.
+    runs: paths of the workdirs.
 
   Returns:
-    list of str; two where the training went on from another one.
+    list of str; one more where the trainings went on from another one.
 
   Raises:
-    ValueError: the config has other keys than configs/gesture.py has now, or
-      the training before it went on from a third one.
+    ValueError: the config has other keys than configs/gesture.py has now, the
+      training before it went on from a third one, or several trainings did not
+      go on from the same one.
   """
-  start = _start(run)
+  start = _start(runs[0])
+  for run in runs[1:]:
+    if start is None or _start(run) != start:
+      raise ValueError(
+        f'{run} and {runs[0]} went on from different weights: a mean is taken '
+        'of trainings that went on from the same ones'
+      )
+  lines = [
+    _command(run, name) for run, name in zip(runs, _names(runs), strict=True)
+  ]
   if start is None:
-    return [_command(run, 'RUN')]
+    return lines
   if _start(start) is not None:
     raise ValueError(
-      f'{run} went on from {start}, which went on from another: train in one '
-      'or two steps'
+      f'{runs[0]} went on from {start}, which went on from another: train in '
+      'one or two steps'
     )
-  return [_command(start, 'START'), _command(run, 'RUN')]
+  return [_command(start, 'START'), *lines]
+
+
+def _names(runs):
+  """What the commands call the workdirs."""
+  if len(runs) == 1:
+    return ['RUN']
+  return [f'RUN{k}' for k in range(len(runs))]
+
+
+def _prefixes(runs):
+  """Of the files that are kept of each run."""
+  if len(runs) == 1:
+    return ['']
+  return [f'{name.lower()}_' for name in _names(runs)]
 
 
 def _start(run):

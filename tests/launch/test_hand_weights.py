@@ -75,6 +75,21 @@ def write_run(directory, **changes):
   (directory / 'metrics.jsonl').write_text(f'{{"run": "{directory.name}"}}\n')
 
 
+def after(start, **changes):
+  """Of a run that went on from another."""
+  return {'train.start': f'{start}/student_alone/export', **changes}
+
+
+def write_export(run, variables, **changes):
+  """The detector that a run trained."""
+  export.save(
+    run / 'student_alone' / 'export',
+    variables=variables,
+    model={**DESCRIPTION, **changes},
+    preprocess={'image_size': 64, 'channels': 'rgb'},
+  )
+
+
 @pytest.fixture(scope='module')
 def packed(tmp_path_factory):
   """A finished `launch.hand_weights` and its parts."""
@@ -97,12 +112,7 @@ def packed(tmp_path_factory):
   )(jax.random.key(0))
   # Boxes of fresh weights are nothing, or less.
   variables['params']['Head_0']['size']['bias'] += 0.25
-  export.save(
-    root / 'run' / 'student_alone' / 'export',
-    variables=jax.device_get(variables),
-    model=DESCRIPTION,
-    preprocess={'image_size': 64, 'channels': 'rgb'},
-  )
+  write_export(root / 'run', jax.device_get(variables))
   description = {'name': frame_network.NAME, 'width': 0.25, 'dtype': 'float32'}
   reader = frame_reader.FrameReader(width=0.25)
   export.save(
@@ -194,7 +204,7 @@ def test_the_reader_is_shipped_beside_it(packed):
 
 def test_a_run_without_a_reader_takes_that_of_the_package(tmp_path):
   (tmp_path / 'run').mkdir()
-  folder = hand_weights.pack_reader(tmp_path / 'run', tmp_path / 'out')
+  folder = hand_weights.pack_reader([tmp_path / 'run'], tmp_path / 'out')
   assert folder == hand_finder.FRAMES
   assert not (tmp_path / 'frame_reader').exists()
 
@@ -223,26 +233,23 @@ def test_the_readme_has_every_command_of_both_trainings(packed):
 
 def test_the_readme_of_one_training(tmp_path):
   write_run(tmp_path / 'run')
-  assert hand_weights.commands(tmp_path / 'run') == [
+  assert hand_weights.commands([tmp_path / 'run']) == [
     'python -m palmjax.main --config=configs/gesture.py:weights \\\n'
     '  --workdir=RUN'
   ]
 
 
 def test_trainings_that_no_command_repeats(tmp_path):
-  def after(name):
-    return {'train.start': f'{tmp_path}/{name}/student_alone/export'}
-
   write_run(tmp_path / 'a')
-  write_run(tmp_path / 'b', **after('a'))
-  write_run(tmp_path / 'c', **after('b'))
-  assert len(hand_weights.commands(tmp_path / 'b')) == 2
+  write_run(tmp_path / 'b', **after(tmp_path / 'a'))
+  write_run(tmp_path / 'c', **after(tmp_path / 'b'))
+  assert len(hand_weights.commands([tmp_path / 'b'])) == 2
   with pytest.raises(ValueError, match='which went on from another'):
-    hand_weights.commands(tmp_path / 'c')
+    hand_weights.commands([tmp_path / 'c'])
   path = tmp_path / 'a' / 'config.json'
   path.write_text(path.read_text().replace('"repeat"', '"again"'))
   with pytest.raises(ValueError, match=r'differ in the key data\.again'):
-    hand_weights.commands(tmp_path / 'a')
+    hand_weights.commands([tmp_path / 'a'])
 
 
 def test_results(packed):
@@ -315,6 +322,80 @@ def test_frames_of_a_network_that_finds_them():
   assert first['median'] == pytest.approx(0.05, abs=1e-6)
   assert first['frame@10%']['value'] == 1.0
   assert first['undetected'] == 0.0
+
+
+def test_of_several_runs_the_mean_is_shipped(tmp_path):
+  write_run(tmp_path / 'first')
+  runs = [tmp_path / 'a', tmp_path / 'b']
+  for seed, run in enumerate(runs):
+    write_run(run, **after(tmp_path / 'first', seed=seed))
+    kernel = np.array([1.0, 4.0 * seed], np.float32)
+    write_export(run, {'params': {'kernel': kernel}})
+  out = tmp_path / 'out'
+  hand_weights.pack(runs, out, size=0, boxes=False, credit='')
+  shipped = export.load(out)
+  kernel = shipped.variables['params']['kernel']
+  np.testing.assert_array_equal(kernel, np.array([1.0, 2.0], np.float32))
+  assert kernel.dtype == np.float32
+  assert sorted(path.name for path in out.iterdir()) == [
+    'README.md',
+    'model.json',
+    'preprocess.json',
+    'run0_config.json',
+    'run0_training.jsonl',
+    'run1_config.json',
+    'run1_training.jsonl',
+    'start_config.json',
+    'start_training.jsonl',
+    'weights.npz',
+  ]
+  text = (out / 'README.md').read_text()
+  assert text.split('```')[1].strip() == (
+    'python -m palmjax.main --config=configs/gesture.py:weights \\\n'
+    '  --workdir=START\n'
+    'python -m palmjax.main --config=configs/gesture.py:weights \\\n'
+    '  --config.train.start=START/student_alone/export \\\n'
+    '  --workdir=RUN0\n'
+    'python -m palmjax.main --config=configs/gesture.py:weights \\\n'
+    '  --config.seed=1 \\\n'
+    '  --config.train.start=START/student_alone/export \\\n'
+    '  --workdir=RUN1\n'
+    'python -m launch.hand_weights --run=RUN0 --run=RUN1 '
+    '--out=palmjax/weights/out'
+  )
+  assert '`run0_…`' in text
+
+
+def test_runs_that_have_no_mean(tmp_path):
+  write_run(tmp_path / 'first')
+  write_run(tmp_path / 'alone')
+  for name, width in (('a', 0.25), ('b', 0.5), ('alone', 0.25)):
+    if name != 'alone':
+      write_run(tmp_path / name, **after(tmp_path / 'first'))
+    write_export(tmp_path / name, {'kernel': np.zeros(2)}, width=width)
+
+  def refusal(*names):
+    with pytest.raises(SystemExit) as stop:
+      hand_weights.main(
+        [
+          f'--out={tmp_path}/out',
+          *(f'--run={tmp_path}/{name}' for name in names),
+        ]
+      )
+    assert not (tmp_path / 'out').exists()
+    return str(stop.value)
+
+  assert 'went on from different weights' in refusal('a', 'alone')
+  assert 'went on from different weights' in refusal('alone', 'alone')
+  assert 'b trained another network than' in refusal('a', 'b')
+  assert 'nothing' in refusal('nothing')
+
+
+def test_the_reader_of_the_first_run_that_has_one(packed, tmp_path):
+  runs = [tmp_path / 'without', packed.root / 'run']
+  folder = hand_weights.pack_reader(runs, tmp_path / 'out')
+  assert folder == tmp_path / 'frame_reader'
+  assert '`out/run1_training.jsonl`' in (folder / 'README.md').read_text()
 
 
 def test_wrong_size(capsys):
