@@ -206,7 +206,7 @@ class Checkpoints:
         cause = error
         # What stays goes at the next start; our error is the one to tell.
         with contextlib.suppress(OSError):
-          self._remove_debris(patience=50)
+          self._remove_debris(quiet=20)
       else:
         for old in self.steps()[: -self._keep]:
           # Renamed first: a kill while it is deleted must not leave a part of
@@ -229,24 +229,34 @@ class Checkpoints:
       f'make room and run the same command again'
     ) from cause
 
-  def _remove_debris(self, *, patience=0):
-    """Removes what is no checkpoint; tries again while others still write it.
+  def _remove_debris(self, *, quiet=0, patience=100):
+    """Removes what is no checkpoint, also while others go on writing it.
+
+    Writers of Orbax that have not noticed yet that the first one failed add
+    files, and even make the directory anew.
 
     Args:
-      patience: how often, a tenth of a second apart: writers of Orbax that
-        have not noticed yet that the first one failed go on adding files.
+      quiet: looks in a row, a tenth of a second apart, that must find nothing;
+        0: one look, whose errors are raised.
+      patience: looks at most.
     """
-    for path in self.directory.iterdir():
-      if not path.is_dir() or path.name.isdecimal():
-        continue
-      for attempt in range(patience + 1):
+    clean = 0
+    for _ in range(patience):
+      found = [
+        path
+        for path in self.directory.iterdir()
+        if path.is_dir() and not path.name.isdecimal()
+      ]
+      for path in found:
         try:
           shutil.rmtree(path)
-          break
-        except OSError:
-          if attempt == patience:
+        except OSError:  # Someone wrote there meanwhile.
+          if not quiet:
             raise
-          time.sleep(0.1)
+      clean = 0 if found else clean + 1
+      if clean >= quiet:
+        return
+      time.sleep(0.1)
 
 
 def _not_from_orbax(record):

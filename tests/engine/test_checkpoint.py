@@ -223,6 +223,32 @@ def test_debris_that_is_still_written_does_not_hide_the_error(
   assert left == ([] if failures == 2 else ['7.tmp'])
 
 
+def test_debris_that_is_made_anew_goes_too(tmp_path, monkeypatch):
+  saved = checkpoint.Checkpoints(tmp_path)
+  partial = tmp_path / '7.tmp'
+  late = [1, 5, 24]  # Of the pauses between two looks.
+  pauses = []
+
+  def save(path, arrays):
+    del path, arrays
+    partial.mkdir()
+    raise ValueError('File too large')
+
+  def sleep(seconds):
+    pauses.append(seconds)
+    if len(pauses) in late:
+      partial.mkdir()
+      (partial / 'leaf').touch()
+
+  monkeypatch.setattr(saved._checkpointer, 'save', save)
+  monkeypatch.setattr(checkpoint.time, 'sleep', sleep)
+  saved.save(7, {'a': jnp.ones(3)})
+  with pytest.raises(OSError, match=r'cannot write checkpoint 7 .*too large'):
+    saved.wait()
+  assert len(pauses) > late[-1]
+  assert not list(tmp_path.iterdir())
+
+
 def test_a_file_that_cannot_be_written_is_named_and_the_old_one_stays(tmp_path):
   path = tmp_path / 'metrics.json'
   checkpoint.write_file(path, 'old')
