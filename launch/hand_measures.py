@@ -3,9 +3,10 @@
 AP and more on drawn images as the recipe `gesture` measures it, and on the
 validation part of real images with boxes; palm frames of single open palms at
 any rotation, found by one, two and three looks of `palmjax.hand_finder`; times.
-All as in use: by the means of images and their mirror images.
+All as in use: by the means of several views of an image.
 """
 
+import functools
 import time
 
 import jax
@@ -41,10 +42,10 @@ def measure(out, frames, args):
 
   Returns:
     {'drawn': AP and more, 'boxes': likewise with --boxes, 'open palms': see
-    `measure_frames`, 'ms per image': of the network and of each number of
-    looks, one image at a time}.
+    `measure_frames`, 'ms per image': of the network, of one view and of all,
+    and of each number of looks, one image at a time}.
   """
-  network = hand_network.load(out, mirror=True)
+  network = hand_network.load(out, views=True)
   reader = frame_network.load(frames)
   size = network.image_size
   keys = jax.random.split(jax.random.key(args.seed), 3)
@@ -89,7 +90,9 @@ def measure(out, frames, args):
     'set': f'{args.palms:,} drawn open palms, any rotation, {side} px, {said}',
     **measure_frames(network, reader, palms),
   }
-  results['ms per image'] = milliseconds(network, reader, palms['image'][0])
+  results['ms per image'] = milliseconds(
+    network, hand_network.load(out), reader, palms['image'][0]
+  )
   return results
 
 
@@ -136,11 +139,12 @@ def measure_frames(network, reader, palms):
   return found
 
 
-def milliseconds(network, reader, photo):
-  """The fastest of several passes: {'network, 128 px', …, 'looks=1', …}.
+def milliseconds(network, plain, reader, photo):
+  """The fastest of several passes: {'one view, 128 px', …, 'looks=1', …}.
 
   Args:
     network: `hand_network.Network`.
+    plain: the same without views.
     reader: `frame_network.Reader`.
     photo: uint8 [H, W, 3].
   """
@@ -148,27 +152,26 @@ def milliseconds(network, reader, photo):
     side: np.asarray(Image.fromarray(photo).resize((side, side)))[None]
     for side in (network.image_size, _LARGE)
   }
-
-  def fastest(function):
-    seconds = []
-    for _ in range(_TIMED):
-      start = time.perf_counter()
-      function()
-      seconds.append(time.perf_counter() - start)
-    return 1e3 * min(seconds)
-
-  return {
-    **{
-      f'network, {side} px': fastest(lambda x=image: network.detect(x))
-      for side, image in images.items()
-    },
-    **{
-      f'looks={looks}': fastest(
-        lambda n=looks: _find(network, reader, photo, n)
-      )
-      for looks in _LOOKS
-    },
+  passes = {
+    f'{name}, {side} px': functools.partial(one.detect, image)
+    for name, one in (('one view', plain), ('all views', network))
+    for side, image in images.items()
   }
+  for looks in _LOOKS:
+    passes[f'looks={looks}'] = functools.partial(
+      _find, network, reader, photo, looks
+    )
+  return {name: 1e3 * _fastest(function) for name, function in passes.items()}
+
+
+def _fastest(function):
+  """Seconds of the fastest of several calls."""
+  seconds = []
+  for _ in range(_TIMED):
+    start = time.perf_counter()
+    function()
+    seconds.append(time.perf_counter() - start)
+  return min(seconds)
 
 
 def _find(network, reader, image, looks):

@@ -77,7 +77,14 @@ def main(argv=None):
   args = _parse(argv)
   runs, out = [pathlib.Path(run) for run in args.run], pathlib.Path(args.out)
   try:
-    pack(runs, out, size=args.size, boxes=bool(args.boxes), credit=args.credit)
+    pack(
+      runs,
+      out,
+      size=args.size,
+      smaller=args.smaller,
+      boxes=bool(args.boxes),
+      credit=args.credit,
+    )
     frames = pack_reader(runs, out)
   except (OSError, ValueError) as error:
     sys.exit(f'hand_weights: {error}')
@@ -117,19 +124,31 @@ def _parse(argv):
     parser.add_argument(
       f'--{name}', type=type(default), default=default, help=text
     )
+  parser.add_argument(
+    '--smaller',
+    nargs='+',
+    type=float,
+    default=[],
+    metavar='SHARE',
+    help='sizes that it looks at, too, as shares of that side',
+  )
   args = parser.parse_args(argv)
-  if args.size % detector.STRIDE:
+  if args.size % detector.STRIDE or args.size < 0:
     parser.error(f'--size={args.size}: give a multiple of {detector.STRIDE}')
+  for share in args.smaller:
+    if not 0 < share < 1:
+      parser.error(f'--smaller {share:g}: give shares between 0 and 1')
   return args
 
 
-def pack(runs, out, *, size, boxes, credit):
+def pack(runs, out, *, size, smaller, boxes, credit):
   """Writes what runs trained, and what it is, into a folder.
 
   Args:
     runs: paths of the workdirs; of several the mean is taken.
     out: path of the folder.
     size: side of what it looks at, in pixels; 0: as in training.
+    smaller: sides that it looks at, too, as shares of that one; a list.
     boxes: whether real images with boxes are measured on.
     credit: whose images were trained on; '' if nobody's.
 
@@ -152,6 +171,7 @@ def pack(runs, out, *, size, boxes, credit):
     preprocess={
       **first.preprocess,
       'image_size': size or first.preprocess['image_size'],
+      'smaller': list(smaller),
     },
   )
   for run, prefix in zip(runs, _prefixes(runs), strict=True):
@@ -162,6 +182,10 @@ def pack(runs, out, *, size, boxes, credit):
   last = (
     f'python -m launch.hand_weights {every} --out=palmjax/weights/{out.name}'
   )
+  if size:
+    last += f' \\\n  --size={size}'
+  if smaller:
+    last += ' \\\n  --smaller ' + ' '.join(f'{share:g}' for share in smaller)
   if boxes:
     last += ' \\\n  --boxes=BOXES'
   if credit:

@@ -3,12 +3,12 @@
 The first look is at the whole photo. Hands are small there, so the second is at
 a square around each that was found, in which a hand is as large as those that
 the network learned from; what it sees of the hand replaces what was seen
-before. The third is that of another network, which reads the palm frame closely
-(`recipes.frame_network`) of open hands: it replaces the frame, and whether the
-palm faces the camera.
+before, so that the first may pass on what it is half sure of. The third is that
+of another network, which reads the palm frame closely (`recipes.frame_network`)
+of open hands: it replaces the frame, and whether the palm faces the camera.
 
-Detectors look at mirror images, too (`steps.detect`): twice the time, fewer
-errors.
+Each look of the detector is one at mirror images and smaller ones, too
+(`steps.detect`): several times the time, fewer errors.
 
   find = hand_finder.load()
   for hand in find(photo):
@@ -37,6 +37,9 @@ WEIGHTS = pathlib.Path(__file__).parent / 'weights' / 'hand_detector'
 FRAMES = WEIGHTS.with_name('frame_reader')
 LOOKS = 3
 SCORE = 0.3
+
+# Of the score that is asked for, what a first look needs for a closer one.
+_HALF_SURE = 0.5
 
 # Gestures whose fingers hide no valley: the others have no palm frame.
 _OPEN = ('four', 'five', 'ok')
@@ -112,7 +115,7 @@ def load(directory=None, *, frames=None, looks=LOOKS, score=SCORE):
     ValueError, OSError: there is no whole export in the folder.
   """
   folder = functools.partial(exports.folder, config='configs/gesture.py')
-  network = hand_network.load(folder(directory, WEIGHTS), mirror=True)
+  network = hand_network.load(folder(directory, WEIGHTS), views=True)
   return functools.partial(
     find,
     network.detect,
@@ -162,18 +165,23 @@ def find(
       f'a photo of type {image.dtype} and shape {image.shape}; give uint8 H×W×3'
     )
 
-  def look(view):
-    return _look(detect, view, image.shape, classes=classes, score=score)
-
+  look = functools.partial(
+    _look,
+    detect,
+    shape=image.shape,
+    classes=classes,
+    score=score if looks == 1 else _HALF_SURE * score,
+  )
   found = look(letterbox.fit(image, size=size))
   if looks > 1:
-    found = _once([_closer(look, image, hand, size) for hand in found])
+    closer = [_closer(look, image, hand, size) for hand in found]
+    found = _once([hand for hand in closer if hand.score >= score])
   if looks > 2:
     found = [_read(reader, image, hand) for hand in found]
   return found
 
 
-def _look(detect, view, shape, *, classes, score):
+def _look(detect, view, *, shape, classes, score):
   """The hands in a view of a photo, in pixels of the photo, best first.
 
   Args:

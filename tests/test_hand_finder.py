@@ -282,6 +282,28 @@ def test_one_hand_is_told_once_and_the_best_first():
   assert find(photo, network, score=0.95) == []
 
 
+@pytest.mark.parametrize('looks', [1, 2, 3])
+@pytest.mark.parametrize('closer', [0.25, 0.35])
+def test_a_hand_half_seen_needs_a_closer_look(looks, closer):
+  shape, placing = PHOTOS[0]
+  photo, true = paint(shape), hand(**placing, score=0.2)
+
+  class Surer(Network):
+    def __call__(self, images):
+      if self.views:
+        self.found = [{**true, 'score': closer}]
+      return super().__call__(images)
+
+  found = find(photo, Surer(photo, [true]), looks=looks)
+  assert [one.score for one in found] == (
+    [closer] if closer > 0.3 and looks > 1 else []
+  )
+  # It was not worth a look.
+  faint = Surer(photo, [true | {'score': 0.1}])
+  assert find(photo, faint, looks=looks) == []
+  assert len(faint.views) == 1
+
+
 def test_boxes_end_at_the_border_and_grey_holds_no_hand():
   photo = paint((100, 400))
   edge = hand(angle=0.0, d=40.0, centre=(395, 50))
@@ -436,6 +458,33 @@ def test_a_real_network_is_loaded_and_looks(tmp_path):
     inside = (one.box > 0) & (one.box < [80, 40, 80, 40])
     if inside.all():
       np.testing.assert_allclose(one.box[2:] - one.box[:2], 40, atol=2)
+
+
+def test_the_sizes_of_the_export_are_looked_at(tmp_path):
+  """Only in use: training and its reports have one view of an image."""
+  found = export.load(DETECTOR)
+  photo = np.random.default_rng(0).integers(0, 256, (1, 96, 96, 3), np.uint8)
+  scores = {}
+  for smaller in (None, [], [0.7]):
+    preprocess = {**found.preprocess, 'image_size': 96}
+    preprocess.pop('smaller', None)
+    if smaller is not None:
+      preprocess['smaller'] = smaller
+    export.save(
+      tmp_path,
+      variables=found.variables,
+      model=found.model,
+      preprocess=preprocess,
+    )
+    for views in (False, True):
+      network = hand_network.load(tmp_path, views=views)
+      scores[str(smaller), views] = network.detect(photo)['scores']
+  alone = scores['None', False]
+  for smaller in ('[]', '[0.7]'):
+    np.testing.assert_array_equal(scores[smaller, False], alone)
+  np.testing.assert_array_equal(scores['None', True], scores['[]', True])
+  assert np.abs(scores['[]', True] - alone).max() > 1e-4
+  assert np.abs(scores['[]', True] - scores['[0.7]', True]).max() > 1e-4
 
 
 @pytest.mark.parametrize('spread, framed', [(0.12, False), (0.2, True)])

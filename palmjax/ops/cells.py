@@ -19,6 +19,12 @@ def at_cells(values, cells):
   return jnp.take_along_axis(rows, cells[..., None], axis=1)
 
 
+def grid(shape):
+  """Every cell (x, y) of a map of shape (h, w): int [h, w, 2]."""
+  columns, rows = jnp.meshgrid(jnp.arange(shape[1]), jnp.arange(shape[0]))
+  return jnp.stack([columns, rows], axis=-1)
+
+
 def inside(cell, shape):
   """Whether cells (x, y) [..., 2] are of a map of shape (h, w): bool [...]."""
   limits = jnp.array(shape[::-1], jnp.float32)

@@ -198,6 +198,48 @@ def mirror(maps):
   }
 
 
+def resize(maps, shape):
+  """Maps on a grid of more or fewer cells, between theirs linearly.
+
+  What is told relative to a cell is told relative to the new one, what is
+  measured in cells is measured in the new ones.
+
+  Args:
+    maps: as in `decode`.
+    shape: (h, w) of the result.
+  """
+  batch, *old = maps['class'].shape[:3]
+  if tuple(old) == tuple(shape):
+    return maps
+  factor = jnp.array([shape[1] / old[1], shape[0] / old[0]])  # Of (x, y).
+
+  def to_grid(values):
+    # Without a filter: a blob of few cells keeps its height.
+    full = (batch, *shape, values.shape[-1])
+    return jax.image.resize(values, full, 'linear', antialias=False)
+
+  def places(values):
+    """Of (x, y) pairs, told relative to cells."""
+    pairs = values.reshape(*values.shape[:-1], -1, 2)
+    fixed = (pairs + map_cells.grid(old)[:, :, None]) * factor
+    moved = to_grid(fixed.reshape(values.shape))
+    pairs = moved.reshape(*moved.shape[:-1], -1, 2)
+    return (pairs - map_cells.grid(shape)[:, :, None]).reshape(moved.shape)
+
+  def apart(values, split, first, second):
+    """Two kinds of values in one map."""
+    parts = first(values[..., :split]), second(values[..., split:])
+    return jnp.concatenate(parts, axis=-1)
+
+  return {
+    'class': to_grid(maps['class']),
+    'size': to_grid(maps['size'] * factor),
+    'offset': places(maps['offset']),
+    'frame': apart(maps['frame'], FRAME_VALUES - 1, places, to_grid),
+    'points': apart(maps['points'], point_maps.KINDS, to_grid, places),
+  }
+
+
 def decode(maps, *, stride, count=100):
   """The best objects that the maps of a detector show.
 

@@ -99,9 +99,7 @@ def refine(points, size, values):
   chex.assert_shape(values, (batch, height, width, VALUES))
   chex.assert_shape(points, (batch, None, KINDS, 2))
   # Of every cell, where it says that the points are: [B, 3, h · w, 2].
-  columns, rows = jnp.meshgrid(jnp.arange(width), jnp.arange(height))
-  cell = jnp.stack([columns, rows], axis=-1)[:, :, None]
-  places = offsets_of(values) + cell
+  places = offsets_of(values) + cells.grid((height, width))[:, :, None]
   places = jnp.moveaxis(places.reshape(batch, -1, KINDS, 2), 2, 1)
   logits = jnp.moveaxis(logits_of(values).reshape(batch, -1, KINDS), 2, 1)
   scale = _NEAR * jnp.maximum(jnp.sqrt(jnp.prod(size, axis=-1)), 1.0)

@@ -68,13 +68,14 @@ def sizes(config, name, classes):
   }
 
 
-def load(directory, *, shrink=1, mirror=False):
+def load(directory, *, shrink=1, views=False):
   """Reads an export.
 
   Args:
     directory: export directory of the stage.
     shrink: L, images are given so many times as large as the network's input.
-    mirror: look at mirror images too, see `detect.make_detector`.
+    views: look at mirror images too, and in the smaller sizes that the export
+      names, see `detect.make_detector`.
 
   Returns:
     `Network`.
@@ -102,7 +103,14 @@ def load(directory, *, shrink=1, mirror=False):
   stats = jax.device_put(dict(found.variables))
   params = {'detector': stats.pop('params')}
   look = jax.jit(
-    detect.make_detector(model, shrink=shrink, count=_OBJECTS, mirror=mirror)
+    detect.make_detector(
+      model,
+      shrink=shrink,
+      count=_OBJECTS,
+      mirror=views,
+      smaller=found.preprocess.get('smaller', ()) if views else (),
+      multiple=detector.STRIDE * model.resolution_factor,
+    )
   )
   return Network(
     detect=functools.partial(_in_chunks, look, params, stats),

@@ -145,7 +145,8 @@ def packed(tmp_path_factory):
       [
         *(f'--run={root}/run', f'--out={root}/out', f'--boxes={root}/boxes'),
         '--credit=images of a test',
-        *(f'--size={SIZE}', '--images=5', '--palms=3', '--seed=7'),
+        *(f'--size={SIZE}', '--smaller', '0.75', '0.5'),
+        *('--images=5', '--palms=3', '--seed=7'),
       ]
     )
   return types.SimpleNamespace(root=root, out=root / 'out')
@@ -179,7 +180,11 @@ def test_what_is_shipped(packed):
   )
   assert shipped.model == DESCRIPTION
   # What it looks at, not what it was trained on.
-  assert shipped.preprocess == {'image_size': SIZE, 'channels': 'rgb'}
+  assert shipped.preprocess == {
+    'image_size': SIZE,
+    'channels': 'rgb',
+    'smaller': [0.75, 0.5],
+  }
 
 
 def test_the_reader_is_shipped_beside_it(packed):
@@ -226,6 +231,8 @@ def test_the_readme_has_every_command_of_both_trainings(packed):
     '  --workdir=RUN\n'
     'python -m launch.hand_weights --run=RUN '
     '--out=palmjax/weights/out \\\n'
+    '  --size=32 \\\n'
+    '  --smaller 0.75 0.5 \\\n'
     '  --boxes=BOXES \\\n'
     '  --credit="images of a test"'
   )
@@ -271,8 +278,10 @@ def test_results(packed):
   for looks in (1, 2, 3):
     assert 0.0 <= palms[f'looks={looks}']['frame@5%']['value'] <= 1.0
   assert set(results['ms per image']) == {
-    'network, 32 px',
-    'network, 224 px',
+    'one view, 32 px',
+    'one view, 224 px',
+    'all views, 32 px',
+    'all views, 224 px',
     'looks=1',
     'looks=2',
     'looks=3',
@@ -332,7 +341,7 @@ def test_of_several_runs_the_mean_is_shipped(tmp_path):
     kernel = np.array([1.0, 4.0 * seed], np.float32)
     write_export(run, {'params': {'kernel': kernel}})
   out = tmp_path / 'out'
-  hand_weights.pack(runs, out, size=0, boxes=False, credit='')
+  hand_weights.pack(runs, out, size=0, smaller=(), boxes=False, credit='')
   shipped = export.load(out)
   kernel = shipped.variables['params']['kernel']
   np.testing.assert_array_equal(kernel, np.array([1.0, 2.0], np.float32))
@@ -398,8 +407,17 @@ def test_the_reader_of_the_first_run_that_has_one(packed, tmp_path):
   assert '`out/run1_training.jsonl`' in (folder / 'README.md').read_text()
 
 
-def test_wrong_size(capsys):
+@pytest.mark.parametrize(
+  'arguments, message',
+  [
+    (['--size=100'], '--size=100: give a multiple of 32'),
+    (['--size=-32'], '--size=-32: give a multiple of 32'),
+    (['--smaller', '0.5', '1'], '--smaller 1: give shares between 0 and 1'),
+    (['--smaller', '0'], '--smaller 0: give shares between 0 and 1'),
+  ],
+)
+def test_wrong_sizes(capsys, arguments, message):
   with pytest.raises(SystemExit):
-    hand_weights.main(['--run=a', '--out=b', '--size=100'])
-  assert 'give a multiple of 32' in capsys.readouterr().err
+    hand_weights.main(['--run=a', '--out=b', *arguments])
+  assert message in capsys.readouterr().err
   assert not pathlib.Path('b').exists()

@@ -16,6 +16,12 @@ def test_at_cells():
   np.testing.assert_allclose(got, want, rtol=1e-6)
 
 
+def test_grid():
+  got = cells.grid((2, 3))
+  want = [[[0, 0], [1, 0], [2, 0]], [[0, 1], [1, 1], [2, 1]]]
+  np.testing.assert_array_equal(got, want)
+
+
 def test_neighbours_are_nine_and_the_cell_comes_first():
   assert tuple(cells.STEPS[0]) == (0, 0)
   assert len({tuple(step) for step in cells.STEPS}) == 9

@@ -327,6 +327,82 @@ def test_mirrored_twice_is_as_before():
   )
 
 
+@pytest.mark.parametrize('side', [11, 16, 23, 32])
+def test_resized_maps_show_the_object(side):
+  box = np.array([11.0, 18, 43, 59])
+  points = np.array([[20.5, 30], [33, 28.25], [25, 50]])
+  data = annotations([box], [2], points=[points], facing=[True])
+  maps = dense(encode(data), (16, 16))
+  # Every cell says where it is.
+  rows, columns = np.indices((16, 16))
+  cell = np.stack([columns, rows], axis=-1)
+  own = [
+    (box[:2] + box[2:]) / 8 - cell,
+    *(point / 4 - cell for point in points),
+  ]
+  maps['size'][0] = (box[2:] - box[:2]) / 4
+  maps['offset'][0] = own[0]
+  maps['frame'][0, ..., :6] = np.concatenate(own[1:], axis=-1)
+  maps['frame'][0, ..., 6] = 2.0
+  maps['points'][0, ..., 3:] = np.concatenate(own[1:], axis=-1)
+  maps['class'] = np.clip(maps['class'], -20, 20)
+  resize = jax.jit(center_maps.resize, static_argnames=('shape',))
+  got = decode(resize(maps, shape=(side, side)), stride=64 / side, count=1)
+  assert got['scores'][0, 0] > 0.9
+  assert got['classes'][0, 0] == 2
+  np.testing.assert_allclose(got['boxes'][0, 0], box, atol=1e-4)
+  np.testing.assert_allclose(got['points'][0, 0], points, atol=1e-4)
+  np.testing.assert_allclose(
+    got['facing'][0, 0], jax.nn.sigmoid(2.0), rtol=1e-5
+  )
+
+
+def test_resized_maps_keep_places_and_sizes():
+  """One place that all cells tell; more columns and fewer rows."""
+  old, new = (4, 6), (3, 15)
+  factor = np.array([2.5, 0.75])
+  rows, columns = np.indices(old)
+  cell = np.stack([columns, rows], axis=-1)
+  places = np.array([[1.5, 2.0], [3.25, 0.5], [5.0, 3.0], [0.0, 1.0]])
+  told = [place - cell for place in places]
+  maps = {
+    'class': np.full((*old, 2), 0.5),
+    'size': np.full((*old, 2), [2.0, 4.0]),
+    'offset': told[0],
+    'frame': np.concatenate([*told[:3], np.full((*old, 1), 0.25)], axis=-1),
+    'points': np.concatenate([np.full((*old, 3), 0.75), *told[1:]], axis=-1),
+  }
+  maps = {name: np.float32(values[None]) for name, values in maps.items()}
+  got = center_maps.resize(maps, new)
+  rows, columns = np.indices(new)
+  cell = np.stack([columns, rows], axis=-1)
+  told = [place * factor - cell for place in places]
+  want = {
+    'class': np.full((*new, 2), 0.5),
+    'size': np.full((*new, 2), [5.0, 3.0]),
+    'offset': told[0],
+    'frame': np.concatenate([*told[:3], np.full((*new, 1), 0.25)], axis=-1),
+    'points': np.concatenate([np.full((*new, 3), 0.75), *told[1:]], axis=-1),
+  }
+  assert set(got) == set(want)
+  for name, values in want.items():
+    np.testing.assert_allclose(got[name][0], values, atol=1e-5, err_msg=name)
+  # Between two rows, and beyond the last, as linear interpolation has it.
+  ramp = {**maps, 'class': np.float32(np.indices(old)[:1, ..., None])}
+  ramp = center_maps.resize(ramp, (8, 6))['class'][0, :, 0, 0]
+  np.testing.assert_allclose(
+    ramp, [0, 0.25, 0.75, 1.25, 1.75, 2.25, 2.75, 3], atol=1e-6
+  )
+
+
+def test_maps_of_the_same_shape_are_the_same():
+  maps = {
+    name: jnp.ones((1, 3, 5, values))
+    for name, values in {'class': 3, **center_maps.VALUES}.items()
+  }
+  assert center_maps.resize(maps, (3, 5)) is maps
+
+
 def maps_of(logits):
   shape = logits.shape[:-1]
   return {

@@ -1,6 +1,7 @@
 """The detection step: by hand on a linear network, then the real one."""
 
 import functools
+from collections.abc import Callable
 
 import chex
 import jax
@@ -253,3 +254,69 @@ def test_a_detector_that_looks_at_mirror_images_sees_them_alike(trained):
     for images in (data['image'], data['image'][:, :, ::-1])
   ]
   assert np.abs(alone[0] - alone[1]).max() > 0.01
+
+
+class Remembers(nn.Module):
+  """Tells the shapes that it sees, and in every cell its image's mean."""
+
+  tell: Callable
+
+  @nn.compact
+  def __call__(self, images, *, train):
+    assert not train
+    self.tell(images.shape[1:3])
+    batch, height, width, _ = images.shape
+    cells = (batch, height // 4, width // 4)
+    mean = images.mean(axis=(1, 2, 3))[:, None, None, None]
+    sizes = {'class': CLASSES, **center_maps.VALUES}
+    maps = {
+      name: jnp.broadcast_to(mean, (*cells, count))
+      for name, count in sizes.items()
+    }
+    # As wide as half the image.
+    maps['size'] = jnp.broadcast_to(
+      jnp.array([cells[2], cells[1]]) / 2, (*cells, 2)
+    )
+    return maps, []
+
+
+def test_smaller_looks_have_whole_cells_and_equal_weight():
+  sides = []
+  model = Remembers(sides.append)
+  find = detect.make_detector(
+    model, count=3, mirror=True, smaller=(0.7, 0.5, 0.01), multiple=8
+  )
+  images = np.random.default_rng(0).integers(0, 256, (2, 32, 48, 3), np.uint8)
+  found = find({'detector': {}}, {}, images)
+  # Each with its mirror image.
+  assert sides[::2] == [(32, 48), (24, 32), (16, 24), (8, 8)] == sides[1::2]
+  x0, y0, x1, y1 = np.moveaxis(np.asarray(found['boxes']), -1, 0)
+  np.testing.assert_allclose(x1 - x0, 24, rtol=1e-5)
+  np.testing.assert_allclose(y1 - y0, 16, rtol=1e-5)
+  # No filter of the looks changes the mean much.
+  mean = (images / 127.5 - 1).mean(axis=(1, 2, 3))
+  np.testing.assert_allclose(
+    found['scores'], jax.nn.sigmoid(mean)[:, None].repeat(3, 1), atol=0.02
+  )
+
+
+def test_a_detector_that_looks_at_smaller_images_too(trained):
+  """It was taught one size, and is shown twice as large and that one."""
+  data, model, _, state, _ = trained
+  large = data['image'].repeat(2, axis=1).repeat(2, axis=2)
+  half = quick_jit(
+    detect.make_detector(model, count=4, smaller=(0.5,), multiple=32)
+  )
+  once = quick_jit(detect.make_detector(model, count=4))
+  found, alone = (
+    find(state.params, state.stats, large) for find in (half, once)
+  )
+
+  def misses(found):
+    """Pixels of the large image, of the best box for each object."""
+    return [
+      np.abs(found['boxes'][b] - 2 * data['boxes'][b, m]).max(axis=1).min()
+      for b, m in np.argwhere(data['valid'])
+    ]
+
+  assert np.median(misses(found)) < 0.6 * np.median(misses(alone))
