@@ -66,6 +66,7 @@ def measure(out, frames, args):
     tests['boxes'] = found.arrays
     told['boxes'] = f'{len(found.ids):,} images, validation part of --boxes'
   config = gesture_config.get_config('weights')
+  config.evaluation.score = hand_finder.SCORE
   looks = {_NAME: network}
   scores = gesture_scores.score(
     config,

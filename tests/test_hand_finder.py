@@ -129,7 +129,7 @@ class Network:
     return result
 
 
-def find(photo, network, *, looks=2, reader=None, **options):
+def find(photo, network, *, looks=2, reader=None, score=0.3):
   if looks == 3 and reader is None:
     reader, _ = stand_in_reader(photo, network.found)
   return hand_finder.find(
@@ -139,7 +139,7 @@ def find(photo, network, *, looks=2, reader=None, **options):
     size=SIZE,
     reader=reader,
     looks=looks,
-    **options,
+    score=score,
   )
 
 

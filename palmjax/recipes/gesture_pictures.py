@@ -48,7 +48,7 @@ def hands(run, scores, student, test):
     f'Hands{test}',
     groups,
     f'The first images of the test, not chosen; boxes with a score of {least:g}'
-    ' or more. Dots: both valleys and the wrist of palms that face the camera; '
+    ' or more, and where there is none the best one. Dots: both valleys and the wrist of palms that face the camera; '
     'the square is the region that they define.',
     large=True,
   )
@@ -82,7 +82,9 @@ def _found(found, classes, i, least, framed):
       found['points'][i, k] if palms[k] else None,
     )
     # The best on top.
-    for k in np.flatnonzero(found['scores'][i] >= least)[::-1]
+    for k in np.flatnonzero(
+      found['scores'][i] >= min(least, found['scores'][i].max())
+    )[::-1]
   ]
 
 
