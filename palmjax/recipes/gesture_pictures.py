@@ -48,7 +48,8 @@ def hands(run, scores, student, test):
     f'Hands{test}',
     groups,
     f'The first images of the test, not chosen; boxes with a score of {least:g}'
-    ' or more, and where there is none the best one. Dots: both valleys and the wrist of palms that face the camera; '
+    ' or more, and where there is none the best one. Dots: both valleys and '
+    'the wrist of palms that face the camera; '
     'the square is the region that they define.',
     large=True,
   )
