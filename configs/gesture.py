@@ -68,6 +68,7 @@ _TEACHERS = {
     'student_both',
   ),
   'loss.teachers': (0.3, 0.3),
+  'teachers.steps': 2400,
 }
 
 
@@ -124,6 +125,8 @@ def get_config(arg=''):
   # Factors of the channels and blocks of models/detector.py.
   config.student = ml_collections.ConfigDict({'width': 0.5, 'depth': 1})
   config.teacher1 = ml_collections.ConfigDict({'width': 1.5, 'depth': 2})
+  # Steps of both teachers' training; 0: as many as the students'.
+  config.teachers = ml_collections.ConfigDict({'steps': 0})
   config.dtype = 'float32'
 
   # Which students are trained; the teachers that they need are trained first.

@@ -91,7 +91,7 @@ def run(config, workdir):
   for name in sorted({name for arm in config.arms for name in ARMS[arm]}):
     section = 'teacher1' if name == 'teacher1' else 'student'
     body = functools.partial(_train_teacher, name=name)
-    trained[name] = make(name, body, (*shared, section), {})
+    trained[name] = make(name, body, (*shared, section, 'teachers'), {})
   for arm in config.arms:
     teachers = {name: trained[name] for name in ARMS[arm]}
     trained[arm] = make(

@@ -17,6 +17,7 @@ _AT_LEAST = {
   'data.repeat': 1,
   'student.depth': 0,
   'teacher1.depth': 0,
+  'teachers.steps': 0,
   'train.batch_size': 1,
   'train.steps': 1,
   'train.ckpt_every': 1,
@@ -64,6 +65,11 @@ def check(config, mesh, *, arms):
     raise ValueError(
       '--config.resolution.factor=1: teacher 2 needs images at least 2 times '
       'as large'
+    )
+  if config.teachers.steps and not taught:
+    raise ValueError(
+      f'--config.teachers.steps={config.teachers.steps}: no arm has a teacher; '
+      'give --config.arms, or steps 0'
     )
   if config.resolution.level > len(detector.DOWN):
     raise ValueError(
@@ -135,6 +141,7 @@ def check(config, mesh, *, arms):
     )
   hand_training.augmentation(config)
   frame_network.views(config)
+  hand_training.optimiser(hand_training.of_teachers(config))
   for section in ('train', 'frames') if config.frames.steps else ('train',):
     hand_training.optimiser(config[section])
     if config[section].batch_size % mesh.size:

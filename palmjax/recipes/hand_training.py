@@ -38,6 +38,13 @@ def optimiser(config):
   )
 
 
+def of_teachers(config):
+  """The section `train` of a config as it holds for teachers."""
+  train = ml_collections.ConfigDict(config.train)
+  train.steps = config.teachers.steps or train.steps
+  return train
+
+
 def augmentation(config):
   """Of the training images, see `box_augment.make_augment`."""
   return box_augment.make_augment(
@@ -64,8 +71,9 @@ def term_weights(run):
 def train_teacher(run, directory, export, key, *, name):
   """Trains a teacher on the labels alone and exports it."""
   config = run.config
+  train = of_teachers(config)
   description = hand_network.sizes(config, name, run.hands.classes)
-  model, tx = hand_network.build(description), optimiser(config.train)
+  model, tx = hand_network.build(description), optimiser(train)
   shrink = 1 if name == 'teacher2' else config.resolution.factor
   side = _shown(config) // shrink
   state = detect.create_state(
@@ -80,7 +88,9 @@ def train_teacher(run, directory, export, key, *, name):
     cells=config.loss.cells,
     weights=term_weights(run),
   )
-  return _fit(run, directory, export, key, step, state, None, description, side)
+  return _fit(
+    run, directory, export, key, step, state, None, description, side, train
+  )
 
 
 def train_student(run, directory, export, key, **teachers):
@@ -139,7 +149,16 @@ def train_student(run, directory, export, key, **teachers):
   frozen = {name: found.variables for name, found in read.items()}
   side //= shrink
   return _fit(
-    run, directory, export, key, step, state, frozen, description, side
+    run,
+    directory,
+    export,
+    key,
+    step,
+    state,
+    frozen,
+    description,
+    side,
+    config.train,
   )
 
 
@@ -161,8 +180,9 @@ def _start(state, directory, description):
   return state.replace(params=params, stats=jax.device_put(stats))
 
 
-def _fit(run, directory, export, key, step, state, frozen, description, side):
-  config = run.config
+def _fit(
+  run, directory, export, key, step, state, frozen, description, side, train
+):
   data = pipeline.DeviceSet(
     run.hands.training, sharding=meshes.batch_sharding(run.mesh)
   )
@@ -171,16 +191,16 @@ def _fit(run, directory, export, key, step, state, frozen, description, side):
     state,
     frozen=frozen,
     batches=data.batches(
-      config.train.batch_size,
+      train.batch_size,
       seed=pipeline.seed_of(jax.random.fold_in(key, _BATCHES)),
     ),
-    num_steps=config.train.steps,
+    num_steps=train.steps,
     key=jax.random.fold_in(key, _TRAIN),
     workdir=run.workdir,
     mesh=run.mesh,
     name=directory.name,
-    ckpt_every=config.train.ckpt_every,
-    log_every=config.log_every,
+    ckpt_every=train.ckpt_every,
+    log_every=run.config.log_every,
   )
   state = jax.device_get(state)
   params = state.params['detector']
