@@ -89,7 +89,16 @@ def train_teacher(run, directory, export, key, *, name):
     weights=term_weights(run),
   )
   return _fit(
-    run, directory, export, key, step, state, None, description, side, train
+    run,
+    directory,
+    export,
+    key,
+    step,
+    state,
+    train=train,
+    frozen=None,
+    description=description,
+    side=side,
   )
 
 
@@ -155,10 +164,10 @@ def train_student(run, directory, export, key, **teachers):
     key,
     step,
     state,
-    frozen,
-    description,
-    side,
-    config.train,
+    train=config.train,
+    frozen=frozen,
+    description=description,
+    side=side,
   )
 
 
@@ -181,7 +190,7 @@ def _start(state, directory, description):
 
 
 def _fit(
-  run, directory, export, key, step, state, frozen, description, side, train
+  run, directory, export, key, step, state, *, train, frozen, description, side
 ):
   data = pipeline.DeviceSet(
     run.hands.training, sharding=meshes.batch_sharding(run.mesh)

@@ -86,6 +86,7 @@ def boxes_run(run, palmjax_command, photos, tmp_path_factory):
     'frames.steps': 0,  # No photograph tells a palm frame.
     'arms': ('student_both',),
     'loss.truth': 0.0,
+    'teachers.steps': 16,
   }
   config.update_from_flattened_dict(changes)
   arguments = [f'--config.{key}={value}' for key, value in changes.items()]
@@ -196,6 +197,13 @@ def test_boxes_of_a_folder(boxes_run):
 
 
 @pytest.mark.slow
+def test_teachers_may_learn_for_longer(boxes_run):
+  workdir, _ = boxes_run
+  for name, steps in (*((name, 16) for name in TEACHERS), (STUDENTS[1], 12)):
+    assert _rows(workdir, name)[-1]['step'] == steps, name
+
+
+@pytest.mark.slow
 def test_without_labels_teachers_teach(boxes_run):
   workdir, _ = boxes_run
   rows = _rows(workdir, 'student_both')
@@ -279,6 +287,8 @@ def test_same_bytes_after_sigkill(run, palmjax_command, tmp_path):
     ('loss.truth', -1.0, 'give two weights of 0 or more'),
     ('loss.teachers', (1.0,), 'give two weights of 0 or more'),
     ('loss.teachers', (1.0, -1.0), 'give two weights of 0 or more'),
+    ('teachers.steps', -1, r'teachers\.steps=-1: give 0 or more'),
+    ('teachers.steps', 2, 'a warm-up of 2 steps'),
     ('train.steps', 0, r'train\.steps=0: give 1 or more'),
     ('train.ckpt_every', 0, r'train\.ckpt_every=0: give 1 or more'),
     ('train.warmup_steps', 12, 'a warm-up of 12 steps'),
@@ -310,6 +320,13 @@ def test_a_reader_needs_drawn_hands(tmp_path):
   config.data.images = 0
   with pytest.raises(ValueError, match=r'frames\.steps=8 needs drawn hands'):
     gesture_checks.check(config, mesh.make(1), arms=gesture.ARMS)
+
+
+def test_steps_of_teachers_need_teachers(tmp_path):
+  config = gesture_config.get_config('smoke')
+  config.arms, config.teachers.steps = ('student_alone',), 16
+  with pytest.raises(ValueError, match=r'teachers\.steps=16: no arm has a'):
+    gesture.run(config, tmp_path)
 
 
 def test_a_student_needs_something_to_learn_from(tmp_path):
