@@ -32,12 +32,10 @@ from palmjax.evals import (
   streaming,
   verification,
 )
-from palmjax.ops import correlation
-from palmjax.recipes import palm_network, stored_images
+from palmjax.recipes import metric_protocols, palm_network, stored_images
 
 _DEVICES = 64
 _BATCH = 64  # Palms drawn at once.
-_CHUNK = 1024  # Images whose 8 views are in memory at a time.
 
 _README = """# {name}
 Weights for palm recognition, trained on drawn palms only: nobody's palm.
@@ -214,17 +212,25 @@ def measure(embed, images, labels, sessions, *, subset, describe):
       for image, label in zip(images, labels, strict=True)
     ]
   )
-  alone = _correlate(images[first], labels[first])
+  similarities = metric_protocols.correlate(images[first])
+  alone = verification.matrix_scores(similarities, labels[first])
   every = {'set': describe(int(labels[-1]) + 1)}
   few = {
     'set': describe(min(subset, int(labels[-1]) + 1)),
     'correlation': verification.fnmr_rates(alone),
+    'correlation, across sessions': verification.fnmr_rates(
+      verification.matrix_scores(
+        similarities, labels[first], sessions=sessions[first]
+      )
+    ),
     'correlation, turned': verification.fnmr_rates(
-      _correlate(turned[first], labels[first])
+      verification.matrix_scores(
+        metric_protocols.correlate(turned[first]), labels[first]
+      )
     ),
   }
   calibrations = []
-  plain, views = embed(images), _embed_views(embed, images)
+  plain, views = embed(images), matcher.embed_views(embed, images)
   for many, embeddings in ((False, plain), (True, views)):
     counts = streaming.count_pairs(embeddings, labels)
     name = matcher.comparison(views=many)
@@ -259,23 +265,6 @@ def measure(embed, images, labels, sessions, *, subset, describe):
     )
   )
   return calibrations, {'all, counted': every, 'subset, listed': few}
-
-
-def _correlate(images, labels):
-  """`verification.Scores` of correlation without learning."""
-  similarities = jax.jit(correlation.all_similarities)(
-    correlation.templates_of(images)
-  )
-  return verification.matrix_scores(similarities, labels)
-
-
-def _embed_views(embed, images):
-  return np.concatenate(
-    [
-      matcher.embed_views(embed, images[start : start + _CHUNK])
-      for start in range(0, len(images), _CHUNK)
-    ]
-  )
 
 
 if __name__ == '__main__':

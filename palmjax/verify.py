@@ -186,7 +186,10 @@ def _rank(args):
   scores = score([palm.image for palm in (probe, *palms)])
   found = dict(zip(names, palms, strict=True))
   best = {}
-  for value, name in sorted(zip(scores, names, strict=True))[::-1]:
+  # Of equal scores the first name.
+  for value, name in sorted(
+    zip(scores, names, strict=True), key=lambda pair: (-pair[0], pair[1])
+  ):
     best.setdefault(name.split('/')[0], (value, name))
   ranks = [
     {'rank': rank, 'identity': who, 'image': name, **decide(value)}
@@ -236,7 +239,11 @@ def _load(directory):
 
 def _sees_views(directory):
   """Whether 8 views are the usual way to use an export."""
-  return pathlib.Path(directory) == WEIGHTS
+  try:
+    # By content: a copy, or another path to them, is used as they are.
+    return exports.digests(directory) == exports.digests(WEIGHTS)
+  except OSError:
+    return False  # `exports.load` says what is missing.
 
 
 def _open(args):
@@ -254,7 +261,8 @@ def _open(args):
   def score(images):
     images = np.stack(images)
     embeddings = matcher.viewing(network.embed, views=args.views)(images)
-    scores = embeddings[1:] @ embeddings[0]
+    # Rounding leaves a palm and itself beyond 1.
+    scores = np.clip(embeddings[1:] @ embeddings[0], -1.0, 1.0)
     if args.correlation:
       first, others = np.split(correlation.templates_of(images), [1])
       alone = jax.jit(correlation.similarities)(first, others)[0]

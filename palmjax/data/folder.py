@@ -25,6 +25,8 @@ MAX_SKIPPED = 0.05
 # 100 megapixels; what claims more is refused before it is decoded.
 MAX_PIXELS = 100_000_000
 
+_STRIP = 2**20  # Pixels that are converted at a time.
+
 # Only what the suffixes promise: Pillow would otherwise go by content and hand
 # a disguised file to any of its forty decoders.
 FORMATS = ('BMP', 'JPEG', 'PNG')
@@ -137,8 +139,8 @@ def decode(path, *, size):
     # side that is needed.
     image.draft(None, (2 * size, 2 * size))
     image.load()
-    upright = ImageOps.exif_transpose(image)
-  return _square(upright, size)
+    ImageOps.exif_transpose(image, in_place=True)
+    return _square(image, size)
 
 
 def read_image(path, *, size):
@@ -184,8 +186,9 @@ def _square(image, size):
   """The centred square of an upright Pillow image, at its size, RGB."""
   side = min(image.size)
   left, top = (image.width - side) // 2, (image.height - side) // 2
-  cut = image.crop((left, top, left + side, top + side))
-  resized = to_rgb(cut).resize((size, size), Image.Resampling.LANCZOS)
+  if image.width != image.height:
+    image = image.crop((left, top, left + side, top + side))
+  resized = to_rgb(image).resize((size, size), Image.Resampling.LANCZOS)
   return np.asarray(resized, np.uint8)
 
 
@@ -282,7 +285,24 @@ def _try_decode(path, size):
 
 
 def to_rgb(image):
-  """Any Pillow image as RGB, 8 bits a channel."""
+  """Any Pillow image as RGB, 8 bits a channel; one that is RGB is not copied.
+
+  Row by row, as photographs are large: beside the image and the result, what
+  is in memory is `_STRIP` pixels of it.
+  """
+  if image.mode == 'RGB' and not image.has_transparency_data:
+    return image
+  rows = max(1, _STRIP // image.width)
+  if image.height <= rows:
+    return _to_rgb(image)
+  result = Image.new('RGB', image.size)
+  for top in range(0, image.height, rows):
+    box = (0, top, image.width, min(top + rows, image.height))
+    result.paste(_to_rgb(image.crop(box)), box)
+  return result
+
+
+def _to_rgb(image):
   if image.mode.startswith(('I', 'F')):
     # Pillow's own conversion clips 16 bits at 255 instead of scaling.
     grey = np.asarray(image).astype(np.float64) / 257.0

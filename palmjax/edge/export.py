@@ -1,7 +1,7 @@
 """Trained networks as folders: weights, architecture, pre-processing.
 
   weights.npz       variables, flattened: 'params/block_0/kernel', …
-  model.json        format version, digests of the others, architecture, sizes
+  model.json        format version, digests of all, architecture, sizes
   preprocess.json   what images must go through (`data.preprocess`)
 
 The bytes depend on the content alone: entries sorted, no time stamps, numbers
@@ -28,6 +28,8 @@ FORMAT = 1
 _WEIGHTS, _MODEL, _PREPROCESS = 'weights.npz', 'model.json', 'preprocess.json'
 # Where model.json holds the digest of each of the others.
 _DIGEST = {_WEIGHTS: 'weights_sha256', _PREPROCESS: 'preprocess_sha256'}
+# And of the architecture that it tells itself.
+_MODEL_DIGEST = 'model_sha256'
 # The earliest time a zip file can hold.
 _NO_TIME = (1980, 1, 1, 0, 0, 0)
 
@@ -64,7 +66,12 @@ def save(directory, *, variables, model, preprocess):
     ValueError: a leaf that is no array of numbers, or a name with '/'.
   """
   contents = {_WEIGHTS: _pack(variables), _PREPROCESS: _json(preprocess)}
-  description = {'format': FORMAT, **_digests(contents), 'model': model}
+  description = {
+    'format': FORMAT,
+    **_digests(contents),
+    _MODEL_DIGEST: _digest(_json(model)),
+    'model': model,
+  }
   os.makedirs(directory, exist_ok=True)
   for name, content in contents.items():
     checkpoint.write_file(os.path.join(directory, name), content)
@@ -105,9 +112,15 @@ def load(directory):
         f'{os.path.join(directory, name)} is damaged, edited or belongs to '
         f'another {_MODEL}; copy the whole folder again'
       )
+  model = description.get('model')
+  if _digest(_json(model)) != description.get(_MODEL_DIGEST):
+    raise ValueError(
+      f'{os.path.join(directory, _MODEL)} is damaged or edited; export the '
+      'network again'
+    )
   return Export(
     _unpack(contents[_WEIGHTS], os.path.join(directory, _WEIGHTS)),
-    description['model'],
+    model,
     _parse(contents[_PREPROCESS], directory, _PREPROCESS),
   )
 
@@ -192,10 +205,11 @@ def check_fits(export, template, directory):
 
 def _digests(contents):
   """Of the content of each file, by the keys of `model.json`."""
-  return {
-    key: hashlib.sha256(contents[name]).hexdigest()
-    for name, key in _DIGEST.items()
-  }
+  return {key: _digest(contents[name]) for name, key in _DIGEST.items()}
+
+
+def _digest(content):
+  return hashlib.sha256(content).hexdigest()
 
 
 def _flatten(variables):

@@ -34,6 +34,7 @@ FORMAT = 1
 VIEWS = 8
 
 _CALIBRATION = 'calibration.json'
+_CHUNK = 1024  # Images whose views are in memory at a time.
 
 
 class Standard(NamedTuple):
@@ -104,6 +105,16 @@ def embed_views(embed, images):
   """
   chex.assert_rank(images, 4)
   chex.assert_equal(images.shape[1], images.shape[2])
+  return np.concatenate(
+    [
+      _embed_views_of_chunk(embed, images[start : start + _CHUNK])
+      # Once for no images, too: `embed` knows D.
+      for start in range(0, max(1, len(images)), _CHUNK)
+    ]
+  )
+
+
+def _embed_views_of_chunk(embed, images):
   views = [
     np.rot90(side, turns, axes=(1, 2))
     for side in (images, images[:, :, ::-1])

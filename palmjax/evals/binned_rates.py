@@ -144,14 +144,14 @@ def threshold_at_fmr(counts, fmr) -> error_rates.OperatingPoint:
   )
 
 
-def d_prime(counts) -> float:
+def d_prime(counts) -> dict:
   """`error_rates.d_prime`, impostor pairs taken at the middle of their bins."""
   middles = streaming.edge_of(np.arange(streaming.BINS)) + streaming.WIDTH / 2
   mean = np.average(middles, weights=counts.impostor)
   variance = np.average((middles - mean) ** 2, weights=counts.impostor)
   genuine = counts.genuine.astype(np.float64)
-  return float(
-    (genuine.mean() - mean) / np.sqrt((genuine.var() + variance) / 2)
+  return error_rates.d_prime_of_moments(
+    genuine.mean() - mean, (genuine.var() + variance) / 2
   )
 
 

@@ -62,12 +62,25 @@ def eer_threshold(genuine, impostor) -> float:
   return float(thresholds[np.argmax(fmr >= fnmr)])
 
 
-def d_prime(genuine, impostor) -> float:
-  """Distance of the two means in units of the pooled standard deviation."""
+def d_prime(genuine, impostor) -> dict:
+  """Distance of the two means in units of the pooled standard deviation.
+
+  Returns:
+    {'value'}, or {'value': None, 'reason'} where no list has two scores that
+    differ: there is no deviation to divide by.
+  """
   genuine = np.asarray(genuine, np.float64)
   impostor = np.asarray(impostor, np.float64)
-  pooled = np.sqrt((genuine.var() + impostor.var()) / 2)
-  return float((genuine.mean() - impostor.mean()) / pooled)
+  return d_prime_of_moments(
+    genuine.mean() - impostor.mean(), (genuine.var() + impostor.var()) / 2
+  )
+
+
+def d_prime_of_moments(distance, variance) -> dict:
+  """`d_prime` of the distance of the means and the mean of the variances."""
+  if not variance:
+    return {'value': None, 'reason': 'all scores of a kind are equal'}
+  return {'value': float(distance / np.sqrt(variance))}
 
 
 def det_points(genuine, impostor, *, num_points=400):

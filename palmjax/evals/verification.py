@@ -69,12 +69,13 @@ def pair_scores(embeddings, labels, *, sessions=None) -> Scores:
   )
 
 
-def matrix_scores(similarities, labels) -> Scores:
+def matrix_scores(similarities, labels, *, sessions=None) -> Scores:
   """`pair_scores` of any matcher, from the similarities of all pairs.
 
   Args:
     similarities: float [N, N]; what is above the diagonal counts.
     labels: integer [N], any values.
+    sessions: as for `pair_scores`.
 
   Returns:
     `Scores`.
@@ -89,7 +90,9 @@ def matrix_scores(similarities, labels) -> Scores:
   chex.assert_shape(similarities, (len(labels), len(labels)))
   if not np.isfinite(similarities).all():
     raise ValueError('Similarities hold NaN or infinity: check the matcher.')
-  return _scores(lambda rows, start: similarities[rows, start:], labels, None)
+  return _scores(
+    lambda rows, start: similarities[rows, start:], labels, sessions
+  )
 
 
 def _scores(block, labels, sessions):

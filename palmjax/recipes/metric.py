@@ -21,6 +21,7 @@ from palmjax.edge import export as exports
 from palmjax.engine import checkpoint, stage
 from palmjax.engine import mesh as meshes
 from palmjax.evals import (
+  binned_rates,
   error_rates,
   identification,
   iso19795,
@@ -92,8 +93,8 @@ def run(config, workdir):
     inputs={},
   )
   trained = palm_network.load(network.path)
-  test = palms.evaluation
   compared = [metric_protocols.compare(one, trained.embed) for one in tests]
+  test = compared[0].test
   curve = occlusion.curve(
     trained.embed,
     test.images,
@@ -180,27 +181,30 @@ def _results(config, compared, curve, trained):
   """What metrics.json holds: results only, the same bytes for the same run."""
   options = _bootstrap(config)
   models = {}
-  for test, scores, searches in compared:
+  fmrs = config.evaluation.fmrs
+  for test, scores, searches, counted in compared:
     for name, found in scores.items():
       models[name] = {
-        **verification.fnmr_rates(
-          found, fmrs=config.evaluation.fmrs, **options
-        ),
-        'd_prime': {
-          'value': error_rates.d_prime(found.genuine, found.impostor)
-        },
+        **verification.fnmr_rates(found, fmrs=fmrs, **options),
+        'd_prime': error_rates.d_prime(found.genuine, found.impostor),
+      }
+      if name.startswith('network'):
+        control = name.replace('network', 'correlation', 1)
+        models[name]['eer/correlation'] = verification.eer_ratio(
+          found, scores[control], **options
+        )
+    for name, found in counted.items():
+      models[name] = {
+        **binned_rates.rates(*found, fmrs=fmrs, **options),
+        'd_prime': binned_rates.d_prime(found.counts),
       }
     for name, found in searches.items():
       models[name] |= identification.rates(
         found, fpirs=config.evaluation.fpirs, **options
       )
-    network = f'network{test.suffix}'
-    models[network] |= {
-      'eer/correlation': verification.eer_ratio(
-        scores[network], scores[f'correlation{test.suffix}'], **options
-      ),
-      **iso19795.failures(test.captured, test.failed, **options),
-    }
+    models[f'network{test.suffix}'] |= iso19795.failures(
+      test.captured, test.failed, **options
+    )
   models['network'] |= {
     **{f'eer@erased={share:g}': rate for share, rate in curve.items()},
     'params': {'value': trained['params']},

@@ -4,6 +4,10 @@ all pairs         of the identities that were not trained on
 across sessions   pairs of two sessions; the last is searched in the first
 across devices    the same of what took the images
 on another set    all of these, of sets that nothing was trained on
+
+Scores are kept in lists, 50 bytes a pair. A test of more than `LISTED` images
+has its pairs counted as well, on the device and all of them
+(`evals.streaming`); lists, and correlation, are of its first identities.
 """
 
 import collections
@@ -16,10 +20,12 @@ import numpy as np
 
 from palmjax.data import folder, palms, prepare, protocols
 from palmjax.data.builders import layout
-from palmjax.evals import identification, verification
+from palmjax.evals import identification, streaming, verification
 from palmjax.ops import correlation
 from palmjax.recipes import stored_images
 
+# Images of a test whose pairs are listed: 18 million, 900 MB a model.
+LISTED = 6000
 _NO_DEVICE = ''
 
 
@@ -52,18 +58,34 @@ class Test:
     return f', on {self.name}' if self.name else ''
 
 
+class Counted(NamedTuple):
+  """All pairs of a large test, counted.
+
+  Attributes:
+    counts: `streaming.Counts`.
+    embeddings: float32 [N, D].
+    labels: int [N].
+  """
+
+  counts: streaming.Counts
+  embeddings: np.ndarray
+  labels: np.ndarray
+
+
 class Compared(NamedTuple):
   """What a test found; the dicts are keyed by the models' names.
 
   Attributes:
-    test: what was compared.
+    test: what was compared; of a large test its first identities.
     scores: `verification.Scores`; the control, correlation, comes first.
     searches: `identification.Searches`.
+    counted: `Counted`; empty unless the test is large.
   """
 
   test: Test
   scores: dict
   searches: dict
+  counted: dict
 
 
 def own(config, found):
@@ -139,17 +161,28 @@ def compare(test, embed):
   Raises:
     ValueError: no genuine or no impostor pair.
   """
-  embeddings, labels = embed(test.images), test.labels
-  name = f'network{test.suffix}'
+  name, control = f'network{test.suffix}', f'correlation{test.suffix}'
+  embeddings, counted, searches = embed(test.images), {}, {}
+  if len(test.labels) > LISTED:
+    every = embeddings, test.labels
+    counts = streaming.count_pairs(*every)
+    counted[f'{name}, all counted'] = Counted(counts, *every)
+    searches[f'{name}, all counted'] = identification.leave_one_out(*every)
+    test, embeddings = _first(test, embeddings)
+  labels = test.labels
+  similarities = correlate(test.images)
   scores = {
-    f'correlation{test.suffix}': verification.matrix_scores(
-      _correlate(test.images), labels
-    ),
+    control: verification.matrix_scores(similarities, labels),
     name: verification.pair_scores(embeddings, labels),
   }
-  searches = {name: identification.leave_one_out(embeddings, labels)}
+  searches[name] = identification.leave_one_out(embeddings, labels)
   for kind, (places, across) in _across(test).items():
     known = across.known
+    scores[f'{control}, across {kind}'] = verification.matrix_scores(
+      similarities[np.ix_(known, known)],
+      labels[known],
+      sessions=places[known],
+    )
     scores[f'{name}, across {kind}'] = verification.pair_scores(
       embeddings[known], labels[known], sessions=places[known]
     )
@@ -158,7 +191,18 @@ def compare(test, embed):
       searches[f'{name}, across {kind}'] = identification.search(
         embeddings[probe], labels[probe], embeddings[gallery], labels[gallery]
       )
-  return Compared(test, scores, searches)
+  return Compared(test, scores, searches, counted)
+
+
+def _first(test, embeddings):
+  """The first identities of a test, `LISTED` images at most, or two of them."""
+  _, identities, images = np.unique(
+    test.labels, return_inverse=True, return_counts=True
+  )
+  kept = identities < max(2, np.searchsorted(np.cumsum(images), LISTED + 1))
+  fields = ('images', 'labels', 'sessions', 'devices')
+  part = {field: getattr(test, field)[kept] for field in fields}
+  return dataclasses.replace(test, **part), embeddings[kept]
 
 
 def _across(test):
@@ -173,7 +217,7 @@ def _across(test):
   return {kind: pair for kind, pair in found.items() if pair[1] is not None}
 
 
-def _correlate(images):
+def correlate(images):
   """Correlation of all pairs [N, N], uint8 [N, H, W, 3]; nothing is learned."""
   templates = correlation.templates_of(images)
   return np.asarray(jax.jit(correlation.all_similarities)(templates))

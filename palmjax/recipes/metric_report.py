@@ -5,7 +5,7 @@ import time
 import numpy as np
 
 from palmjax.engine import logs
-from palmjax.evals import error_rates, identification
+from palmjax.evals import binned_rates, error_rates, identification
 from palmjax.recipes import metric_losses, metric_tables, run_facts
 from palmjax.report import html, metrics, plots
 
@@ -97,14 +97,16 @@ def _summary(run):
 
 def _curves(compared):
   figures = []
-  for test, scores, searches in compared:
+  for test, scores, searches, counted in compared:
     # The control first: it is drawn in grey.
-    curves = {
-      metric_tables.label(name): error_rates.det_points(
-        found.genuine, found.impostor
-      )
+    points = {
+      name: error_rates.det_points(found.genuine, found.impostor)
       for name, found in scores.items()
+    } | {
+      name: binned_rates.det_points(found.counts)
+      for name, found in counted.items()
     }
+    curves = {metric_tables.label(name): at for name, at in points.items()}
     name = f'network{test.suffix}'
     figures += [
       plots.det(curves, title=f'DET{test.suffix}'),

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from palmjax.data.builders import layout
 from palmjax.evals import error_rates, identification, iso19795, verification
 from palmjax.report import html, metrics
 
@@ -29,7 +30,11 @@ def rates(run, models, compared):
   return html.Table(
     'Error rates',
     columns,
-    {label(name): models[name] for one in compared for name in one.scores},
+    {
+      label(name): models[name]
+      for one in compared
+      for name in (*one.scores, *one.counted)
+    },
     text=(
       ' '.join(map(_pairs, compared))
       + ' The network was trained on none of these identities, as long as no '
@@ -55,7 +60,7 @@ def performance(run, network, own):
     points,
     error_rates.det_points(scores.genuine, scores.impostor),
     images=scores.images,
-    sessions=len(np.unique(test.sessions)),
+    sessions=_sessions(test),
     failed={name: network[name] for name in ('fte', 'fta')},
   )
   columns = [
@@ -91,6 +96,12 @@ def performance(run, network, own):
       'support (rule of 30) are left out.'
     ),
   )
+
+
+def _sessions(test):
+  """How many sessions a test has; of images that nobody knows it of, one."""
+  known = test.sessions[test.sessions != layout.NO_SESSION]
+  return max(1, len(np.unique(known)))
 
 
 def searches(run, models, compared):
@@ -140,8 +151,15 @@ def occlusion(run, network):
 
 def _pairs(one):
   found = one.scores[f'network{one.test.suffix}']
-  return (
+  text = (
     f'All pairs{one.test.suffix} are of {len(one.test.labels):,} images of '
     f'{len(found.images):,} identities: {len(found.genuine):,} genuine, '
     f'{len(found.impostor):,} impostor.'
   )
+  for counts, _, labels in one.counted.values():
+    text += (
+      f' These are the first identities of the test: of all {len(labels):,} '
+      f'images the network alone is counted, {len(counts.genuine):,} genuine '
+      f'and {counts.impostor.sum():,} impostor pairs.'
+    )
+  return text
