@@ -199,6 +199,7 @@ def sweep(arg=''):
         'cosface',
         'adaface',
         'triplet',
+        'mixed',
         'softmax+arcface+semi_hard',
       )
     ],

@@ -1,9 +1,11 @@
 """How well a packed hand detector does, at the size at which it is used.
 
 AP and more on drawn images as the recipe `gesture` measures it, and on the
-validation part of real images with boxes; palm frames of single open palms at
-any rotation, found by one, two and three looks of `palmjax.hand_finder`; times.
-All as in use: by the means of several views of an image.
+validation part of real images with boxes: of all that the network detects, in
+which one hand may have several gestures. What `palmjax.detect` decides on these
+images, drawn or read twice as large. Palm frames of single open palms at any
+rotation, found by one, two and three looks of `palmjax.hand_finder`. Times. All
+by the means of several views of an image, as in use.
 """
 
 import functools
@@ -15,8 +17,8 @@ from PIL import Image
 
 from configs import gesture as gesture_config
 from palmjax import hand_finder
-from palmjax.data import boxes
-from palmjax.evals import hand_frames
+from palmjax.data import boxes, roi
+from palmjax.evals import box_matching, hand_frames, operating_point
 from palmjax.recipes import (
   frame_network,
   gesture_scores,
@@ -27,6 +29,7 @@ from palmjax.recipes import (
 _NAME = 'hands'  # Of the detector among the models of the recipe.
 _LOOKS = (1, 2, 3)
 _TIMED = 20
+_HARD = 1.0  # The difficulty at which palm frames are measured as well.
 _LARGE = 224  # Side of images that the network alone is timed on as well.
 # Streams of the key: images of any hands, of open palms, rotations of these.
 _ANY, _PALMS, _ANGLES = range(3)
@@ -41,30 +44,35 @@ def measure(out, frames, args):
     args: of the command line of `launch.hand_weights`.
 
   Returns:
-    {'drawn': AP and more, 'boxes': likewise with --boxes, 'open palms': see
-    `measure_frames`, 'ms per image': of the network, of one view and of all,
-    and of each number of looks, one image at a time}.
+    {'drawn': AP and more, 'boxes': likewise with --boxes, each with
+    'detect': `evals.operating_point` of all looks; 'open palms' and 'open
+    palms, difficulty 1': see `measure_frames`; 'ms per image': of the network,
+    of one view and of all, and of each number of looks, one image at a time}.
   """
   network = hand_network.load(out, views=True)
   reader = frame_network.load(frames)
   size = network.image_size
   keys = jax.random.split(jax.random.key(args.seed), 3)
   said = f'difficulty {args.difficulty:g}, seed {args.seed}'
-  tests = {
-    '': hand_images.draw(
-      keys[_ANY], args.images, size=size, difficulty=args.difficulty
-    )
-  }
+  # What the first look shrinks, a closer one sees.
+  side = 2 * size
+  tests, larger = (
+    {
+      '': hand_images.draw(
+        keys[_ANY], args.images, size=pixels, difficulty=args.difficulty
+      )
+    }
+    for pixels in (size, side)
+  )
   told = {'': f'{args.images:,} drawn images, {size} px, {said}'}
   if args.boxes:
-    found = boxes.load(
-      boxes.read(
-        args.boxes, form=args.form, split='valid', names=network.classes
-      ),
-      size=size,
+    found = boxes.read(
+      args.boxes, form=args.form, split='valid', names=network.classes
     )
-    tests['boxes'] = found.arrays
-    told['boxes'] = f'{len(found.ids):,} images, validation part of --boxes'
+    for of, pixels in ((tests, size), (larger, side)):
+      of['boxes'] = boxes.load(found, size=pixels).arrays
+    count = len(tests['boxes']['image'])
+    told['boxes'] = f'{count:,} images, validation part of --boxes'
   config = gesture_config.get_config('weights')
   config.evaluation.score = hand_finder.SCORE
   looks = {_NAME: network}
@@ -75,26 +83,56 @@ def measure(out, frames, args):
   )
   rates = gesture_scores.models(config, scores, looks)
   results = {
-    name or 'drawn': {'set': told[name], **rates[_NAME + name]}
+    name or 'drawn': {
+      'set': told[name],
+      **rates[_NAME + name],
+      'detect': measure_decisions(network, reader, larger[name]),
+    }
     for name in tests
   }
-  # What the first look shrinks, a closer one sees.
-  side = 2 * size
-  palms = hand_images.draw(
-    keys[_PALMS],
-    args.palms,
-    size=side,
-    difficulty=args.difficulty,
-    **hand_images.open_palms(keys[_ANGLES], args.palms),
-  )
-  results['open palms'] = {
-    'set': f'{args.palms:,} drawn open palms, any rotation, {side} px, {said}',
-    **measure_frames(network, reader, palms),
-  }
+  for name, difficulty in (
+    (f'open palms, difficulty {_HARD:g}', _HARD),
+    ('open palms', args.difficulty),
+  ):
+    palms = hand_images.draw(
+      keys[_PALMS],
+      args.palms,
+      size=side,
+      difficulty=difficulty,
+      **hand_images.open_palms(keys[_ANGLES], args.palms),
+    )
+    results[name] = {
+      'set': f'{args.palms:,} drawn open palms, any rotation, {side} px, '
+      f'difficulty {difficulty:g}, seed {args.seed}',
+      **measure_frames(network, reader, palms),
+    }
   results['ms per image'] = milliseconds(
     network, hand_network.load(out), reader, palms['image'][0]
   )
   return results
+
+
+def measure_decisions(network, reader, test):
+  """What `palmjax.detect` decides: `operating_point.rates`.
+
+  Args:
+    network: `hand_network.Network`.
+    reader: `frame_network.Reader`.
+    test: arrays of `boxes.Loaded` or of `hand_images.draw`.
+  """
+  truths, detections = [], []
+  for image, true, classes, valid in zip(
+    *(test[key] for key in ('image', 'boxes', 'classes', 'valid')), strict=True
+  ):
+    hands = _find(network, reader, image, max(_LOOKS))
+    truths.append((true[valid], classes[valid]))
+    detections.append(
+      (
+        np.array([hand.box for hand in hands]).reshape(-1, 4),
+        np.array([network.classes.index(hand.gesture) for hand in hands], int),
+      )
+    )
+  return operating_point.rates(truths, detections)
 
 
 def measure_frames(network, reader, palms):
@@ -108,12 +146,13 @@ def measure_frames(network, reader, palms):
   Returns:
     {'palms': how many have a frame, 'looks=1': {'frame@5%', 'frame@10%',
     'median': of the error in palm widths, 'undetected': share of which no palm
-    would be cut out}, …}.
+    would be cut out, 'other hand': share of the others that are taken for left
+    in place of right, or the other way round}, …}.
   """
   framed = palms['valid'] & palms['framed'] & palms['facing']
   found = {'palms': int(framed.sum())}
   for looks in _LOOKS:
-    errors = []
+    errors, others = [], []
     for image, true, points, mask in zip(
       palms['image'], palms['boxes'], palms['points'], framed, strict=True
     ):
@@ -121,21 +160,26 @@ def measure_frames(network, reader, palms):
       seen = [
         hand for hand in _find(network, reader, image, looks) if hand.shows_palm
       ]
+      shown = np.array([hand.box for hand in seen]).reshape(-1, 4)
       errors.append(
         hand_frames.errors(
           (true[mask], points[mask]),
-          (
-            np.array([hand.box for hand in seen]).reshape(-1, 4),
-            np.array([hand.points for hand in seen]).reshape(-1, 3, 2),
-          ),
+          (shown, np.array([hand.points for hand in seen]).reshape(-1, 3, 2)),
         )
       )
+      for box, left in zip(
+        true[mask], np.asarray(roi.is_left(points[mask])), strict=True
+      ):
+        (overlaps,) = np.nonzero(box_matching.iou(box, shown) >= 0.5)
+        if len(overlaps):
+          others.append((seen[overlaps[0]].side == 'left') != left)
     every = np.concatenate(errors)
     detected = every[np.isfinite(every)]
     found[f'looks={looks}'] = {
       **hand_frames.rates(errors),
       'median': float(np.median(detected)) if len(detected) else None,
       'undetected': float(np.mean(~np.isfinite(every))) if len(every) else None,
+      'other hand': float(np.mean(others)) if others else None,
     }
   return found
 

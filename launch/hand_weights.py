@@ -11,7 +11,8 @@ The reader of palm frames that the run trained goes into the folder
 frame_reader beside it; where it trained none, that of the package is used.
 
 What is measured, on drawn hands that no training saw and with --boxes on real
-images: `launch/hand_measures.py`.
+images: `launch/hand_measures.py`. Without --run what lies in --out is measured
+again.
 """
 
 import argparse
@@ -77,15 +78,19 @@ def main(argv=None):
   args = _parse(argv)
   runs, out = [pathlib.Path(run) for run in args.run], pathlib.Path(args.out)
   try:
-    pack(
-      runs,
-      out,
-      size=args.size,
-      smaller=args.smaller,
-      boxes=bool(args.boxes),
-      credit=args.credit,
-    )
-    frames = pack_reader(runs, out)
+    if runs:
+      pack(
+        runs,
+        out,
+        size=args.size,
+        smaller=args.smaller,
+        boxes=bool(args.boxes),
+        credit=args.credit,
+      )
+      pack_reader(runs, out)
+    beside = out.with_name(frame_network.NAME)
+    frames = beside if beside.is_dir() else hand_finder.FRAMES
+    exports.load(out)
   except (OSError, ValueError) as error:
     sys.exit(f'hand_weights: {error}')
   results = hand_measures.measure(out, frames, args)
@@ -99,8 +104,8 @@ def _parse(argv):
   )
   parser.add_argument(
     '--run',
-    required=True,
     action='append',
+    default=[],
     metavar='DIR',
     help='workdir of configs/gesture.py:weights; several: their mean',
   )

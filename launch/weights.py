@@ -6,6 +6,7 @@ Draws palms of identities, sessions and devices that no training saw, at full
 difficulty, reads them as `palmjax.verify` reads files, and compares all pairs:
 by the network, by the network over 8 views, and by correlation without
 learning. The thresholds of calibration.json come from the impostor pairs.
+Without --run what lies in --out is measured again.
 
 Pairs of all palms are counted (`evals.streaming`). Correlation, alone or in a
 score with the network, needs lists: these are of the first palms only, and
@@ -66,9 +67,13 @@ _START_ROW = (
 def main(argv=None):
   """The command line."""
   args = _parse(argv)
-  run, out = pathlib.Path(args.run), pathlib.Path(args.out)
-  found = pack(run, out)
-  spec = preprocess.Preprocess.from_json(found.preprocess)
+  out = pathlib.Path(args.out)
+  try:
+    if args.run:
+      pack(pathlib.Path(args.run), out)
+    spec = preprocess.Preprocess.from_json(exports.load(out).preprocess)
+  except (OSError, ValueError) as error:
+    sys.exit(f'weights: {error}')
   images, labels, sessions = draw(args, spec.image_size)
   calibrations, results = measure(
     palm_network.load(out).embed,
@@ -94,7 +99,9 @@ def _parse(argv):
     ('run', 'workdir of configs/metric.py:weights'),
     ('out', 'folder of the shipped weights'),
   ):
-    parser.add_argument(f'--{name}', required=True, metavar='DIR', help=text)
+    parser.add_argument(
+      f'--{name}', required=name == 'out', metavar='DIR', help=text
+    )
   for name, default, text in (
     ('identities', 1000, 'palms to measure on'),
     ('subset', 320, 'the first of them, for scores with correlation'),
@@ -115,9 +122,6 @@ def pack(run, out):
   Args:
     run: path of the workdir.
     out: path of the folder.
-
-  Returns:
-    `export.Export` of the run.
   """
   found = exports.load(run / 'network' / 'export')
   # Class weights of drawn identities are of no use to anybody.
@@ -157,7 +161,6 @@ def pack(run, out):
       ),
     ),
   )
-  return found
 
 
 def draw(args, size):

@@ -3,6 +3,7 @@
 import functools
 import json
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -391,6 +392,25 @@ def test_gallery_of_identities(ask, answer, save, tmp_path):
   assert lines[1].split() == ['1', '1.0000', 'same', 'p1/0.png']
   assert 'broken.png' in lines[2]
   assert lines[-1].startswith('4 palms, 8 images: at most 0.008 of strangers')
+
+
+def test_equal_scores_are_ranked_by_name(answer, save, tmp_path):
+  probe = save('probe.png')
+  for name in ('b', 'c', 'a'):
+    save(f'gallery/{name}.png')
+  found = answer(probe, f'--gallery={tmp_path}/gallery')
+  assert [row['image'] for row in found['ranks']] == ['a.png', 'b.png', 'c.png']
+  # A palm and itself: no cosine is above 1.
+  assert all(0.999 < row['score'] <= 1.0 for row in found['ranks'])
+
+
+def test_the_weights_of_the_package_by_another_path(tmp_path, monkeypatch):
+  copy = tmp_path / 'copy'
+  shutil.copytree(verify.WEIGHTS, copy)
+  monkeypatch.chdir(verify.WEIGHTS.parent)
+  for path in (verify.WEIGHTS, copy, verify.WEIGHTS.name):
+    assert verify._parse(['a', 'b', f'--export={path}']).views
+  assert not verify._parse(['a', 'b', f'--export={tmp_path}']).views
 
 
 @pytest.mark.parametrize('options', EVERY_SCORE)

@@ -22,7 +22,7 @@ def read_coco(directory, split) -> box_formats.Source:
   """
   path, below = _coco_file(directory, split)
   try:
-    values = json.loads(path.read_text(encoding='utf-8'))
+    values = json.loads(path.read_text(encoding='utf-8-sig'))
     listed = {image['id']: image for image in values['images']}
     files = {k: str(image['file_name']) for k, image in listed.items()}
     categories = sorted(values['categories'], key=lambda c: c['id'])
@@ -45,12 +45,12 @@ def read_coco(directory, split) -> box_formats.Source:
       continue
     try:
       x, y, w, h = map(float, annotation['bbox'])
-      row = box_formats.Row(
-        where, annotation['category_id'], (x, y, x + w, y + h)
-      )
+      category = annotation['category_id']
+      hash(category)  # A list is none.
+      row = box_formats.Row(where, category, (x, y, x + w, y + h))
       of_image = rows.get(annotation['image_id'])
     except (KeyError, TypeError, ValueError):
-      problems.append(f'{where}: {annotation.get("bbox")} is no box')
+      problems.append(f'{where}: box, class or image is missing or none')
       continue
     if of_image is None:
       problems.append(f'{where}: there is no image {annotation["image_id"]}')

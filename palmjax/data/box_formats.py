@@ -161,10 +161,11 @@ def read_voc(directory, split) -> Source:
   for path in sorted((directory / 'Annotations').glob('*.xml')):
     try:
       tree = xml.etree.ElementTree.parse(path).getroot()
-    except xml.etree.ElementTree.ParseError as error:
+    # The last two of an encoding that nobody or not this parser knows.
+    except (xml.etree.ElementTree.ParseError, LookupError, ValueError) as error:
       reasons[path.stem] = str(error)
       continue
-    names |= {str(thing.findtext('name')) for thing in tree.iter('object')}
+    names |= {_voc_name(thing) for thing in tree.iter('object')} - {''}
     trees[path.stem] = tree
 
   images, problems, left_out = [], [], 0
@@ -189,16 +190,21 @@ def read_voc(directory, split) -> Source:
       except (TypeError, ValueError):
         problems.append(f'{where}: {ends} is no box')
         continue
-      label = str(thing.findtext('name'))
-      rows.append(Row(where, label, (x0 - 1, y0 - 1, x1, y1)))
+      rows.append(Row(where, _voc_name(thing), (x0 - 1, y0 - 1, x1, y1)))
     size = [trees[name].findtext(f'size/{k}') for k in ('width', 'height')]
     images.append(Listed(_voc_image(directory, name), rows, to_size(*size)))
   return Source(images, {n: n for n in sorted(names)}, problems, left_out)
 
 
+def _voc_name(thing):
+  """The class of an object; '' where it has none."""
+  return (thing.findtext('name') or '').strip()
+
+
 def _read_text(path):
   """What a file says; what is no UTF-8 fails where it is understood."""
-  return path.read_text(encoding='utf-8', errors='replace')
+  # Editors of one system begin files with a mark of their encoding.
+  return path.read_text(encoding='utf-8-sig', errors='replace')
 
 
 def _voc_image(directory, name):

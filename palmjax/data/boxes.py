@@ -19,9 +19,14 @@ from typing import NamedTuple
 
 import numpy as np
 from absl import logging
-from PIL import Image
 
-from palmjax.data import box_coco, box_formats, folder, letterbox
+from palmjax.data import (
+  box_coco,
+  box_formats,
+  folder,
+  image_file,
+  letterbox,
+)
 from palmjax.data.builders import layout
 
 # Of an annotated image, in memory.
@@ -269,23 +274,16 @@ def _stop_if_many(skipped, images, directory):
 def _in_threads(read_one, paths):
   """Results of all paths; one line that says why where there is none."""
 
-  def attempt(path):
-    if not os.path.isfile(path):
-      # A dangling link, or a pipe that would never return.
-      return 'not a file'
-    try:
-      return read_one(path)
-    except letterbox.UNREADABLE as error:
-      return ' '.join(str(error).split()) or type(error).__name__
-
   # Pillow lets go of the interpreter lock while it decodes and resizes.
   with concurrent.futures.ThreadPoolExecutor(
     min(8, os.cpu_count() or 1)
   ) as pool:
-    return list(pool.map(attempt, paths))
+    return list(
+      pool.map(lambda path: image_file.attempt(read_one, path), paths)
+    )
 
 
 def _read_size(path):
   """(width, height) as stored."""
-  with Image.open(path, formats=folder.FORMATS) as image:
+  with image_file.opened(path) as image:
     return image.size

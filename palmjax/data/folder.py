@@ -12,24 +12,21 @@ machine and file system. Labels number the identities in that order.
 
 import concurrent.futures
 import dataclasses
+import functools
 import os
 
 import numpy as np
 from absl import logging
 from PIL import Image, ImageOps
 
+from palmjax.data import image_file
+
 SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.png')
 # Share of unreadable images above which reading stops: a few broken files are
 # life, many mean a broken copy or a wrong folder.
 MAX_SKIPPED = 0.05
-# 100 megapixels; what claims more is refused before it is decoded.
-MAX_PIXELS = 100_000_000
-
 _STRIP = 2**20  # Pixels that are converted at a time.
 
-# Only what the suffixes promise: Pillow would otherwise go by content and hand
-# a disguised file to any of its forty decoders.
-FORMATS = ('BMP', 'JPEG', 'PNG')
 _LAYOUT = 'put the images of each palm into a folder of their own'
 
 
@@ -81,7 +78,10 @@ def read(directory, *, size):
   with concurrent.futures.ThreadPoolExecutor(workers) as pool:
     decoded = list(
       pool.map(
-        lambda path: _try_decode(os.path.join(directory, *path), size), paths
+        lambda path: image_file.attempt(
+          functools.partial(decode, size=size), os.path.join(directory, *path)
+        ),
+        paths,
       )
     )
 
@@ -126,15 +126,10 @@ def decode(path, *, size):
   """Reads one image file: uint8 [size, size, 3], RGB.
 
   Raises:
-    OSError, ValueError: the file is not a whole JPEG, PNG or BMP image, or
-      claims more than `MAX_PIXELS`.
+    one of `image_file.UNREADABLE`: the file is not a whole JPEG, PNG or BMP
+      image, or claims more than `image_file.MAX_PIXELS`.
   """
-  with Image.open(path, formats=FORMATS) as image:
-    if image.width * image.height > MAX_PIXELS:
-      raise ValueError(
-        f'{image.width} × {image.height} pixels are more than '
-        f'{MAX_PIXELS // 1_000_000} megapixels'
-      )
+  with image_file.opened(path) as image:
     # Scales a JPEG down by 2, 4 or 8 inside the decoder, never below twice the
     # side that is needed.
     image.draft(None, (2 * size, 2 * size))
@@ -150,7 +145,7 @@ def read_image(path, *, size):
     ValueError: there is no such file or it is no whole image; one line that
       names the file.
   """
-  image = _try_decode(path, size)
+  image = image_file.attempt(functools.partial(decode, size=size), path)
   if isinstance(image, str):
     raise ValueError(f'{path}: {image}; give a JPEG, PNG or BMP image')
   return image
@@ -167,7 +162,8 @@ def square(array, *, size):
     uint8 [size, size, 3], RGB.
 
   Raises:
-    ValueError: another type or shape, no pixel, or more than `MAX_PIXELS`.
+    ValueError: another type or shape, no pixel, or more than
+      `image_file.MAX_PIXELS`.
   """
   array = np.asarray(array)
   if array.dtype != np.uint8:
@@ -175,8 +171,10 @@ def square(array, *, size):
   if array.ndim != 2 and array.shape[2:] not in ((1,), (3,)):
     raise ValueError(f'shape {array.shape}; give H×W, H×W×1 or H×W×3')
   height, width = array.shape[:2]
-  if not 0 < height * width <= MAX_PIXELS:
-    raise ValueError(f'{width} × {height} pixels; give 1 to {MAX_PIXELS:,}')
+  if not 0 < height * width <= image_file.MAX_PIXELS:
+    raise ValueError(
+      f'{width} × {height} pixels; give 1 to {image_file.MAX_PIXELS:,}'
+    )
   if array.size == height * width:
     array = array.reshape(height, width)
   return _square(Image.fromarray(array), size)
@@ -261,27 +259,6 @@ def _list(directory):
 
 def _is_image(name):
   return name.lower().endswith(SUFFIXES)
-
-
-def _try_decode(path, size):
-  """Returns the image, or one line that says why there is none."""
-  if not os.path.isfile(path):
-    # A dangling link, or a pipe that would never return.
-    return 'not a file'
-  try:
-    return decode(path, size=size)
-  # Pillow's decoders raise these on damaged files; DecompressionBombError is
-  # none of them and has no better base than Exception.
-  except (
-    OSError,
-    ValueError,
-    SyntaxError,
-    IndexError,
-    EOFError,
-    OverflowError,
-    Image.DecompressionBombError,
-  ) as error:
-    return ' '.join(str(error).split()) or type(error).__name__
 
 
 def to_rgb(image):

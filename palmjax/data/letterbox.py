@@ -10,21 +10,10 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from palmjax.data import folder
+from palmjax.data import folder, image_file
 
 # Zero in [-1, 1], up to rounding.
 GREY = 128
-# What Pillow's decoders raise on damaged files; DecompressionBombError has no
-# better base than Exception.
-UNREADABLE = (
-  OSError,
-  ValueError,
-  SyntaxError,
-  IndexError,
-  EOFError,
-  OverflowError,
-  Image.DecompressionBombError,
-)
 
 
 class Fitted(NamedTuple):
@@ -62,16 +51,11 @@ def decode(path, *, size) -> Fitted:
     size: S, side of the square in pixels.
 
   Raises:
-    one of `UNREADABLE`: the file is no whole image, or claims more than
-      `folder.MAX_PIXELS`.
+    one of `image_file.UNREADABLE`: the file is no whole image, or claims more
+      than `image_file.MAX_PIXELS`.
   """
-  with Image.open(path, formats=folder.FORMATS) as image:
+  with image_file.opened(path) as image:
     width, height = image.size
-    if width * height > folder.MAX_PIXELS:
-      raise ValueError(
-        f'{width} × {height} pixels are more than '
-        f'{folder.MAX_PIXELS // 1_000_000} megapixels'
-      )
     # Scales a JPEG down inside the decoder, never below twice what is needed.
     image.draft(None, (2 * size, 2 * size))
     image.load()

@@ -4,14 +4,13 @@ Points are (x, y) in pixels, x right, y down, the pixel in row i and column j
 covering [j, j + 1] × [i, i + 1].
 """
 
-import os
 from typing import NamedTuple
 
 import chex
 import numpy as np
 from PIL import Image, ImageOps
 
-from palmjax.data import folder, letterbox
+from palmjax.data import folder, image_file, letterbox
 
 
 class Square(NamedTuple):
@@ -49,25 +48,19 @@ def read(path):
 
   Raises:
     ValueError: there is no such file, it is no whole image, or it claims more
-      than `folder.MAX_PIXELS`; one line that names the file.
+      than `image_file.MAX_PIXELS`; one line that names the file.
   """
-  try:
-    if not os.path.isfile(path):
-      # A dangling link, or a pipe that would never return.
-      raise ValueError('not a file')
-    with Image.open(path, formats=folder.FORMATS) as image:
-      if image.width * image.height > folder.MAX_PIXELS:
-        raise ValueError(
-          f'{image.width} × {image.height} pixels are more than '
-          f'{folder.MAX_PIXELS // 1_000_000} megapixels'
-        )
-      image.load()
-      return np.asarray(folder.to_rgb(ImageOps.exif_transpose(image)))
-  except letterbox.UNREADABLE as error:
-    reason = ' '.join(str(error).split()) or type(error).__name__
-    raise ValueError(
-      f'{path}: {reason}; give a JPEG, PNG or BMP image'
-    ) from error
+  image = image_file.attempt(_decode, path)
+  if isinstance(image, str):
+    raise ValueError(f'{path}: {image}; give a JPEG, PNG or BMP image')
+  return image
+
+
+def _decode(path):
+  with image_file.opened(path) as image:
+    image.load()
+    ImageOps.exif_transpose(image, in_place=True)
+    return np.asarray(folder.to_rgb(image))
 
 
 def cut(photo, *, centre, side, angle=0.0, size) -> Square:

@@ -72,7 +72,7 @@ class Detector(nn.Module):
     Returns:
       maps: {'class': logits [B, h, w, C], 'size': [B, h, w, 2], width and
         height, 'offset': [B, h, w, 2], 'frame': [B, h, w, 7], 'points':
-        [B, h, w, 5]}, float32, with lengths in cells, h = H / 4L and w =
+        [B, h, w, 9]}, float32, with lengths in cells, h = H / 4L and w =
         W / 4L; see `ops.center_maps`.
       levels: the 8 maps of the module docstring, float32, the last one of
         stride 4, which the head reads. Those below level K are L times as

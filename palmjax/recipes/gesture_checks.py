@@ -101,6 +101,10 @@ def check(config, mesh, *, arms):
       f'--config.data.palms={config.data.palms} is a share of --config.data.'
       'images, of which there are none'
     )
+  for key in ('student.width', 'teacher1.width', 'frames.width'):
+    value = palm_network.get(config, key)
+    if not value > 0:
+      raise ValueError(f'--config.{key}={value}: give a number above 0')
   for key in ('data.difficulty', 'data.palms', 'evaluation.score'):
     value = palm_network.get(config, key)
     if not 0 <= value <= 1:

@@ -17,6 +17,7 @@ _CONTENT = {
     {'id': 12, 'image_id': 9, 'category_id': 7, 'bbox': [1, 2, 3, 4]},
     {'id': 13, 'image_id': 5, 'category_id': 7, 'bbox': [1, 2, 3]},
     {'id': 14, 'image_id': 5, 'bbox': [1, 2, 3, 4]},
+    {'id': 15, 'image_id': 5, 'category_id': [7], 'bbox': [1, 2, 3, 4]},
   ],
 }
 
@@ -55,8 +56,10 @@ def test_layouts(tmp_path, place, image, split):
   assert source.left_out == 1
   assert source.problems == [
     f'{place}: annotation 12: there is no image 9',
-    f'{place}: annotation 13: [1, 2, 3] is no box',
-    f'{place}: annotation 14: [1, 2, 3, 4] is no box',
+    *(
+      f'{place}: annotation {number}: box, class or image is missing or none'
+      for number in (13, 14, 15)
+    ),
   ]
 
 

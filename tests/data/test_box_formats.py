@@ -149,3 +149,47 @@ def test_other_layouts_are_answered_with_the_expected_one(tmp_path):
     box_formats.read_yolo(tmp_path, 'train')
   with pytest.raises(layout.LayoutError, match='has no folder test/images'):
     box_formats.read_yolo(tmp_path, 'test')
+
+
+def _voc_set(directory, objects, head='<?xml version="1.0"?>'):
+  """What is read of a set of one image."""
+  _write(
+    directory,
+    JPEGImages__a_dot_jpg='',
+    ImageSets__Main__train_dot_txt='a',
+    Annotations__a_dot_xml=f'{head}<annotation>{objects}</annotation>',
+  )
+  return box_formats.read_voc(directory, 'train')
+
+
+def _thing(name):
+  ends = ''.join(
+    f'<{key}>{k}</{key}>'
+    for k, key in enumerate(('xmin', 'ymin', 'xmax', 'ymax'))
+  )
+  return f'<object>{name}<bndbox>{ends}</bndbox></object>'
+
+
+def test_voc_objects_without_a_name_are_of_no_class(tmp_path):
+  names = ('<name> five </name>', '<name/>', '')
+  source = _voc_set(tmp_path, ''.join(map(_thing, names)))
+  assert source.names == {'five': 'five'}
+  assert [row.label for row in source.images[0].rows] == ['five', '', '']
+
+
+@pytest.mark.parametrize('encoding', ['foo', 'gb2312'])
+def test_voc_encodings_that_no_parser_knows(tmp_path, encoding):
+  head = f'<?xml version="1.0" encoding="{encoding}"?>'
+  source = _voc_set(tmp_path, _thing('<name>five</name>'), head=head)
+  assert not source.images
+  (problem,) = source.problems
+  assert problem.startswith('Annotations/a.xml: ')
+
+
+def test_files_that_begin_with_a_mark_of_their_encoding(tmp_path):
+  mark = '\ufeff'
+  _yolo(tmp_path, lines=f'{mark}1 .5 .5 .2 .2', yaml=f'{mark}names: [one, two]')
+  source = box_formats.read_yolo(tmp_path, 'train')
+  assert source.names == {0: 'one', 1: 'two'}
+  assert not source.problems
+  assert source.images[0].rows[0].label == 1

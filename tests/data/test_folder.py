@@ -1,6 +1,8 @@
 import os
 import pathlib
 import struct
+import subprocess
+import sys
 import zlib
 
 import numpy as np
@@ -366,3 +368,56 @@ def test_real_hands():
   # Photographs: no image is constant, no two are equal.
   assert data.images.std(axis=(1, 2, 3)).min() > 5
   assert len(np.unique(data.images.reshape(1305, -1), axis=0)) == 1305
+
+
+@pytest.mark.parametrize('mode', ['RGBA', 'LA', 'P', 'L', '1', 'I;16', 'CMYK'])
+def test_large_images_are_converted_by_rows(monkeypatch, mode):
+  values = np.random.default_rng(0).integers(0, 256, (50, 37, 4), np.uint8)
+  if mode == 'I;16':
+    image = Image.fromarray(257 * values[..., 0].astype(np.uint16))
+  else:
+    image = Image.fromarray(values)
+    image = image.convert('RGB').convert(mode) if mode != 'RGBA' else image
+  if mode == 'P':
+    image.info['transparency'] = 3
+  whole = np.asarray(folder.to_rgb(image))
+  monkeypatch.setattr(folder, '_STRIP', 37 * 7 + 3)
+  rows = folder.to_rgb(image)
+  assert (rows.mode, rows.size) == ('RGB', (37, 50))
+  np.testing.assert_array_equal(np.asarray(rows), whole)
+
+
+_DRAW = """
+import sys
+from PIL import Image
+path, mode = sys.argv[1:]
+color = (200, 100, 50, 128) if mode == 'RGBA' else 25_700
+Image.new(mode, (12_000, 8_000), color).save(path, compress_level=1)
+"""
+_READ = """
+import resource, sys
+from palmjax.data import folder
+# What the imports alone take.
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+image = folder.decode(sys.argv[1], size=32)
+after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print(*image[16, 16], (after - before) / 1024)
+"""
+
+
+@pytest.mark.parametrize(
+  'mode, color, limit',
+  [('RGBA', (227, 177, 152), 1300), ('I;16', (100, 100, 100), 800)],
+)
+def test_memory_for_96_megapixels(tmp_path, mode, color, limit):
+  path = str(tmp_path / 'large.png')
+  for program, *arguments in ((_DRAW, path, mode), (_READ, path)):
+    done = subprocess.run(
+      [sys.executable, '-W', 'ignore', '-c', program, *arguments],
+      check=True,
+      capture_output=True,
+      text=True,
+    )
+  *pixel, megabytes = map(float, done.stdout.split())
+  np.testing.assert_allclose(pixel, color, atol=1)
+  assert megabytes < limit

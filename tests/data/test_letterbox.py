@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from palmjax.data import letterbox
+from palmjax.data import image_file, letterbox
 
 
 def _halves(height, width):
@@ -61,5 +61,5 @@ def test_a_thin_image_keeps_a_pixel():
 @pytest.mark.parametrize('content', [b'', b'no image'])
 def test_unreadable_file(tmp_path, content):
   (tmp_path / 'a.png').write_bytes(content)
-  with pytest.raises(letterbox.UNREADABLE):
+  with pytest.raises(image_file.UNREADABLE):
     letterbox.decode(tmp_path / 'a.png', size=8)

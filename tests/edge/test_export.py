@@ -181,6 +181,28 @@ def test_export_without_a_digest(tmp_path, key):
     export.load(tmp_path)
 
 
+@pytest.mark.parametrize(
+  'change',
+  [
+    lambda model: model.popitem(),
+    lambda model: model.update(embedding_size=2),
+    lambda model: model.clear(),
+  ],
+)
+def test_edited_architecture(tmp_path, change):
+  path = _save(tmp_path) / 'model.json'
+  values = json.loads(path.read_text())
+  change(values['model'])
+  path.write_text(json.dumps(values))
+  with pytest.raises(ValueError, match=r'model.json is damaged or edited'):
+    export.load(tmp_path)
+  del values['model']
+  path.write_text(json.dumps(values))
+  with pytest.raises(ValueError, match=r'model.json is damaged or edited') as e:
+    export.load(tmp_path)
+  assert '\n' not in str(e.value)
+
+
 def test_digests_are_those_of_the_files(tmp_path):
   _save(tmp_path)
   description = json.loads((tmp_path / 'model.json').read_text())

@@ -182,3 +182,22 @@ def test_damaged_file(weights, change, message):
 def test_missing_file(weights):
   with pytest.raises(FileNotFoundError, match=r'calibration.json is missing'):
     matcher.load(weights, 'cosine')
+
+
+@pytest.mark.parametrize('count', [0, 1, 4, 7])
+def test_views_of_many_images_are_seen_in_pieces(monkeypatch, count):
+  generator = np.random.default_rng(count)
+  images = generator.integers(0, 256, (count, 4, 4, 3), np.uint8)
+  seen = []
+
+  def embed(batch):
+    seen.append(len(batch))
+    rows = batch[:, :2].reshape(len(batch), 24).astype(np.float32)
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+  whole = matcher.embed_views(embed, images)
+  monkeypatch.setattr(matcher, '_CHUNK', 3)
+  seen.clear()
+  np.testing.assert_array_equal(matcher.embed_views(embed, images), whole)
+  assert whole.shape == (count, 8 * 24)
+  assert max(seen) <= 3 * matcher.VIEWS

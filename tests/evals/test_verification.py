@@ -152,8 +152,30 @@ def test_eer_is_symmetric():
 def test_eer_threshold_and_d_prime():
   assert error_rates.eer_threshold(GENUINE, IMPOSTOR) == 0.6
   # Means 2 and 0, variances 1 and 4: 2 / sqrt(2.5).
-  assert error_rates.d_prime([1.0, 3.0], [-2.0, 2.0]) == pytest.approx(
-    2 / np.sqrt(2.5)
+  found = error_rates.d_prime([1.0, 3.0], [-2.0, 2.0])
+  assert found == {'value': pytest.approx(2 / np.sqrt(2.5))}
+
+
+def test_d_prime_of_a_network_that_collapsed():
+  found = error_rates.d_prime([0.5, 0.5], [0.5, 0.5, 0.5])
+  assert found == {'value': None, 'reason': 'all scores of a kind are equal'}
+  found = error_rates.d_prime([1.0, 0.0], [0.0])
+  assert found == {'value': pytest.approx(2**0.5)}
+
+
+def test_similarities_of_any_matcher_across_sessions():
+  generator = np.random.default_rng(0)
+  embeddings = generator.normal(size=(24, 8)).astype(np.float32)
+  embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
+  labels, sessions = np.arange(24) % 5, generator.integers(0, 3, 24)
+  wanted = verification.pair_scores(embeddings, labels, sessions=sessions)
+  found = verification.matrix_scores(
+    embeddings @ embeddings.T, labels, sessions=sessions
+  )
+  for mine, its in zip(found, wanted, strict=True):
+    np.testing.assert_allclose(mine, its, atol=1e-6)
+  assert len(found.genuine) < len(
+    verification.matrix_scores(embeddings @ embeddings.T, labels).genuine
   )
 
 

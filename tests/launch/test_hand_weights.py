@@ -261,7 +261,13 @@ def test_trainings_that_no_command_repeats(tmp_path):
 
 def test_results(packed):
   results = json.loads((packed.out / 'results.json').read_text())
-  assert set(results) == {'drawn', 'boxes', 'open palms', 'ms per image'}
+  assert set(results) == {
+    'drawn',
+    'boxes',
+    'open palms',
+    'open palms, difficulty 1',
+    'ms per image',
+  }
   assert results['drawn']['set'] == (
     '5 drawn images, 32 px, difficulty 0.5, seed 7'
   )
@@ -269,6 +275,13 @@ def test_results(packed):
   for name in ('drawn', 'boxes'):
     for metric in ('ap', 'ap50', 'ap50@any', 'fta'):
       assert 0.0 <= results[name][metric]['value'] <= 1.0
+    assert set(results[name]['detect']) == {
+      'missed',
+      'gesture',
+      'false',
+      'false@empty',
+    }
+    assert 0.0 <= results[name]['detect']['missed']['value'] <= 1.0
   # Of the classes of the boxes, the ones that the network knows by name.
   assert results['boxes']['ap@class=five']['value'] is not None
   assert results['boxes']['ap@class=two']['value'] is None
@@ -331,6 +344,16 @@ def test_frames_of_a_network_that_finds_them():
   assert first['median'] == pytest.approx(0.05, abs=1e-6)
   assert first['frame@10%']['value'] == 1.0
   assert first['undetected'] == 0.0
+  assert first['other hand'] == 0.0
+  decided = hand_measures.measure_decisions(network, reader, drawn)
+  assert decided['missed']['value'] == 0.0
+  assert decided['gesture']['value'] == 1.0
+  drawn['classes'][:2] = FIVE - 1
+  drawn['boxes'][2] += 40.0
+  decided = hand_measures.measure_decisions(network, reader, drawn)
+  assert decided['missed']['value'] == 0.25
+  assert decided['gesture']['value'] == pytest.approx(1 / 3)
+  assert decided['false']['value'] == 0.25
 
 
 def test_of_several_runs_the_mean_is_shipped(tmp_path):

@@ -3,6 +3,7 @@
 import functools
 import inspect
 import json
+import shutil
 import types
 
 import jax
@@ -267,6 +268,7 @@ def test_results_have_every_score_beside_the_control(packed):
   assert set(few) == {
     'set',
     'correlation',
+    'correlation, across sessions',
     'correlation, turned',
     'cosine, across sessions',
     *(matcher.comparison(**score) for score in SCORES),
@@ -298,3 +300,23 @@ def test_the_network_is_that_of_the_run(packed):
     trained.model,
     trained.preprocess,
   )
+
+
+def test_what_was_packed_is_measured_again(packed, monkeypatch, tmp_path):
+  monkeypatch.setattr(palms, 'draw_batch', draw_batch)
+  monkeypatch.setattr(palm_network, 'load', lambda _: packed.load(packed.out))
+  again = tmp_path / 'again'
+  shutil.copytree(packed.out, again)
+  names = 'results.json', 'calibration.json'
+  for name in names:
+    (again / name).unlink()
+  weights.main(
+    [
+      *(f'--out={again}', f'--identities={IDENTITIES}', f'--subset={SUBSET}'),
+      *(f'--samples={SAMPLES}', f'--size={DRAWN}', '--seed=5'),
+    ]
+  )
+  for name in names:
+    assert (again / name).read_text() == (packed.out / name).read_text()
+  with pytest.raises(SystemExit, match='is missing; give a folder'):
+    weights.main([f'--out={tmp_path}/none'])

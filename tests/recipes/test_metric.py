@@ -16,6 +16,7 @@ from palmjax.engine import mesh, stage
 from palmjax.evals import error_rates, verification
 from palmjax.recipes import (
   metric,
+  metric_protocols,
   palm_images,
   palm_network,
 )
@@ -79,6 +80,16 @@ def test_results_are_those_of_the_export(run, as_compiled_there):
     error_rates.eer(scores.genuine, scores.impostor)
   )
   assert across['eer']['low'] < across['eer']['high']
+  control = models['correlation, across sessions']
+  alone = verification.matrix_scores(
+    metric_protocols.correlate(part.images), part.labels, sessions=part.sessions
+  )
+  assert control['eer']['value'] == pytest.approx(
+    error_rates.eer(alone.genuine, alone.impostor)
+  )
+  assert across['eer/correlation']['value'] == pytest.approx(
+    across['eer']['value'] / control['eer']['value']
+  )
   assert models['correlation']['eer']['value'] < 0.5
 
 

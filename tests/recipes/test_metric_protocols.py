@@ -8,7 +8,7 @@ from PIL import Image
 from configs import metric as metric_config
 from palmjax.data import prepare
 from palmjax.data.builders import real_sets
-from palmjax.evals import iso19795
+from palmjax.evals import iso19795, verification
 from palmjax.recipes import metric, metric_protocols, palm_images
 
 
@@ -56,12 +56,17 @@ def test_pairs_across(monkeypatch, sessions, devices, pairs):
   assert first == 'correlation, on tongji'
   assert second == 'network, on tongji'
   assert {
-    name.removeprefix('network, on tongji, across '): (
+    name: (
       len(found.scores[name].genuine),
       len(found.scores[name].impostor),
     )
     for name in others
-  } == pairs
+  } == {
+    f'{model}, on tongji, across {kind}': numbers
+    for kind, numbers in pairs.items()
+    for model in ('correlation', 'network')
+  }
+  assert not found.counted
   assert [*found.searches] == [
     'network, on tongji',
     *(
@@ -151,3 +156,35 @@ def test_a_set_is_tested_once_and_not_trained_on(prepared):
   prepared.evaluation.sets = 2 * (prepared.data.dir,)
   with pytest.raises(ValueError, match='drawn_palms is named twice, or is the'):
     metric._tests(prepared, found)
+
+
+def test_pairs_of_a_large_test_are_counted(monkeypatch):
+  monkeypatch.setattr(metric_protocols, 'LISTED', 10)
+  labels = np.repeat(np.arange(8), 3)
+  generator = np.random.default_rng(0)
+  order = generator.permutation(24)
+  test = metric_protocols.Test(
+    name='',
+    images=np.stack([_noise(n) for n in range(24)]),
+    labels=labels[order],
+    sessions=np.full(24, -1),
+    devices=np.full(24, ''),
+    captured=np.full(8, 3),
+    failed=np.zeros(8, int),
+  )
+  found = metric_protocols.compare(test, _embed)
+  assert [*found.scores] == ['correlation', 'network']
+  # Lists are of three identities: four have 12 images.
+  assert len(found.test.images) == len(found.test.labels) == 9
+  assert set(found.test.labels) == {0, 1, 2}
+  assert len(found.scores['network'].genuine) == 9
+  assert found.test.captured.tolist() == [3] * 8
+  every = verification.pair_scores(_embed(test.images), test.labels)
+  counts, embeddings, counted = found.counted['network, all counted']
+  assert counts.impostor.sum() == len(every.impostor) == 252
+  np.testing.assert_allclose(
+    np.sort(counts.genuine), np.sort(every.genuine), atol=1e-6
+  )
+  assert len(embeddings) == len(counted) == 24
+  assert len(found.searches['network, all counted'].mated) == 24
+  assert len(found.searches['network'].mated) == 9

@@ -20,9 +20,9 @@ import rich.console
 import rich.progress
 import tensorflow_datasets as tfds
 from absl import logging
-from PIL import Image, ImageOps
+from PIL import ImageOps
 
-from palmjax.data import folder
+from palmjax.data import folder, image_file
 from palmjax.data.builders import layout
 
 _FORMATS = ('BMP', 'JPEG', 'PNG', 'TIFF')
@@ -34,17 +34,9 @@ def encode(path):
   """Returns the PNG or JPEG bytes of a whole image file.
 
   Raises:
-    OSError, ValueError: not a whole image, or more than `folder.MAX_PIXELS`.
+    one of `image_file.UNREADABLE`: not a whole image, or a too large one.
   """
-  if not os.path.isfile(path):
-    # A missing file, or a pipe that would never return.
-    raise OSError('not a file')
-  with Image.open(path, formats=_FORMATS) as image:
-    if image.width * image.height > folder.MAX_PIXELS:
-      raise ValueError(
-        f'{image.width} × {image.height} pixels are more than '
-        f'{folder.MAX_PIXELS // 1_000_000} megapixels'
-      )
+  with image_file.opened(path, formats=_FORMATS) as image:
     image.load()
     # Not `in ('JPEG', 'PNG')`: some phones' JPEGs are MPO to Pillow.
     if image.format not in ('BMP', 'TIFF'):
@@ -154,7 +146,10 @@ class RealPalms(tfds.core.GeneratorBasedBuilder, skip_registration=True):
       ):
         batch = records[start : start + _BATCH]
         images = pool.map(
-          lambda record: _try_encode(os.path.join(source, record.path)), batch
+          lambda record: image_file.attempt(
+            encode, os.path.join(source, record.path)
+          ),
+          batch,
         )
         rows = zip(batch, images, strict=True)
         for number, (record, image) in enumerate(rows, start):
@@ -187,20 +182,3 @@ def _stop_if_many(skipped, records, source):
       f'read (more than {folder.MAX_SKIPPED:.0%}): {layout.some([*skipped])}; '
       'repair or remove them'
     )
-
-
-def _try_encode(path):
-  """Returns the bytes, or one line that says why there are none."""
-  try:
-    return encode(path)
-  # What Pillow raises on damaged files, as in `folder`.
-  except (
-    OSError,
-    ValueError,
-    SyntaxError,
-    IndexError,
-    EOFError,
-    OverflowError,
-    Image.DecompressionBombError,
-  ) as error:
-    return ' '.join(str(error).split()) or type(error).__name__

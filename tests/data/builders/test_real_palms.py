@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from palmjax.data import image_file
 from palmjax.data.builders import layout, real_palms
 
 
@@ -50,13 +51,15 @@ def test_half_a_file_is_no_image(tmp_path, suffix):
   path = tmp_path / f'a.{suffix}'
   Image.fromarray(_noise(64, 64, 3)).save(path)
   path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-  assert isinstance(real_palms._try_encode(path), str)
+  assert isinstance(image_file.attempt(real_palms.encode, path), str)
 
 
 def test_what_is_no_file_is_no_image(tmp_path):
   os.mkfifo(tmp_path / 'pipe.png')
   for name in ('pipe.png', 'none.png'):
-    assert real_palms._try_encode(tmp_path / name) == 'not a file'
+    assert (
+      image_file.attempt(real_palms.encode, tmp_path / name) == 'not a file'
+    )
 
 
 def test_config_is_named_after_its_files(put):
