@@ -1,4 +1,4 @@
-"""A small detector of hands taught by two teachers (METHODS §4).
+"""A small detector of hands taught by two teachers.
 
 python -m palmjax.main --config configs/gesture.py --workdir runs/gesture
 
@@ -137,7 +137,7 @@ def get_config(arg=''):
       'teachers': (1.0, 1.0),  # λ1, λ2
       'form': 'relative',  # or 'plain', 'attention': losses/two_teachers.py
       'below': 'pool',  # levels below K: averaged, or 'skip'
-      'radius': 'published',  # or 'fixed': METHODS §4.4
+      'radius': 'published',  # or 'fixed': ops/center_maps.py
       'cells': 9,  # that tell of a hand; 1, as published: that of its centre
     }
   )

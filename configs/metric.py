@@ -1,4 +1,4 @@
-"""Recognition networks: any backbone with any loss (METHODS §5).
+"""Recognition networks: any backbone with any loss.
 
 python -m palmjax.main --config configs/metric.py --workdir runs/metric
 

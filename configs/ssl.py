@@ -1,4 +1,4 @@
-"""Few labelled palms → GAN → soft labels → a second network (METHODS §1).
+"""Few labelled palms → GAN → soft labels → a second network (CN111860424A).
 
 python -m palmjax.main --config configs/ssl.py --workdir runs/ssl
 
@@ -175,7 +175,7 @@ def get_config(arg=''):
       'temperature': 3.0,
       'weight': 2.0,
       'share': 0.5,  # of the batch that is generated
-      'plain_mean': False,  # of METHODS §1.3, see losses/soft_label.py
+      'plain_mean': False,  # over all images: losses/soft_label.py
       'confidence': False,  # weigh images by 1 - entropy / log K
       'augment': True,
     }

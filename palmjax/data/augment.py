@@ -4,8 +4,8 @@ For each image on its own: rotation, scale, shift and perspective as one
 homography (sampled once, bilinear, reflected at the border), blur, contrast
 about the image's mean, brightness, noise, and a rectangle erased. No mirror by
 default: a mirrored left palm is a right palm, which is another identity.
-The source names augmentation but no kinds (METHODS §1.5, 1a): these are ours;
-random erasing is arXiv:1708.04896.
+CN111860424A names augmentation but no kinds: these are ours; random erasing is
+arXiv:1708.04896.
 """
 
 import jax

@@ -225,7 +225,7 @@ def grain_batches(source, batch_size, *, seed, sharding=None):
 
   def start_at(start):
     iterator = iter(dataset)
-    # After .batch(), an element is a batch (DESIGN §6): one a step.
+    # After .batch(), an element is a batch: one a step.
     iterator.set_state({'next_index': start})
     for batch in iterator:
       yield jax.device_put(batch, sharding)

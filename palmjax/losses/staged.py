@@ -8,7 +8,7 @@ takes n steps,
 
 so that stage i has all the weight from b_i + n - 1 to b_(i+1) - 1, weights are
 never negative and their sum is 1. By sample, hard ones carry a second loss on
-top (METHODS §5.1 e; forms and defaults are our choice):
+top (forms and defaults are our choice):
 
   ℓ_b + λ 1[b is hard] ℓ'_b
 """

@@ -2,7 +2,7 @@
 
 A student and a teacher each give N level maps A_i, B_i and M kinds of map of
 the head, s_j, t_j (patent application "Model training method and related
-device", OPPO, 2024; METHODS §4). The loss of one teacher is
+device", OPPO, 2024). The loss of one teacher is
 
   L = Σ_i p_i + Σ_j w_j q_j
 

@@ -99,7 +99,7 @@ def test_weight_zero_is_the_first_loss():
 
 
 def test_plain_mean_is_that_of_the_source():
-  """METHODS §1.3: the mean over all images, λ on the generated ones."""
+  """The mean over all images, λ on the generated ones."""
   rng = np.random.default_rng(4)
   logits, generated = rng.normal(size=(3, 5)), rng.normal(size=(6, 5))
   labels, soft = np.array([0, 4, 2]), rng.dirichlet(np.ones(5), size=6)

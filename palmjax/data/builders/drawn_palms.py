@@ -1,7 +1,7 @@
 """The drawn palms of `data.palms` as a TFDS data set, without TensorFlow.
 
 TFDS imports TensorFlow where an image is given as an array; PNG bytes and
-`file_format='array_record'` never touch it (DESIGN §5). Raise `VERSION` when
+`file_format='array_record'` never touch it. Raise `VERSION` when
 `data.palms` draws other pixels: prepared sets are found by it.
 """
 
