@@ -6,15 +6,21 @@ import jax
 import numpy as np
 import pytest
 
-from palmjax import verify
+from palmjax import hand_finder, verify
 from palmjax.data import palms
 from palmjax.edge import export, matcher
-from palmjax.evals import identification
+from palmjax.evals import error_rates, verification
+from palmjax.recipes import metric_protocols
 
 
-def test_they_are_small_and_hold_no_class_weights_and_no_path():
-  files = list(verify.WEIGHTS.iterdir())
-  assert sum(path.stat().st_size for path in files) <= 8e6
+def test_they_are_small():
+  folders = [path for path in verify.WEIGHTS.parent.iterdir() if path.is_dir()]
+  assert {verify.WEIGHTS, hand_finder.WEIGHTS, hand_finder.FRAMES} <= {*folders}
+  for folder in folders:
+    assert sum(path.stat().st_size for path in folder.iterdir()) <= 8e6
+
+
+def test_they_hold_no_class_weights_and_no_path():
   found = export.load(verify.WEIGHTS)
   assert set(found.variables['params']) == {'backbone'}
   config = json.loads((verify.WEIGHTS / 'config.json').read_text())
@@ -32,12 +38,46 @@ def test_every_score_is_calibrated(views, correlation):
   assert len(set(thresholds)) == 3
 
 
-def test_they_find_drawn_palms_again():
-  """Two samples of ten palms: the other one of a palm is the most alike."""
-  images, labels, _ = palms.draw_set(
-    jax.random.key(77), np.arange(10), 2, size=64, difficulty=0.3, batch_size=20
+@pytest.fixture(scope='module')
+def drawn():
+  """Palms at full difficulty, in two sessions of two devices."""
+  identities, samples = np.repeat(np.arange(48), 6), np.tile(np.arange(6), 48)
+  sessions = palms.session_of(samples)
+  images = palms.draw_batch(
+    jax.random.key(77),
+    identities,
+    samples,
+    devices=sessions + 2,
+    size=64,
+    difficulty=1.0,
   )
-  embeddings = verify.load_embedder()(list(images))
+  return np.asarray(images), identities, sessions
+
+
+def _eer(similarities, drawn):
+  _, labels, sessions = drawn
+  scores = verification.matrix_scores(similarities, labels, sessions=sessions)
+  return error_rates.eer(scores.genuine, scores.impostor)
+
+
+def _eer_of_network(directory, drawn):
+  embed = verify.load_embedder(directory, views=False)
+  embeddings = embed(list(drawn[0]))
   np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1.0, atol=1e-5)
-  searches = identification.leave_one_out(embeddings, labels)
-  assert np.mean(searches.rank == 1) >= 0.9
+  return _eer(embeddings @ embeddings.T, drawn)
+
+
+def test_they_beat_correlation_across_sessions(drawn, tmp_path):
+  """Threefold at least; a network that learned nothing is far from it."""
+  control = _eer(metric_protocols.correlate(drawn[0]), drawn)
+  assert _eer_of_network(verify.WEIGHTS, drawn) < control / 3
+  found = export.load(verify.WEIGHTS)
+  generator = np.random.default_rng(0)
+  fresh = jax.tree.map(
+    lambda leaf: generator.permuted(leaf) if leaf.ndim > 1 else leaf,
+    found.variables,
+  )
+  export.save(
+    tmp_path, variables=fresh, model=found.model, preprocess=found.preprocess
+  )
+  assert _eer_of_network(tmp_path, drawn) > control / 3

@@ -8,8 +8,9 @@ generated ones. Up to the entropy of q, which no parameter moves, a sample's
 term is the Kullback-Leibler divergence KL(q ‖ softmax(z₂)).
 
 Dividing by Σ w is our choice. CN111860424A gives no formula; its plain mean
-would divide by the number B + G of all images, whatever λ. Both are equal where all w are 1. Else ours is the plain mean times (B + G) / Σ w: λ sets
-the share of the generated images and leaves the size of the loss, and thus the
+would divide by the number B + G of all images, whatever λ. Both are equal
+where all w are 1. Else ours is the plain mean times (B + G) / Σ w: λ sets the
+share of the generated images and leaves the size of the loss, and thus the
 step that a learning rate makes, alone; at λ = 0 it is exactly the first loss,
 where the plain mean would be B / (B + G) of it. `plain_mean` takes the other.
 """
