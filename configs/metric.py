@@ -214,6 +214,8 @@ def sweep(arg=''):
       for name, width in (
         ('vgg16', 0.25),
         ('resnet18_small', 0.25),
+        ('resnet18_small_gdconv', 0.25),
+        ('iresnet18', 0.25),
         ('resnext50', 0.25),
         ('separable18', 0.5),
         ('mobilefacenet', 0.5),

@@ -41,6 +41,7 @@ def build(name, *, embedding_size, width, dtype, attention):
     'vgg16_gdconv': lambda: vgg.VGG16(tail='gdconv', **sizes),
     'resnet18': basic,
     'resnet18_small': lambda: basic(stem='small'),
+    'resnet18_small_gdconv': lambda: basic(stem='small', tail='gdconv'),
     'resnet18_strided': lambda: basic(stem='stride'),
     'resnet18_gdconv': lambda: basic(tail='gdconv'),
     'separable18': lambda: resnet.ResNet('separable', resnet.DEPTH_18, **sizes),

@@ -14,6 +14,7 @@ NAMES = (
   'vgg16_gdconv',
   'resnet18',
   'resnet18_small',
+  'resnet18_small_gdconv',
   'resnet18_strided',
   'resnet18_gdconv',
   'separable18',
@@ -70,6 +71,11 @@ def test_contract(name):
     # Stem 7²·3·64 → 7²·64, head 513_000 → 512·24 + 24.
     ('resnet18', 11_689_512 - 6_272 - 513_000 + 12_312),
     ('resnet18_small', 11_689_512 - 6_272 - 513_000 + 12_312 - 40 * 64),
+    # An 8×8 window and BatchNorm on 512 channels.
+    (
+      'resnet18_small_gdconv',
+      11_689_512 - 6_272 - 513_000 + 12_312 - 40 * 64 + 66 * 512,
+    ),
     # A 1×1 shortcut and its BatchNorm in the first block.
     ('resnet18_strided', 11_689_512 - 6_272 - 513_000 + 12_312 + 4_224),
     # A 2×2 window and BatchNorm on 512 channels.
