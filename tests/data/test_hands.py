@@ -140,19 +140,30 @@ def test_keypoints_lie_in_the_box_of_a_whole_hand():
   assert np.all(gap < 0.06 * SIZE)
 
 
-def test_boxes_are_tight_around_what_differs_from_the_empty_room():
-  # The same room without the hand: bare arms and shadows differ as well, so the
-  # upper border is checked, of upright hands.
+@pytest.mark.parametrize('gesture', ['five', 'two'])
+@pytest.mark.parametrize('border', range(4))
+def test_boxes_are_tight_around_what_differs_from_the_empty_room(
+  border, gesture
+):
+  """At the border to which the fingers point; arm and shadows differ, too."""
   numbers = np.arange(BATCH)
-  one = _pinned(numbers, gesture=FIVE)
+  side, axis = 'left top right bottom'.split()[border], border % 2
+  angle = {'left': -np.pi / 2, 'top': 0, 'right': np.pi / 2, 'bottom': np.pi}
+  one = _pinned(
+    numbers, gesture=hands.GESTURES.index(gesture), angle=angle[side]
+  )
   none = hands.draw_batch(KEY, numbers, size=SIZE, difficulty=0.0, count=0)
   assert not np.any(none['valid'])
   delta = one['image'].astype(np.float32) - np.asarray(
     none['image'], np.float32
   )
-  rows = np.abs(delta).max(axis=(2, 3)) > 40
-  first = np.argmax(rows, axis=1)
-  assert np.median(np.abs(first - one['boxes'][:, 0, 1])) <= 1.5
+  lines = np.abs(delta).max(axis=(1 + axis, 3)) > 40
+  if border < 2:
+    seen = np.argmax(lines, axis=1)
+  else:
+    seen = SIZE - np.argmax(lines[:, ::-1], axis=1)
+  gaps = np.abs(seen - one['boxes'][:, 0, border])
+  assert np.median(gaps) <= 1.5
 
 
 class _Enough(Exception):  # noqa: N818
