@@ -1,16 +1,18 @@
 """The weights that come with the package."""
 
 import json
+import os
+import pathlib
 
 import jax
 import numpy as np
 import pytest
 
 from palmjax import hand_finder, verify
-from palmjax.data import palms
+from palmjax.data import boxes, palms
 from palmjax.edge import export, matcher
-from palmjax.evals import error_rates, verification
-from palmjax.recipes import metric_protocols
+from palmjax.evals import detection, error_rates, verification
+from palmjax.recipes import hand_network, metric_protocols
 
 
 def test_they_are_small():
@@ -81,3 +83,38 @@ def test_they_beat_correlation_across_sessions(drawn, tmp_path):
     tmp_path, variables=fresh, model=found.model, preprocess=found.preprocess
   )
   assert _eer_of_network(tmp_path, drawn) > control / 3
+
+
+@pytest.mark.slow
+def test_the_detector_on_photographs():
+  root = pathlib.Path(
+    os.environ.get(
+      'PALMJAX_GESTURES',
+      pathlib.Path(__file__).parents[1] / '../shared/data/gesture_boxes',
+    )
+  )
+  if not root.is_dir():
+    pytest.skip(f'no {root}: set PALMJAX_GESTURES to a YOLO set of gestures')
+  network = hand_network.load(hand_finder.WEIGHTS, views=True)
+  found = boxes.load(
+    boxes.read(root, form='yolo', split='valid', names=network.classes),
+    size=network.image_size,
+  ).arrays
+  truths = [
+    (true[valid], classes[valid])
+    for true, classes, valid in zip(
+      *(found[key] for key in ('boxes', 'classes', 'valid')), strict=True
+    )
+  ]
+  seen = network.detect(found['image'])
+  detections = zip(
+    *(seen[key] for key in ('boxes', 'scores', 'classes')), strict=True
+  )
+  rates = detection.evaluate(
+    truths, list(detections), names=network.classes, num_bootstrap=10
+  )
+  told = json.loads((hand_finder.WEIGHTS / 'results.json').read_text())
+  assert rates['ap50']['value'] >= 0.9
+  assert rates['ap50']['value'] == pytest.approx(
+    told['boxes']['ap50']['value'], abs=0.005
+  )
