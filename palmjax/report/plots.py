@@ -136,6 +136,8 @@ def histogram(
   if limits is None:
     both = np.concatenate([genuine, impostor])
     limits = float(both.min()), float(both.max())
+  if limits[0] == limits[1]:  # Of a network that collapsed.
+    limits = limits[0] - 0.5, limits[1] + 0.5
   edges = np.linspace(*limits, bins + 1)
   with matplotlib.rc_context(svg.STYLE):
     figure, axes = svg.axes(title, height=2.4)

@@ -1,5 +1,7 @@
 """Pairs that count, and images that could not be read, without a training."""
 
+import json
+
 import jax
 import numpy as np
 import pytest
@@ -8,8 +10,14 @@ from PIL import Image
 from configs import metric as metric_config
 from palmjax.data import prepare
 from palmjax.data.builders import real_sets
+from palmjax.engine import checkpoint
 from palmjax.evals import iso19795, verification
-from palmjax.recipes import metric, metric_protocols, palm_images
+from palmjax.recipes import (
+  metric,
+  metric_protocols,
+  metric_report,
+  palm_images,
+)
 
 
 def _noise(*numbers):
@@ -188,3 +196,35 @@ def test_pairs_of_a_large_test_are_counted(monkeypatch):
   assert len(embeddings) == len(counted) == 24
   assert len(found.searches['network, all counted'].mated) == 24
   assert len(found.searches['network'].mated) == 9
+
+
+@pytest.mark.filterwarnings('error')
+@pytest.mark.parametrize('listed', [6000, 20])
+def test_a_network_that_collapsed_is_reported(monkeypatch, listed):
+  """All embeddings are one: no number of it is infinite or missing."""
+  monkeypatch.setattr(metric_protocols, 'LISTED', listed)
+  labels = np.arange(48) // 4
+  test = metric_protocols.Test(
+    name='',
+    images=np.stack([_noise(n) for n in range(48)]),
+    labels=labels,
+    sessions=np.full(48, -1),
+    devices=np.full(48, ''),
+    captured=np.full(12, 4),
+    failed=np.zeros(12, int),
+  )
+  compared = metric_protocols.compare(
+    test, lambda images: np.eye(1, 8, dtype=np.float32).repeat(len(images), 0)
+  )
+  results = metric._results(
+    metric_config.get_config('smoke'),
+    [compared],
+    {0.0: {'value': 0.5}},
+    {'params': 1},
+  )
+  told = json.loads(checkpoint.to_json(results))['models']
+  for name in {'network', *compared.counted}:
+    assert told[name]['d_prime']['reason'] == 'all scores of a kind are equal'
+    assert told[name]['eer']['value'] == pytest.approx(0.5)
+  figures = metric_report._histograms(compared.scores).figures
+  assert len(figures) == len(compared.scores)
