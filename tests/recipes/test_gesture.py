@@ -299,6 +299,8 @@ def test_same_bytes_after_sigkill(run, palmjax_command, tmp_path):
     ('frames.warmup_steps', 8, 'a warm-up of 8 steps'),
     ('frames.angle', -1.0, r'frames\.angle=-1\.0: give 0 or more'),
     ('evaluation.score', -0.1, r'score=-0\.1: give a number from 0 to 1'),
+    ('student.width', -1.0, r'student\.width=-1\.0: give a number above 0'),
+    ('frames.width', 0.0, r'frames\.width=0\.0: give a number above 0'),
     ('evaluation.resamples', 0, r'resamples=0: give 1 or more'),
   ],
 )
