@@ -79,7 +79,7 @@ _FULL = {
   'log_every': 100,
 }
 
-# 42 runs of one to two minutes on two cores.
+# 51 runs of one to five minutes on two cores.
 _ABLATION = {
   'image_size': 32,
   'cnn.steps': 400,
