@@ -18,7 +18,7 @@ from PIL import Image
 from configs import gesture as gesture_config
 from palmjax import hand_finder
 from palmjax.data import boxes, roi
-from palmjax.evals import box_matching, hand_frames, operating_point
+from palmjax.evals import hand_frames, operating_point
 from palmjax.recipes import (
   frame_network,
   gesture_scores,
@@ -167,12 +167,15 @@ def measure_frames(network, reader, palms):
           (shown, np.array([hand.points for hand in seen]).reshape(-1, 3, 2)),
         )
       )
-      for box, left in zip(
-        true[mask], np.asarray(roi.is_left(points[mask])), strict=True
-      ):
-        (overlaps,) = np.nonzero(box_matching.iou(box, shown) >= 0.5)
-        if len(overlaps):
-          others.append((seen[overlaps[0]].side == 'left') != left)
+      others += [
+        (seen[k].side == 'left') != left
+        for k, left in zip(
+          hand_frames.found_by(true[mask], shown),
+          np.asarray(roi.is_left(points[mask])),
+          strict=True,
+        )
+        if k >= 0
+      ]
     every = np.concatenate(errors)
     detected = every[np.isfinite(every)]
     found[f'looks={looks}'] = {

@@ -87,10 +87,11 @@ def main(argv=None):
         boxes=bool(args.boxes),
         credit=args.credit,
       )
-      pack_reader(runs, out)
-    beside = out.with_name(frame_network.NAME)
-    frames = beside if beside.is_dir() else hand_finder.FRAMES
-    exports.load(out)
+      frames = pack_reader(runs, out)
+    else:
+      exports.load(out)
+      beside = out.with_name(frame_network.NAME)
+      frames = beside if beside.is_dir() else hand_finder.FRAMES
   except (OSError, ValueError) as error:
     sys.exit(f'hand_weights: {error}')
   results = hand_measures.measure(out, frames, args)

@@ -92,6 +92,17 @@ def find_palm(find: Callable, image, *, size) -> Palm:
   )
 
 
+def told(path, palm):
+  """What is told of a palm that was cut out of a photo, as plain values."""
+  return {
+    'image': str(path),
+    'hand': palm.hand.side,
+    'gesture': palm.hand.gesture,
+    'hand_score': palm.hand.score,
+    'palms': palm.palms,
+  }
+
+
 def find_gallery(directory):
   """Sorted names of a gallery's images, '<identity>/<image>' or '<image>'.
 

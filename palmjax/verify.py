@@ -47,8 +47,6 @@ from palmjax.recipes import palm_network
 # Trained on drawn palms only: nobody's palm.
 WEIGHTS = pathlib.Path(__file__).parent / 'weights' / 'mobilefacenet'
 
-_CHUNK = 1024  # Images in memory at full precision.
-
 
 def load_embedder(directory=None, *, views=None):
   """Loads a trained network for use.
@@ -80,12 +78,12 @@ def load_embedder(directory=None, *, views=None):
       raise ValueError(
         f'one array of shape {images.shape}; give a list of images'
       )
-    parts = [np.empty((0, length), np.float32)]
-    for start in range(0, len(images), _CHUNK):
-      chunk = enumerate(images[start : start + _CHUNK], start)
-      squares = [_square(image, i, spec.image_size) for i, image in chunk]
-      parts.append(look(np.stack(squares)))
-    return np.concatenate(parts)
+    squares = [
+      _square(image, i, spec.image_size) for i, image in enumerate(images)
+    ]
+    if not squares:
+      return np.empty((0, length), np.float32)
+    return look(np.stack(squares))
 
   return embed
 
@@ -160,7 +158,7 @@ def _verify(args):
   (value,) = score([palm.image for palm in palms])
   answer = {**decide(value), **point}
   if args.photos:
-    answer['photos'] = list(map(_told_photo, args.images, palms))
+    answer['photos'] = list(map(palm_files.told, args.images, palms))
     first, second = (palm.hand.side for palm in palms)
     answer['same_side'] = first == second
     if not answer['same_side']:
@@ -203,7 +201,7 @@ def _rank(args):
     **point,
   }
   if args.photos:
-    answer['photos'] = [_told_photo(args.images[0], probe)]
+    answer['photos'] = [palm_files.told(args.images[0], probe)]
     for row in answer['ranks']:
       row['hand'] = found[row['image']].hand.side
       if row['hand'] != probe.hand.side:
@@ -217,16 +215,6 @@ def _reader(args, size):
     return functools.partial(palm_files.read, size=size)
   find = hand_finder.load(args.detector, frames=args.frames)
   return functools.partial(palm_files.read_photo, find, size=size)
-
-
-def _told_photo(path, palm):
-  return {
-    'image': str(path),
-    'hand': palm.hand.side,
-    'gesture': palm.hand.gesture,
-    'hand_score': palm.hand.score,
-    'palms': palm.palms,
-  }
 
 
 def _load(directory):

@@ -14,6 +14,22 @@ from palmjax.evals import bootstrap, box_matching, error_rates
 SHARES = (0.05, 0.1)
 
 
+def found_by(boxes, detected):
+  """The best detection that overlaps each true box by half.
+
+  Args:
+    boxes: float [n, 4].
+    detected: float [K, 4], best first.
+
+  Returns:
+    int [n], its number; −1 where there is none.
+  """
+  if not len(boxes) or not len(detected):
+    return np.full(len(boxes), -1)
+  overlap = box_matching.iou(boxes[:, None], detected[None]) >= 0.5
+  return np.where(overlap.any(axis=1), overlap.argmax(axis=1), -1)
+
+
 def errors(truths, detections):
   """Valley errors of the true frames of one image.
 
@@ -27,14 +43,12 @@ def errors(truths, detections):
   boxes, points = (np.asarray(values, np.float64) for values in truths)
   found, frames = (np.asarray(values, np.float64) for values in detections)
   chex.assert_shape([points, frames], [(len(boxes), 3, 2), (len(found), 3, 2)])
-  result = np.full(len(boxes), np.inf)
+  best = found_by(boxes, found)
   if not len(boxes) or not len(found):
-    return result
-  overlap = box_matching.iou(boxes[:, None], found[None]) >= 0.5
-  best = overlap.argmax(axis=1)
+    return np.full(len(boxes), np.inf)
   miss = np.linalg.norm(frames[best] - points, axis=-1)[:, :2].max(axis=1)
   width = 2 * np.linalg.norm(points[:, 1] - points[:, 0], axis=-1)
-  return np.where(overlap.any(axis=1), miss / np.maximum(width, 1e-9), np.inf)
+  return np.where(best >= 0, miss / np.maximum(width, 1e-9), np.inf)
 
 
 def missed(truths, detections, *, score):

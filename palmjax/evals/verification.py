@@ -90,9 +90,7 @@ def matrix_scores(similarities, labels, *, sessions=None) -> Scores:
   chex.assert_shape(similarities, (len(labels), len(labels)))
   if not np.isfinite(similarities).all():
     raise ValueError('Similarities hold NaN or infinity: check the matcher.')
-  return _scores(
-    lambda rows, start: similarities[rows, start:], labels, sessions
-  )
+  return _scores(lambda i, j: similarities[i, j:], labels, sessions)
 
 
 def _scores(block, labels, sessions):

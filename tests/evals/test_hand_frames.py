@@ -50,6 +50,16 @@ def test_the_best_detection_that_overlaps_by_half_counts():
   assert none.shape == (0,)
 
 
+def test_who_found_a_hand():
+  beside = np.add(BOX, [12, 0, 12, 0])  # IoU 0.25.
+  half = np.add(BOX, [0, 0, 0, 40])  # IoU 0.5.
+  boxes = np.stack([BOX, BOX + 100.0])
+  detected = np.stack([beside, half, BOX])
+  assert hand_frames.found_by(boxes, detected).tolist() == [1, -1]
+  assert hand_frames.found_by(boxes, detected[:0]).tolist() == [-1, -1]
+  assert hand_frames.found_by(boxes[:0], detected).tolist() == []
+
+
 @pytest.mark.parametrize(
   'boxes, scores, missed',
   [

@@ -3,6 +3,7 @@
 import inspect
 import json
 import pathlib
+import shutil
 import types
 
 import jax
@@ -444,3 +445,24 @@ def test_wrong_sizes(capsys, arguments, message):
     hand_weights.main(['--run=a', '--out=b', *arguments])
   assert message in capsys.readouterr().err
   assert not pathlib.Path('b').exists()
+
+
+def test_a_run_is_not_measured_with_a_reader_that_was_there(
+  packed, tmp_path, monkeypatch
+):
+  """Another run's reader may lie beside; without a run, it belongs there."""
+  used = []
+  monkeypatch.setattr(
+    hand_measures,
+    'measure',
+    lambda out, frames, args: used.append(frames) or {},
+  )
+  shutil.copytree(packed.root / 'frame_reader', tmp_path / 'frame_reader')
+  shutil.copytree(packed.root / 'run', tmp_path / 'run')
+  shutil.rmtree(tmp_path / 'run' / 'frame_reader')
+  out = f'--out={tmp_path}/out'
+  hand_weights.main([f'--run={tmp_path}/run', out])
+  hand_weights.main([out])
+  assert used == [hand_finder.FRAMES, tmp_path / 'frame_reader']
+  with pytest.raises(SystemExit, match='is missing; give a folder'):
+    hand_weights.main([f'--out={tmp_path}/none'])
