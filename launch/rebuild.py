@@ -40,7 +40,12 @@ def main(argv=None):
     print('+', shlex.join(command), flush=True)
     if args.dry_run:
       continue
-    if code := subprocess.run(command, check=False).returncode:
+    try:
+      code = subprocess.run(command, check=False).returncode
+    except KeyboardInterrupt:
+      # The command has been told as well, and saves what it has.
+      sys.exit('rebuild: stopped; the same command goes on from here')
+    if code:
       sys.exit(
         f'rebuild: stopped with exit code {code}; the last line says why, and '
         'the same command goes on from here'

@@ -452,11 +452,13 @@ def test_a_run_is_not_measured_with_a_reader_that_was_there(
 ):
   """Another run's reader may lie beside; without a run, it belongs there."""
   used = []
-  monkeypatch.setattr(
-    hand_measures,
-    'measure',
-    lambda out, frames, args: used.append(frames) or {},
-  )
+
+  def measure(out, frames, args):
+    del out, args
+    used.append(frames)
+    return {}
+
+  monkeypatch.setattr(hand_measures, 'measure', measure)
   shutil.copytree(packed.root / 'frame_reader', tmp_path / 'frame_reader')
   shutil.copytree(packed.root / 'run', tmp_path / 'run')
   shutil.rmtree(tmp_path / 'run' / 'frame_reader')

@@ -95,6 +95,15 @@ def test_a_command_that_fails_ends_it(run, tmp_path):
     run('--weights=mobilefacenet', f'--workdir={tmp_path}', failing=2)
 
 
+def test_it_is_stopped_by_hand(monkeypatch, tmp_path):
+  def stop(command, check):
+    raise KeyboardInterrupt
+
+  monkeypatch.setattr(rebuild.subprocess, 'run', stop)
+  with pytest.raises(SystemExit, match='the same command goes on from here'):
+    rebuild.main(['--weights=mobilefacenet', f'--workdir={tmp_path}'])
+
+
 def test_a_dry_run_runs_nothing(run, capsys, tmp_path):
   arguments = '--weights=mobilefacenet', f'--workdir={tmp_path}', '--dry_run'
   assert run(*arguments) == []
