@@ -17,7 +17,7 @@ def get_config(recipe):
 
 
 def augment(**changes):
-  """The section `augment`: how training images are changed (data/augment.py).
+  """The section `augment`: how training images are changed (data/augment/palms.py).
 
   Args:
     **changes: values other than these.

@@ -137,7 +137,7 @@ def get_config(arg=''):
       'teachers': (1.0, 1.0),  # λ1, λ2
       'form': 'relative',  # or 'plain', 'attention': losses/two_teachers.py
       'below': 'pool',  # levels below K: averaged, or 'skip'
-      'radius': 'published',  # or 'fixed': ops/center_maps.py
+      'radius': 'published',  # or 'fixed': ops/maps/centers.py
       'cells': 9,  # that tell of a hand; 1, as published: that of its centre
     }
   )
@@ -154,7 +154,7 @@ def get_config(arg=''):
       'start': '',
     }
   )
-  # The network that reads palm frames closely (models/frame_reader.py).
+  # The network that reads palm frames closely (models/palm_frame.py).
   config.frames = ml_collections.ConfigDict(
     {
       'steps': 0,  # 0: none is trained

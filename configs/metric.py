@@ -96,7 +96,7 @@ def get_config(arg=''):
 
   config.data = ml_collections.ConfigDict(
     {
-      # As in configs/ssl.py, and the real sets of palmjax.data.prepare.
+      # As in configs/ssl.py, and the real sets of palmjax.data.sets.prepared.
       'name': 'palms',
       'dir': '',
       'identities': 300,

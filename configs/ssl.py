@@ -85,7 +85,7 @@ def get_config(arg=''):
   config.data = ml_collections.ConfigDict(
     {
       # 'palms' are drawn, 'folder' is DIR/<identity>/<image>, 'drawn_palms' is
-      # the prepared set of python -m palmjax.data.prepare.
+      # the prepared set of python -m palmjax.data.sets.prepared.
       'name': 'palms',
       'dir': '',
       # For 'palms': a person has two identities, the left and the right palm.

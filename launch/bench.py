@@ -15,13 +15,15 @@ import numpy as np
 from absl import app, flags
 
 from configs import ssl as ssl_config
-from palmjax.data import augment, palms
+from palmjax.data.augment import palms as palm_augment
+from palmjax.data.palms import palms
 from palmjax.engine import allocator
 from palmjax.engine import mesh as meshes
-from palmjax.evals import streaming
+from palmjax.evals.recognition import streaming
 from palmjax.losses import metric
 from palmjax.models import heads
-from palmjax.recipes import palm_network, ssl_gan
+from palmjax.recipes.shared import palm_network
+from palmjax.recipes.ssl import gan as ssl_gan
 from palmjax.steps import classify
 
 _SIZE = flags.DEFINE_integer('size', 32, 'Side of the images of the networks.')
@@ -92,7 +94,7 @@ def recognition(config, mesh, repeats):
       tx,
       logits_fn=metric.softmax_logits,
       preprocess=spec.apply,
-      augment=augment.make_augment(**config.augment.to_dict()),
+      augment=palm_augment.make_augment(**config.augment.to_dict()),
     ),
     mesh,
     donate=False,

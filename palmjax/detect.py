@@ -30,9 +30,10 @@ import jax
 import numpy as np
 from PIL import Image
 
-from palmjax import hand_finder
-from palmjax.data import folder, photo, roi
-from palmjax.engine import allocator, checkpoint
+from palmjax import files
+from palmjax.engine import allocator
+from palmjax.images import image_file, photo, roi
+from palmjax.inference import finder
 from palmjax.report import drawn_boxes
 
 _COLOR = (120, 200, 255)
@@ -54,7 +55,7 @@ def main(argv=None):
   args = _parse(argv)
   out = pathlib.Path(args.out)
   try:
-    find = hand_finder.load(
+    find = finder.load(
       args.export, frames=args.frames, looks=args.looks, score=args.score
     )
     out.mkdir(parents=True, exist_ok=True)
@@ -87,21 +88,21 @@ def _parse(argv):
     '--out', required=True, metavar='DIR', help='folder of the results'
   )
   for name, own, text in (
-    ('export', hand_finder.WEIGHTS, 'another trained detector'),
-    ('frames', hand_finder.FRAMES, 'another trained reader of palm frames'),
+    ('export', finder.WEIGHTS, 'another trained detector'),
+    ('frames', finder.FRAMES, 'another trained reader of palm frames'),
   ):
     parser.add_argument(f'--{name}', metavar='DIR', default=own, help=text)
   parser.add_argument(
     '--score',
     type=float,
-    default=hand_finder.SCORE,
+    default=finder.SCORE,
     help='a detection with less is no hand',
   )
   parser.add_argument(
     '--looks',
     type=int,
     choices=(1, 2, 3),
-    default=hand_finder.LOOKS,
+    default=finder.LOOKS,
     help='at the photo, at each hand, at each palm frame',
   )
   parser.add_argument(
@@ -134,7 +135,7 @@ def _photos(images, out):
       found = _inside(path, out)
       if not found:
         complaints.append(
-          f'{image}: no image in this folder, of {"|".join(folder.SUFFIXES)}'
+          f'{image}: no image in this folder, of {"|".join(image_file.SUFFIXES)}'
         )
     elif not path.exists() and glob.has_magic(image):
       found = [
@@ -157,7 +158,7 @@ def _inside(directory, out):
   return [
     path
     for path in sorted(directory.rglob('*'))
-    if path.suffix.lower() in folder.SUFFIXES
+    if path.suffix.lower() in image_file.SUFFIXES
     and path.is_file()
     and not any(
       part.startswith('.') for part in path.relative_to(directory).parts
@@ -205,7 +206,7 @@ def _detect(find, path, out, name, *, size):
     rows.append(row)
   _write_image(out / f'{name}_boxes.jpg', picture(image, found), quality=92)
   height, width, _ = image.shape
-  checkpoint.write_json(
+  files.write_json(
     out / f'{name}.json',
     {'image': str(path), 'width': width, 'height': height, 'hands': rows},
   )
@@ -235,7 +236,7 @@ def picture(image, found, *, side=_SMALLEST):
 
   Args:
     image: uint8 [H, W, 3].
-    found: of `hand_finder.find`.
+    found: of `finder.find`.
     side: smaller photos are enlarged, by a whole factor.
 
   Returns:
@@ -261,7 +262,7 @@ def _write_image(path, image, **options):
   buffer = io.BytesIO()
   form = 'JPEG' if path.suffix == '.jpg' else 'PNG'
   Image.fromarray(image).save(buffer, form, **options)
-  checkpoint.write_file(path, buffer.getvalue())
+  files.write_file(path, buffer.getvalue())
 
 
 def _words(found):

@@ -13,7 +13,9 @@ from absl import flags, logging
 from ml_collections import config_flags
 
 from palmjax.engine import allocator, loop
-from palmjax.recipes import gesture, metric, ssl
+from palmjax.recipes.gesture import recipe as gesture
+from palmjax.recipes.metric import recipe as metric
+from palmjax.recipes.ssl import recipe as ssl
 
 RECIPES = {'ssl': ssl.run, 'metric': metric.run, 'gesture': gesture.run}
 

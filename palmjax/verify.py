@@ -6,7 +6,7 @@ python -m palmjax.verify A.jpg B.jpg --photos
 
 Images show the palm alone and lie as `roi_frame` in preprocess.json says; with
 --photos they are photos of whole hands, in which the palm is found first. What
-the score is and which threshold it must reach: `edge.matcher`. Of a network
+the score is and which threshold it must reach: `inference.matcher`. Of a network
 that was trained by Euclidean distances the distance is told, which must not
 exceed the threshold: smaller is more alike. From Python:
 
@@ -15,8 +15,8 @@ exceed the threshold: smaller is more alike. From Python:
 
 and of photos of whole hands:
 
-  find = palmjax.hand_finder.load()
-  palm = palmjax.palm_files.find_palm(find, photo, size=128)
+  find = palmjax.inference.finder.load()
+  palm = palmjax.inference.palm_files.find_palm(find, photo, size=128)
   embeddings = embed([palm.image])
 
 Exit codes: 0 answered, same or different; 1 there is no answer (the last line
@@ -35,14 +35,12 @@ import jax
 import numpy as np
 from PIL import Image
 
-from palmjax import hand_finder, palm_files, verify_text
-from palmjax.data import folder, preprocess
-from palmjax.edge import export as exports
-from palmjax.edge import matcher
 from palmjax.engine import allocator
+from palmjax.images import image_file, preprocess
+from palmjax.inference import correlation, finder, matcher, palm_files, words
 from palmjax.losses import metric
-from palmjax.ops import correlation
-from palmjax.recipes import palm_network
+from palmjax.networks import export as exports
+from palmjax.recipes.shared import palm_network
 
 # Trained on drawn palms only: nobody's palm.
 WEIGHTS = pathlib.Path(__file__).parent / 'weights' / 'mobilefacenet'
@@ -53,7 +51,7 @@ def load_embedder(directory=None, *, views=None):
 
   Args:
     directory: export folder; None takes the weights of the package.
-    views: whether an embedding is that of 8 views (`edge.matcher`): fewer
+    views: whether an embedding is that of 8 views (`inference.matcher`): fewer
       errors for 8 times the time. None: of the weights of the package, which
       learned palms in all of them; not of another export.
 
@@ -61,7 +59,7 @@ def load_embedder(directory=None, *, views=None):
     embed: list of N images, each uint8 [H, W], [H, W, 1] or [H, W, 3] (RGB) of
     a size of its own → float32 [N, D], unit norm, D 8 times as large with
     views. Of each image the centred square is taken, as of files in
-    `data.folder`. embed raises ValueError, one line that names the first image
+    `data.sets.folder`. embed raises ValueError, one line that names the first image
     of another type or shape.
 
   Raises:
@@ -103,7 +101,7 @@ def main(argv=None):
   if args.json:
     print(json.dumps(answer, ensure_ascii=False))
   else:
-    text = verify_text.pair if args.gallery is None else verify_text.ranks
+    text = words.pair if args.gallery is None else words.ranks
     print(text(answer))
   return 0
 
@@ -122,8 +120,8 @@ def _parse(argv):
   )
   for name, own, text in (
     ('export', WEIGHTS, 'another trained network'),
-    ('detector', hand_finder.WEIGHTS, 'with --photos: another detector'),
-    ('frames', hand_finder.FRAMES, 'with --photos: another reader of frames'),
+    ('detector', finder.WEIGHTS, 'with --photos: another detector'),
+    ('frames', finder.FRAMES, 'with --photos: another reader of frames'),
   ):
     parser.add_argument(f'--{name}', metavar='DIR', default=own, help=text)
   parser.add_argument(
@@ -213,7 +211,7 @@ def _reader(args, size):
   """path → `palm_files.Palm`, as the command line wants it."""
   if not args.photos:
     return functools.partial(palm_files.read, size=size)
-  find = hand_finder.load(args.detector, frames=args.frames)
+  find = finder.load(args.detector, frames=args.frames)
   return functools.partial(palm_files.read_photo, find, size=size)
 
 
@@ -286,7 +284,7 @@ def _open(args):
 
 def _square(image, index, size):
   try:
-    return folder.square(image, size=size)
+    return image_file.square(image, size=size)
   except ValueError as error:
     raise ValueError(f'images[{index}]: {error}') from error
 

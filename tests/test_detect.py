@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from palmjax import detect, hand_finder
+from palmjax import detect
+from palmjax.inference import finder
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -32,7 +33,7 @@ def find(photo):
         [x1 - x0, y1 - y0]
       ) + [x0, y0]
       found.append(
-        hand_finder.Hand(
+        finder.Hand(
           np.array([x0, y0, x1, y1], float),
           gesture,
           float(0.3 + 0.6 * len(rows) / photo[..., 0].size),
@@ -71,7 +72,7 @@ def save(tmp_path):
 @pytest.fixture
 def run(tmp_path, capsys, monkeypatch):
   """Runs the command; returns (code, lines, complaints)."""
-  monkeypatch.setattr(hand_finder, 'load', lambda *_, **__: find)
+  monkeypatch.setattr(finder, 'load', lambda *_, **__: find)
 
   def run(*arguments, out=tmp_path / 'out'):
     code = detect.main([*map(str, arguments), f'--out={out}'])

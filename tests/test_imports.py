@@ -21,7 +21,7 @@ def test_import_contracts_of_pyproject():
 
 def test_running_needs_no_tensorflow_and_no_test_package():
   code = (
-    'import sys; import palmjax.main; import palmjax.data.prepare; '
+    'import sys; import palmjax.main; import palmjax.prepare; '
     'print(sorted({"tensorflow", "torch", "clu", "pytest"} & set(sys.modules)))'
   )
   result = subprocess.run(

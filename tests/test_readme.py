@@ -7,9 +7,10 @@ import re
 import pytest
 
 from configs import gesture, metric, ssl
-from palmjax import hand_finder, verify
+from palmjax import verify
+from palmjax.inference import finder
 from palmjax.models import backbones
-from palmjax.recipes import metric_losses
+from palmjax.recipes.metric import losses as metric_losses
 
 TEXT = (pathlib.Path(__file__).parents[1] / 'README.md').read_text()
 CONFIGS = {'ssl': ssl, 'metric': metric, 'gesture': gesture}
@@ -82,7 +83,7 @@ def test_the_readme_tells_the_results_of_the_palms():
 
 
 def test_the_readme_tells_the_results_of_the_hands():
-  results = json.loads((hand_finder.WEIGHTS / 'results.json').read_text())
+  results = json.loads((finder.WEIGHTS / 'results.json').read_text())
   boxes, drawn = results['boxes'], results['drawn']
   hard = results['open palms, difficulty 1']['looks=3']
   rows = {

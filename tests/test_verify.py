@@ -13,12 +13,12 @@ import pytest
 from PIL import Image
 from scipy import ndimage
 
-from palmjax import hand_finder, verify
-from palmjax.data import preprocess
-from palmjax.edge import export, matcher
+from palmjax import verify
+from palmjax.images import preprocess
+from palmjax.inference import correlation, finder, matcher
 from palmjax.models import backbones
-from palmjax.ops import correlation
-from palmjax.recipes import palm_network
+from palmjax.networks import export
+from palmjax.recipes.shared import palm_network
 
 ROOT = pathlib.Path(__file__).parents[1]
 SIZE = 32
@@ -526,7 +526,7 @@ class Photos:
       d = 40 / 1.8
       points = np.array([[-0.5, -0.1], [0.5, -0.1], [0.0, 2.2]]) * d
       points *= [1 if side == 'left' else -1, 1]
-      hand = hand_finder.Hand(
+      hand = finder.Hand(
         np.array([left, 10, left + 40, 90], float),
         'five',
         0.9 - 0.1 * k,
@@ -547,7 +547,7 @@ class Photos:
 @pytest.fixture
 def photos(tmp_path, monkeypatch):
   photos = Photos(tmp_path)
-  monkeypatch.setattr(hand_finder, 'load', lambda *_, **__: photos.find)
+  monkeypatch.setattr(finder, 'load', lambda *_, **__: photos.find)
   return photos
 
 
@@ -652,7 +652,7 @@ def test_galleries_of_photos(answer, ask, photos, tmp_path):
 
 
 def test_photos_need_a_detector(refusal, save, tmp_path, monkeypatch):
-  monkeypatch.setattr(hand_finder, 'WEIGHTS', tmp_path / 'none')
+  monkeypatch.setattr(finder, 'WEIGHTS', tmp_path / 'none')
   images = save('a.png'), save('b.png')
   error = refusal(*images, '--photos', f'--detector={tmp_path / "none"}')
   assert 'holds no weights: install palmjax again, or train networks' in error

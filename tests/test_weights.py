@@ -8,16 +8,20 @@ import jax
 import numpy as np
 import pytest
 
-from palmjax import hand_finder, verify
-from palmjax.data import boxes, palms
-from palmjax.edge import export, matcher
-from palmjax.evals import detection, error_rates, verification
-from palmjax.recipes import hand_network, metric_protocols
+from palmjax import verify
+from palmjax.data.boxes import boxes
+from palmjax.data.palms import palms
+from palmjax.evals.detection import average_precision
+from palmjax.evals.recognition import error_rates, verification
+from palmjax.inference import finder, matcher
+from palmjax.networks import export
+from palmjax.recipes.metric import protocols as metric_protocols
+from palmjax.recipes.shared import hand_network
 
 
 def test_they_are_small():
   folders = [path for path in verify.WEIGHTS.parent.iterdir() if path.is_dir()]
-  assert {verify.WEIGHTS, hand_finder.WEIGHTS, hand_finder.FRAMES} <= {*folders}
+  assert {verify.WEIGHTS, finder.WEIGHTS, finder.FRAMES} <= {*folders}
   for folder in folders:
     assert sum(path.stat().st_size for path in folder.iterdir()) <= 8e6
 
@@ -95,7 +99,7 @@ def test_the_detector_on_photographs():
   )
   if not root.is_dir():
     pytest.skip(f'no {root}: set PALMJAX_GESTURES to a YOLO set of gestures')
-  network = hand_network.load(hand_finder.WEIGHTS, views=True)
+  network = hand_network.load(finder.WEIGHTS, views=True)
   found = boxes.load(
     boxes.read(root, form='yolo', split='valid', names=network.classes),
     size=network.image_size,
@@ -110,10 +114,10 @@ def test_the_detector_on_photographs():
   detections = zip(
     *(seen[key] for key in ('boxes', 'scores', 'classes')), strict=True
   )
-  rates = detection.evaluate(
+  rates = average_precision.evaluate(
     truths, list(detections), names=network.classes, num_bootstrap=10
   )
-  told = json.loads((hand_finder.WEIGHTS / 'results.json').read_text())
+  told = json.loads((finder.WEIGHTS / 'results.json').read_text())
   assert rates['ap50']['value'] >= 0.9
   assert rates['ap50']['value'] == pytest.approx(
     told['boxes']['ap50']['value'], abs=0.005

@@ -21,7 +21,7 @@ import rich.progress
 from tensorboardX import event_file_writer
 from tensorboardX.proto import event_pb2, summary_pb2
 
-from palmjax.engine import checkpoint
+from palmjax import files
 
 
 def read(path):
@@ -82,7 +82,7 @@ class Logs:
       for line in read(path)
       if not _is_ahead(line, stage, start, evaluated)
     ]
-    checkpoint.write_file(path, ''.join(kept))
+    files.write_file(path, ''.join(kept))
     self._lines = path.open('a')
 
     (workdir / stage).mkdir(parents=True, exist_ok=True)

@@ -23,7 +23,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from palmjax.engine import checkpoint
+from palmjax import files
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,7 +71,7 @@ def run(name, body, *, workdir, key, config, inputs):
     'inputs': inputs,
     'key': jax.random.key_data(key).tolist(),
   }
-  record = json.loads(checkpoint.to_json(record))
+  record = json.loads(files.to_json(record))
   for path in (begun, done):
     if path.exists():
       _require_same(
@@ -82,20 +82,20 @@ def run(name, body, *, workdir, key, config, inputs):
       )
   if not done.exists():
     directory.mkdir(parents=True, exist_ok=True)
-    checkpoint.write_json(begun, record)
+    files.write_json(begun, record)
     with _stopwatch(directory / 'seconds.json'):
       partial = directory / 'export.tmp'
       shutil.rmtree(partial, ignore_errors=True)
       partial.mkdir()
       metrics = body(directory, partial, stage_key(key, name))
       fingerprint = _fingerprint(partial)
-      result = checkpoint.to_json(
+      result = files.to_json(
         {**record, 'metrics': metrics, 'fingerprint': fingerprint}
       )
       _sync(partial)
       shutil.rmtree(export, ignore_errors=True)
       partial.rename(export)
-      checkpoint.write_file(done, result + '\n')
+      files.write_file(done, result + '\n')
   finished = _read(done)
   if _fingerprint(export) != finished['fingerprint']:
     raise ValueError(
@@ -139,7 +139,7 @@ def take_workdir(workdir, config):
   if path.exists():
     _require_same(
       _read(path),
-      json.loads(checkpoint.to_json(config)),
+      json.loads(files.to_json(config)),
       f'workdir {workdir}',
       'use another workdir or the old config',
     )
@@ -152,7 +152,7 @@ def keep_config(workdir, config):
   """
   path = pathlib.Path(workdir) / 'config.json'
   if not path.exists():
-    checkpoint.write_json(path, config)
+    files.write_json(path, config)
 
 
 def _lock(workdir):
@@ -237,7 +237,7 @@ def _stopwatch(path, *, interval=5.0):
 
   def write():
     elapsed = time.monotonic() - start
-    checkpoint.write_json(path, {'seconds': round(before + elapsed, 1)})
+    files.write_json(path, {'seconds': round(before + elapsed, 1)})
 
   left = threading.Event()
 

@@ -26,7 +26,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from palmjax.evals import error_rates
+from palmjax.evals.recognition import error_rates
 
 MIN_IDENTITIES = 5
 

@@ -25,7 +25,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from palmjax.ops import cells, point_maps
+from palmjax.ops.maps import cells
+from palmjax.ops.maps import points as point_maps
 
 WEIGHTS = types.MappingProxyType(
   {

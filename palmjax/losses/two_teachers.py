@@ -35,7 +35,10 @@ import jax
 import jax.numpy as jnp
 
 from palmjax.losses import detection
-from palmjax.ops import center_maps, conv, point_maps, pool
+from palmjax.ops import pool
+from palmjax.ops.conv import dispatch as conv
+from palmjax.ops.maps import centers as center_maps
+from palmjax.ops.maps import points as point_maps
 
 _EPSILON = 1e-6
 

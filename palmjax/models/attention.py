@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from palmjax.models import batch_norm
-from palmjax.ops import conv
+from palmjax.ops.conv import dispatch as conv
 
 WINDOW = 7
 

@@ -23,7 +23,10 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from palmjax.models import batch_norm, layers
-from palmjax.ops import center_maps, conv, point_maps, pool, resample
+from palmjax.ops import pool, resample
+from palmjax.ops.conv import dispatch as conv
+from palmjax.ops.maps import centers as center_maps
+from palmjax.ops.maps import points as point_maps
 
 # (features, blocks after the one that halves the map) of the levels down.
 DOWN = ((16, 0), (24, 1), (40, 1), (80, 2), (160, 2))
@@ -73,7 +76,7 @@ class Detector(nn.Module):
       maps: {'class': logits [B, h, w, C], 'size': [B, h, w, 2], width and
         height, 'offset': [B, h, w, 2], 'frame': [B, h, w, 7], 'points':
         [B, h, w, 9]}, float32, with lengths in cells, h = H / 4L and w =
-        W / 4L; see `ops.center_maps`.
+        W / 4L; see `ops.maps.centers`.
       levels: the 8 maps of the module docstring, float32, the last one of
         stride 4, which the head reads. Those below level K are L times as
         large.

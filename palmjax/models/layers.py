@@ -24,7 +24,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from palmjax.models import batch_norm
-from palmjax.ops import conv
+from palmjax.ops.conv import dispatch as conv
 
 
 def check_images(images, *, smallest, network):

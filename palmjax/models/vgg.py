@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from palmjax.models import attention, layers
-from palmjax.ops import conv
+from palmjax.ops.conv import dispatch as conv
 
 # (convolutions, features) of a stage.
 STAGES = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))

@@ -12,7 +12,8 @@ import jax.numpy as jnp
 
 from palmjax.engine import state as train_state
 from palmjax.losses import detection
-from palmjax.ops import center_maps, pixels, pool
+from palmjax.ops import pixels, pool
+from palmjax.ops.maps import centers as center_maps
 
 # Every use folds its own constant into the key of the clock.
 _AUGMENT, _DROPOUT = range(2)

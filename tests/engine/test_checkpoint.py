@@ -12,6 +12,7 @@ import numpy as np
 import optax
 import pytest
 
+from palmjax import files
 from palmjax.engine import checkpoint, mesh, state
 
 
@@ -251,14 +252,14 @@ def test_debris_that_is_made_anew_goes_too(tmp_path, monkeypatch):
 
 def test_a_file_that_cannot_be_written_is_named_and_the_old_one_stays(tmp_path):
   path = tmp_path / 'metrics.json'
-  checkpoint.write_file(path, 'old')
+  files.write_file(path, 'old')
 
   def fill(file):
     file.write(b'new, but not')
     raise OSError(errno.ENOSPC, 'No space left on device')
 
   with pytest.raises(OSError, match='No space left on device; make') as caught:
-    checkpoint.write_file(path, fill)
+    files.write_file(path, fill)
   assert str(caught.value).startswith(f'cannot write {path}: ')
   assert '\n' not in str(caught.value)
   assert path.read_text() == 'old'
@@ -267,7 +268,7 @@ def test_a_file_that_cannot_be_written_is_named_and_the_old_one_stays(tmp_path):
 
 def test_json_is_sorted_plain_and_whole(tmp_path):
   path = tmp_path / 'x.json'
-  checkpoint.write_json(
+  files.write_json(
     path,
     {'b': np.float32(0.5), 'a': (jnp.int32(2), None), 'c': np.arange(2)},
   )
@@ -275,8 +276,8 @@ def test_json_is_sorted_plain_and_whole(tmp_path):
   assert list(json.loads(text)) == ['a', 'b', 'c']
   assert json.loads(text) == {'a': [2, None], 'b': 0.5, 'c': [0, 1]}
   with pytest.raises(ValueError, match='not JSON compliant'):
-    checkpoint.write_json(path, {'a': float('nan')})
+    files.write_json(path, {'a': float('nan')})
   with pytest.raises(ValueError, match='not a JSON value'):
-    checkpoint.write_json(path, {'a': object()})
+    files.write_json(path, {'a': object()})
   assert path.read_text() == text
   assert [p.name for p in tmp_path.iterdir()] == ['x.json']

@@ -4,7 +4,7 @@ import jax
 import pytest
 
 from configs import metric as metric_config
-from palmjax.data import prepare
+from palmjax.data.sets import prepared as prepare
 
 
 @pytest.fixture(scope='session')

@@ -10,10 +10,12 @@ import pytest
 from PIL import Image
 
 from configs import ssl as ssl_config
-from palmjax.data import palms
+from palmjax.data.palms import palms
 from palmjax.engine import mesh
 from palmjax.losses import soft_label
-from palmjax.recipes import palm_network, ssl, ssl_labels
+from palmjax.recipes.shared import palm_network
+from palmjax.recipes.ssl import labels as ssl_labels
+from palmjax.recipes.ssl import recipe as ssl_recipe
 
 
 @pytest.fixture(scope='module')
@@ -116,7 +118,7 @@ def test_options_of_soft_labels_reach_the_step(monkeypatch, confidence):
     palms=types.SimpleNamespace(labelled=labelled),
     mesh=mesh.make(1),
   )
-  ssl._train_on_both(this, None, None, None, soft=None)
+  ssl_recipe._train_on_both(this, None, None, None, soft=None)
   given = made['make_step'].keywords
   assert given['weight'] == 0.7
   assert given['plain_mean'] is True

@@ -13,7 +13,7 @@ from flax import linen as nn
 
 from palmjax.losses import detection
 from palmjax.models import detector
-from palmjax.ops import center_maps
+from palmjax.ops.maps import centers as center_maps
 from palmjax.steps import detect
 
 CLASSES = 2

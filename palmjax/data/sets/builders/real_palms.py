@@ -1,0 +1,185 @@
+"""Real palm print sets as TFDS data sets, without TensorFlow: what they share.
+
+No real set may be passed on, so nothing is downloaded: a builder reads the
+folder into which the owners' archives were unpacked (`layout`).
+
+PNG and JPEG bytes are kept as they are; BMP and TIFF become PNG, which loses
+nothing.
+"""
+
+import concurrent.futures
+import dataclasses
+import hashlib
+import io
+import os
+import pathlib
+from collections.abc import Sequence
+
+import numpy as np
+import rich.console
+import rich.progress
+import tensorflow_datasets as tfds
+from absl import logging
+from PIL import ImageOps
+
+from palmjax.data.sets import folder
+from palmjax.data.sets.builders import layout
+from palmjax.images import image_file
+
+_FORMATS = ('BMP', 'JPEG', 'PNG', 'TIFF')
+# Images read at once: bounds the memory, 64 photographs are about 300 MB.
+_BATCH = 64
+
+
+def encode(path):
+  """Returns the PNG or JPEG bytes of a whole image file.
+
+  Raises:
+    one of `image_file.UNREADABLE`: not a whole image, or a too large one.
+  """
+  with image_file.opened(path, formats=_FORMATS) as image:
+    image.load()
+    # Not `in ('JPEG', 'PNG')`: some phones' JPEGs are MPO to Pillow.
+    if image.format not in ('BMP', 'TIFF'):
+      return pathlib.Path(path).read_bytes()
+    buffer = io.BytesIO()
+    ImageOps.exif_transpose(image).save(buffer, format='png')
+    return buffer.getvalue()
+
+
+@dataclasses.dataclass
+class Config(tfds.core.BuilderConfig):
+  """Which images to read.
+
+  Attributes:
+    source: path of DIR.
+    records: what there is in it.
+  """
+
+  source: str = ''
+  records: tuple[layout.Record, ...] = ()
+
+
+def make_config(source, records):
+  """A `Config` named after its files: other files, another prepared set."""
+  digest = hashlib.sha256()
+  for record in records:
+    path = os.path.join(source, record.path)
+    size = os.path.getsize(path) if os.path.isfile(path) else None
+    digest.update(f'{record.path}\n{size}\n'.encode())
+  return Config(
+    name=f'{len(records)}_images_{digest.hexdigest()[:8]}',
+    source=os.fspath(source),
+    records=records,
+  )
+
+
+class RealPalms(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+  """Base of the builders of real sets: what differs is their layout.
+
+  Attributes:
+    DESCRIPTION: one line.
+    HOMEPAGE: of the owners.
+    TREE: the expected layout, for messages.
+    LAYOUTS: as `layout.collect` takes them.
+  """
+
+  DESCRIPTION: str
+  HOMEPAGE: str
+  TREE: str
+  LAYOUTS: Sequence[tuple[str, str]]
+
+  # Found by TFDS 4.9 with importlib_resources, which it does not depend on.
+  code_path = pathlib.Path(__file__)
+
+  @staticmethod
+  def record(path, groups):
+    """The record of an image, of the groups of its layout."""
+    return layout.of_hand(path, groups)
+
+  @classmethod
+  def find(cls, source):
+    """Lists the `layout.Record`s of a folder; raises as `layout.collect`."""
+    return layout.collect(
+      source, layouts=cls.LAYOUTS, record=cls.record, tree=cls.TREE
+    )
+
+  def _info(self):
+    identities = sorted({r.identity for r in self.builder_config.records})
+    return self.dataset_info_from_configs(
+      description=self.DESCRIPTION,
+      homepage=self.HOMEPAGE,
+      license='As agreed with the owners; not to be passed on.',
+      features=tfds.features.FeaturesDict(
+        {
+          # Of any size, and grey or RGB: readers decode and resize.
+          'image': tfds.features.Image(shape=(None, None, 3)),
+          'label': tfds.features.ClassLabel(names=identities),
+          'person': tfds.features.Text(),
+          'hand': tfds.features.ClassLabel(names=list(layout.HANDS)),
+          'sample': np.int32,
+          'session': np.int32,
+          'device': tfds.features.Text(),
+          'remarks': tfds.features.Text(),
+          'id': tfds.features.Text(),
+        }
+      ),
+      supervised_keys=('image', 'label'),
+      metadata=tfds.core.MetadataDict(),
+      # By palm; readers shuffle.
+      disable_shuffling=True,
+    )
+
+  def _split_generators(self, dl_manager):
+    del dl_manager  # Nothing to download.
+    return {'train': self._generate_examples()}
+
+  def _generate_examples(self):
+    source, records = self.builder_config.source, self.builder_config.records
+    skipped = {}
+    # Pillow lets go of the interpreter lock while it decodes.
+    workers = min(8, os.cpu_count() or 1)
+    with concurrent.futures.ThreadPoolExecutor(workers) as pool:
+      for start in rich.progress.track(
+        range(0, len(records), _BATCH),
+        description='Reading palms',
+        console=rich.console.Console(stderr=True),
+      ):
+        batch = records[start : start + _BATCH]
+        images = pool.map(
+          lambda record: image_file.attempt(
+            encode, os.path.join(source, record.path)
+          ),
+          batch,
+        )
+        rows = zip(batch, images, strict=True)
+        for number, (record, image) in enumerate(rows, start):
+          if isinstance(image, str):
+            logging.warning('skipped %s in %s: %s', record.path, source, image)
+            skipped[record.path] = record.identity
+            _stop_if_many(skipped, records, source)
+            continue
+          yield number, _example(record, image)
+    # Whose they are, too: a palm may have no other image.
+    self.info.metadata['skipped'] = skipped
+
+
+def _example(record, image):
+  """The features of one image."""
+  fields = dataclasses.asdict(record)
+  return {
+    'image': image,
+    'label': fields.pop('identity'),
+    'id': fields.pop('path'),
+    **fields,
+  }
+
+
+def _stop_if_many(skipped, records, source):
+  """Raises ValueError once the share of unreadable images is too large."""
+  if len(skipped) > folder.MAX_SKIPPED * len(records):
+    raise ValueError(
+      f'at least {len(skipped)} of {len(records)} images in {source} cannot be '
+      f'read (more than {folder.MAX_SKIPPED:.0%}): {layout.some([*skipped])}; '
+      'repair or remove them'
+    )

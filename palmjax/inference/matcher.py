@@ -1,0 +1,298 @@
+"""From embeddings to a decision: views, fusion, calibrated thresholds.
+
+Two palms a, b are called the same where their score s reaches a threshold t:
+
+  cosine             s = e(a)·e(b), embeddings of unit norm
+  8 views            s = ⅛ Σ_g e(g a)·e(g b) over the rotations by 90° of the
+                     image and of its mirror image
+  with correlation   s = ½ [(s_n − μ_n) / σ_n + (s_c − μ_c) / σ_c]
+
+n the network, c correlation without learning, μ and σ over impostor pairs. The
+score of 8 views is again a product of unit vectors, the 8 embeddings one after
+the other over √8: what evaluates a network evaluates its views.
+
+`calibration.json` beside the weights of an export holds the thresholds of each
+score and what they were set on. It names the digests of the weights and of the
+pre-processing: thresholds that belong to others are refused.
+"""
+
+import dataclasses
+import functools
+import json
+import math
+import os
+from typing import NamedTuple
+
+import chex
+import numpy as np
+
+from palmjax import files
+from palmjax.evals.recognition import (
+  binned_rates,
+  error_rates,
+  streaming,
+  verification,
+)
+from palmjax.networks import export as exports
+
+FORMAT = 1
+VIEWS = 8
+
+_CALIBRATION = 'calibration.json'
+_CHUNK = 1024  # Images whose views are in memory at a time.
+
+
+class Standard(NamedTuple):
+  """What brings scores of network and correlation to one scale.
+
+  Attributes:
+    mean: of the impostor scores, (network, correlation).
+    std: likewise, the standard deviations.
+  """
+
+  mean: tuple[float, float]
+  std: tuple[float, float]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Calibration:
+  """Thresholds of one kind of score.
+
+  Attributes:
+    comparison: the kind, from `comparison`.
+    dataset: what the impostor pairs were drawn from, in words.
+    impostor_pairs: how many there were.
+    thresholds: pairs (FMR, threshold), the rates falling.
+    standard: of a score with correlation, else None.
+  """
+
+  comparison: str
+  dataset: str
+  impostor_pairs: int
+  thresholds: tuple[tuple[float, float], ...]
+  standard: Standard | None = None
+
+  def threshold(self, fmr):
+    """The threshold set for a false match rate.
+
+    Raises:
+      ValueError: none was set for this rate; names those that were.
+    """
+    for known, threshold in self.thresholds:
+      if math.isclose(known, fmr, rel_tol=1e-6):
+        return threshold
+    known = ', '.join(error_rates.short(rate) for rate, _ in self.thresholds)
+    raise ValueError(
+      f'no threshold for an FMR of {error_rates.short(fmr)}: '
+      f'{self.impostor_pairs:,} impostor pairs support those for {known} '
+      '(rule of 30)'
+    )
+
+
+def comparison(*, views=False, correlation=False):
+  """The name of a score (module docstring), e.g. 'cosine, 8 views'."""
+  return (
+    'cosine'
+    + (', 8 views' if views else '')
+    + (', with correlation' if correlation else '')
+  )
+
+
+def embed_views(embed, images):
+  """Embeddings of the 8 views of each image, as one vector of unit norm.
+
+  Args:
+    embed: uint8 [N, S, S, 3] → float32 [N, D], unit norm.
+    images: uint8 [N, S, S, 3].
+
+  Returns:
+    float32 [N, 8 D]; products of two are the mean over views.
+  """
+  chex.assert_rank(images, 4)
+  chex.assert_equal(images.shape[1], images.shape[2])
+  return np.concatenate(
+    [
+      _embed_views_of_chunk(embed, images[start : start + _CHUNK])
+      # Once for no images, too: `embed` knows D.
+      for start in range(0, max(1, len(images)), _CHUNK)
+    ]
+  )
+
+
+def _embed_views_of_chunk(embed, images):
+  views = [
+    np.rot90(side, turns, axes=(1, 2))
+    for side in (images, images[:, :, ::-1])
+    for turns in range(VIEWS // 2)
+  ]
+  # All at once: few images fill one chunk of `embed` instead of 8.
+  parts = np.split(embed(np.concatenate(views)), len(views))
+  return np.concatenate(parts, axis=1) / np.sqrt(np.float32(len(views)))
+
+
+def viewing(embed, *, views):
+  """`embed` itself, or with `views` the `embed_views` of it."""
+  return functools.partial(embed_views, embed) if views else embed
+
+
+def standardise(network, correlation):
+  """The `Standard` of impostor scores, both [I]."""
+  parts = [np.asarray(part, np.float64) for part in (network, correlation)]
+  chex.assert_rank(parts, 1)
+  return Standard(
+    mean=tuple(float(part.mean()) for part in parts),
+    std=tuple(float(part.std()) for part in parts),
+  )
+
+
+def fuse(network, correlation, standard):
+  """The score with correlation, of scores of one shape, float64."""
+  parts = [np.asarray(part, np.float64) for part in (network, correlation)]
+  chex.assert_equal_shape(parts)
+  return 0.5 * sum(
+    (part - mean) / std
+    for part, mean, std in zip(parts, standard.mean, standard.std, strict=True)
+  )
+
+
+def calibrate(
+  impostor, *, comparison, dataset, standard=None, fmrs=verification.FMRS
+):
+  """Sets the thresholds of one kind of score.
+
+  Args:
+    impostor: float [I], scores of impostor pairs, or `streaming.Counts`.
+    comparison: the kind of score, from the function of that name.
+    dataset: what the pairs were drawn from, in words.
+    standard: that of the scores where correlation is in them, else None.
+    fmrs: wanted rates; those that the pairs do not support are left out.
+
+  Returns:
+    `Calibration`.
+
+  Raises:
+    ValueError: the pairs support none of the rates.
+  """
+  if isinstance(impostor, streaming.Counts):
+    find, pairs = binned_rates.threshold_at_fmr, int(impostor.impostor.sum())
+  else:
+    find, pairs = error_rates.threshold_at_fmr, len(impostor)
+  known = sorted(fmrs, reverse=True)
+  # The error of the highest rate is that of all.
+  error_rates.require_measurable(known[0], pairs)
+  return Calibration(
+    comparison=comparison,
+    dataset=dataset,
+    impostor_pairs=pairs,
+    thresholds=tuple(
+      (fmr, find(impostor, fmr).threshold)
+      for fmr in known
+      if error_rates.is_measurable(fmr, pairs)
+    ),
+    standard=standard,
+  )
+
+
+def save(directory, calibrations):
+  """Writes calibration.json beside the network in an export folder.
+
+  Args:
+    directory: that of the export.
+    calibrations: `Calibration`s, at most one of each comparison.
+
+  Raises:
+    ValueError: two of one comparison.
+    FileNotFoundError: no export there.
+  """
+  names = [calibration.comparison for calibration in calibrations]
+  if len(set(names)) < len(names):
+    raise ValueError(f'two calibrations of one comparison among {names}')
+  content = {
+    'format': FORMAT,
+    'of': exports.digests(directory),
+    'calibrations': [_to_json(calibration) for calibration in calibrations],
+  }
+  files.write_file(
+    os.path.join(directory, _CALIBRATION),
+    json.dumps(content, indent=2, ensure_ascii=False) + '\n',
+  )
+
+
+def load(directory, comparison):
+  """Reads the calibration of one kind of score.
+
+  Args:
+    directory: export folder.
+    comparison: the kind, from the function of that name.
+
+  Returns:
+    `Calibration`.
+
+  Raises:
+    FileNotFoundError: the folder has no calibration.json, or no export.
+    ValueError: it is damaged, of another format, of other weights or another
+      pre-processing, or has nothing on this kind; one line.
+  """
+  path = os.path.join(directory, _CALIBRATION)
+  try:
+    with open(path, encoding='utf-8') as file:
+      content = json.load(file)
+  except FileNotFoundError:
+    raise FileNotFoundError(
+      f'{path} is missing: without it no threshold is known; give an export '
+      'folder that holds one'
+    ) from None
+  except ValueError as error:
+    raise ValueError(f'{path} is damaged: {error}') from error
+  version = content.get('format') if isinstance(content, dict) else None
+  if version != FORMAT:
+    raise ValueError(
+      f'{path} has format {version}, this version of palmjax reads {FORMAT}; '
+      'calibrate again'
+    )
+  try:
+    network = content['of']
+    found = {
+      calibration.comparison: calibration
+      for calibration in map(_from_json, content['calibrations'])
+    }
+  except (KeyError, TypeError, ValueError) as error:
+    raise ValueError(f'{path} is damaged: {error!r}') from error
+  if network != exports.digests(directory):
+    raise ValueError(
+      f'{path} is of other weights or another pre-processing; calibrate again'
+    )
+  if comparison not in found:
+    raise ValueError(
+      f'{path} has no thresholds for {comparison!r}, but for '
+      + ' and '.join(map(repr, found))
+    )
+  return found[comparison]
+
+
+def _to_json(calibration):
+  values = dataclasses.asdict(calibration)
+  values['set'] = values.pop('dataset')
+  values['thresholds'] = [
+    {'fmr': fmr, 'threshold': threshold}
+    for fmr, threshold in calibration.thresholds
+  ]
+  if calibration.standard is not None:
+    values['standard'] = calibration.standard._asdict()
+  return values
+
+
+def _from_json(values):
+  standard = values['standard']
+  if standard is not None:
+    standard = Standard(tuple(standard['mean']), tuple(standard['std']))
+  return Calibration(
+    comparison=values['comparison'],
+    dataset=values['set'],
+    impostor_pairs=values['impostor_pairs'],
+    thresholds=tuple(
+      (float(entry['fmr']), float(entry['threshold']))
+      for entry in values['thresholds']
+    ),
+    standard=standard,
+  )

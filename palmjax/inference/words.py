@@ -1,0 +1,59 @@
+"""What palmjax.verify answers, in words."""
+
+from palmjax.evals.recognition import error_rates
+
+
+def pair(answer):
+  """Text of the answer on two images."""
+  lines = [
+    f'{answer["decision"]} palm: {answer["measure"]} {answer["score"]:.4f}, '
+    f'threshold {answer["threshold"]:.4f}',
+    _point(answer),
+    *_photos(answer),
+  ]
+  if not answer.get('same_side', True):
+    lines.append(
+      'a left and a right hand: two palms, whatever the score; compare hands '
+      'of one side'
+    )
+  return '\n'.join(lines)
+
+
+def ranks(answer):
+  """Text of the answer on a gallery."""
+  lines = [f'{"rank":>4} {answer["measure"]:>8}  {"decision":9}  image']
+  lines += [
+    f'{row["rank"]:4} {row["score"]:8.4f}  {row["decision"]:9}  {row["image"]}'
+    + (f' ({row["hand"]} hand)' if 'hand' in row else '')
+    for row in answer['ranks']
+  ]
+  lines += [f'left out: {reason}' for reason in answer['left_out']]
+  # Each comparison may go wrong: at most the sum of all.
+  stranger = min(1.0, answer['fmr'] * answer['images'])
+  return '\n'.join(
+    [
+      *lines,
+      f'threshold {answer["threshold"]:.4f}, {_point(answer)}',
+      f'{answer["identities"]} palms, {answer["images"]} images: at most '
+      f'{stranger:.2g} of strangers are taken for one of them',
+      *_photos(answer),
+    ]
+  )
+
+
+def _point(answer):
+  return (
+    f'set for an FMR of {error_rates.short(answer["fmr"])} on '
+    f'{answer["impostor_pairs"]:,} impostor pairs: {answer["set"]} '
+    f'({answer["comparison"]})'
+  )
+
+
+def _photos(answer):
+  """Of each photo that was given, which hand was taken."""
+  return [
+    f'{row["image"]}: {row["hand"]} hand, {row["gesture"]!r} with a score of '
+    f'{row["hand_score"]:.2f}'
+    + (f'; the best of {row["palms"]} palms' if row['palms'] > 1 else '')
+    for row in answer.get('photos', ())
+  ]

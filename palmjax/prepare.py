@@ -1,0 +1,98 @@
+"""Writes a data set to disk once, to be read at random by every run after.
+
+python -m palmjax.prepare --dataset=drawn_palms --data_dir=DIR
+python -m palmjax.prepare --dataset=tongji --source=DIR --data_dir=DIR
+
+The second form brings a real set in: --source is the folder into which its
+owners' archives were unpacked (`data.sets.builders`, one file for each set).
+"""
+
+import argparse
+import sys
+
+from absl import logging
+
+from palmjax.data.sets import prepared
+from palmjax.data.sets.builders import layout, real_sets
+
+# What --dataset=drawn_palms takes, and its help; a real set takes none of it.
+_DRAWN = {
+  'identities': (1000, ''),
+  'samples': (20, 'of each palm'),
+  'size': (112, 'pixels'),
+  'difficulty': (0.5, '0 to 1'),
+  'devices': (4, 'that took the pictures'),
+  'seed': (0, ''),
+}
+
+
+def main(argv=None):
+  """The command line; returns the exit code."""
+  parser = argparse.ArgumentParser(
+    prog='python -m palmjax.prepare',
+    description=__doc__.split('\n')[0],
+  )
+  parser.add_argument(
+    '--dataset', choices=['drawn_palms', *real_sets.BUILDERS], required=True
+  )
+  parser.add_argument('--data_dir', required=True, help='folder of all sets')
+  parser.add_argument('--source', help='folder that holds a real set')
+  group = parser.add_argument_group('drawn_palms')
+  for name, (default, text) in _DRAWN.items():
+    group.add_argument(f'--{name}', type=type(default), help=text)
+  args = parser.parse_args(argv)
+  logging.set_verbosity(logging.ERROR)  # TFDS warns of every new config.
+  numbers = {name: vars(args)[name] for name in _DRAWN}
+  try:
+    if args.dataset == 'drawn_palms':
+      _main_drawn(args.data_dir, numbers, args.source)
+    else:
+      _main_real(args.dataset, args.data_dir, numbers, args.source)
+  except layout.LayoutError as error:
+    print(f'palmjax: {error}', file=sys.stderr)  # With the tree, line by line.
+    return 1
+  except (ValueError, OSError) as error:
+    print(f'palmjax: {" ".join(str(error).split())}', file=sys.stderr)
+    return 1
+  return 0
+
+
+def _main_drawn(data_dir, numbers, source):
+  if source is not None:
+    raise ValueError('--source is for real sets; drawn_palms reads nothing')
+  numbers = {
+    name: _DRAWN[name][0] if value is None else value
+    for name, value in numbers.items()
+  }
+  directory = prepared.drawn(data_dir, **numbers)
+  print(
+    f'{numbers["identities"] * numbers["samples"]} images in {directory}\n'
+    'Train on them: python -m palmjax.main --config=configs/ssl.py '
+    '--workdir=runs/prepared --config.data.name=drawn_palms '
+    f'--config.data.dir={directory} --config.image_size={numbers["size"]}'
+  )
+
+
+def _main_real(name, data_dir, numbers, source):
+  given = [number for number, value in numbers.items() if value is not None]
+  if given:
+    raise ValueError(f'--{given[0]} is for drawn_palms, not for {name}')
+  if source is None:
+    raise ValueError(
+      f'--dataset={name} needs --source=DIR, the folder that holds the set'
+    )
+  directory = real_sets.prepare(name, data_dir, source=source)
+  info = prepared.builder(directory).info
+  if skipped := info.metadata['skipped']:
+    print(f'{len(skipped)} images cannot be read: {", ".join(skipped)}')
+  print(
+    f'{info.splits["train"].num_examples} images of '
+    f'{info.features["label"].num_classes} palms in {directory}\n'
+    'Train on them: python -m palmjax.main --config=configs/metric.py '
+    f'--workdir=runs/{name} --config.data.name={name} '
+    f'--config.data.dir={directory}'
+  )
+
+
+if __name__ == '__main__':
+  sys.exit(main())

@@ -1,0 +1,156 @@
+"""Refuses settings of the recipe `gesture` that fail late or do nothing."""
+
+from palmjax.models import detector
+from palmjax.models import palm_frame as frame_reader
+from palmjax.recipes.shared import (
+  frame_network,
+  hand_images,
+  hand_training,
+  palm_network,
+)
+from palmjax.steps import two_teachers
+
+_AT_LEAST = {
+  'log_every': 1,
+  'resolution.factor': 1,
+  'resolution.level': 1,
+  'data.images': 0,
+  'data.repeat': 1,
+  'student.depth': 0,
+  'teacher1.depth': 0,
+  'teachers.steps': 0,
+  'train.batch_size': 1,
+  'train.steps': 1,
+  'train.ckpt_every': 1,
+  'frames.steps': 0,
+  'frames.image_size': frame_reader.STRIDE,
+  'frames.batch_size': 1,
+  'frames.ckpt_every': 1,
+  'evaluation.resamples': 1,
+}
+_CHOICES = {
+  'data.name': hand_images.NAMES,
+  'data.bad': ('clip', 'refuse'),
+  'dtype': palm_network.DTYPES,
+  'loss.form': ('plain', 'relative', 'attention'),
+  'loss.below': ('pool', 'skip'),
+  'loss.radius': ('published', 'fixed'),
+  'loss.cells': (1, 9),
+}
+
+
+def check(config, mesh, *, arms):
+  """Checks a config before anything is drawn, read or trained.
+
+  Args:
+    config: of configs/gesture.py.
+    mesh: devices of the run.
+    arms: {arm: its teachers}.
+
+  Raises:
+    ValueError: names the key and what it may be.
+  """
+  palm_network.check_least(config, _AT_LEAST)
+  for key, choices in _CHOICES.items():
+    value = palm_network.get(config, key)
+    if value not in choices:
+      raise ValueError(
+        f'--config.{key}={value}: choose one of {", ".join(map(str, choices))}'
+      )
+  if not config.arms or not set(config.arms) <= set(arms):
+    raise ValueError(
+      f'--config.arms={tuple(config.arms)}: choose from {tuple(arms)}'
+    )
+  taught = any(arms[arm] for arm in config.arms)
+  if taught and config.resolution.factor < 2:
+    raise ValueError(
+      '--config.resolution.factor=1: teacher 2 needs images at least 2 times '
+      'as large'
+    )
+  if config.teachers.steps and not taught:
+    raise ValueError(
+      f'--config.teachers.steps={config.teachers.steps}: no arm has a teacher; '
+      'give --config.arms, or steps 0'
+    )
+  if config.resolution.level > len(detector.DOWN):
+    raise ValueError(
+      f'--config.resolution.level={config.resolution.level}: give 1 to '
+      f'{len(detector.DOWN)}'
+    )
+  if config.image_size % detector.STRIDE:
+    raise ValueError(
+      f'--config.image_size={config.image_size}: give a multiple of '
+      f'{detector.STRIDE}'
+    )
+  if config.data.name == 'hands':
+    palm_network.check_least(
+      config, {'data.images': 1, 'data.evaluation_images': 1}
+    )
+    if config.data.repeat > 1:
+      raise ValueError(
+        f'--config.data.repeat={config.data.repeat} repeats the images of a '
+        'folder: give --config.data.name and --config.data.dir'
+      )
+  elif not config.data.dir:
+    raise ValueError(
+      f'--config.data.name={config.data.name} needs --config.data.dir=DIR'
+    )
+  if config.data.images:
+    palm_network.check_least(config, {'data.evaluation_images': 1})
+  elif config.data.palms:
+    raise ValueError(
+      f'--config.data.palms={config.data.palms} is a share of --config.data.'
+      'images, of which there are none'
+    )
+  for key in ('student.width', 'teacher1.width', 'frames.width'):
+    value = palm_network.get(config, key)
+    if not value > 0:
+      raise ValueError(f'--config.{key}={value}: give a number above 0')
+  for key in ('data.difficulty', 'data.palms', 'evaluation.score'):
+    value = palm_network.get(config, key)
+    if not 0 <= value <= 1:
+      raise ValueError(f'--config.{key}={value}: give a number from 0 to 1')
+  weights = (config.loss.truth, *config.loss.teachers)
+  if len(weights) != 3 or min(weights) < 0:
+    raise ValueError(
+      f'--config.loss.teachers={tuple(config.loss.teachers)}: give two weights '
+      'of 0 or more, and --config.loss.truth of 0 or more'
+    )
+  given = dict(zip(two_teachers.TEACHERS, config.loss.teachers, strict=True))
+  for arm in config.arms:
+    if arms[arm] and not (
+      config.loss.truth or any(given[name] for name in arms[arm])
+    ):
+      raise ValueError(
+        f'{arm} learns from nothing: give --config.loss.truth or the weight of '
+        'its teacher in --config.loss.teachers'
+      )
+  if not 1 <= config.data.detail <= 2:
+    raise ValueError(
+      f'--config.data.detail={config.data.detail}: give a number from 1 to 2'
+    )
+  if config.data.detail > 1 and not config.augment.closer:
+    raise ValueError(
+      f'--config.data.detail={config.data.detail} is for closer looks: give '
+      '--config.augment.closer, or detail 1'
+    )
+  if config.frames.image_size % frame_reader.STRIDE:
+    raise ValueError(
+      f'--config.frames.image_size={config.frames.image_size}: give a multiple '
+      f'of {frame_reader.STRIDE}'
+    )
+  if config.frames.steps and not config.data.images:
+    raise ValueError(
+      f'--config.frames.steps={config.frames.steps} needs drawn hands, whose '
+      'palm frames are known: give --config.data.images, or steps 0'
+    )
+  hand_training.augmentation(config)
+  frame_network.views(config)
+  hand_training.optimiser(hand_training.of_teachers(config))
+  for section in ('train', 'frames') if config.frames.steps else ('train',):
+    hand_training.optimiser(config[section])
+    if config[section].batch_size % mesh.size:
+      raise ValueError(
+        f'--config.{section}.batch_size={config[section].batch_size} does not '
+        f'divide over {mesh.size} devices; use a multiple of {mesh.size}'
+      )

@@ -1,0 +1,131 @@
+"""A small detector of hands learns from two teachers, and what that gains.
+
+  hands ─┬─ teacher1 (bigger) ──────────────────────┐
+         ├─ teacher2 (larger images, larger stride) ┤
+         ├─ student_alone ── the control            │
+         ├─ student_both ───────────────────────────┘
+         └─ frame_reader ── corrects the palm frames that they find
+
+Students start from the same weights and share their random draws: only the
+loss differs. All are measured on images that none of them has seen.
+"""
+
+import functools
+import pathlib
+
+import jax
+from absl import logging
+
+from palmjax import files
+from palmjax.engine import mesh as meshes
+from palmjax.engine import stage
+from palmjax.networks import export as exports
+from palmjax.recipes.gesture import checks as gesture_checks
+from palmjax.recipes.gesture import report as gesture_report
+from palmjax.recipes.gesture import scores as gesture_scores
+from palmjax.recipes.shared import (
+  frame_network,
+  hand_images,
+  hand_network,
+  hand_training,
+)
+
+# The teachers of each arm.
+ARMS = {
+  'student_alone': (),
+  'student_teacher1': ('teacher1',),
+  'student_teacher2': ('teacher2',),
+  'student_both': ('teacher1', 'teacher2'),
+}
+
+
+def run(config, workdir):
+  """Runs or resumes the recipe; writes metrics.json, run.json, report.html.
+
+  Args:
+    config: of configs/gesture.py.
+    workdir: folder of the run.
+
+  Raises:
+    ValueError, OSError: one line that says what to do; all that was saved
+      before stays.
+  """
+  workdir = pathlib.Path(workdir)
+  stage.take_workdir(workdir, config.to_dict())
+  mesh = meshes.make(config.num_devices or None)
+  gesture_checks.check(config, mesh, arms=ARMS)
+  root = jax.random.key(config.seed)
+  hands = hand_images.load(
+    config, stage.stage_key(root, 'data'), workdir / 'drawn'
+  )
+  stage.keep_config(workdir, config.to_dict())
+  logging.info(
+    'training: %d images; evaluation: %s',
+    len(hands.training['image']),
+    ' and '.join(f'{len(test["image"])}' for test in hands.tests.values()),
+  )
+  this = hand_training.Run(config, hands, mesh, workdir)
+  values = config.to_dict()
+
+  # What lies at the path, not the path, is what students start from.
+  start = exports.start_digests(config.train.start)
+
+  def make(name, body, sections, inputs, **more):
+    """Runs a stage that reads these sections of the config and these stages."""
+    return stage.run(
+      name,
+      functools.partial(
+        body, this, **{key: result.path for key, result in inputs.items()}
+      ),
+      workdir=workdir,
+      key=root,
+      config={
+        'data': hands.fingerprint,
+        **{section: values[section] for section in sections},
+        **more,
+      },
+      inputs={key: result.fingerprint for key, result in inputs.items()},
+    )
+
+  shared = ('image_size', 'resolution', 'augment', 'dtype', 'loss', 'train')
+  trained = {}
+  for name in sorted({name for arm in config.arms for name in ARMS[arm]}):
+    section = 'teacher1' if name == 'teacher1' else 'student'
+    body = functools.partial(_train_teacher, name=name)
+    trained[name] = make(name, body, (*shared, section, 'teachers'), {})
+  for arm in config.arms:
+    teachers = {name: trained[name] for name in ARMS[arm]}
+    trained[arm] = make(
+      arm, _train_student, (*shared, 'student'), teachers, start=start
+    )
+  reader = None
+  if config.frames.steps:
+    sections = ('augment', 'dtype', 'frames')
+    result = make(frame_network.NAME, frame_network.train, sections, {})
+    reader = frame_network.load(result.path)
+
+  looks = {
+    name: hand_network.load(
+      result.path,
+      shrink=1 if name == 'teacher2' else config.resolution.factor,
+    )
+    for name, result in trained.items()
+  }
+  scores = gesture_scores.score(config, hands, looks, reader)
+  results = {
+    'recipe': config.recipe,
+    'seed': config.seed,
+    'models': gesture_scores.models(config, scores, looks),
+  }
+  files.write_json(workdir / 'metrics.json', results)
+  gesture_report.write(this, scores, results, looks=looks)
+
+
+def _train_teacher(run, directory, export, key, *, name):
+  return hand_training.train_teacher(run, directory, export, key, name=name)
+
+
+def _train_student(run, directory, export, key, **teachers):
+  del key  # One for all students: equal weights, equal draws.
+  key = stage.stage_key(jax.random.key(run.config.seed), 'student')
+  return hand_training.train_student(run, directory, export, key, **teachers)

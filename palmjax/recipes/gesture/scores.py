@@ -1,0 +1,146 @@
+"""What the recipe `gesture` measures of its detectors."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from palmjax.evals.detection import average_precision, box_matching, palm_frames
+from palmjax.recipes.shared import frame_network
+
+_GAIN = 'student_both'
+_CONTROL = 'student_alone'
+
+
+class Scores(NamedTuple):
+  """What a detector showed on a set of images.
+
+  Attributes:
+    matches: by class.
+    any: the same, all classes as one.
+    frames: list of `palm_frames.errors`, one array for each image.
+    read: the same of the frames that a reader corrected, or None.
+    missed: bool [N], a hand is there and none was found.
+    hands: images with a hand.
+    found: what `hand_network.Network.detect` returned.
+  """
+
+  matches: box_matching.Matches
+  any: box_matching.Matches
+  frames: list[np.ndarray]
+  read: list[np.ndarray] | None
+  missed: np.ndarray
+  hands: int
+  found: dict[str, np.ndarray]
+
+
+def score(config, hands, looks, reader=None):
+  """Runs every detector on every test.
+
+  Args:
+    config: of configs/gesture.py.
+    hands: `hand_images.HandImages`.
+    looks: {model: `hand_network.Network`}.
+    reader: `frame_network.Reader`, if one was trained.
+
+  Returns:
+    {(model, suffix of the test): `Scores`}.
+  """
+  return {
+    (name, suffix): _score(config, hands.classes, test, look.detect, reader)
+    for name, look in looks.items()
+    for suffix, test in hands.tests.items()
+  }
+
+
+def _score(config, classes, test, detect, reader):
+  found = detect(test['image'])
+  truths = [
+    (boxes[valid], labels[valid])
+    for boxes, labels, valid in zip(
+      test['boxes'], test['classes'], test['valid'], strict=True
+    )
+  ]
+  detections = list(
+    zip(found['boxes'], found['scores'], found['classes'], strict=True)
+  )
+  sure = found['scores'] >= config.evaluation.score
+  return Scores(
+    matches=box_matching.match(truths, detections, names=classes),
+    any=box_matching.match(truths, detections, names=()),
+    frames=_frame_errors(test, found['boxes'], found['points'], sure),
+    read=(
+      _frame_errors(test, found['boxes'], _read(reader, test, found), sure)
+      if reader
+      else None
+    ),
+    missed=np.array(
+      [
+        palm_frames.missed(boxes, one[:2], score=config.evaluation.score)
+        for (boxes, _), one in zip(truths, detections, strict=True)
+      ]
+    ),
+    hands=sum(bool(len(boxes)) for boxes, _ in truths),
+    found=found,
+  )
+
+
+def _frame_errors(test, boxes, points, sure):
+  """`palm_frames.errors` of each image, of what the detector is `sure` of."""
+  framed = test['framed'] & test['facing'] & test['valid']
+  return [
+    palm_frames.errors((true[mask], frame[mask]), (mine[kept], read[kept]))
+    for true, frame, mask, mine, read, kept in zip(
+      test['boxes'], test['points'], framed, boxes, points, sure, strict=True
+    )
+  ]
+
+
+def _read(reader, test, found):
+  """The frames that were found, each corrected where the test knows one."""
+  points = np.array(found['points'], np.float64)
+  framed = test['framed'] & test['facing'] & test['valid']
+  for i in np.flatnonzero(framed.any(axis=1)):
+    overlap = box_matching.iou(
+      test['boxes'][i][framed[i]][:, None], found['boxes'][i][None]
+    )
+    # Those that `palm_frames.errors` may take.
+    for k in np.flatnonzero((overlap >= 0.5).any(axis=0)):
+      read = frame_network.correct(reader, test['image'][i], points[i, k])
+      if read is not None:
+        points[i, k], _ = read
+  return points
+
+
+def models(config, scores, looks):
+  """What metrics.json holds of each model: plain values."""
+  options = {
+    'num_bootstrap': config.evaluation.resamples,
+    'seed': config.seed,
+  }
+  result = {}
+  for (name, suffix), found in scores.items():
+    rates = average_precision.rates(found.matches, **options)
+    anything = average_precision.rates(found.any, **options)
+    result[name + suffix] = {
+      **rates,
+      'ap@any': anything['ap'],
+      'ap50@any': anything['ap50'],
+      **palm_frames.rates(found.frames, **options),
+      **(
+        {
+          f'{key}@read': rate
+          for key, rate in palm_frames.rates(found.read, **options).items()
+        }
+        if found.read is not None
+        else {}
+      ),
+      'fta': {'value': float(found.missed.sum() / max(found.hands, 1))},
+      'params': {'value': looks[name].params},
+    }
+  for suffix in {suffix for _, suffix in scores}:
+    pair = [scores.get((name, suffix)) for name in (_GAIN, _CONTROL)]
+    if None not in pair:
+      result[_GAIN + suffix]['ap - alone'] = average_precision.difference(
+        *(found.matches for found in pair), **options
+      )
+  return result

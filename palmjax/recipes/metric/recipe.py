@@ -1,0 +1,210 @@
+"""Palm recognition at full strength: one backbone, one loss, a whole report.
+
+  palms ── network ──┬─ all pairs: EER, FNMR at FMR, d′, beside correlation
+                     ├─ searches: rank-k, FNIR at FPIR
+                     ├─ both across sessions, devices and sets
+                     └─ all pairs again, ever larger squares erased
+
+Everything is measured on identities that the network has not seen. The control
+is correlation without learning, on the same pairs.
+"""
+
+import dataclasses
+import functools
+import pathlib
+
+import jax
+from absl import logging
+
+from palmjax import files
+from palmjax.data import streams
+from palmjax.data.sets import stored_images
+from palmjax.engine import mesh as meshes
+from palmjax.engine import stage
+from palmjax.evals.recognition import (
+  binned_rates,
+  error_rates,
+  identification,
+  iso19795,
+  occlusion,
+  verification,
+)
+from palmjax.networks import export as exports
+from palmjax.recipes.metric import checks as metric_checks
+from palmjax.recipes.metric import losses as metric_losses
+from palmjax.recipes.metric import protocols as metric_protocols
+from palmjax.recipes.metric import report as metric_report
+from palmjax.recipes.shared import palm_images, palm_network
+from palmjax.steps import metric
+
+# Streams of the stage's key, and of the evaluation's.
+_LABELLED, _ERASED = 100, 101
+
+
+def run(config, workdir):
+  """Runs or resumes the recipe; writes metrics.json, run.json, report.html.
+
+  Args:
+    config: of configs/metric.py.
+    workdir: folder of the run.
+
+  Raises:
+    ValueError, OSError: one line that says what to do; all that was saved
+      before stays.
+  """
+  workdir = pathlib.Path(workdir)
+  stage.take_workdir(workdir, config.to_dict())
+  mesh = meshes.make(config.num_devices or None)
+  metric_checks.check(config, mesh)
+  root = jax.random.key(config.seed)
+  palms = palm_images.load(config, stage.stage_key(root, 'data'))
+  if config.data.turned:
+    palms = dataclasses.replace(
+      palms,
+      labelled=palm_images.turned(palms.labelled),
+      evaluation=palm_images.turned(palms.evaluation),
+    )
+  tests = _tests(config, palms)
+  stage.keep_config(workdir, config.to_dict())
+  logging.info(
+    'training: %d images of %d identities; evaluation: %d images of %d others',
+    len(palms.labelled.labels),
+    len(palms.labelled.identities),
+    len(palms.evaluation.labels),
+    len(palms.evaluation.identities),
+  )
+  this = palm_network.Run(config, palms, mesh, workdir)
+  values = config.to_dict()
+  sections = ('image_size', 'preprocess', 'augment', 'network', 'loss', 'cnn')
+  network = stage.run(
+    'network',
+    functools.partial(_train, this),
+    workdir=workdir,
+    key=root,
+    config={
+      'data': palms.fingerprint,
+      'turned': config.data.turned,
+      **{section: values[section] for section in sections},
+      # What lies at the path, not the path, is what the network starts from.
+      'start': exports.start_digests(config.cnn.start),
+    },
+    inputs={},
+  )
+  trained = palm_network.load(network.path)
+  compared = [metric_protocols.compare(one, trained.embed) for one in tests]
+  test = compared[0].test
+  curve = occlusion.curve(
+    trained.embed,
+    test.images,
+    test.labels,
+    jax.random.fold_in(root, _ERASED),
+    shares=config.evaluation.occlusion,
+    **_bootstrap(config),
+  )
+  results = _results(config, compared, curve, network.metrics)
+  files.write_json(workdir / 'metrics.json', results)
+  metric_report.write(this, compared, results, embed=trained.embed)
+
+
+def _train(run, directory, export, key):
+  """The network, with the loss of the config."""
+  config = run.config
+  loss = config.loss.to_dict()
+  return palm_network.train(
+    run,
+    directory,
+    export,
+    key,
+    make_step=functools.partial(metric.make_step, **metric_losses.losses(loss)),
+    create_state=_create_state(config),
+    batches=_batches(run, key),
+    loss={'loss': loss['name']},
+    comparison=metric_losses.comparison(loss),
+  )
+
+
+def _create_state(config):
+  """`metric.create_state`, from an export where the config names one."""
+  if not config.cnn.start:
+    return metric.create_state
+
+  def create_state(*args, **sizes):
+    return palm_network.start(
+      metric.create_state(*args, **sizes), config, config.cnn.start
+    )
+
+  return create_state
+
+
+def _tests(config, palms):
+  """The tests of a run, its own first; all are read before it trains."""
+  tests = [metric_protocols.own(config, palms)]
+  for directory in config.evaluation.sets:
+    test = metric_protocols.another(directory, size=config.image_size)
+    # Another part or another version of one set is of the same people.
+    if test.name in {config.data.name, *(other.name for other in tests)}:
+      raise ValueError(
+        f'--config.evaluation.sets: {test.name} is named twice, or is the set '
+        'of the training; give other sets'
+      )
+    tests.append(test)
+  return tests
+
+
+def _batches(run, key):
+  """The stream: any images, or several of each identity in a batch."""
+  config, labelled = run.config, run.palms.labelled
+  seed = streams.seed_of(jax.random.fold_in(key, _LABELLED))
+  sharding = meshes.batch_sharding(run.mesh)
+  identities, images = config.cnn.identities, config.cnn.images
+  if config.data.stream:
+    examples = stored_images.Examples(labelled.images, labelled.labels)
+    return streams.grain_batches(
+      examples, identities, seed=seed, sharding=sharding
+    )
+  data = streams.DeviceSet(
+    {'image': labelled.images, 'label': labelled.labels}, sharding=sharding
+  )
+  if images == 1:
+    return data.batches(identities, seed=seed)
+  # Whatever the loss: an ablation changes one thing at a time.
+  return data.identity_batches(identities, images, seed=seed)
+
+
+def _bootstrap(config):
+  return {'num_bootstrap': config.evaluation.resamples, 'seed': config.seed}
+
+
+def _results(config, compared, curve, trained):
+  """What metrics.json holds: results only, the same bytes for the same run."""
+  options = _bootstrap(config)
+  models = {}
+  fmrs = config.evaluation.fmrs
+  for test, scores, searches, counted in compared:
+    for name, found in scores.items():
+      models[name] = {
+        **verification.fnmr_rates(found, fmrs=fmrs, **options),
+        'd_prime': error_rates.d_prime(found.genuine, found.impostor),
+      }
+      if name.startswith('network'):
+        control = name.replace('network', 'correlation', 1)
+        models[name]['eer/correlation'] = verification.eer_ratio(
+          found, scores[control], **options
+        )
+    for name, found in counted.items():
+      models[name] = {
+        **binned_rates.rates(*found, fmrs=fmrs, **options),
+        'd_prime': binned_rates.d_prime(found.counts),
+      }
+    for name, found in searches.items():
+      models[name] |= identification.rates(
+        found, fpirs=config.evaluation.fpirs, **options
+      )
+    models[f'network{test.suffix}'] |= iso19795.failures(
+      test.captured, test.failed, **options
+    )
+  models['network'] |= {
+    **{f'eer@erased={share:g}': rate for share, rate in curve.items()},
+    'params': {'value': trained['params']},
+  }
+  return {'recipe': config.recipe, 'seed': config.seed, 'models': models}

@@ -1,0 +1,186 @@
+"""The report of the recipe `metric`, shaped like one to ISO/IEC 19795-1."""
+
+import time
+
+import numpy as np
+
+from palmjax.engine import logs
+from palmjax.evals.recognition import binned_rates, error_rates, identification
+from palmjax.recipes.metric import losses as metric_losses
+from palmjax.recipes.metric import tables as metric_tables
+from palmjax.recipes.shared import run_facts
+from palmjax.report import html, metrics, plots
+
+_TILES = 12
+_TIMED = 5  # The fastest of so many passes counts.
+
+
+def write(run, compared, results, *, embed):
+  """Writes run.json and report.html into the workdir.
+
+  Args:
+    run: `palm_network.Run`.
+    compared: list of `metric_protocols.Compared`, the run's own first.
+    results: what metrics.json holds.
+    embed: uint8 [N, H, W, 3] → [N, D], compiled.
+  """
+  test = run.palms.evaluation
+  facts = run_facts.write(
+    run.workdir,
+    skipped=run.palms.skipped,
+    ms_per_image=_milliseconds(embed, test.images),
+  )
+  models = results['models']
+  network = models['network']
+  own = compared[0]
+  html.write(
+    run.workdir / 'report.html',
+    title=f'palmjax · metric · seed {run.config.seed}',
+    headline=metrics.ratio_in_words(
+      network['eer/correlation'], model='the network', baseline='correlation'
+    ),
+    summary=_summary(run),
+    highlights=[
+      html.Highlight(
+        'EER, network / correlation',
+        metrics.show(network['eer/correlation']),
+        'paired, 95 % interval over identities',
+      ),
+      html.Highlight(
+        'EER of the network',
+        metrics.show(network['eer'], unit='%'),
+        'correlation '
+        + metrics.show(
+          {'value': models['correlation']['eer']['value']}, unit='%'
+        ),
+      ),
+      html.Highlight(
+        'Time',
+        run_facts.minutes(sum(facts['seconds'].values())),
+        f'training; {facts["ms_per_image"]:.2f} ms an image, this machine',
+      ),
+    ],
+    sections=[
+      metric_tables.rates(run, models, compared),
+      metric_tables.performance(run, network, own),
+      _curves(compared),
+      metric_tables.searches(run, models, compared),
+      metric_tables.occlusion(run, network),
+      _histograms(own.scores),
+      _pictures(run),
+      _training(logs.read(run.workdir / 'metrics.jsonl'), run),
+      html.Values('Configuration', run.config.to_dict()),
+      html.Values('Run', facts),
+    ],
+  )
+
+
+def _milliseconds(embed, images):
+  images = images[:64]
+  seconds = []
+  for _ in range(_TIMED):
+    start = time.perf_counter()
+    embed(images)
+    seconds.append(time.perf_counter() - start)
+  return 1e3 * min(seconds) / len(images)
+
+
+def _summary(run):
+  config, labelled = run.config, run.palms.labelled
+  return (
+    f'{config.network.name} with the loss {config.loss.name} learned from '
+    f'{len(labelled.labels)} images of {len(labelled.identities)} identities, '
+    f'{config.cnn.steps} steps of '
+    f'{config.cnn.identities * config.cnn.images}. Intervals are over the '
+    'identities of the test; one seed says nothing of other seeds '
+    '(launch/sweep.py runs three).'
+  )
+
+
+def _curves(compared):
+  figures = []
+  for test, scores, searches, counted in compared:
+    # The control first: it is drawn in grey.
+    points = {
+      name: error_rates.det_points(found.genuine, found.impostor)
+      for name, found in scores.items()
+    } | {
+      name: binned_rates.det_points(found.counts)
+      for name, found in counted.items()
+    }
+    curves = {metric_tables.label(name): at for name, at in points.items()}
+    name = f'network{test.suffix}'
+    figures += [
+      plots.det(curves, title=f'DET{test.suffix}'),
+      plots.det(
+        {metric_tables.label(name): identification.det_points(searches[name])},
+        title=f'Open-set identification{test.suffix}',
+        rates=('FPIR', 'FNIR'),
+      ),
+    ]
+  return html.Figures('How certain', figures)
+
+
+def _histograms(scores):
+  figures = []
+  for name, found in scores.items():
+    genuine, impostor = found.genuine, found.impostor
+    every = np.concatenate([genuine, impostor])
+    figures.append(
+      plots.histogram(
+        genuine,
+        impostor,
+        title=metric_tables.label(name),
+        limits=(float(every.min()), float(every.max())),
+        threshold=error_rates.eer_threshold(genuine, impostor),
+      )
+    )
+  return html.Figures(
+    'Scores',
+    figures,
+    'Similarities of all pairs; the dashed line is the threshold of the EER.',
+  )
+
+
+def _pictures(run):
+  def tiles(part):
+    _, first = np.unique(part.labels, return_index=True)
+    return [
+      html.tile(
+        part.images[i],
+        alt=f'Palm of {part.identities[part.labels[i]]}',
+        caption=part.identities[part.labels[i]],
+      )
+      for i in first[:_TILES]
+    ]
+
+  return html.Grid(
+    'Palms',
+    {
+      'Trained on, one of each of the first identities': tiles(
+        run.palms.labelled
+      ),
+      'Tested on': tiles(run.palms.evaluation),
+    },
+    '',
+  )
+
+
+def _training(rows, run):
+  names = run.config.loss.name.split('+')
+  losses = {
+    name: plots.series(rows, 'network', f'loss/{name}') for name in names
+  }
+  figures = [plots.losses(losses, title='Loss')]
+  if metric_losses.trains_head(run.config.loss.to_dict()):
+    accuracy = plots.series(rows, 'network', 'accuracy')
+    figures.append(
+      plots.losses(
+        {'accuracy': accuracy}, title='Accuracy of the head, without margin'
+      )
+    )
+  return html.Figures(
+    'Training',
+    figures,
+    'Running means; raw values behind. A stage without weight has loss 0.',
+  )

@@ -1,0 +1,170 @@
+"""The tables of the report of the recipe `metric`."""
+
+import numpy as np
+
+from palmjax.data.sets.builders import layout
+from palmjax.evals.recognition import (
+  error_rates,
+  identification,
+  iso19795,
+  verification,
+)
+from palmjax.report import html, metrics
+
+
+def label(name):
+  """A model's name in metrics.json, for people."""
+  name = name.replace('correlation', 'correlation (nothing learned)')
+  return name[0].upper() + name[1:]
+
+
+def rates(run, models, compared):
+  """Error rates of all models; `models` is what metrics.json holds."""
+  # Rows are of other pairs each, so none of them is marked as best.
+  columns = [html.Column('eer', 'EER', '%')]
+  columns += [
+    html.Column(
+      verification.fnmr_name(fmr),
+      f'FNMR at FMR {error_rates.short(fmr)}',
+      '%',
+      1,
+    )
+    for fmr in run.config.evaluation.fmrs
+  ]
+  columns += [html.Column('d_prime', 'd′')]
+  return html.Table(
+    'Error rates',
+    columns,
+    {
+      label(name): models[name]
+      for one in compared
+      for name in (*one.scores, *one.counted)
+    },
+    text=(
+      ' '.join(map(_pairs, compared))
+      + ' The network was trained on none of these identities, as long as no '
+      'person is in two sets. Across sessions, only pairs of two sessions '
+      'count; across devices likewise, which is left out where every session '
+      'had a device of its own, so that both are the same pairs. In brackets '
+      'the 95 % interval over identities.'
+    ),
+  )
+
+
+def performance(run, network, own):
+  """What ISO/IEC 19795-1 asks for, of the run's own test."""
+  test, scores = own.test, own.scores['network']
+  points = {}
+  for fmr in run.config.evaluation.fmrs:
+    measurable = error_rates.is_measurable(fmr, len(scores.impostor))
+    points[fmr] = (
+      error_rates.threshold_at_fmr(scores.impostor, fmr) if measurable else None
+    )
+  found = iso19795.performance(
+    network,
+    points,
+    error_rates.det_points(scores.genuine, scores.impostor),
+    images=scores.images,
+    sessions=_sessions(test),
+    failed={name: network[name] for name in ('fte', 'fta')},
+  )
+  columns = [
+    html.Column('threshold', 'Threshold', digits=4),
+    html.Column('fnmr', 'FNMR', '%'),
+    html.Column('gfar', 'GFAR', '%', 4),
+    html.Column('gfrr', 'GFRR', '%'),
+  ]
+  rows = {
+    name: {
+      key: cell if isinstance(cell, dict) else {'value': cell}
+      for key, cell in row.items()
+    }
+    for name, row in found['rates'].items()
+    if row['threshold'] is not None
+  }
+  crew = ', '.join(f'{value} {name}' for name, value in found['crew'].items())
+  failed = ', '.join(
+    f'{name.upper()} {metrics.show(rate, unit="%")}'
+    for name, rate in found['failures'].items()
+  )
+  return html.Table(
+    'Performance test (ISO/IEC 19795-1)',
+    columns,
+    rows,
+    corner='Asked for',
+    text=(
+      f'Technology evaluation, offline. {crew}. {failed}: of '
+      f'{(test.captured + test.failed).sum():,} images of '
+      f'{len(test.captured):,} identities, trained on or not, '
+      f'{test.failed.sum():,} could not be read; no other failure is known, as '
+      'the images are palms already cut out. Rates that the pairs cannot '
+      'support (rule of 30) are left out.'
+    ),
+  )
+
+
+def _sessions(test):
+  """How many sessions a test has; of images that nobody knows it of, one."""
+  known = test.sessions[test.sessions != layout.NO_SESSION]
+  return max(1, len(np.unique(known)))
+
+
+def searches(run, models, compared):
+  """Rank-k and FNIR at FPIR of all that was searched."""
+  names = [f'rank{rank}' for rank in identification.RANKS]
+  columns = [html.Column(name, name.replace('k', 'k-'), '%') for name in names]
+  columns += [
+    html.Column(
+      identification.fnir_name(fpir),
+      f'FNIR at FPIR {error_rates.short(fpir)}',
+      '%',
+    )
+    for fpir in run.config.evaluation.fpirs
+  ]
+  every = {
+    name: found for one in compared for name, found in one.searches.items()
+  }
+  found = every['network']
+  return html.Table(
+    'Identification',
+    columns,
+    {label(name): models[name] for name in every},
+    text=(
+      'Every image is searched among all others (mated) and among those of '
+      f'other identities (non-mated): {len(found.mated):,} and '
+      f'{len(found.nonmated):,} searches. Across sessions, images of the last '
+      'are searched among those of the first, mated only; likewise across '
+      'devices, in the order of their names.'
+    ),
+  )
+
+
+def occlusion(run, network):
+  """EER against the erased share of every image."""
+  shares = run.config.evaluation.occlusion
+  return html.Table(
+    'Occlusion',
+    [
+      html.Column(f'eer@erased={share:g}', f'{share:.0%} erased', '%')
+      for share in shares
+    ],
+    {'EER': network},
+    corner='All pairs',
+    text='Of both images of a pair a square at a random place is erased.',
+  )
+
+
+def _pairs(one):
+  found = one.scores[f'network{one.test.suffix}']
+  text = (
+    f'All pairs{one.test.suffix} are of {len(one.test.labels):,} images of '
+    f'{len(found.images):,} identities: {len(found.genuine):,} genuine, '
+    f'{len(found.impostor):,} impostor.'
+  )
+  for counts, _, labels in one.counted.values():
+    text += (
+      f' These are the first identities of the test: of all {len(labels):,} '
+      f'images the network alone is counted, {len(counts.genuine):,} genuine '
+      f'and {counts.impostor.sum():,} impostor pairs.'
+    )
+  return text

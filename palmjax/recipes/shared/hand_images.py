@@ -1,0 +1,199 @@
+"""Where a recipe's annotated hands come from: drawn, or boxes in a folder."""
+
+import dataclasses
+import functools
+import hashlib
+import pathlib
+import zipfile
+
+import jax
+import numpy as np
+from absl import logging
+
+from palmjax import files
+from palmjax.data.boxes import boxes
+from palmjax.data.hands import hands
+
+NAMES = ('hands', *boxes.FORMS)
+# Streams of the key of the data.
+_TRAINING, _EVALUATION, _PALMS, _ANGLES = range(4)
+_CHUNK = 32  # Images drawn at a time.
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class HandImages:
+  """Annotated images; arrays as `data.hands.hands.draw_batch` returns them.
+
+  Attributes:
+    training: {name: array [N, ...]}, what a step reads.
+    tests: {suffix: arrays}, '' first; images that no training sees.
+    classes: names.
+    skipped: names of unreadable images.
+    fingerprint: digest of all of it.
+  """
+
+  training: dict[str, np.ndarray]
+  tests: dict[str, dict[str, np.ndarray]]
+  classes: tuple[str, ...]
+  skipped: tuple[str, ...]
+  fingerprint: str
+
+
+def load(config, key, folder):
+  """Reads or draws the images of a run.
+
+  Args:
+    config: of configs/gesture.py.
+    key: random key of the data.
+    folder: where drawn images are kept for the next start of the run.
+
+  Returns:
+    `HandImages`: tests at the side that the second teacher sees, training
+    images `data.detail` times as large.
+
+  Raises:
+    ValueError, OSError: one line that says what is wrong with the data.
+  """
+  data = config.data
+  size = config.image_size * config.resolution.factor
+  sizes = {'train': round(size * data.detail), 'valid': size}
+  training, tests, classes, skipped = [], {}, hands.GESTURES, ()
+  if data.name != 'hands':
+    found = {
+      split: boxes.read(
+        data.dir,
+        form=data.name,
+        split=split,
+        names=hands.GESTURES if data.images else None,
+        bad=data.bad,
+      )
+      for split in ('train', 'valid')
+    }
+    classes = found['train'].names
+    if found['valid'].names != classes:
+      raise ValueError(
+        f'{data.dir}: the classes of train {classes} and valid '
+        f'{found["valid"].names} differ; make them the same'
+      )
+    loaded = {k: boxes.load(v, size=sizes[k]) for k, v in found.items()}
+    training += [loaded['train'].arrays] * data.repeat
+    tests[''] = loaded['valid'].arrays
+    skipped = tuple(
+      name
+      for split in ('train', 'valid')
+      for name in (*found[split].skipped, *loaded[split].skipped)
+    )
+  if data.images:
+    streams = jax.random.split(key, 4)
+    palms = round(data.images * data.palms)
+    drawn = functools.partial(_draw_once, folder, difficulty=data.difficulty)
+    training += [
+      drawn(stream, number, size=sizes['train'], **pins)
+      for stream, number, pins in (
+        (streams[_TRAINING], data.images - palms, {}),
+        (streams[_PALMS], palms, open_palms(streams[_ANGLES], palms)),
+      )
+      if number
+    ]
+    tests[', drawn hands' if tests else ''] = drawn(
+      streams[_EVALUATION], data.evaluation_images, size=size
+    )
+  training = _join(training)
+  return HandImages(
+    training, tests, classes, skipped, _digest([training, *tests.values()])
+  )
+
+
+def draw(key, number, *, size, difficulty, **pins):
+  """Annotated drawn images 0 … number − 1, in memory.
+
+  Args:
+    key: random key of the set.
+    number: of images.
+    size: side in pixels.
+    difficulty: in [0, 1].
+    **pins: what is not left to chance, see `hands.draw_batch`; scalars or
+      arrays [number].
+
+  Returns:
+    {name: array [number, ...]}.
+  """
+  parts = []
+  for start in range(0, number, _CHUNK):
+    logging.log_every_n_seconds(
+      logging.INFO, 'drawing hands: %d of %d', 10, start, number
+    )
+    # The last chunk wraps around: one compilation.
+    index = (start + np.arange(_CHUNK)) % number
+    drawn = hands.draw_batch(
+      key,
+      index,
+      size=size,
+      difficulty=difficulty,
+      **{
+        name: pin if np.ndim(pin) == 0 else np.asarray(pin)[index]
+        for name, pin in pins.items()
+      },
+    )
+    parts.append(jax.device_get(drawn))
+  return {
+    name: np.concatenate([part[name] for part in parts])[:number]
+    for name in parts[0]
+  }
+
+
+def open_palms(key, number):
+  """Pins of `draw`: one open palm an image, facing us, at any rotation."""
+  angle = jax.random.uniform(key, (number,), minval=-np.pi, maxval=np.pi)
+  return {
+    'count': 1,
+    'gesture': hands.GESTURES.index('five'),
+    'facing': True,
+    'angle': np.asarray(angle),
+  }
+
+
+def _draw_once(folder, key, number, **settings):
+  """`draw`, or what it drew before into a folder.
+
+  A run that goes on takes what it has learned from, whatever would be drawn by
+  now. Pins follow from the key.
+  """
+  said = [jax.random.key_data(key).tolist(), number, *sorted(settings.items())]
+  name = hashlib.sha256(repr(said).encode()).hexdigest()[:16]
+  path = pathlib.Path(folder) / f'{name}.npz'
+  if path.is_file():
+    try:
+      with np.load(path) as stored:
+        return dict(stored)
+    except (ValueError, OSError, zipfile.BadZipFile) as error:
+      raise ValueError(f'{path} is damaged: delete it') from error
+  drawn = draw(key, number, **settings)
+  path.parent.mkdir(parents=True, exist_ok=True)
+  files.write_file(path, functools.partial(np.savez, **drawn))
+  return drawn
+
+
+def _join(parts):
+  """One set of annotated images: rows for the boxes of the fullest image."""
+  names = boxes.ARRAYS
+  room = max(part['valid'].shape[1] for part in parts)
+
+  def widen(array):
+    free = [(0, 0), (0, room - array.shape[1])]
+    return np.pad(array, free + [(0, 0)] * (array.ndim - 2))
+
+  return {
+    name: np.concatenate(
+      [part[name] if name == 'image' else widen(part[name]) for part in parts]
+    )
+    for name in names
+  }
+
+
+def _digest(sets):
+  digest = hashlib.sha256()
+  for arrays in sets:
+    for name in sorted(arrays):
+      digest.update(np.ascontiguousarray(arrays[name]))
+  return digest.hexdigest()

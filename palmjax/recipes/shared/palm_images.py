@@ -1,0 +1,226 @@
+"""Where a recipe's palms come from, and which of them it may train on."""
+
+import dataclasses
+import hashlib
+import pathlib
+
+import jax
+import numpy as np
+
+from palmjax.data import streams
+from palmjax.data.palms import palms
+from palmjax.data.sets import folder, prepared, splits, stored_images
+from palmjax.data.sets.builders import layout, real_sets
+
+PREPARED = ('drawn_palms', *real_sets.BUILDERS)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Part:
+  """Some images. `labels` are dense within the part.
+
+  Attributes:
+    images: uint8 [N, size, size, 3], or `StoredImages` where the training part
+      of a prepared set is to stay on disk (`config.data.stream`).
+    labels: int32 [N].
+    identities: K names.
+    sessions: int64 [N]; `layout.NO_SESSION` where nobody knows.
+  """
+
+  images: np.ndarray | stored_images.StoredImages
+  labels: np.ndarray
+  identities: tuple[str, ...]
+  sessions: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class PalmImages:
+  """Labelled few, and the identities kept apart for evaluation.
+
+  Attributes:
+    labelled: what is trained on.
+    unseen: further images of the labelled identities, not trained on; may be
+      empty. Labels are those of `labelled`.
+    evaluation: all images of identities that no training sees.
+    skipped: names of unreadable images.
+    fingerprint: digest of images, labels and split (of a streamed set, of
+      its name and the ids in place of the images); a stage whose data changed
+      is refused instead of resumed.
+  """
+
+  labelled: Part
+  unseen: Part
+  evaluation: Part
+  skipped: tuple[str, ...]
+  fingerprint: str
+
+
+def load(config, key):
+  """Reads or draws the images of a run and splits them.
+
+  Args:
+    config: with `data`, `image_size`, `labelled`, `evaluation_share`.
+    key: random key of the data: palms drawn and identities chosen.
+
+  Returns:
+    `PalmImages`.
+
+  Raises:
+    ValueError, OSError: one line that says what is wrong with the data.
+  """
+  seed = streams.seed_of(jax.random.fold_in(key, 1))
+  found = _read(config, key)
+  split = splits.by_identity(
+    found.labels,
+    seed=seed,
+    evaluation=float(config.evaluation_share),
+    groups=found.groups,
+  )
+  chosen = split.train
+  # A recipe without a budget trains on all there is.
+  if config.labelled.identities or config.labelled.images:
+    chosen = chosen[
+      splits.budget(
+        found.labels[split.train],
+        identities=config.labelled.identities,
+        images=config.labelled.images,
+        seed=seed,
+      )
+    ]
+  others = np.setdiff1d(split.train, chosen)
+  others = others[np.isin(found.labels[others], found.labels[chosen])]
+  labelled = _part(found, chosen)
+  old = np.unique(found.labels[chosen])
+  unseen = Part(
+    found.images[others],
+    np.searchsorted(old, found.labels[others]).astype(np.int32),
+    labelled.identities,
+    _sessions(found)[others],
+  )
+  evaluation = _part(found, split.evaluation)
+  if isinstance(evaluation.images, stored_images.StoredImages):
+    evaluation = dataclasses.replace(
+      evaluation, images=evaluation.images.read()
+    )
+  if np.bincount(evaluation.labels).max() < 2:
+    raise ValueError(
+      f'none of the {len(evaluation.identities)} identities of the evaluation '
+      'has two images, so no genuine pair exists: add images or change '
+      '--config.evaluation_share'
+    )
+  digest = hashlib.sha256()
+  if isinstance(found.images, stored_images.StoredImages):
+    # The name of a prepared set tells what it was made of.
+    name = pathlib.Path(config.data.dir).resolve().parts[-3:]
+    digest.update('\n'.join([*name, *found.ids]).encode())
+  else:
+    digest.update(np.ascontiguousarray(found.images))
+  digest.update(np.ascontiguousarray(found.labels))
+  for indices in (chosen, split.evaluation):
+    digest.update(np.asarray(indices, np.int64).tobytes())
+  return PalmImages(
+    labelled=labelled,
+    unseen=unseen,
+    evaluation=evaluation,
+    skipped=found.skipped,
+    fingerprint=digest.hexdigest(),
+  )
+
+
+def turned(part):
+  """Every identity turned and mirrored in one of the 8 ways of a square.
+
+  Args:
+    part: `Part`.
+
+  Returns:
+    `Part`; identity k lies in way k mod 8, all its images alike.
+  """
+  ways = part.labels % 8
+  if isinstance(part.images, stored_images.StoredImages):
+    images = dataclasses.replace(part.images, ways=ways)
+  else:
+    images = part.images.copy()
+    for way in range(1, 8):
+      images[ways == way] = stored_images.turn(images[ways == way], way)
+  return dataclasses.replace(part, images=images)
+
+
+def _read(config, key):
+  """All images, as `folder.Images`."""
+  data = config.data
+  if data.name == 'palms':
+    return _draw(data, config.image_size, jax.random.fold_in(key, 0))
+  if data.name not in ('folder', *PREPARED):
+    raise ValueError(
+      f'--config.data.name={data.name}: choose palms, folder or a prepared '
+      f'set, {", ".join(PREPARED)}'
+    )
+  if not data.dir:
+    raise ValueError(
+      f'--config.data.name={data.name} needs --config.data.dir=DIR'
+    )
+  if data.name == 'folder':
+    return folder.read(data.dir, size=config.image_size)
+  if not data.get('stream', False):
+    return prepared.load(data.dir, size=config.image_size)
+  source = prepared.Source(data.dir, size=config.image_size)
+  return prepared.PreparedImages(
+    images=stored_images.whole(source),
+    labels=source.labels,
+    identities=source.identities,
+    ids=source.ids,
+    groups=source.groups,
+    skipped=source.skipped,
+    sessions=source.sessions,
+    devices=source.devices,
+  )
+
+
+def _draw(data, size, key):
+  if data.identities < 4 or data.samples < 2 or not 0 <= data.difficulty <= 1:
+    raise ValueError(
+      'drawn palms need --config.data.identities of at least 4, '
+      '--config.data.samples of at least 2 and --config.data.difficulty '
+      'from 0 to 1'
+    )
+  # In batches of one size: one compilation, and memory for one of them.
+  images, labels, samples = palms.draw_set(
+    key,
+    np.arange(data.identities),
+    data.samples,
+    size=size,
+    difficulty=data.difficulty,
+    batch_size=min(256, data.identities * data.samples),
+  )
+  sessions = palms.session_of(samples)
+  return prepared.PreparedImages(
+    images=images,
+    labels=labels,
+    identities=tuple(
+      f'person {k // 2} {("left", "right")[k % 2]}'
+      for k in range(data.identities)
+    ),
+    ids=tuple(
+      f'{k}/{n}' for k, n in zip(labels.tolist(), samples.tolist(), strict=True)
+    ),
+    groups=labels // 2,
+    sessions=sessions,
+    devices=palms.device_of(sessions),
+  )
+
+
+def _part(found, indices):
+  labels, names = splits.dense(found.labels[indices])
+  return Part(
+    found.images[indices],
+    labels,
+    tuple(found.identities[k] for k in names),
+    _sessions(found)[indices],
+  )
+
+
+def _sessions(found):
+  if isinstance(found, prepared.PreparedImages):
+    return found.sessions
+  return np.full(len(found.labels), layout.NO_SESSION)

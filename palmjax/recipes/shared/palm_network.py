@@ -1,0 +1,307 @@
+"""A recognition network in a recipe: built, trained, exported, loaded."""
+
+import functools
+import pathlib
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+
+from palmjax.data.augment import palms as palm_augment
+from palmjax.engine import loop, optim
+from palmjax.engine import mesh as meshes
+from palmjax.images import preprocess
+from palmjax.losses import metric
+from palmjax.models import backbones, heads
+from palmjax.networks import export as exports
+from palmjax.recipes.shared import palm_images
+from palmjax.steps import classify
+
+# Streams of a stage's key.
+_INIT, _HEAD, _TRAIN = range(3)
+DTYPES = ('float32', 'bfloat16')
+_CHUNK = 64  # Images embedded at a time.
+
+
+class Run(NamedTuple):
+  """What every stage of a recipe may read."""
+
+  config: ml_collections.ConfigDict
+  palms: palm_images.PalmImages
+  mesh: jax.sharding.Mesh
+  workdir: pathlib.Path
+
+
+class Network(NamedTuple):
+  """A trained network, with the pre-processing that it was trained with.
+
+  Attributes:
+    embed: uint8 [N, H, W, 3] → float32 [N, D], unit norm.
+    classify: uint8 [N, H, W, 3] → margin-free logits float32 [N, K].
+    params: number of parameters of the backbone.
+  """
+
+  embed: Callable
+  classify: Callable
+  params: int
+
+
+def build(config, *, comparison='cosine'):
+  """The module and the `Preprocess` that a config describes.
+
+  Args:
+    config: with `image_size`, `preprocess`, `network`.
+    comparison: how two embeddings are compared (`losses.metric.comparison`).
+  """
+  spec = preprocess.Preprocess(
+    image_size=config.image_size,
+    channels=config.preprocess.channels,
+    contrast=config.preprocess.contrast,
+    metric=comparison,
+  )
+  return _module(config.network.to_dict()), spec
+
+
+def logits_fn(loss):
+  """The logits of a loss described by {'loss', 'margin', 'scale'}."""
+  if loss['loss'] == 'softmax':
+    return metric.softmax_logits
+  if loss['loss'] == 'arcface':
+    return functools.partial(
+      metric.arcface_logits, margin=loss['margin'], scale=loss['scale']
+    )
+  raise ValueError(
+    f'--config.cnn.loss={loss["loss"]}: choose softmax or arcface'
+  )
+
+
+def optimiser(config):
+  """SGD as the section `cnn` of a config describes it."""
+  return optim.sgd(
+    config.learning_rate,
+    num_steps=config.steps,
+    warmup_steps=config.warmup_steps,
+    momentum=config.momentum,
+    weight_decay=config.weight_decay,
+    max_norm=config.max_norm,
+  )
+
+
+def train(
+  run,
+  directory,
+  export,
+  key,
+  *,
+  make_step,
+  batches,
+  loss,
+  comparison='cosine',
+  create_state=classify.create_state,
+):
+  """Trains a fresh network on a stream of batches and exports it.
+
+  Args:
+    run: `Run`.
+    directory: of the stage.
+    export: directory of the result.
+    key: random key of the initial weights and of the steps.
+    make_step: (model, tx, *, preprocess, augment) → step.
+    batches: start → iterator of batches.
+    loss: plain values that describe the loss, kept in the export.
+    comparison: how two embeddings are compared.
+    create_state: as `classify.create_state`.
+
+  Returns:
+    Metrics: {'params', 'classes'}.
+  """
+  config = run.config
+  model, spec = build(config, comparison=comparison)
+  classes = len(run.palms.labelled.identities)
+  tx = optimiser(config.cnn)
+  state = create_state(
+    model,
+    tx,
+    jax.random.fold_in(key, _INIT),
+    input_shape=spec.shape,
+    head=heads.init_head(
+      jax.random.fold_in(key, _HEAD), classes, model.embedding_size
+    ),
+  )
+  step = make_step(
+    model,
+    tx,
+    preprocess=spec.apply,
+    augment=palm_augment.make_augment(**config.augment.to_dict()),
+  )
+  state = loop.fit(
+    loop.always(meshes.jit_step(step, run.mesh)),
+    state,
+    frozen=None,
+    batches=batches,
+    num_steps=config.cnn.steps,
+    key=jax.random.fold_in(key, _TRAIN),
+    workdir=run.workdir,
+    mesh=run.mesh,
+    name=directory.name,
+    ckpt_every=config.cnn.ckpt_every,
+    log_every=config.log_every,
+  )
+  state = jax.device_get(state)
+  exports.save(
+    export,
+    variables={'params': state.params, **_collections(state.stats)},
+    model={**config.network.to_dict(), **loss},
+    preprocess=spec.to_json(),
+  )
+  count = sum(leaf.size for leaf in jax.tree.leaves(state.params['backbone']))
+  return {'params': int(count), 'classes': classes}
+
+
+def start(state, config, directory):
+  """A fresh state with the backbone of an export; its class weights stay.
+
+  Args:
+    state: `TrainState` of a network that the config describes.
+    config: as for `build`.
+    directory: export of `train`, or the shipped weights.
+
+  Returns:
+    `TrainState`.
+
+  Raises:
+    ValueError, OSError: the export is damaged, or of another network or
+      pre-processing; names what differs.
+  """
+  found = exports.load(directory)
+  _, spec = build(config, comparison=found.preprocess.get('metric'))
+  for mine, theirs in (
+    (config.network.to_dict(), found.model),
+    (spec.to_json(), found.preprocess),
+  ):
+    for key, value in mine.items():
+      if theirs.get(key) != value:
+        raise ValueError(
+          f'--config.cnn.start={directory} has another {key}: '
+          f'{theirs.get(key)}, not {value}'
+        )
+  stats = dict(found.variables)
+  backbone = stats.pop('params')['backbone']
+  return state.replace(
+    params={**state.params, 'backbone': jax.device_put(backbone)},
+    stats={**state.stats, **jax.device_put(stats)},
+  )
+
+
+def load(directory):
+  """Reads an export of `train`.
+
+  Args:
+    directory: export directory of the stage.
+
+  Returns:
+    `Network`. Images pass the pre-processing stored beside the weights, the
+    same function that training used.
+
+  Raises:
+    ValueError, OSError: the export is damaged or incomplete.
+  """
+  found = exports.load(directory)
+  model = _module(found.model)
+  spec = preprocess.Preprocess.from_json(found.preprocess)
+  expected = jax.eval_shape(
+    lambda: model.init(
+      jax.random.key(0), jnp.zeros((1, *spec.shape)), train=False
+    )
+  )
+  # Whatever head there is: shipped weights have none.
+  params = {**found.variables['params'], 'backbone': expected.pop('params')}
+  exports.check_fits(found, {**expected, 'params': params}, directory)
+  stats = dict(found.variables)
+  params = jax.device_put(stats.pop('params'))
+  stats = jax.device_put(stats)
+  embed = jax.jit(classify.make_embedder(model, spec.apply))
+
+  @functools.cache
+  def classifier():
+    """Made when asked for: not every loss has logits."""
+    return jax.jit(
+      classify.make_classifier(
+        model, spec.apply, logits_fn=logits_fn(found.model)
+      )
+    )
+
+  return Network(
+    embed=lambda images: _in_chunks(
+      lambda chunk: embed(params, stats, chunk), images
+    ),
+    classify=lambda images: _in_chunks(
+      lambda chunk: classifier()(params, stats, chunk), images
+    ),
+    params=sum(leaf.size for leaf in jax.tree.leaves(params['backbone'])),
+  )
+
+
+def check_network(config):
+  """Raises ValueError where the network of a config cannot be built or fed."""
+  check_dtype(config, 'network')
+  palm_augment.make_augment(**config.augment.to_dict())
+  model, spec = build(config)
+  jax.eval_shape(
+    lambda key: model.init(key, jnp.zeros((1, *spec.shape)), train=False),
+    jax.random.key(0),
+  )
+
+
+def check_dtype(config, section):
+  """Raises ValueError where the dtype of a section is none that is trained."""
+  name = config[section].dtype
+  if name not in DTYPES:
+    raise ValueError(
+      f'--config.{section}.dtype={name}: choose one of {", ".join(DTYPES)}'
+    )
+
+
+def check_least(config, least):
+  """Raises ValueError where a dotted key of `least` is below its number."""
+  for key, number in least.items():
+    value = get(config, key)
+    if value < number:
+      raise ValueError(f'--config.{key}={value}: give {number} or more')
+
+
+def get(config, key):
+  """The value of a dotted key."""
+  for name in key.split('.'):
+    config = config[name]
+  return config
+
+
+def _module(sizes):
+  return backbones.build(
+    sizes['name'],
+    embedding_size=sizes['embedding_size'],
+    width=sizes['width'],
+    dtype=jnp.dtype(sizes['dtype']),
+    attention=sizes['attention'],
+  )
+
+
+def _collections(stats):
+  """What the module itself keeps; the norms of `steps.metric` are not its."""
+  return {name: value for name, value in stats.items() if name != 'norms'}
+
+
+def _in_chunks(function, images):
+  """Applies a compiled function to whole chunks only: one compilation."""
+  count = len(images)
+  padding = -count % _CHUNK
+  images = np.concatenate([images, np.repeat(images[-1:], padding, axis=0)])
+  parts = [
+    np.asarray(function(chunk))
+    for chunk in np.split(images, len(images) // _CHUNK)
+  ]
+  return np.concatenate(parts)[:count]

@@ -1,0 +1,49 @@
+"""What run.json tells of a run beside its results: time, versions, machine."""
+
+import importlib.metadata
+import platform
+import resource
+
+import jax
+
+from palmjax import files
+from palmjax.engine import stage
+
+_PACKAGES = ('jax', 'flax', 'optax', 'orbax-checkpoint', 'numpy')
+
+
+def write(workdir, *, skipped, **more):
+  """Writes run.json into the workdir.
+
+  Args:
+    workdir: folder of the run.
+    skipped: names of the images that could not be read.
+    **more: further entries, plain values.
+
+  Returns:
+    What was written: 'seconds' by stage, 'skipped images', 'versions',
+    'machine', and `more`.
+  """
+  facts = {
+    'seconds': stage.seconds(workdir),
+    'skipped images': list(skipped),
+    'versions': {
+      'python': platform.python_version(),
+      **{name: importlib.metadata.version(name) for name in _PACKAGES},
+    },
+    'machine': {
+      'devices': ', '.join(sorted({d.device_kind for d in jax.devices()})),
+      'device_count': jax.device_count(),
+      # Of the last process of the run; Linux counts in KB.
+      'peak_memory_mb': resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+      // 1024,
+    },
+    **more,
+  }
+  files.write_json(workdir / 'run.json', facts)
+  return facts
+
+
+def minutes(seconds):
+  """'7 min 5 s'."""
+  return f'{int(seconds) // 60} min {int(seconds) % 60} s'

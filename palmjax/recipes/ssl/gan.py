@@ -1,0 +1,303 @@
+"""The stage `gan` of the recipe `ssl`, and how its generator draws."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from palmjax.data import streams
+from palmjax.engine import loop, optim
+from palmjax.engine import mesh as meshes
+from palmjax.evals import generative
+from palmjax.images import preprocess
+from palmjax.models import discriminator as discriminators
+from palmjax.models import generator as generators
+from palmjax.networks import export as exports
+from palmjax.ops import pixels
+from palmjax.recipes.shared import palm_network
+from palmjax.steps.gan import ada, updates
+
+# Streams of a stage's key.
+_INIT, _BATCHES, _TRAIN, _JUDGE, _FINAL = range(5)
+_CHUNK = 64  # Images drawn at a time.
+
+
+def build(config, key):
+  """The generator, the state at the start and the four updates.
+
+  Args:
+    config: with `image_size` and `gan`.
+    key: random key of the initial weights.
+
+  Returns:
+    (Generator, state of `steps.gan.updates`, `steps.gan.updates.Steps`, not jitted).
+  """
+  generator, discriminator = networks(config)
+  size, config = config.image_size, config.gan
+  adam = functools.partial(
+    optim.lazy_adam, config.learning_rate, b1=0.0, b2=0.99
+  )
+  optimisers = (
+    adam(interval=config.path_length_interval),
+    adam(interval=config.r1_interval),
+  )
+  steps = updates.make_steps(
+    generator,
+    discriminator,
+    *optimisers,
+    augment=functools.partial(
+      ada.augment,
+      mirror=config.ada_mirror,
+      quarter_turns=config.ada_mirror,
+      rotation=np.deg2rad(config.ada_rotation),
+      hue=np.deg2rad(config.ada_hue),
+    ),
+    r1_gamma=r1_gamma(size, config),
+    **_intervals(config),
+    path_length_weight=config.path_length_weight,
+    style_mixing=config.style_mixing,
+    ema_half_life_kimg=config.ema_kimg,
+    ada_target=config.ada_target,
+    ada_ramp_kimg=config.ada_kimg,
+    ada_limit=config.ada_limit,
+  )
+  state = updates.create_state(
+    generator,
+    discriminator,
+    *optimisers,
+    {'image': jnp.zeros((1, size, size, 3))},
+    key,
+  )
+  return generator, state, steps
+
+
+def r1_gamma(size, config):
+  """γ as the section `gan` of a config gives it; 0: that of ADA's code."""
+  return config.r1_gamma or 0.0002 * size**2 / config.batch_size
+
+
+def networks(config):
+  """The generator and the discriminator that a config describes."""
+  size, config = config.image_size, config.gan
+  sizes = {
+    'fmap_base': config.fmap_base,
+    'fmap_max': config.fmap_max,
+    'dtype': jnp.dtype(config.dtype),
+  }
+  generator = generators.Generator(
+    image_size=size,
+    latent_size=config.latent_size,
+    mapping_layers=config.mapping_layers,
+    **sizes,
+  )
+  return generator, discriminators.Discriminator(image_size=size, **sizes)
+
+
+def training_images(config, images):
+  """What the discriminator takes for real.
+
+  Args:
+    config: with `gan`.
+    images: uint8 [N, H, W, 3], labelled photographs.
+
+  Returns:
+    uint8 [N, H, W, 3]: the photographs, or pictures of their creases.
+  """
+  if config.gan.images == 'photos':
+    return images
+  return np.asarray(preprocess.crease_images(images))
+
+
+def train(run, directory, export, key, *, judge):
+  """Trains the GAN on the labelled images, without augmenting them first.
+
+  Every `gan.eval_every` iterations the moving average of the generator draws;
+  the kernel distance to the labelled images, in the embedding of the network
+  in `judge`, decides which average is kept and when to stop.
+
+  Args:
+    run: `palm_network.Run`.
+    directory: of the stage.
+    export: directory of the result.
+    key: random key of the stage.
+    judge: export directory of CNN-1.
+
+  Returns:
+    Metrics: {'iterations', 'best', 'kid@palm', …}.
+  """
+  config = run.config.gan
+  generator, state, steps = build(run.config, jax.random.fold_in(key, _INIT))
+  state['best'] = {
+    'params': state['generator'].ema,
+    'stats': state['generator'].stats,
+    'kid': jnp.array(jnp.inf),
+    'step': jnp.array(0),
+    'stale': jnp.array(0),  # Evaluations without an improvement.
+  }
+
+  embed = palm_network.load(judge).embed
+  draw = _drawer(generator)
+  shown = training_images(run.config, run.palms.labelled.images)
+  real = _features(embed, shown)
+  judge_key = jax.random.fold_in(key, _JUDGE)
+
+  def evaluate(state, step):
+    now = state['generator']
+    images = draw(now.ema, now.stats, judge_key, config.eval_images)
+    features = _features(embed, images)
+    kid = generative.kid(real, features, subsets=20)['value']
+    best = state['best']
+    # Nothing to beat yet: the first one is kept, whatever it is.
+    if kid < best['kid']:
+      best = {
+        'params': now.ema,
+        'stats': now.stats,
+        'kid': jnp.array(kid, jnp.float32),
+        'step': jnp.array(step),
+        'stale': jnp.array(0),
+      }
+    else:
+      best = best | {'stale': best['stale'] + 1}
+    metrics = {
+      'kid@palm': kid,
+      'diversity': generative.diversity(real, features)['value'],
+    }
+    return {**state, 'best': best}, metrics
+
+  seed = streams.seed_of(jax.random.fold_in(key, _BATCHES))
+  batches = streams.DeviceSet(
+    {'image': shown}, sharding=meshes.batch_sharding(run.mesh)
+  ).batches(config.batch_size, seed=seed)
+  steps = [meshes.jit_step(step, run.mesh) for step in steps]
+  if not run.config.optimise:
+    # Most of such a run is compilation.
+    steps = meshes.compile_together(
+      steps, state, None, next(batches(0)), key, mesh=run.mesh
+    )
+  state = loop.fit(
+    updates.schedule(
+      updates.Steps(*steps), **_intervals(config), order=config.order
+    ),
+    state,
+    frozen=None,
+    batches=batches,
+    num_steps=config.steps,
+    key=jax.random.fold_in(key, _TRAIN),
+    workdir=run.workdir,
+    mesh=run.mesh,
+    name=directory.name,
+    ckpt_every=config.ckpt_every,
+    log_every=run.config.log_every,
+    evals=evaluate,
+    eval_every=config.eval_every,
+    stop=lambda state: int(state['best']['stale']) >= config.patience,
+  )
+  best = jax.device_get(state['best'])
+  exports.save(
+    export,
+    variables={'params': best['params'], **best['stats']},
+    model={
+      'name': 'generator',
+      'image_size': run.config.image_size,
+      'latent_size': config.latent_size,
+      'mapping_layers': config.mapping_layers,
+      'fmap_base': config.fmap_base,
+      'fmap_max': config.fmap_max,
+      'dtype': config.dtype,
+    },
+    preprocess={},
+  )
+  # Other pictures than those that chose the best: these had luck.
+  final_key = jax.random.fold_in(key, _FINAL)
+  images = draw(best['params'], best['stats'], final_key, config.eval_images)
+  return {
+    'iterations': int(state['generator'].step),
+    'kept': int(best['step']),
+    **_judge(run, embed, shown, images),
+  }
+
+
+def load(directory, *, truncation):
+  """Reads an export of `train`.
+
+  Args:
+    directory: export directory of the stage.
+    truncation: ψ of the truncation of w; 1 is none.
+
+  Returns:
+    draw(key, count) → uint8 [count, H, W, 3]; image n depends on (key, n)
+    alone.
+
+  Raises:
+    ValueError, OSError: the export is damaged or incomplete.
+  """
+  found = exports.load(directory)
+  sizes = {k: v for k, v in found.model.items() if k != 'name'}
+  sizes['dtype'] = jnp.dtype(sizes['dtype'])
+  draw = _drawer(generators.Generator(**sizes), truncation=truncation)
+  stats = dict(found.variables)
+  params = stats.pop('params')
+  return lambda key, count: draw(params, stats, key, count)
+
+
+def _intervals(config):
+  return {
+    'r1_interval': config.r1_interval,
+    'path_length_interval': config.path_length_interval,
+  }
+
+
+def _drawer(generator, *, truncation=1.0):
+  """Builds draw(params, stats, key, count) -> uint8 [count, H, W, 3].
+
+  Image n depends on (key, n) alone, never on its place in a batch.
+  """
+
+  def one(params, stats, key):
+    latent_key, noise_key = jax.random.split(key)
+    image = generators.generate(
+      generator,
+      params,
+      stats,
+      jax.random.normal(latent_key, (1, generator.latent_size)),
+      noise_key,
+      truncation=truncation,
+    )[0]
+    return pixels.to_uint8(image)
+
+  many = jax.jit(jax.vmap(one, in_axes=(None, None, 0)))
+
+  def draw(params, stats, key, count):
+    # Whole chunks only: one compilation.
+    numbers = np.arange(-(-count // _CHUNK) * _CHUNK).reshape(-1, _CHUNK)
+    keys = jax.vmap(lambda n: jax.random.fold_in(key, n))
+    parts = [np.asarray(many(params, stats, keys(n))) for n in numbers]
+    return np.concatenate(parts)[:count]
+
+  return draw
+
+
+def _features(embed, images):
+  """Embeddings of length √D: the cubic kernel of KID is made for unit scale."""
+  embeddings = embed(images)
+  return embeddings * np.sqrt(embeddings.shape[1])
+
+
+def _judge(run, embed, shown, images):
+  """What the report says of the generator."""
+  real = _features(embed, shown)
+  fake = _features(embed, images)
+  distance = generative.kid(real, fake)
+  metrics = {
+    'kid@palm': distance['value'],
+    'kid@palm_std': distance['std'],
+    'diversity': generative.diversity(real, fake)['value'],
+  }
+  if len(run.palms.unseen.labels):
+    unseen = training_images(run.config, run.palms.unseen.images)
+    unseen = _features(embed, unseen)
+    memory = generative.memorisation(real, unseen, fake)
+    metrics['memorisation'] = memory['value']
+    metrics['copied'] = memory['copied']
+  return metrics

@@ -1,0 +1,219 @@
+"""Semi-supervised palm recognition: what a GAN adds to few labelled palms.
+
+  labelled palms ─┬─ cnn1 ────────────────┐
+                  ├─ gan ── drawn palms ──┴─ soft_labels ─┐
+                  ├─ cnn2 ────────────────────────────────┘
+                  └─ control: cnn2 without the drawn palms
+
+CNN-1 and CNN-2 start fresh from different weights. The control starts from the
+weights of CNN-2 and from the same keys, for where a network starts matters as
+much as what it sees. All get equally many steps with equally large batches, of
+which a part is generated for CNN-2: it sees each labelled image less often. All
+are measured on identities that none of them has seen.
+"""
+
+import functools
+import pathlib
+
+import jax
+from absl import logging
+
+from palmjax import files
+from palmjax.data import streams
+from palmjax.engine import mesh as meshes
+from palmjax.engine import stage
+from palmjax.evals.recognition import verification
+from palmjax.losses import soft_label as soft_label_loss
+from palmjax.recipes.shared import palm_images, palm_network
+from palmjax.recipes.ssl import checks as ssl_checks
+from palmjax.recipes.ssl import gan as ssl_gan
+from palmjax.recipes.ssl import labels as ssl_labels
+from palmjax.recipes.ssl import report as ssl_report
+from palmjax.steps import classify, soft_label
+
+MODELS = ('cnn1', 'cnn2', 'control')
+# Streams of a stage's key.
+_LABELLED, _GENERATED = 100, 101
+
+
+def run(config, workdir):
+  """Runs or resumes the recipe; writes metrics.json, run.json, report.html.
+
+  Args:
+    config: of configs/ssl.py.
+    workdir: folder of the run.
+
+  Raises:
+    ValueError, OSError: one line that says what to do; all that was saved
+      before stays.
+  """
+  workdir = pathlib.Path(workdir)
+  stage.take_workdir(workdir, config.to_dict())
+  mesh = meshes.make(config.num_devices or None)
+  ssl_checks.check(config, mesh)
+  palms = palm_images.load(config, data_key(config))
+  stage.keep_config(workdir, config.to_dict())
+  root = jax.random.key(config.seed)
+  logging.info(
+    'labelled: %d images of %d identities; evaluation: %d images of %d others',
+    len(palms.labelled.labels),
+    len(palms.labelled.identities),
+    len(palms.evaluation.labels),
+    len(palms.evaluation.identities),
+  )
+  this = palm_network.Run(config, palms, mesh, workdir)
+
+  def make(name, body, sections, **inputs):
+    """Runs a stage that reads these sections of the config and these stages."""
+    paths = {key: result.path for key, result in inputs.items()}
+    values = config.to_dict()
+    return stage.run(
+      name,
+      functools.partial(body, this, **paths),
+      workdir=workdir,
+      key=root,
+      config={
+        'data': palms.fingerprint,
+        **{section: values[section] for section in sections},
+      },
+      inputs={key: result.fingerprint for key, result in inputs.items()},
+    )
+
+  shared = ('image_size', 'preprocess', 'augment', 'network', 'cnn')
+  cnn1 = make('cnn1', _train_cnn1, shared)
+  gan = make('gan', ssl_gan.train, ('image_size', 'gan'), judge=cnn1)
+  soft = make(
+    'soft_labels', ssl_labels.label, ('soft',), teacher=cnn1, generator=gan
+  )
+  cnn2 = make('cnn2', _train_on_both, (*shared, 'soft'), soft=soft)
+  control = make('control', _train_control, shared)
+
+  trained = dict(zip(MODELS, (cnn1, cnn2, control), strict=True))
+  scores = {
+    name: _scores(palms.evaluation, result.path)
+    for name, result in trained.items()
+  }
+  results = _results(config, scores, {**trained, 'gan': gan})
+  files.write_json(workdir / 'metrics.json', results)
+  ssl_report.write(this, scores, results, soft_labels=soft.path)
+
+
+def data_key(config):
+  """The key of `palm_images.load`."""
+  return stage.stage_key(jax.random.key(config.seed), 'data')
+
+
+def _train_cnn1(run, directory, export, key):
+  """CNN-1: the first loss, on labelled images alone."""
+  return _train_on_labels(run, directory, export, key)
+
+
+def _train_control(run, directory, export, key):
+  """The control: like CNN-1, but from the start of CNN-2."""
+  del key  # That of CNN-2: equal weights, equal draws.
+  return _train_on_labels(run, directory, export, _shared_key(run))
+
+
+def _shared_key(run):
+  """Key of CNN-2 and of the control: initial weights, order, augmentation."""
+  return stage.stage_key(jax.random.key(run.config.seed), 'start of cnn2')
+
+
+def _train_on_labels(run, directory, export, key):
+  return palm_network.train(
+    run,
+    directory,
+    export,
+    key,
+    make_step=functools.partial(
+      classify.make_step, logits_fn=_logits_fn(run.config)
+    ),
+    loss=_loss(run.config),
+    batches=_labelled(run, run.config.cnn.batch_size, key),
+  )
+
+
+def _train_on_both(run, directory, export, key, *, soft):
+  """CNN-2: the second loss, labelled and generated images in one batch."""
+  del key  # That of the control.
+  config, key = run.config, _shared_key(run)
+  images, labels = ssl_labels.read_soft_labels(soft)
+  arrays = {'generated': images, 'soft': labels}
+  if config.soft.confidence:
+    arrays['confidence'] = soft_label_loss.confidence(labels)
+  generated = ssl_checks.generated_per_batch(config)
+  make_step = functools.partial(
+    soft_label.make_step,
+    logits_fn=_logits_fn(config),
+    weight=config.soft.weight,
+    augment_generated=config.soft.augment,
+    plain_mean=config.soft.plain_mean,
+  )
+  batches = streams.merge(
+    _labelled(run, config.cnn.batch_size - generated, key),
+    _on_devices(run, arrays).batches(
+      generated, seed=streams.seed_of(jax.random.fold_in(key, _GENERATED))
+    ),
+  )
+  return palm_network.train(
+    run,
+    directory,
+    export,
+    key,
+    make_step=make_step,
+    loss=_loss(config),
+    batches=batches,
+  )
+
+
+def _loss(config):
+  """The loss as plain values: what a network is exported with."""
+  return {key: config.cnn[key] for key in ('loss', 'margin', 'scale')}
+
+
+def _logits_fn(config):
+  return palm_network.logits_fn(_loss(config))
+
+
+def _labelled(run, batch_size, key):
+  """The stream of labelled images."""
+  part = run.palms.labelled
+  arrays = {'image': part.images, 'label': part.labels}
+  return _on_devices(run, arrays).batches(
+    batch_size, seed=streams.seed_of(jax.random.fold_in(key, _LABELLED))
+  )
+
+
+def _on_devices(run, arrays):
+  sharding = meshes.batch_sharding(run.mesh)
+  return streams.DeviceSet(arrays, sharding=sharding)
+
+
+def _scores(part, directory):
+  """All-pairs scores of an exported network on the evaluation identities."""
+  embeddings = palm_network.load(directory).embed(part.images)
+  return verification.pair_scores(embeddings, part.labels)
+
+
+def _results(config, scores, stages):
+  """What metrics.json holds: results only, the same bytes for the same run."""
+  options = {
+    'num_bootstrap': config.evaluation.resamples,
+    'seed': config.seed,
+  }
+  models = {
+    name: {
+      **verification.rates(found, fars=config.evaluation.fars, **options),
+      'params': {'value': stages[name].metrics['params']},
+    }
+    for name, found in scores.items()
+  }
+  for baseline in ('control', 'cnn1'):
+    models['cnn2'][f'eer/{baseline}'] = verification.eer_ratio(
+      scores['cnn2'], scores[baseline], **options
+    )
+  models['gan'] = {
+    name: value if isinstance(value, dict) else {'value': value}
+    for name, value in stages['gan'].metrics.items()
+  }
+  return {'recipe': config.recipe, 'seed': config.seed, 'models': models}

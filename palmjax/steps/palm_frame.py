@@ -1,0 +1,86 @@
+"""A reader of palm frames on views of hands: its step, and its use.
+
+  L(points, facing; true ones),  points, facing = reader(view)
+
+Parameters are {'reader': of the network}. Images arrive as uint8 with their
+annotations; the step makes the views. `losses.palm_frame` has L.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from palmjax.engine import state as train_state
+from palmjax.losses import palm_frame as frames
+from palmjax.ops import pixels
+
+# Every use folds its own constant into the key of the clock.
+_VIEWS, _DROPOUT = range(2)
+
+
+def create_state(model, tx, key, *, input_shape):
+  """A fresh reader; see `steps.detect.create_state`."""
+  images = jnp.zeros((1, *input_shape))
+  stats = train_state.initialise(
+    lambda key: model.init(key, images, train=False), key
+  )
+  return train_state.create({'reader': stats.pop('params')}, stats, tx)
+
+
+def make_step(model, tx, *, views, weights=frames.WEIGHTS):
+  """One update on annotated images. Differentiates: the reader.
+
+  Args:
+    model: reader, images → (points, facing).
+    tx: optax transformation.
+    views: (key, batch) → {'image', 'points', 'facing', 'present'}, of
+      `data.augment.palm_frame_views`.
+    weights: see `frames.frame_loss`.
+
+  Returns:
+    step(state, frozen, batch, key) → (state, metrics).
+  """
+
+  def step(state, frozen, batch, key):
+    del frozen
+    key = jax.random.fold_in(key, state.step)
+    batch = views(jax.random.fold_in(key, _VIEWS), batch)
+
+    def loss_fn(params):
+      (points, facing), stats = train_state.apply_train(
+        model,
+        params['reader'],
+        state.stats,
+        batch['image'],
+        jax.random.fold_in(key, _DROPOUT),
+      )
+      loss, terms = frames.frame_loss(points, facing, batch, weights=weights)
+      metrics = {f'loss/{name}': term for name, term in terms.items()}
+      return loss, (stats, {'loss': loss} | metrics)
+
+    grads, (stats, metrics) = jax.grad(loss_fn, has_aux=True)(state.params)
+    state = train_state.apply_gradients(state, tx, grads, stats=stats)
+    return state, metrics
+
+  return step
+
+
+def make_reader(model):
+  """Builds read(params, stats, views uint8 [B, S, S, 3]) → (points, facing).
+
+  Pure; running statistics, params['reader'] only. Points [B, 3, 2] in sides
+  from the centre of the view, left valley first; facing [B], probability. Both
+  are the mean of what is read in the view and in its mirror image.
+  """
+
+  def look(params, stats, images):
+    return train_state.apply_eval(model, params['reader'], stats, images)
+
+  def read(params, stats, images):
+    images = pixels.to_float(images)
+    points, facing = look(params, stats, images)
+    mirrored, again = look(params, stats, images[:, :, ::-1])
+    # The left valley of the mirror image is the right one.
+    mirrored = mirrored[:, jnp.array([1, 0, 2])] * jnp.array([-1.0, 1.0])
+    return (points + mirrored) / 2, jax.nn.sigmoid((facing + again) / 2)
+
+  return read

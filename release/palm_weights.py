@@ -1,0 +1,277 @@
+"""Packs a trained network as the shipped weights, measured and calibrated.
+
+python -m release.palm_weights --run=RUN --out=palmjax/weights/mobilefacenet
+
+Draws palms of identities, sessions and devices that no training saw, at full
+difficulty, reads them as `palmjax.verify` reads files, and compares all pairs:
+by the network, by the network over 8 views, and by correlation without
+learning. The thresholds of calibration.json come from the impostor pairs.
+Without --run what lies in --out is measured again.
+
+Pairs of all palms are counted (`evals.recognition.streaming`). Correlation, alone or in a
+score with the network, needs lists: these are of the first palms only, and
+results.json has the network on the same pairs beside them.
+"""
+
+import argparse
+import json
+import pathlib
+import sys
+
+import jax
+import numpy as np
+
+from configs import metric as metric_config
+from palmjax import files
+from palmjax.data.palms import palms
+from palmjax.data.sets import stored_images
+from palmjax.evals.recognition import (
+  binned_rates,
+  identification,
+  streaming,
+  verification,
+)
+from palmjax.images import image_file, preprocess
+from palmjax.inference import matcher
+from palmjax.networks import export as exports
+from palmjax.recipes.metric import protocols as metric_protocols
+from palmjax.recipes.shared import palm_network
+from release import record
+
+_DEVICES = 64
+_BATCH = 64  # Palms drawn at once.
+
+_README = """# {name}
+Weights for palm recognition, trained on drawn palms only: nobody's palm.
+Licence: Apache-2.0, as palmjax. `python -m palmjax.verify` uses them.
+
+| file | what |
+| --- | --- |
+| `weights.npz`, `model.json`, `preprocess.json` | the network, without the \
+class weights of its training (`palmjax/networks/export.py`) |
+| `calibration.json` | thresholds for false match rates \
+(`palmjax/inference/matcher.py`) |
+| `results.json` | error rates on drawn palms that no training saw, beside \
+correlation without learning |
+| `config.json`, `training.jsonl` | configuration and log of the training |
+{start_row}
+Made by
+```
+{commands}
+```
+{remarks}
+"""
+_START_ROW = (
+  '| `start_…` | README, configuration and log of the weights that it went on '
+  'from |\n'
+)
+
+
+def main(argv=None):
+  """The command line."""
+  args = _parse(argv)
+  out = pathlib.Path(args.out)
+  try:
+    if args.run:
+      pack(pathlib.Path(args.run), out)
+    spec = preprocess.Preprocess.from_json(exports.load(out).preprocess)
+  except (OSError, ValueError) as error:
+    sys.exit(f'weights: {error}')
+  images, labels, sessions = draw(args, spec.image_size)
+  calibrations, results = measure(
+    palm_network.load(out).embed,
+    images,
+    labels,
+    sessions,
+    subset=args.subset,
+    describe=lambda identities: (
+      f'{identities:,} drawn palms × {args.samples}, {args.size} px, '
+      f'difficulty {args.difficulty:g}, seed {args.seed}'
+    ),
+  )
+  matcher.save(out, calibrations)
+  files.write_json(out / 'results.json', results)
+  print(files.to_json(results))
+
+
+def _parse(argv):
+  parser = argparse.ArgumentParser(
+    prog='python -m release.palm_weights', description=__doc__.split('\n')[0]
+  )
+  for name, text in (
+    ('run', 'workdir of configs/metric.py:weights'),
+    ('out', 'folder of the shipped weights'),
+  ):
+    parser.add_argument(
+      f'--{name}', required=name == 'out', metavar='DIR', help=text
+    )
+  for name, default, text in (
+    ('identities', 1000, 'palms to measure on'),
+    ('subset', 320, 'the first of them, for scores with correlation'),
+    ('samples', 8, 'images of each'),
+    ('size', 128, 'pixels of the drawn palms'),
+    ('difficulty', 1.0, '0 to 1'),
+    ('seed', 2, 'not that of the training set'),
+  ):
+    parser.add_argument(
+      f'--{name}', type=type(default), default=default, help=text
+    )
+  return parser.parse_args(argv)
+
+
+def pack(run, out):
+  """Writes what a run trained, and what it is, into a folder.
+
+  Args:
+    run: path of the workdir.
+    out: path of the folder.
+  """
+  found = exports.load(run / 'network' / 'export')
+  # Class weights of drawn identities are of no use to anybody.
+  params = {'backbone': found.variables['params']['backbone']}
+  exports.save(
+    out,
+    variables={**found.variables, 'params': params},
+    model=found.model,
+    preprocess=found.preprocess,
+  )
+  config = json.loads((run / 'config.json').read_text())
+  start = config['cnn']['start']
+  if start:
+    record.keep_start(pathlib.Path(start), out)
+  record.keep(run, out)
+  remarks = 'SET is the folder that the first command names.'
+  if start:
+    remarks += ' START holds the weights that `start_README.md` is of.'
+  files.write_file(
+    out / 'README.md',
+    _README.format(
+      name=out.name,
+      start_row=_START_ROW if start else '',
+      remarks=remarks,
+      commands='\n'.join(
+        [
+          record.drawn_set(config['data']['dir']),
+          record.command(
+            run,
+            path='configs/metric.py:weights',
+            usual=metric_config.get_config('weights'),
+            names={'data.dir': 'SET', 'cnn.start': 'START'},
+          ),
+          'python -m release.palm_weights --run=RUN '
+          f'--out=palmjax/weights/{out.name}',
+        ]
+      ),
+    ),
+  )
+
+
+def draw(args, size):
+  """Palms no network was trained on, as `verify` would read their files.
+
+  Args:
+    args: of the command line.
+    size: side of the network's images in pixels.
+
+  Returns:
+    (uint8 [N, size, size, 3], labels [N], sessions [N]), by label.
+  """
+  labels = np.repeat(np.arange(args.identities), args.samples)
+  samples = np.tile(np.arange(args.samples), args.identities)
+  sessions = palms.session_of(samples)
+  images = np.empty((len(labels), size, size, 3), np.uint8)
+  for start in range(0, len(labels), _BATCH):
+    # The last batch wraps around: one compilation.
+    index = (start + np.arange(_BATCH)) % len(labels)
+    drawn = palms.draw_batch(
+      jax.random.key(args.seed),
+      labels[index],
+      samples[index],
+      devices=(labels[index] // 2 + sessions[index]) % _DEVICES,
+      size=args.size,
+      difficulty=args.difficulty,
+    )
+    images[index] = np.stack(
+      [image_file.square(image, size=size) for image in np.asarray(drawn)]
+    )
+  return images, labels, sessions
+
+
+def measure(embed, images, labels, sessions, *, subset, describe):
+  """Compares all pairs by every score.
+
+  Args:
+    embed: uint8 [N, S, S, 3] → float32 [N, D], unit norm.
+    images: uint8 [N, S, S, 3].
+    labels: int [N], 0 … K − 1.
+    sessions: int [N].
+    subset: identities whose pairs are listed.
+    describe: number of identities → the words for their set.
+
+  Returns:
+    (`matcher.Calibration`s of every score, results as plain values).
+  """
+  first = labels < subset
+  turned = np.stack(
+    [
+      stored_images.turn(image, label % 8)
+      for image, label in zip(images, labels, strict=True)
+    ]
+  )
+  similarities = metric_protocols.correlate(images[first])
+  alone = verification.matrix_scores(similarities, labels[first])
+  every = {'set': describe(int(labels[-1]) + 1)}
+  few = {
+    'set': describe(min(subset, int(labels[-1]) + 1)),
+    'correlation': verification.fnmr_rates(alone),
+    'correlation, across sessions': verification.fnmr_rates(
+      verification.matrix_scores(
+        similarities, labels[first], sessions=sessions[first]
+      )
+    ),
+    'correlation, turned': verification.fnmr_rates(
+      verification.matrix_scores(
+        metric_protocols.correlate(turned[first]), labels[first]
+      )
+    ),
+  }
+  calibrations = []
+  plain, views = embed(images), matcher.embed_views(embed, images)
+  for many, embeddings in ((False, plain), (True, views)):
+    counts = streaming.count_pairs(embeddings, labels)
+    name = matcher.comparison(views=many)
+    every[name] = binned_rates.rates(counts, embeddings, labels)
+    calibrations.append(
+      matcher.calibrate(counts, comparison=name, dataset=every['set'])
+    )
+    network = verification.pair_scores(embeddings[first], labels[first])
+    few[name] = verification.fnmr_rates(network)
+    standard = matcher.standardise(network.impostor, alone.impostor)
+    both = network._replace(
+      genuine=matcher.fuse(network.genuine, alone.genuine, standard),
+      impostor=matcher.fuse(network.impostor, alone.impostor, standard),
+    )
+    name = matcher.comparison(views=many, correlation=True)
+    few[name] = verification.fnmr_rates(both)
+    calibrations.append(
+      matcher.calibrate(
+        both.impostor, comparison=name, dataset=few['set'], standard=standard
+      )
+    )
+  every['cosine'] |= identification.rates(
+    identification.leave_one_out(plain, labels), fpirs=(1e-2,)
+  )
+  found = embed(turned)
+  every['cosine, turned'] = binned_rates.rates(
+    streaming.count_pairs(found, labels), found, labels
+  )
+  few['cosine, across sessions'] = verification.fnmr_rates(
+    verification.pair_scores(
+      plain[first], labels[first], sessions=sessions[first]
+    )
+  )
+  return calibrations, {'all, counted': every, 'subset, listed': few}
+
+
+if __name__ == '__main__':
+  sys.exit(main())

@@ -1,0 +1,119 @@
+"""What is kept of a training beside the weights that it made.
+
+Its configuration and its log, and for the README file the command lines, in
+which paths of the machine that trained have other names.
+"""
+
+import json
+import re
+import shutil
+
+from palmjax import files
+
+# {identities}x{samples}_{size}px_difficulty{difficulty}_devices…_seed….
+_SET = re.compile(
+  r'(?P<identities>\d+)x(?P<samples>\d+)_(?P<size>\d+)px'
+  r'_difficulty(?P<difficulty>[\d.]+)_devices(?P<devices>\d+)_seed(?P<seed>\d+)'
+)
+
+
+def command(run, *, path, usual, names, workdir='RUN'):
+  """The command that trained a run.
+
+  Args:
+    run: path of its workdir.
+    path: of the configuration and its variant, 'configs/gesture.py:weights'.
+    usual: ConfigDict of that variant; what is the same there is not named.
+    names: {key: what stands in place of its value, unless that is empty}.
+    workdir: name of the workdir in the command.
+
+  Returns:
+    str of several lines.
+
+  Raises:
+    ValueError: the config of the run has other keys than the variant has now.
+  """
+  usual = _flat(usual.to_dict())
+  config = _flat(json.loads((run / 'config.json').read_text()))
+  if odd := sorted(usual.keys() ^ config.keys()):
+    raise ValueError(
+      f'{run}/config.json and {path.split(":")[0]} differ in the key {odd[0]}: '
+      'train again'
+    )
+  changes = [
+    f'--config.{key}={_plain(names.get(key, value) if value else value)}'
+    for key, value in sorted(config.items())
+    if _plain(value) != _plain(usual[key])
+  ]
+  lines = [f'python -m palmjax.main --config={path}']
+  return ' \\\n  '.join([*lines, *changes, f'--workdir={workdir}'])
+
+
+def drawn_set(directory):
+  """The command that drew the set in a folder of `palmjax.data.sets.prepared`."""
+  match = _SET.search(directory)
+  if match is None:
+    raise ValueError(
+      f'{directory} is no set of drawn palms: weights that anyone may use are '
+      'trained on those alone'
+    )
+  numbers = ' '.join(
+    f'--{name}={value}' for name, value in match.groupdict().items()
+  )
+  return (
+    'python -m palmjax.prepare --dataset=drawn_palms --data_dir=DIR \\\n'
+    f'  {numbers}'
+  )
+
+
+def keep(run, out, *, prefix=''):
+  """Writes configuration and log of a training into a folder.
+
+  Args:
+    run: path of the workdir.
+    out: path of the folder.
+    prefix: of the names of the files.
+  """
+  config = json.loads((run / 'config.json').read_text())
+  # Paths of the machine that trained.
+  for section, key in (('data', 'dir'), ('train', 'start'), ('cnn', 'start')):
+    if key in config.get(section, {}):
+      config[section][key] = ''
+  files.write_json(out / f'{prefix}config.json', config)
+  shutil.copyfile(run / 'metrics.jsonl', out / f'{prefix}training.jsonl')
+
+
+def keep_start(start, out):
+  """Writes what is known of the weights that a training went on from.
+
+  Args:
+    start: path of shipped weights.
+    out: path of the folder; may be the same.
+
+  Raises:
+    ValueError: those went on from others.
+  """
+  if (start / 'start_README.md').exists():
+    raise ValueError(
+      f'{start} went on from other weights: train in one or two steps'
+    )
+  for name in ('README.md', 'config.json', 'training.jsonl'):
+    files.write_file(out / f'start_{name}', (start / name).read_bytes())
+
+
+def _plain(value):
+  """A value as it stands on a command line; lists of JSON are tuples."""
+  if isinstance(value, (list, tuple)):
+    return f'"{tuple(value)!r}"'
+  return str(value)
+
+
+def _flat(values, prefix=''):
+  """{'train.steps': …} of nested dicts."""
+  found = {}
+  for name, value in values.items():
+    if isinstance(value, dict):
+      found |= _flat(value, f'{prefix}{name}.')
+    else:
+      found[prefix + name] = value
+  return found

@@ -1,0 +1,190 @@
+"""Lowerings against jax.lax and NumPy loops, in value and derivatives."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from palmjax.ops.conv import blocked
+from palmjax.ops.conv import dispatch as conv
+
+_ONE = ((1, 1), (1, 1))
+
+# (height, width), window, stride, padding
+_CASES = [
+  ((6, 5), (3, 3), 1, _ONE),
+  ((6, 7), (3, 3), 2, _ONE),
+  ((6, 7), (3, 3), 2, 'SAME'),
+  ((7, 6), (3, 2), 3, 'VALID'),
+  ((5, 8), (2, 3), 2, ((0, 2), (2, 1))),
+  ((5, 6), (1, 1), 2, 'VALID'),
+  ((4, 5), (4, 5), 1, 'VALID'),
+]
+
+
+def random(*shape, seed=0):
+  rng = np.random.default_rng(seed)
+  return jnp.asarray(rng.normal(size=shape), jnp.float32)
+
+
+def derivatives(function, x, kernel):
+  """Value, gradients, and gradients of the gradients' squared lengths."""
+
+  def scalar(x, kernel):
+    return jnp.sum(jnp.sin(function(x, kernel)))
+
+  gradient = jax.grad(scalar, argnums=(0, 1))
+
+  def squared_length(which):
+    return lambda x, kernel: jnp.sum(gradient(x, kernel)[which] ** 2)
+
+  @jax.jit
+  def everything(x, kernel):
+    return (
+      function(x, kernel),
+      gradient(x, kernel),
+      jax.grad(squared_length(0), argnums=(0, 1))(x, kernel),
+      jax.grad(squared_length(1), argnums=(0, 1))(x, kernel),
+    )
+
+  return everything(x, kernel)
+
+
+@pytest.mark.parametrize('size, window, stride, padding', _CASES)
+def test_depthwise_equals_lax_up_to_second_derivatives(
+  size, window, stride, padding
+):
+  x, kernel = random(2, *size, 3), random(*window, 1, 3, seed=1)
+  got, want = (
+    derivatives(
+      lambda x, kernel, lowering=lowering: conv.depthwise(
+        x, kernel, stride=stride, padding=padding, lowering=lowering
+      ),
+      x,
+      kernel,
+    )
+    for lowering in ('shift', 'lax')
+  )
+  chex.assert_trees_all_close(got, want, rtol=1e-4, atol=1e-4)
+
+
+def test_depthwise_equals_the_loop():
+  x, kernel = random(2, 5, 6, 3), random(3, 3, 1, 3, seed=1)
+  padded = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+  want = np.zeros((2, 3, 3, 3))
+  for i in range(3):
+    for j in range(3):
+      patch = padded[:, 2 * i : 2 * i + 3, 2 * j : 2 * j + 3]
+      want[:, i, j] = np.sum(patch * np.asarray(kernel)[:, :, 0], axis=(1, 2))
+  got = conv.depthwise(x, kernel, stride=2, padding=_ONE)
+  np.testing.assert_allclose(got, want, atol=1e-5)
+
+
+@pytest.mark.parametrize('size, window, stride, padding', _CASES)
+def test_dense_equals_lax_up_to_second_derivatives(
+  size, window, stride, padding, monkeypatch
+):
+  # Two images a block, of four.
+  monkeypatch.setattr(blocked, '_block_images', lambda x, values: 2)
+  x, kernel = random(4, *size, 3), random(*window, 3, 2, seed=1)
+  got, want = (
+    derivatives(
+      lambda x, kernel, lowering=lowering: conv.dense(
+        x, kernel, stride=stride, padding=padding, lowering=lowering
+      ),
+      x,
+      kernel,
+    )
+    for lowering in ('blocked', 'lax')
+  )
+  # Second derivatives reach 10³ here: relative to that, float32.
+  chex.assert_trees_all_close(got, want, rtol=1e-4, atol=2e-3)
+
+
+def test_blocks_are_as_large_as_fit_and_divide_the_batch():
+  x = random(12, 2, 2, 1)
+  million = 1_000_000
+  for values, images in ((1, 12), (million // 2, 4), (million, 2), (5e6, 1)):
+    assert blocked._block_images(x, values) == images
+
+
+@pytest.mark.parametrize('groups, stride', [(1, 1), (2, 1), (4, 2)])
+def test_grouped_equals_lax_up_to_second_derivatives(groups, stride):
+  x = random(2, 5, 6, 4)
+  kernel = random(3, 3, 4 // groups, 8, seed=1)
+  got, want = (
+    derivatives(
+      lambda x, kernel, lowering=lowering: conv.grouped(
+        x,
+        kernel,
+        groups=groups,
+        stride=stride,
+        padding=_ONE,
+        lowering=lowering,
+      ),
+      x,
+      kernel,
+    )
+    for lowering in ('block_diagonal', 'lax')
+  )
+  # Second derivatives reach 10³ here: relative to that, float32.
+  chex.assert_trees_all_close(got, want, rtol=1e-4, atol=2e-3)
+
+
+def test_grouped_of_one_channel_each_is_depthwise():
+  x, kernel = random(2, 5, 5, 4), random(3, 3, 1, 4, seed=1)
+  np.testing.assert_allclose(
+    conv.grouped(x, kernel, groups=4),
+    conv.depthwise(x, kernel),
+    atol=1e-5,
+  )
+
+
+def test_pointwise_equals_lax_up_to_second_derivatives():
+  x, kernel = random(2, 3, 4, 5), random(1, 1, 5, 6, seed=1)
+  got, want = (
+    derivatives(
+      lambda x, kernel, lowering=lowering: conv.pointwise(
+        x, kernel, lowering=lowering
+      ),
+      x,
+      kernel,
+    )
+    for lowering in ('matmul', 'lax')
+  )
+  chex.assert_trees_all_close(got, want, rtol=1e-4, atol=1e-3)
+
+
+def test_depthwise_under_vmap():
+  x, kernel = random(3, 2, 5, 5, 4), random(3, 3, 3, 1, 4, seed=1)
+
+  def gradients(x, kernel):
+    return jax.grad(
+      lambda x, kernel: jnp.sum(conv.depthwise(x, kernel, stride=2) ** 2),
+      argnums=(0, 1),
+    )(x, kernel)
+
+  gradients = jax.jit(gradients)
+  got = jax.vmap(gradients)(x, kernel)
+  want = jax.tree.map(
+    lambda *leaves: jnp.stack(leaves),
+    *[gradients(x[i], kernel[i]) for i in range(3)],
+  )
+  chex.assert_trees_all_close(got, want, rtol=1e-5, atol=1e-5)
+
+
+def test_bad_arguments():
+  x = random(1, 4, 4, 6)
+  with pytest.raises(ValueError, match="use 'shift' or 'lax'"):
+    conv.depthwise(x, random(3, 3, 1, 6), lowering='fast')
+  with pytest.raises(ValueError, match="use 'winograd', 'blocked' or 'lax'"):
+    conv.dense(x, random(3, 3, 6, 6), lowering='fast')
+  with pytest.raises(ValueError, match="use 'block_diagonal' or 'lax'"):
+    conv.grouped(x, random(3, 3, 3, 6), groups=2, lowering='fast')
+  with pytest.raises(ValueError, match="use 'matmul' or 'lax'"):
+    conv.pointwise(x, random(1, 1, 6, 2), lowering='fast')
+  with pytest.raises(ValueError, match='4 groups do not divide 6 input'):
+    conv.grouped(x, random(3, 3, 1, 8), groups=4)
+  with pytest.raises(AssertionError):
+    conv.depthwise(x, random(3, 3, 6, 6))

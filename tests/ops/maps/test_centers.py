@@ -1,0 +1,437 @@
+"""Centre maps: published numbers, NumPy twins, and there and back again."""
+
+import functools
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from palmjax.ops.maps import centers as center_maps
+
+# (height, width): as published, fixed; overlap 0.7.
+RADII = {
+  (10, 10): (2.73320, 0.81670),
+  (20, 30): (6.58125, 1.95249),
+  (8, 6): (1.87733, 0.55891),
+  (40, 64): (13.51477, 4.0),
+}
+
+
+def reference_radius(height, width, fixed):
+  """All three quadratics as CornerNet writes them, in double precision."""
+  o = 0.7
+  coefficients = (
+    (1, height + width, width * height * (1 - o) / (1 + o)),
+    (4, 2 * (height + width), (1 - o) * width * height),
+    (4 * o, -2 * o * (height + width), (o - 1) * width * height),
+  )
+  roots = []
+  for index, (a, b, c) in enumerate(coefficients):
+    root = math.sqrt(b**2 - 4 * a * c)
+    if fixed:
+      roots.append((b + (root if index == 2 else -root)) / (2 * a))
+    else:
+      roots.append((b + root) / 2)
+  return min(roots)
+
+
+def annotations(boxes, classes, *, points=None, **flags):
+  """Of one image; all valid and framed unless said otherwise."""
+  boxes = np.asarray(boxes, np.float32)
+  count = len(boxes)
+  filled = {
+    'boxes': boxes,
+    'classes': np.asarray(classes, np.int32),
+    'valid': np.ones(count, bool),
+    'points': np.zeros((count, 3, 2)) if points is None else points,
+    'framed': np.ones(count, bool),
+    'facing': np.zeros(count, bool),
+    **flags,
+  }
+  filled['points'] = np.asarray(filled['points'], np.float32)
+  return {name: np.asarray(value)[None] for name, value in filled.items()}
+
+
+@functools.partial(jax.jit, static_argnames=('stride',))
+def encode(data, stride=4):
+  return center_maps.encode(data, shape=(16, 16), num_classes=3, stride=stride)
+
+
+decode = jax.jit(center_maps.decode, static_argnames=('stride', 'count'))
+
+
+def logits(heatmap):
+  with np.errstate(divide='ignore'):
+    heatmap = np.asarray(heatmap, np.float64)
+    return (np.log(heatmap) - np.log1p(-heatmap)).astype(np.float32)
+
+
+def dense(targets, shape):
+  """Perfect maps: the targets of one image, and noise where nobody looks."""
+  rng = np.random.default_rng(7)
+
+  def place(targets, rows):
+    flat = rng.normal(size=(1, shape[0] * shape[1], rows.shape[-1]))
+    flat = flat.astype(np.float32)
+    kept = np.flatnonzero(targets['present'][0])
+    flat[0, targets['cells'][0][kept]] = rows[0][kept]
+    return flat.reshape(1, *shape, -1)
+
+  frame = np.concatenate(
+    [
+      np.asarray(targets['frame']).reshape(1, -1, 6),
+      np.where(targets['facing'], 20.0, -20.0)[..., None],
+    ],
+    axis=-1,
+  )
+  # Peaks of several hands are alike, and the centres tell them apart.
+  points = [np.clip(logits(targets['point_heatmap']), -20, 20)]
+  kinds = np.arange(targets['point_cells'].shape[1]) % 3
+  for kind in range(3):
+    own = {
+      name: np.asarray(targets[f'point_{name}'])[:, kinds == kind]
+      for name in ('cells', 'present', 'offset')
+    }
+    points.append(place(own, own['offset']))
+  return {
+    'class': logits(targets['heatmap']),
+    'size': place(targets, np.asarray(targets['size'])),
+    'offset': place(targets, np.asarray(targets['offset'])),
+    'frame': place(targets, frame),
+    'points': np.concatenate(points, axis=-1),
+  }
+
+
+@pytest.mark.parametrize('form, column', [('published', 0), ('fixed', 1)])
+def test_radius_of_the_table(form, column):
+  height, width = np.array(list(RADII), np.float32).T
+  np.testing.assert_allclose(
+    center_maps.gaussian_radius(height, width, form=form),
+    [row[column] for row in RADII.values()],
+    atol=1e-5,
+  )
+
+
+@pytest.mark.parametrize('form', ['published', 'fixed'])
+def test_whole_radius_of_every_size_equals_double_precision(form):
+  sizes = [(h, w) for h in range(1, 65) for w in range(1, 65)]
+  want = [int(reference_radius(*size, form == 'fixed')) for size in sizes]
+  height, width = np.array(sizes, np.float32).T
+  got = jax.jit(
+    lambda h, w: jnp.floor(center_maps.gaussian_radius(h, w, form=form))
+  )(height, width)
+  np.testing.assert_array_equal(got, want)
+
+
+def test_fixed_radius_keeps_the_overlap():
+  """A box of 30 × 20 moved by the radius, or its corners, overlaps by 0.7."""
+  h, w = 20.0, 30.0
+  r = float(
+    center_maps.gaussian_radius(jnp.array(h), jnp.array(w), form='fixed')
+  )
+  alike = (h - r) * (w - r)
+  overlaps = [
+    alike / (2 * h * w - alike),
+    (h - 2 * r) * (w - 2 * r) / (h * w),
+    h * w / ((h + 2 * r) * (w + 2 * r)),
+  ]
+  np.testing.assert_allclose(min(overlaps), 0.7, atol=1e-5)
+
+
+def test_unknown_radius_is_refused():
+  with pytest.raises(ValueError, match="use 'published' or 'fixed'"):
+    center_maps.gaussian_radius(jnp.ones(1), jnp.ones(1), form='exact')
+
+
+def test_heatmap_equals_the_loop():
+  """Blobs that overlap, leave the map, and share a class or do not."""
+  boxes = [[4, 4, 44, 36], [20, 8, 60, 40], [0, 0, 10, 60], [33, 33, 41, 39]]
+  classes = [0, 0, 2, 1]
+  got = encode(annotations(boxes, classes))['heatmap'][0]
+  want = np.zeros((16, 16, 3))
+  for (x0, y0, x1, y1), k in zip(boxes, classes, strict=True):
+    width, height = (x1 - x0) / 4, (y1 - y0) / 4
+    r = int(reference_radius(math.ceil(height), math.ceil(width), False))
+    column, row = int((x0 + x1) / 8), int((y0 + y1) / 8)
+    for i in range(max(row - r, 0), min(row + r, 15) + 1):
+      for j in range(max(column - r, 0), min(column + r, 15) + 1):
+        square = (i - row) ** 2 + (j - column) ** 2
+        value = math.exp(-square / (2 * ((2 * r + 1) / 6) ** 2))
+        want[i, j, k] = max(want[i, j, k], value)
+  np.testing.assert_allclose(got, want, atol=1e-6)
+  assert int(np.sum(got == 1)) == 4
+
+
+def test_regression_targets():
+  points = [[[10, 12], [14, 12], [12, 30]]]
+  got = encode(annotations([[5, 6, 19, 36]], [1], points=points))
+  # Centre (12, 21) is (3, 5.25) in cells; the neighbours say the same place.
+  own = np.array([[-0.5, -2], [0.5, -2], [0, 2.5]])
+  seen = set()
+  for i in range(9):
+    row, column = divmod(int(got['cells'][0, i]), 16)
+    step = np.array([column - 3, row - 5])
+    assert np.abs(step).max() <= 1
+    seen.add(tuple(step))
+    assert got['present'][0, i]
+    np.testing.assert_array_equal(got['size'][0, i], [3.5, 7.5])
+    np.testing.assert_array_equal(got['offset'][0, i], [0.0, 0.25] - step)
+    np.testing.assert_array_equal(got['frame'][0, i], own - step)
+  assert len(seen) == 9
+  assert got['cells'][0, 0] == 5 * 16 + 3
+
+
+def test_one_cell_an_object_is_what_was_published():
+  data = annotations([[5, 6, 19, 36], [30, 30, 40, 50]], [1, 0])
+  nine = encode(data)
+  one = center_maps.encode(
+    data, shape=(16, 16), num_classes=3, stride=4, cells=1
+  )
+  for name in ('cells', 'present', 'size', 'offset', 'frame', 'framed'):
+    np.testing.assert_array_equal(one[name], nine[name][:, :2], err_msg=name)
+  for name in ('point_cells', 'point_present', 'point_offset'):
+    np.testing.assert_array_equal(one[name], nine[name][:, :6], err_msg=name)
+  with pytest.raises(ValueError, match='5 cells of an object: use 1 or 9'):
+    center_maps.encode(data, shape=(16, 16), num_classes=3, stride=4, cells=5)
+
+
+@pytest.mark.parametrize('gap', [4, 8])
+def test_hands_beside_each_other_keep_their_boxes(gap):
+  """Centres one and two cells apart, of other size and class."""
+  boxes = np.array([[8, 8, 28, 28], [8 + gap, 12, 28 + gap, 24]])
+  points = np.random.default_rng(0).uniform(8, 28, (2, 3, 2))
+  targets = encode(annotations(boxes, [0, 1], points=points))
+  got = decode(dense(targets, (16, 16)), stride=4, count=2)
+  np.testing.assert_allclose(got['boxes'][0], boxes, atol=1e-5)
+  np.testing.assert_array_equal(got['classes'][0], [0, 1])
+
+
+def test_neighbours_outside_the_map_are_none():
+  got = encode(annotations([[0, 0, 4, 6]], [1]))
+  assert got['present'].sum() == 4
+  np.testing.assert_array_equal(
+    np.sort(got['cells'][0][got['present'][0]]), [0, 1, 16, 17]
+  )
+
+
+@pytest.mark.parametrize(
+  'box, flags',
+  [
+    ([8, 8, 24, 24], {'valid': [False]}),
+    ([8, 8, 8, 24], {}),
+    ([24, 8, 8, 24], {}),
+    ([60, 8, 70, 24], {}),
+    ([-12, 8, 4, 24], {}),
+  ],
+)
+def test_what_is_no_object(box, flags):
+  points = np.ones((1, 3, 2))
+  data = annotations([box], [1], points=points, facing=[True], **flags)
+  targets = encode(data)
+  # Nor is it a hand whose points nobody knows.
+  assert np.all(targets.pop('point_known'))
+  for name, value in targets.items():
+    assert np.all(np.asarray(value) == 0), name
+
+
+def test_facing_is_known_of_framed_objects_only():
+  data = annotations(
+    [[8, 8, 24, 24], [32, 32, 48, 48]],
+    [0, 1],
+    framed=[True, False],
+    facing=[True, True],
+  )
+  got = encode(data)
+  np.testing.assert_array_equal(got['framed'], [[True, False] * 9])
+  np.testing.assert_array_equal(got['facing'], [[True, False] * 9])
+  np.testing.assert_array_equal(got['present'], [[True, True] * 9])
+
+
+@pytest.mark.parametrize('stride', [4, 8, 12])
+def test_decoded_targets_are_the_annotations(stride):
+  rng = np.random.default_rng(stride)
+  boxes = np.array(
+    [[3, 1, 23, 25], [29, 4, 61, 44], [2, 40, 30, 62], [50, 48, 57, 63]]
+  ) * (stride / 4)
+  points = rng.uniform(0, 16 * stride, (4, 3, 2)).astype(np.float32)
+  classes, facing = [2, 0, 2, 1], [True, False, False, True]
+  data = annotations(boxes, classes, points=points, facing=facing)
+  targets = encode(data, stride=stride)
+  got = decode(dense(targets, (16, 16)), stride=stride, count=6)
+  np.testing.assert_array_equal(got['scores'][0, :4], np.ones(4))
+  assert np.all(np.asarray(got['scores'][0, 4:]) < 1)
+  # All score 1: they come in the order of their places.
+  order = np.argsort(targets['cells'][0, :4])
+  np.testing.assert_array_equal(got['classes'][0, :4], np.array(classes)[order])
+  np.testing.assert_array_equal(
+    got['facing'][0, :4] > 0.5, np.array(facing)[order]
+  )
+  np.testing.assert_allclose(got['boxes'][0, :4], boxes[order], atol=1e-5)
+  np.testing.assert_allclose(got['points'][0, :4], points[order], atol=1e-4)
+
+
+def test_boxes_on_quarters_of_a_pixel_come_back_exactly():
+  boxes = np.array([[3.25, 1.5, 23.75, 25.5], [29.5, 4.25, 61.5, 44.75]])
+  targets = encode(annotations(boxes, [0, 1]))
+  got = decode(dense(targets, (16, 16)), stride=4, count=2)
+  np.testing.assert_array_equal(np.asarray(got['boxes'][0]), boxes)
+
+
+def test_mirrored_maps_of_mirrored_images_show_the_objects():
+  """What is right of a cell's border is left of that of the mirrored cell."""
+  rng = np.random.default_rng(3)
+  boxes = np.array(
+    [[3, 1, 23, 25], [29, 4, 61, 44], [2, 40, 30, 62], [50, 48, 57, 63]]
+  )
+  points = rng.uniform(0, 64, (4, 3, 2)).astype(np.float32)
+  classes, facing = np.array([2, 0, 1, 1]), np.array([True, False, False, True])
+  there = annotations(
+    boxes[:, [2, 1, 0, 3]] * [-1, 1, -1, 1] + [64, 0, 64, 0],
+    classes,
+    points=points * [-1, 1] + [64, 0],
+    facing=facing,
+  )
+  maps = dense(encode(there), (16, 16))
+  mirror = jax.jit(center_maps.mirror)
+  got = decode(mirror(maps), stride=4, count=4)
+  # All score 1: they come in the order of their places.
+  cells = ((boxes[:, 1::2].sum(1) // 8) * 16) + boxes[:, ::2].sum(1) // 8
+  order = np.argsort(cells)
+  np.testing.assert_array_equal(got['scores'][0], np.ones(4))
+  np.testing.assert_array_equal(got['classes'][0], classes[order])
+  np.testing.assert_array_equal(got['facing'][0] > 0.5, facing[order])
+  np.testing.assert_allclose(got['boxes'][0], boxes[order], atol=1e-4)
+  np.testing.assert_allclose(got['points'][0], points[order], atol=1e-4)
+
+
+def test_mirrored_twice_is_as_before():
+  rng = np.random.default_rng(0)
+  # Halves and quarters, which have no rounding.
+  maps = {
+    name: jnp.asarray(rng.integers(-8, 8, (2, 3, 5, values)) / 4, jnp.float32)
+    for name, values in {'class': 3, **center_maps.VALUES}.items()
+  }
+  once = center_maps.mirror(maps)
+  again = center_maps.mirror(once)
+  for name, values in maps.items():
+    np.testing.assert_array_equal(again[name], values)
+    assert (once[name] != values).any()
+  # Of the frame x alone, and not whether the palm is seen.
+  flipped = np.asarray(maps['frame'])[:, :, ::-1]
+  np.testing.assert_array_equal(once['frame'][..., 1::2], flipped[..., 1::2])
+  np.testing.assert_array_equal(once['frame'][..., 6], flipped[..., 6])
+  np.testing.assert_array_equal(
+    once['frame'][..., :6:2], 1 - flipped[..., :6:2]
+  )
+
+
+@pytest.mark.parametrize('side', [11, 16, 23, 32])
+def test_resized_maps_show_the_object(side):
+  box = np.array([11.0, 18, 43, 59])
+  points = np.array([[20.5, 30], [33, 28.25], [25, 50]])
+  data = annotations([box], [2], points=[points], facing=[True])
+  maps = dense(encode(data), (16, 16))
+  # Every cell says where it is.
+  rows, columns = np.indices((16, 16))
+  cell = np.stack([columns, rows], axis=-1)
+  own = [
+    (box[:2] + box[2:]) / 8 - cell,
+    *(point / 4 - cell for point in points),
+  ]
+  maps['size'][0] = (box[2:] - box[:2]) / 4
+  maps['offset'][0] = own[0]
+  maps['frame'][0, ..., :6] = np.concatenate(own[1:], axis=-1)
+  maps['frame'][0, ..., 6] = 2.0
+  maps['points'][0, ..., 3:] = np.concatenate(own[1:], axis=-1)
+  maps['class'] = np.clip(maps['class'], -20, 20)
+  resize = jax.jit(center_maps.resize, static_argnames=('shape',))
+  got = decode(resize(maps, shape=(side, side)), stride=64 / side, count=1)
+  assert got['scores'][0, 0] > 0.9
+  assert got['classes'][0, 0] == 2
+  np.testing.assert_allclose(got['boxes'][0, 0], box, atol=1e-4)
+  np.testing.assert_allclose(got['points'][0, 0], points, atol=1e-4)
+  np.testing.assert_allclose(
+    got['facing'][0, 0], jax.nn.sigmoid(2.0), rtol=1e-5
+  )
+
+
+def test_resized_maps_keep_places_and_sizes():
+  """One place that all cells tell; more columns and fewer rows."""
+  old, new = (4, 6), (3, 15)
+  factor = np.array([2.5, 0.75])
+  rows, columns = np.indices(old)
+  cell = np.stack([columns, rows], axis=-1)
+  places = np.array([[1.5, 2.0], [3.25, 0.5], [5.0, 3.0], [0.0, 1.0]])
+  told = [place - cell for place in places]
+  maps = {
+    'class': np.full((*old, 2), 0.5),
+    'size': np.full((*old, 2), [2.0, 4.0]),
+    'offset': told[0],
+    'frame': np.concatenate([*told[:3], np.full((*old, 1), 0.25)], axis=-1),
+    'points': np.concatenate([np.full((*old, 3), 0.75), *told[1:]], axis=-1),
+  }
+  maps = {name: np.float32(values[None]) for name, values in maps.items()}
+  got = center_maps.resize(maps, new)
+  rows, columns = np.indices(new)
+  cell = np.stack([columns, rows], axis=-1)
+  told = [place * factor - cell for place in places]
+  want = {
+    'class': np.full((*new, 2), 0.5),
+    'size': np.full((*new, 2), [5.0, 3.0]),
+    'offset': told[0],
+    'frame': np.concatenate([*told[:3], np.full((*new, 1), 0.25)], axis=-1),
+    'points': np.concatenate([np.full((*new, 3), 0.75), *told[1:]], axis=-1),
+  }
+  assert set(got) == set(want)
+  for name, values in want.items():
+    np.testing.assert_allclose(got[name][0], values, atol=1e-5, err_msg=name)
+  # Between two rows, and beyond the last, as linear interpolation has it.
+  ramp = {**maps, 'class': np.float32(np.indices(old)[:1, ..., None])}
+  ramp = center_maps.resize(ramp, (8, 6))['class'][0, :, 0, 0]
+  np.testing.assert_allclose(
+    ramp, [0, 0.25, 0.75, 1.25, 1.75, 2.25, 2.75, 3], atol=1e-6
+  )
+
+
+def test_maps_of_the_same_shape_are_the_same():
+  maps = {
+    name: jnp.ones((1, 3, 5, values))
+    for name, values in {'class': 3, **center_maps.VALUES}.items()
+  }
+  assert center_maps.resize(maps, (3, 5)) is maps
+
+
+def maps_of(logits):
+  shape = logits.shape[:-1]
+  return {
+    'class': jnp.asarray(logits, jnp.float32),
+    'size': jnp.ones((*shape, 2)),
+    'offset': jnp.zeros((*shape, 2)),
+    'frame': jnp.zeros((*shape, 7)),
+    # A fresh network's.
+    'points': jnp.zeros((*shape, 9)).at[..., :3].set(-2.19),
+  }
+
+
+def test_decode_takes_peaks_alone_best_first():
+  logits = np.full((1, 6, 6, 2), -5.0)
+  logits[0, 1, 1, 0] = 2.0
+  logits[0, 1, 2, 0] = 1.9  # Beside a better one.
+  logits[0, 2, 2, 1] = 1.0  # Of another class.
+  logits[0, 4, 4, 0] = 90.0  # Sigmoids of both are 1.
+  logits[0, 4, 5, 0] = 80.0
+  got = decode(maps_of(logits), stride=4, count=3)
+  np.testing.assert_allclose(
+    got['scores'][0], 1 / (1 + np.exp([-90.0, -2.0, -1.0])), rtol=1e-6
+  )
+  np.testing.assert_array_equal(got['classes'][0], [0, 0, 1])
+  np.testing.assert_array_equal(
+    got['boxes'][0, :, :2], [[14, 14], [2, 2], [6, 6]]
+  )
+
+
+def test_decode_of_more_than_there_is_is_refused():
+  with pytest.raises(ValueError, match='9 objects wanted of maps with 8'):
+    center_maps.decode(maps_of(np.zeros((1, 2, 2, 2))), stride=4, count=9)

@@ -1,0 +1,254 @@
+"""The recipe in real processes: what it leaves behind, and after a kill."""
+
+import json
+import random
+import re
+import signal
+import time
+
+import jax
+import numpy as np
+import pytest
+
+from configs import metric as metric_config
+from palmjax.data import streams
+from palmjax.data.sets import prepared
+from palmjax.engine import mesh, stage
+from palmjax.evals.recognition import error_rates, verification
+from palmjax.recipes.metric import protocols as metric_protocols
+from palmjax.recipes.metric import recipe as metric_recipe
+from palmjax.recipes.shared import palm_images, palm_network
+
+# Every kind of loss in one run; left and right, turned in all ways.
+ARGUMENTS = (
+  '--config=configs/metric.py:smoke',
+  '--config.loss.name=softmax+arcface+semi_hard',
+  '--config.data.turned=True',
+  '--config.data.samples=6',
+)
+
+
+@pytest.fixture(scope='module')
+def arguments(another):
+  return *ARGUMENTS, f"--config.evaluation.sets=('{another}',)"
+
+
+@pytest.fixture(scope='module')
+def run(palmjax_command, tmp_path_factory, arguments):
+  """The workdir of an undisturbed run."""
+  workdir = tmp_path_factory.mktemp('metric')
+  process = palmjax_command(*arguments, f'--workdir={workdir}')
+  output, _ = process.communicate(timeout=900)
+  assert process.returncode == 0, output
+  return workdir
+
+
+def _config():
+  config = metric_config.get_config('smoke')
+  config.data.turned = True
+  config.data.samples = 6
+  return config
+
+
+def _evaluation():
+  key = stage.stage_key(jax.random.key(0), 'data')
+  return palm_images.turned(palm_images.load(_config(), key).evaluation)
+
+
+def test_results_are_those_of_the_export(run, as_compiled_there):
+  models = json.loads((run / 'metrics.json').read_text())['models']
+  part = _evaluation()
+  embed = palm_network.load(run / 'network' / 'export').embed
+  found = verification.evaluate(
+    embed(part.images), part.labels, fars=(), num_bootstrap=100
+  )
+  network = models['network']
+  assert network['eer'] == pytest.approx(found['eer'])
+  assert network['eer@erased=0'] == pytest.approx(network['eer'])
+  assert 0 <= network['rank1']['value'] <= 1
+  assert network['fnmr@fmr=1e-6']['value'] is None
+  # Samples 4 and 5 are of a second session: 12 palms × 4 × 2 genuine pairs.
+  across = models['network, across sessions']
+  assert 'not measurable with' in across['fnmr@fmr=1e-6']['reason']
+  scores = verification.pair_scores(
+    embed(part.images), part.labels, sessions=part.sessions
+  )
+  assert len(scores.genuine) == 12 * 4 * 2
+  assert across['eer']['value'] == pytest.approx(
+    error_rates.eer(scores.genuine, scores.impostor)
+  )
+  assert across['eer']['low'] < across['eer']['high']
+  control = models['correlation, across sessions']
+  alone = verification.matrix_scores(
+    metric_protocols.correlate(part.images), part.labels, sessions=part.sessions
+  )
+  assert control['eer']['value'] == pytest.approx(
+    error_rates.eer(alone.genuine, alone.impostor)
+  )
+  assert across['eer/correlation'] == verification.eer_ratio(
+    scores, alone, num_bootstrap=100
+  )
+  assert models['correlation']['eer']['value'] < 0.5
+
+
+def test_last_session_is_searched_in_the_first(run):
+  models = json.loads((run / 'metrics.json').read_text())['models']
+  part = _evaluation()
+  embeddings = palm_network.load(run / 'network' / 'export').embed(part.images)
+  first = part.sessions == 0
+  labels = part.labels[first]
+  hits = [
+    labels[np.argmax(embeddings[first] @ probe)] == label
+    for probe, label in zip(
+      embeddings[~first], part.labels[~first], strict=True
+    )
+  ]
+  assert len(hits) == 12 * 2
+  across = models['network, across sessions']
+  assert across['rank1']['value'] == pytest.approx(np.mean(hits))
+  assert across['fnir@fpir=1e-1'] == {
+    'value': None,
+    'reason': 'not measurable with 0 non-mated searches',
+  }
+
+
+def test_another_set_is_tested_across_sessions_and_devices(run, another):
+  models = json.loads((run / 'metrics.json').read_text())['models']
+  embed = palm_network.load(run / 'network' / 'export').embed
+  data = prepared.load(another, size=32)
+  name = 'network, on drawn_palms'
+  for key, places in (
+    (name, None),
+    (f'{name}, across sessions', data.sessions),
+    (f'{name}, across devices', data.devices),
+  ):
+    scores = verification.pair_scores(
+      embed(data.images), data.labels, sessions=places
+    )
+    assert models[key]['eer']['value'] == pytest.approx(
+      error_rates.eer(scores.genuine, scores.impostor)
+    )
+  assert models['correlation, on drawn_palms']['eer']['value'] < 0.5
+  assert {'eer/correlation', 'rank1', 'fta'} <= models[name].keys()
+  # Palms that are drawn in memory have one device a session.
+  assert 'network, across devices' not in models
+  assert name.capitalize() in (run / 'report.html').read_text()
+
+
+def test_drawn_palms_can_all_be_read(run):
+  models = json.loads((run / 'metrics.json').read_text())['models']
+  for name, palms in (('network', 24), ('network, on drawn_palms', 12)):
+    for rate in ('fte', 'fta'):
+      found = models[name][rate]
+      assert found['value'] == found['low'] == 0
+      # The rule of 3, of all palms of the set.
+      assert found['high'] == pytest.approx(1 - 0.05 ** (1 / palms))
+
+
+@pytest.mark.parametrize('arm', ['losses', 'backbones', 'attention'])
+def test_every_column_of_a_sweep_is_measured(run, arm):
+  models = json.loads((run / 'metrics.json').read_text())['models']
+  timed = {'ms/image'}  # Of run.json: no two runs take the same time.
+  assert {*metric_config.columns(arm)} - timed <= models['network'].keys()
+  assert 'ms_per_image' in json.loads((run / 'run.json').read_text())
+
+
+def test_every_stage_was_trained(run):
+  rows = [json.loads(line) for line in (run / 'metrics.jsonl').open()]
+  rows = [row for row in rows if 'loss/softmax' in row]
+  assert rows[0]['loss/softmax'] > 0 == rows[0]['loss/semi_hard']
+  assert rows[-1]['loss/semi_hard'] > 0 == rows[-1]['loss/softmax']
+
+
+def test_the_export_tells_how_to_compare(run):
+  export = run / 'network' / 'export'
+  preprocess = json.loads((export / 'preprocess.json').read_text())
+  assert preprocess['metric'] == 'euclidean'
+  model = json.loads((export / 'model.json').read_text())['model']
+  assert model['name'] == 'mobilefacenet'
+  assert model['loss'] == 'softmax+arcface+semi_hard'
+
+
+def test_report_has_the_sections_of_the_standard(run):
+  text = (run / 'report.html').read_text()
+  for words in ('ISO/IEC 19795-1', 'FNIR at FPIR', '20% erased', 'Correlation'):
+    assert words in text
+  assert not re.search(r'(src|href)="https?:', text)
+
+
+def test_same_bytes_after_sigkill(run, palmjax_command, tmp_path, arguments):
+  process = palmjax_command(*arguments, f'--workdir={tmp_path}')
+  log = tmp_path / 'metrics.jsonl'
+  begun = time.monotonic()
+  while not log.exists() or log.stat().st_size == 0:
+    assert process.poll() is None, process.communicate()[0]
+    assert time.monotonic() - begun < 600
+    time.sleep(0.02)
+  time.sleep(random.SystemRandom().uniform(0, 2))
+  process.kill()
+  process.communicate()
+  assert process.returncode == -signal.SIGKILL
+  process = palmjax_command(*arguments, f'--workdir={tmp_path}')
+  output, _ = process.communicate(timeout=900)
+  assert process.returncode == 0, output
+  for name in (
+    'metrics.json',
+    'network/export/weights.npz',
+    'network/export/model.json',
+    'network/export/preprocess.json',
+  ):
+    assert (tmp_path / name).read_bytes() == (run / name).read_bytes(), name
+
+
+def test_turned_identities():
+  rng = np.random.default_rng(0)
+  images = rng.integers(0, 256, (18, 5, 5, 3)).astype(np.uint8)
+  labels = np.repeat(np.arange(9), 2)
+  part = palm_images.Part(images, labels, tuple('abcdefghi'), np.zeros(18, int))
+  found = palm_images.turned(part).images
+  views = {}
+  for k in range(8):
+    square = found[2 * k, :, :, 0]
+    original = images[2 * k, :, :, 0]
+    ways = [np.rot90(original, n) for n in range(4)]
+    ways += [way[:, ::-1] for way in ways]
+    (way,) = [n for n, w in enumerate(ways) if np.array_equal(w, square)]
+    views[k] = way
+    np.testing.assert_array_equal(
+      found[2 * k + 1, :, :, 0],
+      [np.rot90(images[2 * k + 1, :, :, 0], n) for n in range(4)][way % 4][
+        :, :: -1 if way >= 4 else 1
+      ],
+    )
+  assert sorted(views.values()) == list(range(8))
+  np.testing.assert_array_equal(found[16], images[16])  # Identity 8 is way 0.
+
+
+@pytest.mark.parametrize('loss', ['softmax', 'arcface', 'triplet'])
+def test_batches_are_the_same_for_all_losses(loss):
+  config = metric_config.get_config('smoke')
+  config.loss.name = loss
+  labels = np.repeat(np.arange(6), 5)
+  images = np.arange(30, dtype=np.uint8)[:, None, None, None]
+  part = palm_images.Part(images, labels, tuple('abcdef'), 0 * labels)
+  palms = palm_images.PalmImages(part, part, part, (), '')
+
+  def batch(count):
+    config.cnn.images = count
+    run = palm_network.Run(config, palms, mesh.make(1), '')
+    return next(metric_recipe._batches(run, jax.random.key(0))(3))
+
+  found = np.asarray(batch(4)['label']).reshape(4, 4)
+  assert (found == found[:, :1]).all()
+  assert len({*found[:, 0]}) == 4
+  members = streams.members_of(labels)
+  seed = streams.seed_of(
+    jax.random.fold_in(jax.random.key(0), metric_recipe._LABELLED)
+  )
+  expected = streams.identity_indices(
+    members, identities=4, images=4, seed=seed, step=3
+  )
+  np.testing.assert_array_equal(batch(4)['image'].ravel(), expected)
+  single = np.asarray(batch(1)['image']).ravel()
+  expected = streams.batch_indices(30, batch_size=4, seed=seed, step=3)
+  np.testing.assert_array_equal(single, expected)

@@ -1,0 +1,143 @@
+"""Frames corrected by a stand-in that knows them, and what is refused."""
+
+import types
+
+import jax
+import numpy as np
+import pytest
+
+from configs import gesture as gesture_config
+from palmjax.images import palm_frame
+from palmjax.models import palm_frame as frame_reader
+from palmjax.networks import export
+from palmjax.recipes.shared import frame_network
+
+SIZE = 64
+# A frame with d = 1 about (0, 0).
+FRAME = np.array([[-0.5, -0.7], [0.5, -0.7], [0.1, 1.6]])
+
+
+def paint(side):
+  """Red tells x, green y."""
+  y, x = np.mgrid[:side, :side] + 0.5
+  return np.stack([x, y, np.full_like(x, side)], axis=-1) * 255 / side
+
+
+def place(*, angle, mirror, d=40.0, centre=(150.0, 160.0)):
+  c, s = np.cos(angle), np.sin(angle)
+  points = FRAME * [-1 if mirror else 1, 1]
+  return d * points @ np.array([[c, s], [-s, c]]) + centre
+
+
+def knowing(points, shape, *, moved=0.0):
+  """(`Reader`, its views): it says where the points are, `moved` along x."""
+  views = []
+
+  def read(images):
+    image = images[0].astype(float)
+    y, x = np.mgrid[:SIZE, :SIZE] + 0.5
+    seen = (image[..., 2] > 250) & (image > 4).all(axis=-1)
+    seen &= (image[..., :2] < 251).all(axis=-1)
+    rows = np.stack([x, y, np.ones_like(x)], axis=-1)[seen]
+    colours = (image[seen][:, :2] + 0.5) * shape / 255
+    view = np.linalg.lstsq(rows, colours, rcond=None)[0].T
+    views.append(view)
+    found = (points + np.array([moved, 0.0]) - view[:, 2]) @ np.linalg.inv(
+      view[:, :2]
+    ).T
+    found = found / SIZE - 0.5
+    if found[0, 0] > found[1, 0]:
+      found = found[[1, 0, 2]]
+    return found[None], np.array([0.8])
+
+  return frame_network.Reader(read, SIZE, 0), views
+
+
+@pytest.mark.parametrize('mirror', [False, True])
+@pytest.mark.parametrize('angle', [0.0, 1.0, 2.5, -2.0])
+def test_frames_are_corrected_at_any_rotation(angle, mirror):
+  true = place(angle=angle, mirror=mirror)
+  off = place(angle=angle + 0.3, mirror=mirror, d=46.0, centre=(156, 154))
+  reader, views = knowing(true, 300)
+  image = np.round(paint(300)).astype(np.uint8)
+  points, facing = frame_network.correct(reader, image, off)
+  # The valley of the index finger is still the first one.
+  np.testing.assert_allclose(points, true, atol=2.0)
+  assert facing == 0.8
+  assert len(views) == 2
+  # The second view is that of the true frame: fingers up, of its size.
+  c, s = np.cos(angle), np.sin(angle)
+  scale = palm_frame.SIDE * 40 / SIZE
+  np.testing.assert_allclose(
+    views[1][:, :2] / scale, [[c, -s], [s, c]], atol=0.05
+  )
+
+
+def test_what_is_seen_far_away_is_something_else():
+  true = place(angle=0.4, mirror=False)
+  image = np.round(paint(300)).astype(np.uint8)
+  for moved, found in ((30.0, True), (50.0, False)):
+    reader, _ = knowing(true, 300, moved=moved)
+    assert (frame_network.correct(reader, image, true) is not None) == found
+
+
+@pytest.mark.parametrize(
+  'points', [np.full((3, 2), 20.0), np.full((3, 2), np.nan)]
+)
+def test_a_frame_without_direction_is_not_read(points):
+  image = np.zeros((50, 50, 3), np.uint8)
+  assert frame_network.correct(None, image, points) is None
+
+
+def test_a_training_without_frames_is_refused(tmp_path):
+  config = gesture_config.get_config('smoke')
+  hands = types.SimpleNamespace(training={'framed': np.zeros((4, 3), bool)})
+  run = types.SimpleNamespace(config=config, hands=hands)
+  with pytest.raises(ValueError, match='no training image shows a palm frame'):
+    frame_network.train(run, tmp_path, tmp_path, jax.random.key(0))
+
+
+def save(directory, **changes):
+  model = frame_reader.FrameReader(width=0.25)
+  variables = jax.jit(
+    lambda key: model.init(key, np.zeros((1, 16, 16, 3)), train=False)
+  )(jax.random.key(0))
+  export.save(
+    directory,
+    variables=jax.device_get(variables),
+    model={'name': frame_network.NAME, 'width': 0.25, 'dtype': 'float32'}
+    | changes.get('model', {}),
+    preprocess={
+      'image_size': 16,
+      'view_side': palm_frame.SIDE,
+      'view_centre': palm_frame.CENTRE,
+    }
+    | changes.get('preprocess', {}),
+  )
+
+
+def test_an_export_is_loaded(tmp_path):
+  save(tmp_path)
+  reader = frame_network.load(tmp_path)
+  assert reader.image_size == 16
+  points, facing = reader.read(np.zeros((1, 16, 16, 3), np.uint8))
+  assert points.shape == (1, 3, 2)
+  assert 0 <= facing[0] <= 1
+
+
+@pytest.mark.parametrize(
+  'changes, message',
+  [
+    ({'model': {'name': 'detector'}}, 'holds no reader of palm frames but det'),
+    ({'model': {'width': 1.0}}, 'does not fit the network'),
+    ({'preprocess': {'view_side': 2.0}}, 'trained with view_side 2.0, this'),
+    (
+      {'preprocess': {'view_centre': 0.0}},
+      'trained with view_centre 0.0, this',
+    ),
+  ],
+)
+def test_another_export_is_refused(tmp_path, changes, message):
+  save(tmp_path, **changes)
+  with pytest.raises(ValueError, match=message):
+    frame_network.load(tmp_path)

@@ -1,0 +1,90 @@
+"""What a run trains and tests on, from the user's own folder."""
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+from configs import ssl as ssl_config
+from palmjax.recipes.shared import palm_images
+
+
+@pytest.fixture
+def config(tmp_path):
+  config = ssl_config.get_config('smoke')
+  config.data.name = 'folder'
+  config.data.dir = str(tmp_path)
+  config.labelled.identities = 3
+  config.labelled.images = 2
+  return config
+
+
+def _photos(directory, identities, images, size=40):
+  rng = np.random.default_rng(0)
+  for k in range(identities):
+    (directory / f'p{k}').mkdir()
+    for n in range(images):
+      pixels = rng.integers(0, 256, (size, size, 3), np.uint8)
+      Image.fromarray(pixels).save(directory / f'p{k}' / f'{n}.png')
+
+
+def test_parts_of_a_folder(config, tmp_path):
+  _photos(tmp_path, identities=8, images=4)
+  palms = palm_images.load(config, jax.random.key(0))
+  assert palms.labelled.images.shape == (6, 32, 32, 3)
+  assert palms.labelled.labels.tolist() == [0, 0, 1, 1, 2, 2]
+  assert len(palms.evaluation.labels) == 16
+  # The other two images of each of the three.
+  assert np.bincount(palms.unseen.labels).tolist() == [2, 2, 2]
+  assert not set(palms.labelled.identities) & set(palms.evaluation.identities)
+  assert palms.unseen.identities == palms.labelled.identities
+
+
+def test_unseen_images_are_of_the_identity_that_their_label_names(
+  config, tmp_path
+):
+  for k in range(8):
+    (tmp_path / f'p{k}').mkdir()
+    for n in range(4):
+      shade = np.full((40, 40, 3), 30 * k, np.uint8)
+      Image.fromarray(shade).save(tmp_path / f'p{k}' / f'{n}.png')
+  palms = palm_images.load(config, jax.random.key(0))
+  for part in (palms.labelled, palms.unseen, palms.evaluation):
+    for image, label in zip(part.images, part.labels, strict=True):
+      assert part.identities[label] == f'p{image[0, 0, 0] // 30}'
+
+
+def test_fingerprint_follows_the_pixels(config, tmp_path):
+  _photos(tmp_path, identities=8, images=4)
+  before = palm_images.load(config, jax.random.key(0)).fingerprint
+  assert palm_images.load(config, jax.random.key(0)).fingerprint == before
+  Image.fromarray(np.zeros((40, 40, 3), np.uint8)).save(tmp_path / 'p0/0.png')
+  assert palm_images.load(config, jax.random.key(0)).fingerprint != before
+
+
+@pytest.mark.parametrize(
+  'identities,images,message',
+  [
+    (0, 0, 'folder of their own'),
+    (1, 4, 'one identity'),
+    (4, 4, 'config.labelled.identities'),
+    (8, 1, 'config.labelled.images'),
+  ],
+)
+def test_too_little_is_one_line_that_says_what_to_do(
+  config, tmp_path, identities, images, message
+):
+  _photos(tmp_path, identities, images)
+  with pytest.raises(ValueError, match=message) as caught:
+    palm_images.load(config, jax.random.key(0))
+  assert '\n' not in str(caught.value)
+
+
+def test_many_truncated_images_stop_the_run(config, tmp_path):
+  _photos(tmp_path, identities=8, images=4)
+  for k in range(8):
+    path = tmp_path / f'p{k}' / '0.png'
+    path.write_bytes(path.read_bytes()[:100])
+  with pytest.raises(ValueError, match='8 of 32') as caught:
+    palm_images.load(config, jax.random.key(0))
+  assert '\n' not in str(caught.value)

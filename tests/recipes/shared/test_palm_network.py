@@ -1,0 +1,97 @@
+"""A network that goes on from an export."""
+
+import jax
+import numpy as np
+import pytest
+
+from configs import metric as metric_config
+from palmjax.models import heads
+from palmjax.networks import export
+from palmjax.recipes.metric import recipe as metric_recipe
+from palmjax.recipes.shared import palm_network
+from palmjax.steps import metric as metric_step
+
+
+@pytest.fixture(scope='module')
+def config():
+  return metric_config.get_config('smoke')
+
+
+@pytest.fixture(scope='module')
+def create(config):
+  """seed → a fresh state for 5 identities."""
+  model, spec = palm_network.build(config)
+
+  def create(seed, create_state=metric_step.create_state):
+    return create_state(
+      model,
+      palm_network.optimiser(config.cnn),
+      jax.random.key(seed),
+      input_shape=spec.shape,
+      head=heads.init_head(jax.random.key(seed), 5, model.embedding_size),
+    )
+
+  return create
+
+
+@pytest.fixture
+def saved(config, create, tmp_path):
+  """(folder, variables) of a trained network, its class weights left out."""
+  state = jax.device_get(create(1))
+  stats = {k: v for k, v in state.stats.items() if k != 'norms'}
+  stats = jax.tree.map(lambda leaf: leaf + 0.5, stats)
+  variables = {'params': {'backbone': state.params['backbone']}, **stats}
+  _, spec = palm_network.build(config)
+  export.save(
+    tmp_path,
+    variables=variables,
+    model={**config.network.to_dict(), 'loss': 'arcface'},
+    preprocess=spec.to_json(),
+  )
+  return tmp_path, variables
+
+
+def test_it_has_the_backbone_of_the_export_and_its_own_classes(
+  config, create, saved
+):
+  folder, variables = saved
+  fresh = jax.device_get(create(2))
+  with_start = config.copy_and_resolve_references()
+  with_start.cnn.start = str(folder)
+  state = create(2, metric_recipe._create_state(with_start))
+  equal = jax.tree.map(np.array_equal, jax.device_get(state), fresh)
+  assert all(jax.tree.leaves((equal.params['head'], equal.opt_state)))
+  assert equal.stats['norms'] == {'mean': True, 'std': True}
+  assert state.step == 0
+  jax.tree.map(
+    np.testing.assert_array_equal,
+    jax.device_get(state.params['backbone']),
+    variables['params']['backbone'],
+  )
+  jax.tree.map(
+    np.testing.assert_array_equal,
+    jax.device_get(state.stats['batch_stats']),
+    variables['batch_stats'],
+  )
+  assert jax.tree.structure(state) == jax.tree.structure(fresh)
+
+
+def test_without_an_export_it_is_fresh(config):
+  assert metric_recipe._create_state(config) is metric_step.create_state
+
+
+@pytest.mark.parametrize(
+  'key, value, message',
+  [
+    ('network.width', 0.25, 'another width: 0.125, not 0.25'),
+    ('preprocess.contrast', 'none', 'another contrast: local, not none'),
+    ('image_size', 64, 'another image_size: 32, not 64'),
+  ],
+)
+def test_another_network_is_refused(config, create, saved, key, value, message):
+  folder, _ = saved
+  other = config.copy_and_resolve_references()
+  other.update_from_flattened_dict({key: value})
+  with pytest.raises(ValueError, match=message) as caught:
+    palm_network.start(create(2), other, folder)
+  assert '\n' not in str(caught.value)

@@ -1,0 +1,276 @@
+"""The recipe in real processes: what it leaves behind, and after kills."""
+
+import json
+import random
+import re
+import shutil
+import signal
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from configs import ssl as ssl_config
+from palmjax.evals.recognition import verification
+from palmjax.networks import export
+from palmjax.recipes.shared import palm_images, palm_network
+from palmjax.recipes.ssl import labels as ssl_labels
+from palmjax.recipes.ssl import recipe as ssl_recipe
+
+SMOKE = '--config=configs/ssl.py:smoke'
+STAGES = ('cnn1', 'gan', 'soft_labels', 'cnn2', 'control')
+
+
+def _results(workdir):
+  """Bytes of everything that must not depend on interruptions."""
+  paths = [workdir / 'metrics.json']
+  paths += sorted(workdir.glob('*/export/*'))
+  paths += sorted(workdir.glob('*/DONE.json'))
+  return {str(p.relative_to(workdir)): p.read_bytes() for p in paths}
+
+
+def _progress(workdir):
+  """Bytes logged and stages finished: grows with the work of a run."""
+  log = workdir / 'metrics.jsonl'
+  done = len(list(workdir.glob('*/DONE.json')))
+  return (log.stat().st_size if log.exists() else 0, done)
+
+
+def test_same_bytes_after_three_sigkills(
+  smoke_run, palmjax_command, tmp_path, record_property
+):
+  """Kills wherever it happens to be, three times, then lets it finish."""
+  seed = random.SystemRandom().randrange(10**6)
+  record_property('seed', seed)
+  moments = random.Random(seed)
+  workdir, killed_at = tmp_path / '0', []
+  while len(killed_at) < 3:
+    workdir.mkdir(exist_ok=True)
+    before = _progress(workdir)
+    process = palmjax_command(SMOKE, f'--workdir={workdir}')
+    # Not before it has done something: imports need no test.
+    begun = time.monotonic()
+    while _progress(workdir) == before and process.poll() is None:
+      assert time.monotonic() - begun < 600
+      time.sleep(0.05)
+    time.sleep(moments.uniform(0, 12))
+    process.kill()
+    output, _ = process.communicate()
+    if process.returncode == 0:
+      # It was done before: from the start.
+      workdir, killed_at = tmp_path / f'after {workdir.name}', []
+      continue
+    assert process.returncode == -signal.SIGKILL, output
+    killed_at.append(sorted(path.name for path in workdir.iterdir()))
+  process = palmjax_command(SMOKE, f'--workdir={workdir}')
+  output, _ = process.communicate(timeout=900)
+  assert process.returncode == 0, (seed, output)
+
+  expected, found = _results(smoke_run), _results(workdir)
+  assert set(found) == set(expected), seed
+  assert len(found) >= 1 + 5 + 4 * 3 + 2
+  different = [name for name in found if found[name] != expected[name]]
+  assert different == [], (seed, killed_at)
+
+
+def test_metrics_json_has_the_three_models_and_honest_gaps(smoke_run):
+  results = json.loads((smoke_run / 'metrics.json').read_text())
+  assert results['recipe'] == 'ssl'
+  assert results['seed'] == 0
+  for name in ('cnn1', 'cnn2', 'control'):
+    cells = results['models'][name]
+    assert 0 <= cells['eer']['low'] <= cells['eer']['value']
+    assert cells['eer']['value'] <= cells['eer']['high'] <= 1
+    # 1,056 impostor pairs: the rule of 30 forbids FAR 1e-3.
+    assert cells['tar@far=1e-3']['value'] is None
+    assert 'not measurable' in cells['tar@far=1e-3']['reason']
+  ratio = results['models']['cnn2']['eer/control']['value']
+  assert ratio == pytest.approx(
+    results['models']['cnn2']['eer']['value']
+    / results['models']['control']['eer']['value']
+  )
+  assert not (smoke_run / 'metrics.json').read_text().count('second')
+  run = json.loads((smoke_run / 'run.json').read_text())
+  assert set(run['seconds']) == set(STAGES)
+
+
+def test_report_is_whole_and_needs_nothing_else(smoke_run):
+  text = (smoke_run / 'report.html').read_text()
+  assert 'CNN-2' in text
+  assert 'not measurable with 1056 pairs' in text
+  assert text.count('data:image/png') >= 20
+  assert not re.search(r'(src|href)="https?:', text)
+
+
+def test_export_gives_the_embeddings_that_were_measured(
+  smoke_run, as_compiled_there
+):
+  """Loads as a user would: the numbers of metrics.json come out again."""
+  config = ssl_config.get_config('smoke')
+  key = ssl_recipe.data_key(config)
+  palms = palm_images.load(config, key)
+  embeddings = palm_network.load(smoke_run / 'cnn2' / 'export').embed(
+    palms.evaluation.images
+  )
+  again = verification.evaluate(
+    embeddings, palms.evaluation.labels, fars=[0.1], num_bootstrap=100
+  )
+  results = json.loads((smoke_run / 'metrics.json').read_text())
+  assert again['eer'] == results['models']['cnn2']['eer']
+
+
+def test_what_the_export_stores_is_what_use_applies(smoke_run, tmp_path):
+  """Another stored pre-processing gives other embeddings: it is in effect."""
+  copy = tmp_path / 'export'
+  shutil.copytree(smoke_run / 'cnn2' / 'export', copy)
+  images = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), np.uint8)
+  same = palm_network.load(copy).embed(images)
+  found = export.load(copy)
+  contrast = ssl_config.get_config('smoke').preprocess.contrast
+  assert found.preprocess['contrast'] == contrast
+  export.save(
+    copy,
+    variables=found.variables,
+    model=found.model,
+    preprocess=found.preprocess | {'contrast_sigma': 0.3},
+  )
+  other = palm_network.load(copy).embed(images)
+  np.testing.assert_array_equal(
+    palm_network.load(smoke_run / 'cnn2' / 'export').embed(images), same
+  )
+  assert np.abs(other - same).max() > 1e-3
+
+
+def test_weights_of_another_network_are_refused_in_one_line(
+  smoke_run, tmp_path
+):
+  found = export.load(smoke_run / 'cnn2' / 'export')
+  export.save(
+    tmp_path,
+    variables=found.variables,
+    model=found.model | {'embedding_size': 16},
+    preprocess=found.preprocess,
+  )
+  with pytest.raises(ValueError, match='does not fit the network') as caught:
+    palm_network.load(tmp_path)
+  assert '\n' not in str(caught.value)
+
+
+def test_training_never_sees_an_identity_of_the_evaluation():
+  config = ssl_config.get_config('smoke')
+  palms = palm_images.load(config, ssl_recipe.data_key(config))
+  assert not set(palms.labelled.identities) & set(palms.evaluation.identities)
+  # A person's left and right palm stay on one side.
+  people = [
+    {name.rsplit(' ', 1)[0] for name in part.identities}
+    for part in (palms.labelled, palms.evaluation)
+  ]
+  assert not people[0] & people[1]
+
+
+def test_soft_labels_are_joined_by_id(smoke_run, tmp_path):
+  source = smoke_run / 'soft_labels' / 'export'
+  images, soft = ssl_labels.read_soft_labels(source)
+  np.testing.assert_allclose(soft.sum(axis=1), 1, rtol=1e-5)
+  # The same rows in another order must give the same pairs.
+  order = np.random.default_rng(0).permutation(len(images))
+  with np.load(source / 'generated.npz') as drawn:
+    np.savez(
+      tmp_path / 'generated.npz',
+      id=drawn['id'][order],
+      image=drawn['image'][order],
+    )
+  (tmp_path / 'soft_labels.npz').write_bytes(
+    (source / 'soft_labels.npz').read_bytes()
+  )
+  again, _ = ssl_labels.read_soft_labels(tmp_path)
+  np.testing.assert_array_equal(again, images)
+
+
+def test_the_teacher_labelled_what_is_stored(smoke_run):
+  """Recomputes the soft labels of the stored images from CNN-1's export."""
+  images, soft = ssl_labels.read_soft_labels(
+    smoke_run / 'soft_labels' / 'export'
+  )
+  teacher = palm_network.load(smoke_run / 'cnn1' / 'export')
+  logits = jnp.asarray(teacher.classify(images[:8]))
+  temperature = ssl_config.get_config('smoke').soft.temperature
+  np.testing.assert_allclose(
+    jax.nn.softmax(logits / temperature), soft[:8], atol=1e-5
+  )
+
+
+def test_another_config_in_the_same_workdir_is_refused(tmp_path):
+  config = ssl_config.get_config('smoke')
+  (tmp_path / 'config.json').write_text(
+    json.dumps(config.to_dict() | {'seed': 7})
+  )
+  with pytest.raises(ValueError, match='seed = 7 there and 0 here'):
+    ssl_recipe.run(config, tmp_path)
+
+
+@pytest.mark.parametrize(
+  'key,value,message',
+  [
+    ('image_size', 50, 'image size 50'),
+    ('num_devices', 99, 'devices'),
+    ('preprocess.channels', 'blue', 'channels'),
+    ('cnn.loss', 'hinge', 'softmax or arcface'),
+    ('cnn.steps', 0, 'config.cnn.steps=0'),
+    ('cnn.warmup_steps', 30, 'warm-up'),
+    ('gan.order', 'random', 'order'),
+    ('gan.images', 'dreams', 'creases or photos'),
+    ('gan.r1_interval', 0, 'interval'),
+    ('gan.eval_images', 3, 'config.gan.eval_images=3'),
+    ('soft.share', 1.0, 'share'),
+    ('soft.share', 0.0, 'share'),
+    ('soft.images', 0, 'config.soft.images=0'),
+    ('soft.temperature', 0.0, 'config.soft.temperature'),
+    ('evaluation.fars', [1.0], 'config.evaluation.fars'),
+    ('evaluation.resamples', 0, 'config.evaluation.resamples=0'),
+    ('data.name', 'internet', 'palms, folder or a prepared set'),
+    ('data.name', 'folder', 'config.data.dir'),
+    ('data.samples', 1, 'data.samples'),
+    ('labelled.identities', 2, 'fewer than 4'),
+    ('labelled.identities', 1, 'config.labelled.identities=1'),
+    ('image_size', 16, 'VGG16'),
+    ('augment.rotation', -1.0, 'rotation'),
+    ('network.dtype', 'fp16', 'config.network.dtype=fp16'),
+    ('gan.dtype', 'fp16', 'config.gan.dtype=fp16'),
+    ('gan.ada_kimg', 0.0, 'config.gan.ada_kimg=0'),
+    ('gan.fmap_base', 8, 'without channels at 32 px'),
+    ('gan.style_mixing', 1.5, 'config.gan.style_mixing=1.5'),
+    ('preprocess.contrast', 'none', 'use --config.gan.images=photos'),
+  ],
+)
+def test_settings_that_cannot_work_are_refused_at_once(
+  tmp_path, key, value, message
+):
+  config = ssl_config.get_config('smoke')
+  if key == 'labelled.identities':
+    config.labelled.images = 1
+  config.update_from_flattened_dict({key: value})
+  with pytest.raises(ValueError, match=message) as caught:
+    ssl_recipe.run(config, tmp_path)
+  assert '\n' not in str(caught.value)
+  # Nothing was begun, and the corrected config may use the same workdir.
+  assert {path.name for path in tmp_path.iterdir()} <= {'.lock'}
+
+
+def test_a_loss_that_explodes_stops_the_run_and_keeps_what_was_saved(
+  palmjax_command, smoke_run, tmp_path
+):
+  """An absurd rate for the GAN: CNN-1 is done by then, and must stay."""
+  process = palmjax_command(
+    '--config=configs/ssl.py:smoke',
+    f'--workdir={tmp_path}',
+    '--config.gan.learning_rate=1e30',
+  )
+  output, _ = process.communicate(timeout=600)
+  assert process.returncode == 1, output
+  assert 'lower the learning rate' in output.splitlines()[-1]
+  kept = tmp_path / 'cnn1' / 'export' / 'weights.npz'
+  expected = smoke_run / 'cnn1' / 'export' / 'weights.npz'
+  assert kept.read_bytes() == expected.read_bytes()
