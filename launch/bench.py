@@ -22,7 +22,7 @@ from palmjax.engine import mesh as meshes
 from palmjax.evals.recognition import streaming
 from palmjax.losses import metric
 from palmjax.models import heads
-from palmjax.recipes.shared import palm_network
+from palmjax.recipes.shared import palm_training
 from palmjax.recipes.ssl import gan as ssl_gan
 from palmjax.steps import classify
 
@@ -76,9 +76,9 @@ def scoring(repeats):
 
 def recognition(config, mesh, repeats):
   """A training step of the recognition network."""
-  model, spec = palm_network.build(config)
+  model, spec = palm_training.build(config)
   batch_size = config.cnn.batch_size
-  tx = palm_network.optimiser(config.cnn)
+  tx = palm_training.optimiser(config.cnn)
   state = classify.create_state(
     model,
     tx,

@@ -4,20 +4,20 @@ python -m palmjax.verify A.jpg B.jpg
 python -m palmjax.verify A.jpg --gallery=DIR
 python -m palmjax.verify A.jpg B.jpg --photos
 
-Images show the palm alone and lie as `roi_frame` in preprocess.json says; with
---photos they are photos of whole hands, in which the palm is found first. What
-the score is and which threshold it must reach: `inference.matcher`. Of a network
-that was trained by Euclidean distances the distance is told, which must not
-exceed the threshold: smaller is more alike. From Python:
+Images show the palm alone and lie as `roi_frame` in preprocess.json says. With
+--photos they are photos of whole hands, in which the palm is found first. The
+answer is `same` or `different`, with the score, the threshold, and the false
+match rate that the threshold was set for. For networks trained with Euclidean
+distances the output is a distance: smaller is more alike. From Python:
 
-  embed = palmjax.verify.load_embedder()
-  embeddings = embed([image, another])
+  v = palmjax.inference.verifier.load()
+  v.compare(image, another).decision
 
 and of photos of whole hands:
 
   find = palmjax.inference.finder.load()
   palm = palmjax.inference.palm_files.find_palm(find, photo, size=128)
-  embeddings = embed([palm.image])
+  v.compare(palm, another)
 
 Exit codes: 0 answered, same or different; 1 there is no answer (the last line
 says why and what to do); 2 the command line is wrong.
@@ -27,63 +27,14 @@ import argparse
 import functools
 import json
 import os
-import pathlib
 import sys
 import warnings
 
-import jax
-import numpy as np
 from PIL import Image
 
 from palmjax.engine import allocator
-from palmjax.images import image_file, preprocess
-from palmjax.inference import correlation, finder, matcher, palm_files, words
-from palmjax.losses import metric
-from palmjax.networks import export as exports
-from palmjax.recipes.shared import palm_network
-
-# Trained on drawn palms only: nobody's palm.
-WEIGHTS = pathlib.Path(__file__).parent / 'weights' / 'mobilefacenet'
-
-
-def load_embedder(directory=None, *, views=None):
-  """Loads a trained network for use.
-
-  Args:
-    directory: export folder; None takes the weights of the package.
-    views: whether an embedding is that of 8 views (`inference.matcher`): fewer
-      errors for 8 times the time. None: of the weights of the package, which
-      learned palms in all of them; not of another export.
-
-  Returns:
-    embed: list of N images, each uint8 [H, W], [H, W, 1] or [H, W, 3] (RGB) of
-    a size of its own → float32 [N, D], unit norm, D 8 times as large with
-    views. Of each image the centred square is taken, as of files in
-    `data.sets.folder`. embed raises ValueError, one line that names the first image
-    of another type or shape.
-
-  Raises:
-    ValueError, OSError: there is no whole export in the folder.
-  """
-  directory = WEIGHTS if directory is None else directory
-  network, spec, length = _load(directory)
-  views = _sees_views(directory) if views is None else views
-  look = matcher.viewing(network.embed, views=views)
-  length *= matcher.VIEWS if views else 1
-
-  def embed(images):
-    if isinstance(images, np.ndarray) and images.ndim != 4:
-      raise ValueError(
-        f'one array of shape {images.shape}; give a list of images'
-      )
-    squares = [
-      _square(image, i, spec.image_size) for i, image in enumerate(images)
-    ]
-    if not squares:
-      return np.empty((0, length), np.float32)
-    return look(np.stack(squares))
-
-  return embed
+from palmjax.inference import finder, palm_files, verifier, words
+from palmjax.networks import shipped
 
 
 def main(argv=None):
@@ -119,18 +70,18 @@ def _parse(argv):
     '--photos', action='store_true', help='images show whole hands'
   )
   for name, own, text in (
-    ('export', WEIGHTS, 'another trained network'),
-    ('detector', finder.WEIGHTS, 'with --photos: another detector'),
-    ('frames', finder.FRAMES, 'with --photos: another reader of frames'),
+    ('export', shipped.PALM, 'another trained network'),
+    ('detector', shipped.HAND, 'with --photos: another detector'),
+    ('frames', shipped.PALM_FRAME, 'with --photos: another reader of frames'),
   ):
     parser.add_argument(f'--{name}', metavar='DIR', default=own, help=text)
   parser.add_argument(
     '--fmr', type=float, default=1e-3, help='false match rate to allow'
   )
   parser.add_argument(
-    '--views',
+    '--turns',
     action=argparse.BooleanOptionalAction,
-    help='mean score of 8 views, 8 × the time (default: without --export)',
+    help='mean score of 8 turns, 8 × the time (default: without --export)',
   )
   parser.add_argument(
     '--correlation', action='store_true', help='half the score by correlation'
@@ -143,68 +94,81 @@ def _parse(argv):
     parser.error(f'--fmr={args.fmr}: give a rate between 0 and 1')
   if args.top < 1:
     parser.error(f'--top={args.top}: give 1 or more')
-  if args.views is None:
-    args.views = _sees_views(args.export)
   return args
 
 
 def _verify(args):
   """The answer on two images, as plain values."""
-  size, score, decide, point = _open(args)
-  read = _reader(args, size)
+  judge = _judge(args)
+  read = _reader(args, judge.image_size)
   palms = [read(path) for path in args.images]
-  (value,) = score([palm.image for palm in palms])
-  answer = {**decide(value), **point}
+  found = judge.compare(*palms, fmr=args.fmr)
+  answer = {
+    'decision': found.decision,
+    'score': found.score,
+    **_point(judge, args.fmr),
+  }
   if args.photos:
     answer['photos'] = list(map(palm_files.told, args.images, palms))
-    first, second = (palm.hand.side for palm in palms)
-    answer['same_side'] = first == second
-    if not answer['same_side']:
-      # Two palms, however alike.
-      answer['decision'] = 'different'
+    answer['same_side'] = found.same_side is not False
   return answer
 
 
 def _rank(args):
   """The answer on a gallery, as plain values."""
-  size, score, decide, point = _open(args)
-  read = _reader(args, size)
+  judge = _judge(args)
+  point = _point(judge, args.fmr)
+  read = _reader(args, judge.image_size)
   probe = read(args.images[0])
-  palms, names, left_out = [], [], []
+  palms, left_out = {}, []
   for name in palm_files.find_gallery(args.gallery):
     try:
-      palms.append(read(os.path.join(args.gallery, name)))
-      names.append(name)
+      palms[name] = read(os.path.join(args.gallery, name))
     except ValueError as error:
       left_out.append(' '.join(str(error).split()))
-  if not names:
+  if not palms:
     raise ValueError(f'no image of the gallery can be compared: {left_out[0]}')
-  scores = score([palm.image for palm in (probe, *palms)])
-  found = dict(zip(names, palms, strict=True))
+  (scores,) = judge.scores([probe], list(palms.values())).tolist()
   best = {}
   # Of equal scores the first name.
   for value, name in sorted(
-    zip(scores, names, strict=True), key=lambda pair: (-pair[0], pair[1])
+    zip(scores, palms, strict=True), key=lambda pair: (-pair[0], pair[1])
   ):
     best.setdefault(name.split('/')[0], (value, name))
-  ranks = [
-    {'rank': rank, 'identity': who, 'image': name, **decide(value)}
-    for rank, (who, (value, name)) in enumerate(best.items(), 1)
-  ]
+  ranks = []
+  for rank, (who, (value, name)) in enumerate(best.items(), 1):
+    found = judge.decide(
+      value,
+      fmr=args.fmr,
+      same_side=verifier.same_side(probe, palms[name]),
+    )
+    row = {
+      'rank': rank,
+      'identity': who,
+      'image': name,
+      'decision': found.decision,
+      'score': found.score,
+    }
+    if args.photos:
+      row['hand'] = palms[name].hand.side
+    ranks.append(row)
   answer = {
     'ranks': ranks[: args.top],
     'identities': len(ranks),
-    'images': len(names),
+    'images': len(palms),
     'left_out': left_out,
     **point,
   }
   if args.photos:
     answer['photos'] = [palm_files.told(args.images[0], probe)]
-    for row in answer['ranks']:
-      row['hand'] = found[row['image']].hand.side
-      if row['hand'] != probe.hand.side:
-        row['decision'] = 'different'
   return answer
+
+
+def _judge(args):
+  """The `Verifier` that the command line asks for."""
+  return verifier.load(
+    args.export, turns=args.turns, correlation=args.correlation
+  )
 
 
 def _reader(args, size):
@@ -215,78 +179,18 @@ def _reader(args, size):
   return functools.partial(palm_files.read_photo, find, size=size)
 
 
-def _load(directory):
-  """(`palm_network.Network`, its `Preprocess`, length of its embeddings)."""
-  directory = exports.folder(directory, WEIGHTS, config='configs/metric.py')
-  found = exports.load(directory)
-  spec = preprocess.Preprocess.from_json(found.preprocess)
-  return palm_network.load(directory), spec, found.model['embedding_size']
-
-
-def _sees_views(directory):
-  """Whether 8 views are the usual way to use an export."""
-  try:
-    # By content: a copy, or another path to them, is used as they are.
-    return exports.digests(directory) == exports.digests(WEIGHTS)
-  except OSError:
-    return False  # `exports.load` says what is missing.
-
-
-def _open(args):
-  """(side of images, score, decide, the threshold and what it was set on).
-
-  score: list of images → scores of the first with each of the others, floats.
-  decide: one of these → decision and score as they are told.
-  """
-  network, spec, _ = _load(args.export)
-  calibration = matcher.load(
-    args.export,
-    matcher.comparison(views=args.views, correlation=args.correlation),
-  )
-
-  def score(images):
-    images = np.stack(images)
-    embeddings = matcher.viewing(network.embed, views=args.views)(images)
-    # Rounding leaves a palm and itself beyond 1.
-    scores = np.clip(embeddings[1:] @ embeddings[0], -1.0, 1.0)
-    if args.correlation:
-      first, others = np.split(correlation.templates_of(images), [1])
-      alone = jax.jit(correlation.similarities)(first, others)[0]
-      scores = matcher.fuse(scores, alone, calibration.standard)
-    return scores.tolist()
-
-  threshold = calibration.threshold(args.fmr)
-  # A score with correlation is neither a cosine nor a distance.
-  distances = spec.metric == 'euclidean' and not args.correlation
-  kind = 'euclidean' if distances else 'cosine'
-
-  def told(score):
-    return float(metric.euclidean_of_cosine(score)) if distances else score
-
-  def decide(score):
-    same = score >= threshold
-    return {'decision': 'same' if same else 'different', 'score': told(score)}
-
-  return (
-    spec.image_size,
-    score,
-    decide,
-    {
-      'threshold': told(threshold),
-      'measure': 'distance' if distances else 'score',
-      'fmr': args.fmr,
-      'impostor_pairs': calibration.impostor_pairs,
-      'set': calibration.dataset,
-      'comparison': calibration.comparison.replace('cosine', kind),
-    },
-  )
-
-
-def _square(image, index, size):
-  try:
-    return image_file.square(image, size=size)
-  except ValueError as error:
-    raise ValueError(f'images[{index}]: {error}') from error
+def _point(judge, fmr):
+  """The threshold and what it was set on, as plain values."""
+  # Of any score: what is told of the threshold is the same.
+  found = judge.decide(0.0, fmr=fmr)
+  return {
+    'threshold': found.threshold,
+    'measure': found.measure,
+    'fmr': fmr,
+    'impostor_pairs': judge.calibration.impostor_pairs,
+    'set': judge.calibration.dataset,
+    'comparison': judge.comparison,
+  }
 
 
 if __name__ == '__main__':

@@ -20,8 +20,10 @@ from palmjax.data.boxes import boxes
 from palmjax.evals.detection import operating_point, palm_frames
 from palmjax.images import roi
 from palmjax.inference import finder
+from palmjax.networks import hand as hand_networks
+from palmjax.networks import palm_frame as palm_frame_networks
 from palmjax.recipes.gesture import scores as gesture_scores
-from palmjax.recipes.shared import frame_network, hand_images, hand_network
+from palmjax.recipes.shared import hand_images
 
 _NAME = 'hands'  # Of the detector among the models of the recipe.
 _LOOKS = (1, 2, 3)
@@ -46,8 +48,8 @@ def measure(out, frames, args):
     palms, difficulty 1': see `measure_frames`; 'ms per image': of the network,
     of one view and of all, and of each number of looks, one image at a time}.
   """
-  network = hand_network.load(out, views=True)
-  reader = frame_network.load(frames)
+  network = hand_networks.load(out, passes=True)
+  reader = palm_frame_networks.load(frames)
   size = network.image_size
   keys = jax.random.split(jax.random.key(args.seed), 3)
   said = f'difficulty {args.difficulty:g}, seed {args.seed}'
@@ -104,7 +106,7 @@ def measure(out, frames, args):
       **measure_frames(network, reader, palms),
     }
   results['ms per image'] = milliseconds(
-    network, hand_network.load(out), reader, palms['image'][0]
+    network, hand_networks.load(out), reader, palms['image'][0]
   )
   return results
 
@@ -113,8 +115,8 @@ def measure_decisions(network, reader, test):
   """What `palmjax.detect` decides: `operating_point.rates`.
 
   Args:
-    network: `hand_network.Network`.
-    reader: `frame_network.Reader`.
+    network: `networks.hand.HandDetector`.
+    reader: `networks.palm_frame.PalmFrameReader`.
     test: arrays of `boxes.Loaded` or of `hand_images.draw`.
   """
   truths, detections = [], []
@@ -136,8 +138,8 @@ def measure_frames(network, reader, palms):
   """How well each number of looks finds palm frames.
 
   Args:
-    network: `hand_network.Network`.
-    reader: `frame_network.Reader`.
+    network: `networks.hand.HandDetector`.
+    reader: `networks.palm_frame.PalmFrameReader`.
     palms: drawn images.
 
   Returns:
@@ -188,9 +190,9 @@ def milliseconds(network, plain, reader, photo):
   """The fastest of several passes: {'one view, 128 px', …, 'looks=1', …}.
 
   Args:
-    network: `hand_network.Network`.
+    network: `networks.hand.HandDetector`.
     plain: the same without views.
-    reader: `frame_network.Reader`.
+    reader: `networks.palm_frame.PalmFrameReader`.
     photo: uint8 [H, W, 3].
   """
   images = {

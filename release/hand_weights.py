@@ -26,10 +26,10 @@ import numpy as np
 from configs import gesture as gesture_config
 from palmjax import files
 from palmjax.data.boxes import boxes
-from palmjax.inference import finder
 from palmjax.models import detector
 from palmjax.networks import export as exports
-from palmjax.recipes.shared import frame_network
+from palmjax.networks import shipped
+from palmjax.recipes.gesture import palm_frame as palm_frame_stage
 from release import hand_measures, record
 
 _ARM = 'student_alone'
@@ -90,8 +90,8 @@ def main(argv=None):
       frames = pack_reader(runs, out)
     else:
       exports.load(out)
-      beside = out.with_name(frame_network.NAME)
-      frames = beside if beside.is_dir() else finder.FRAMES
+      beside = out.with_name(palm_frame_stage.NAME)
+      frames = beside if beside.is_dir() else shipped.PALM_FRAME
   except (OSError, ValueError) as error:
     sys.exit(f'hand_weights: {error}')
   results = hand_measures.measure(out, frames, args)
@@ -237,12 +237,12 @@ def pack_reader(runs, out):
   trained = [
     (export, prefix)
     for run, prefix in zip(runs, _prefixes(runs), strict=True)
-    if (export := run / frame_network.NAME / 'export').is_dir()
+    if (export := run / palm_frame_stage.NAME / 'export').is_dir()
   ]
   if not trained:
-    return finder.FRAMES
+    return shipped.PALM_FRAME
   export, prefix = trained[0]
-  folder = out.with_name(frame_network.NAME)
+  folder = out.with_name(palm_frame_stage.NAME)
   found = exports.load(export)
   exports.save(
     folder,

@@ -34,8 +34,8 @@ from palmjax.evals.recognition import (
 from palmjax.images import image_file, preprocess
 from palmjax.inference import matcher
 from palmjax.networks import export as exports
+from palmjax.networks import palm as palm_networks
 from palmjax.recipes.metric import protocols as metric_protocols
-from palmjax.recipes.shared import palm_network
 from release import record
 
 _DEVICES = 64
@@ -79,7 +79,7 @@ def main(argv=None):
     sys.exit(f'weights: {error}')
   images, labels, sessions = draw(args, spec.image_size)
   calibrations, results = measure(
-    palm_network.load(out).embed,
+    palm_networks.load(out).embed,
     images,
     labels,
     sessions,
@@ -236,10 +236,10 @@ def measure(embed, images, labels, sessions, *, subset, describe):
     ),
   }
   calibrations = []
-  plain, views = embed(images), matcher.embed_views(embed, images)
+  plain, views = embed(images), matcher.embed_turns(embed, images)
   for many, embeddings in ((False, plain), (True, views)):
     counts = streaming.count_pairs(embeddings, labels)
-    name = matcher.comparison(views=many)
+    name = matcher.comparison(turns=many)
     every[name] = binned_rates.rates(counts, embeddings, labels)
     calibrations.append(
       matcher.calibrate(counts, comparison=name, dataset=every['set'])
@@ -251,7 +251,7 @@ def measure(embed, images, labels, sessions, *, subset, describe):
       genuine=matcher.fuse(network.genuine, alone.genuine, standard),
       impostor=matcher.fuse(network.impostor, alone.impostor, standard),
     )
-    name = matcher.comparison(views=many, correlation=True)
+    name = matcher.comparison(turns=many, correlation=True)
     few[name] = verification.fnmr_rates(both)
     calibrations.append(
       matcher.calibrate(

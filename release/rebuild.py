@@ -16,9 +16,9 @@ import shlex
 import subprocess
 import sys
 
-from palmjax import verify
+from palmjax.networks import shipped
 
-_SHIPPED = verify.WEIGHTS.parent
+_SHIPPED = shipped.PALM.parent
 _PACKED = 'palmjax/weights/'
 _DRAWN = 'drawn_palms'
 # Of weights that others went on from: what is kept of these beside the later.

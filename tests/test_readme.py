@@ -7,9 +7,8 @@ import re
 import pytest
 
 from configs import gesture, metric, ssl
-from palmjax import verify
-from palmjax.inference import finder
 from palmjax.models import backbones
+from palmjax.networks import shipped
 from palmjax.recipes.metric import losses as metric_losses
 
 TEXT = (pathlib.Path(__file__).parents[1] / 'README.md').read_text()
@@ -57,7 +56,7 @@ def test_every_loss_is_in_the_ablation():
 
 
 def test_the_readme_tells_the_results_of_the_palms():
-  results = json.loads((verify.WEIGHTS / 'results.json').read_text())
+  results = json.loads((shipped.PALM / 'results.json').read_text())
   rows = {
     'correlation, nothing learned': ('subset, listed', 'correlation'),
     'network, 8 views': ('all, counted', 'cosine, 8 views'),
@@ -83,7 +82,7 @@ def test_the_readme_tells_the_results_of_the_palms():
 
 
 def test_the_readme_tells_the_results_of_the_hands():
-  results = json.loads((finder.WEIGHTS / 'results.json').read_text())
+  results = json.loads((shipped.HAND / 'results.json').read_text())
   boxes, drawn = results['boxes'], results['drawn']
   hard = results['open palms, difficulty 1']['looks=3']
   rows = {

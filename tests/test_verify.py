@@ -17,8 +17,8 @@ from palmjax import verify
 from palmjax.images import preprocess
 from palmjax.inference import correlation, finder, matcher
 from palmjax.models import backbones
-from palmjax.networks import export
-from palmjax.recipes.shared import palm_network
+from palmjax.networks import export, shipped
+from palmjax.networks import palm as palm_networks
 
 ROOT = pathlib.Path(__file__).parents[1]
 SIZE = 32
@@ -71,23 +71,23 @@ def trained(tmp_path_factory):
   correlations = np.asarray(jax.jit(correlation.all_similarities)(templates))[
     pairs
   ]
-  network = palm_network.load(directory)
+  network = palm_networks.load(directory)
   calibrations = []
   for views, embeddings in (
     (False, network.embed(images)),
-    (True, matcher.embed_views(network.embed, images)),
+    (True, matcher.embed_turns(network.embed, images)),
   ):
     cosines = (embeddings @ embeddings.T)[pairs]
     standard = matcher.standardise(cosines, correlations)
     calibrations += [
       matcher.calibrate(
         cosines,
-        comparison=matcher.comparison(views=views),
+        comparison=matcher.comparison(turns=views),
         dataset='blurred noise',
       ),
       matcher.calibrate(
         matcher.fuse(cosines, correlations, standard),
-        comparison=matcher.comparison(views=views, correlation=True),
+        comparison=matcher.comparison(turns=views, correlation=True),
         dataset='blurred noise',
         standard=standard,
       ),
@@ -208,7 +208,7 @@ def euclidean(trained, tmp_path_factory):
     directory,
     [
       matcher.load(
-        trained, matcher.comparison(views=views, correlation=correlated)
+        trained, matcher.comparison(turns=views, correlation=correlated)
       )
       for views in (False, True)
       for correlated in (False, True)
@@ -406,9 +406,9 @@ def test_equal_scores_are_ranked_by_name(answer, save, tmp_path):
 
 def test_the_weights_of_the_package_by_another_path(tmp_path, monkeypatch):
   copy = tmp_path / 'copy'
-  shutil.copytree(verify.WEIGHTS, copy)
-  monkeypatch.chdir(verify.WEIGHTS.parent)
-  for path in (verify.WEIGHTS, copy, verify.WEIGHTS.name):
+  shutil.copytree(shipped.PALM, copy)
+  monkeypatch.chdir(shipped.PALM.parent)
+  for path in (shipped.PALM, copy, shipped.PALM.name):
     assert verify._parse(['a', 'b', f'--export={path}']).views
   assert not verify._parse(['a', 'b', f'--export={tmp_path}']).views
 

@@ -1,4 +1,4 @@
-"""The train state, and the one seam between pure steps and flax modules."""
+"""The state of a network in training, and one update of it."""
 
 from typing import Any
 
@@ -77,20 +77,3 @@ def apply_gradients(state, tx, grads, *, stats=None, ema_decay=None):
     opt_state=opt_state,
     ema=ema,
   )
-
-
-def apply_train(model, params, stats, images, key):
-  """Forward pass in train mode. Returns (output, new statistics)."""
-  variables = {'params': params, **stats}
-  return model.apply(
-    variables,
-    images,
-    train=True,
-    mutable=list(stats),
-    rngs={'dropout': key},
-  )
-
-
-def apply_eval(model, params, stats, images):
-  """Forward pass in eval mode: statistics are read, not written."""
-  return model.apply({'params': params, **stats}, images, train=False)

@@ -4,13 +4,14 @@ The first look is at the whole photo. Hands are small there, so the second is at
 a square around each that was found, in which a hand is as large as those that
 the network learned from; what it sees of the hand replaces what was seen
 before, so that the first may pass on what it is half sure of. The third is that
-of another network, which reads the palm frame closely (`recipes.shared.frame_network`)
-of open hands: it replaces the frame, and whether the palm faces the camera.
+of another network, which reads the palm frame of open hands closely
+(`networks.palm_frame`): it replaces the palm frame, and whether the palm faces
+the camera.
 
 Each look of the detector is one at mirror images and smaller ones, too
-(`steps.detect`): several times the time, fewer errors.
+(`networks.hand`): several times the time, fewer errors.
 
-  find = hand_finder.load()
+  find = finder.load()
   for hand in find(photo):
     print(hand.gesture, hand.side, hand.box)
 
@@ -18,7 +19,6 @@ All places are (x, y) in pixels of the photo.
 """
 
 import functools
-import pathlib
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -26,16 +26,12 @@ import chex
 import jax
 import numpy as np
 
-from palmjax.data.hands import hands
 from palmjax.evals.detection import box_matching
 from palmjax.images import letterbox, photo, roi
-from palmjax.networks import export as exports
-from palmjax.recipes.shared import frame_network, hand_network
+from palmjax.networks import hand as hand_networks
+from palmjax.networks import palm_frame as palm_frame_networks
+from palmjax.networks import shipped
 
-# Trained on drawn hands, and on the boxes that its README names.
-WEIGHTS = pathlib.Path(__file__).parent / 'weights' / 'hand_detector'
-# Trained on drawn hands alone.
-FRAMES = WEIGHTS.with_name('frame_reader')
 LOOKS = 3
 # Means of several views are lower than scores of one. Of drawn images without a
 # hand 1 in 100 shows one at 0.3, 8 at 0.25 and 26 at 0.2; of the hands on 154
@@ -47,7 +43,6 @@ _HALF_SURE = 0.5
 
 # Gestures whose fingers hide no valley: the others have no palm frame.
 _OPEN = ('four', 'five', 'ok')
-assert set(_OPEN) <= set(hands.GESTURES)
 # Of drawn open hands, whose boxes are not cut off, the valleys lie 0.22 of the
 # hand's size apart or more: nearer ones are not those of a palm.
 _SPREAD = 0.17
@@ -69,8 +64,8 @@ class Hand(NamedTuple):
     box: float64 [4], x0, y0, x1, y1 in pixels of the photo.
     gesture: name of the class.
     score: of the gesture, in [0, 1].
-    points: float64 [3, 2], the palm frame of `images.roi`; without meaning where
-      not `framed`.
+    points: float64 [3, 2], the palm frame of `images.roi`; without meaning
+      where not `framed`.
     facing: probability that the palm faces the camera, not the back.
   """
 
@@ -118,14 +113,16 @@ def load(directory=None, *, frames=None, looks=LOOKS, score=SCORE):
   Raises:
     ValueError, OSError: there is no whole export in the folder.
   """
-  folder = functools.partial(exports.folder, config='configs/gesture.py')
-  network = hand_network.load(folder(directory, WEIGHTS), views=True)
+  folder = functools.partial(shipped.folder, config='configs/gesture.py')
+  network = hand_networks.load(folder(directory, shipped.HAND), passes=True)
   return functools.partial(
     find,
     network.detect,
     classes=network.classes,
     size=network.image_size,
-    reader=frame_network.load(folder(frames, FRAMES)) if looks > 2 else None,
+    reader=palm_frame_networks.load(folder(frames, shipped.PALM_FRAME))
+    if looks > 2
+    else None,
     looks=looks,
     score=score,
   )
@@ -144,11 +141,11 @@ def find(
   """Finds the hands in a photo.
 
   Args:
-    detect: uint8 [1, size, size, 3] → objects, as `hand_network.Network`.
+    detect: uint8 [1, size, size, 3] → objects, as `networks.hand.HandDetector`.
     image: the photo, uint8 [H, W, 3], upright.
     classes: names of the classes of `detect`.
     size: side of what it looks at, in pixels.
-    reader: `frame_network.Reader`, of a third look.
+    reader: `networks.palm_frame.PalmFrameReader`, of a third look.
     looks: 1, 2 or 3 (module docstring).
     score: a detection with less is no hand.
 
@@ -243,7 +240,7 @@ def _read(reader, image, hand):
   """The hand with palm frame and facing as the reader sees them."""
   if hand.gesture not in _OPEN:
     return hand
-  read = frame_network.correct(reader, image, hand.points)
+  read = palm_frame_networks.correct(reader, image, hand.points)
   if read is None:
     return hand
   points, facing = read

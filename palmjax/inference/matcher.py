@@ -1,15 +1,16 @@
-"""From embeddings to a decision: views, fusion, calibrated thresholds.
+"""Scores of two palms, and thresholds: turns, fusion, calibration.
 
 Two palms a, b are called the same where their score s reaches a threshold t:
 
   cosine             s = e(a)·e(b), embeddings of unit norm
-  8 views            s = ⅛ Σ_g e(g a)·e(g b) over the rotations by 90° of the
+  8 turns            s = ⅛ Σ_g e(g a)·e(g b) over the rotations by 90° of the
                      image and of its mirror image
   with correlation   s = ½ [(s_n − μ_n) / σ_n + (s_c − μ_c) / σ_c]
 
 n the network, c correlation without learning, μ and σ over impostor pairs. The
-score of 8 views is again a product of unit vectors, the 8 embeddings one after
-the other over √8: what evaluates a network evaluates its views.
+score of 8 turns is again a product of unit vectors, the 8 embeddings one after
+the other over √8: what evaluates a network evaluates its turns. The stored name
+of such a score is 'cosine, 8 views'.
 
 `calibration.json` beside the weights of an export holds the thresholds of each
 score and what they were set on. It names the digests of the weights and of the
@@ -17,7 +18,6 @@ pre-processing: thresholds that belong to others are refused.
 """
 
 import dataclasses
-import functools
 import json
 import math
 import os
@@ -36,10 +36,14 @@ from palmjax.evals.recognition import (
 from palmjax.networks import export as exports
 
 FORMAT = 1
-VIEWS = 8
+TURNS = 8
 
 _CALIBRATION = 'calibration.json'
-_CHUNK = 1024  # Images whose views are in memory at a time.
+_CHUNK = 1024  # Images whose turns are in memory at a time.
+
+
+class NotCalibratedError(ValueError):
+  """No threshold is known for a kind of score."""
 
 
 class Standard(NamedTuple):
@@ -89,50 +93,45 @@ class Calibration:
     )
 
 
-def comparison(*, views=False, correlation=False):
+def comparison(*, turns=False, correlation=False):
   """The name of a score (module docstring), e.g. 'cosine, 8 views'."""
   return (
     'cosine'
-    + (', 8 views' if views else '')
+    + (', 8 views' if turns else '')
     + (', with correlation' if correlation else '')
   )
 
 
-def embed_views(embed, images):
-  """Embeddings of the 8 views of each image, as one vector of unit norm.
+def embed_turns(embed, images):
+  """Embeddings of the 8 turns of each image, as one vector of unit norm.
 
   Args:
     embed: uint8 [N, S, S, 3] → float32 [N, D], unit norm.
     images: uint8 [N, S, S, 3].
 
   Returns:
-    float32 [N, 8 D]; products of two are the mean over views.
+    float32 [N, 8 D]; products of two are the mean over turns.
   """
   chex.assert_rank(images, 4)
   chex.assert_equal(images.shape[1], images.shape[2])
   return np.concatenate(
     [
-      _embed_views_of_chunk(embed, images[start : start + _CHUNK])
+      _embed_turns_of_chunk(embed, images[start : start + _CHUNK])
       # Once for no images, too: `embed` knows D.
       for start in range(0, max(1, len(images)), _CHUNK)
     ]
   )
 
 
-def _embed_views_of_chunk(embed, images):
-  views = [
-    np.rot90(side, turns, axes=(1, 2))
+def _embed_turns_of_chunk(embed, images):
+  turned = [
+    np.rot90(side, quarters, axes=(1, 2))
     for side in (images, images[:, :, ::-1])
-    for turns in range(VIEWS // 2)
+    for quarters in range(TURNS // 2)
   ]
   # All at once: few images fill one chunk of `embed` instead of 8.
-  parts = np.split(embed(np.concatenate(views)), len(views))
-  return np.concatenate(parts, axis=1) / np.sqrt(np.float32(len(views)))
-
-
-def viewing(embed, *, views):
-  """`embed` itself, or with `views` the `embed_views` of it."""
-  return functools.partial(embed_views, embed) if views else embed
+  parts = np.split(embed(np.concatenate(turned)), len(turned))
+  return np.concatenate(parts, axis=1) / np.sqrt(np.float32(len(turned)))
 
 
 def standardise(network, correlation):
@@ -218,27 +217,30 @@ def save(directory, calibrations):
   )
 
 
-def load(directory, comparison):
+def load(directory, comparison, *, digests=None):
   """Reads the calibration of one kind of score.
 
   Args:
     directory: export folder.
     comparison: the kind, from the function of that name.
+    digests: of the export in the folder, if it was read already.
 
   Returns:
     `Calibration`.
 
   Raises:
-    FileNotFoundError: the folder has no calibration.json, or no export.
-    ValueError: it is damaged, of another format, of other weights or another
-      pre-processing, or has nothing on this kind; one line.
+    NotCalibratedError: the folder has no calibration.json, or it has nothing on
+      this kind; one line.
+    FileNotFoundError: the folder has no export.
+    ValueError: the file is damaged, of another format, of other weights or
+      another pre-processing; one line.
   """
   path = os.path.join(directory, _CALIBRATION)
   try:
     with open(path, encoding='utf-8') as file:
       content = json.load(file)
   except FileNotFoundError:
-    raise FileNotFoundError(
+    raise NotCalibratedError(
       f'{path} is missing: without it no threshold is known; give an export '
       'folder that holds one'
     ) from None
@@ -258,12 +260,14 @@ def load(directory, comparison):
     }
   except (KeyError, TypeError, ValueError) as error:
     raise ValueError(f'{path} is damaged: {error!r}') from error
-  if network != exports.digests(directory):
+  if digests is None:
+    digests = exports.digests(directory)
+  if network != digests:
     raise ValueError(
       f'{path} is of other weights or another pre-processing; calibrate again'
     )
   if comparison not in found:
-    raise ValueError(
+    raise NotCalibratedError(
       f'{path} has no thresholds for {comparison!r}, but for '
       + ' and '.join(map(repr, found))
     )

@@ -23,10 +23,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from palmjax.ops import vectors
+
 # Cosines stop short of ±1, where the angle has no derivative.
 _LARGEST_COSINE = 1.0 - 1e-7
-# Shorter vectors are divided by this length: a finite derivative at zero.
-_SHORTEST = 1e-4
 
 # Norms of embeddings before the first batch, as AdaFace's authors begin.
 NORM_MEAN, NORM_STD = 20.0, 100.0
@@ -45,17 +45,6 @@ _COMPARISON = {
 }
 
 
-def unit(vectors):
-  """Scales vectors [..., D] to unit L2 norm; zero stays zero."""
-  square = jnp.sum(jnp.square(vectors), axis=-1, keepdims=True)
-  return vectors * jax.lax.rsqrt(jnp.maximum(square, _SHORTEST**2))
-
-
-def cosines(embeddings, head):
-  """Cosines of embeddings [B, D] and class weights [K, D]: [B, K]."""
-  return softmax_logits(unit(embeddings), unit(head))
-
-
 def softmax_logits(embeddings, head, labels=None):
   """Inner products e · w_j.
 
@@ -68,16 +57,13 @@ def softmax_logits(embeddings, head, labels=None):
     float [B, K].
   """
   del labels
-  chex.assert_rank([embeddings, head], 2)
-  chex.assert_equal_shape_suffix([embeddings, head], 1)
-  # Accelerators would round to bfloat16: too coarse for a cosine scaled by 64.
-  return jnp.matmul(embeddings, head.T, precision=jax.lax.Precision.HIGHEST)
+  return vectors.products(embeddings, head)
 
 
 def normalised_logits(embeddings, head, labels=None, *, scale=64.0):
   """s cos θ_j, the normalised softmax; shapes as in `softmax_logits`."""
   del labels
-  return scale * cosines(embeddings, head)
+  return scale * vectors.cosines(embeddings, head)
 
 
 def arcface_logits(embeddings, head, labels, *, margin=0.5, scale=64.0):
@@ -93,7 +79,7 @@ def arcface_logits(embeddings, head, labels, *, margin=0.5, scale=64.0):
   Returns:
     float [B, K].
   """
-  cosine = cosines(embeddings, head)
+  cosine = vectors.cosines(embeddings, head)
   if labels is None:
     return scale * cosine
   target = add_angle(_of_labels(cosine, labels), margin)
@@ -126,7 +112,7 @@ def cosface_logits(embeddings, head, labels, *, margin=0.4, scale=64.0):
   Returns:
     float [B, K].
   """
-  cosine = cosines(embeddings, head)
+  cosine = vectors.cosines(embeddings, head)
   if labels is None:
     return scale * cosine
   target = _of_labels(cosine, labels) - margin
@@ -165,7 +151,7 @@ def adaface_logits(
   Returns:
     float [B, K].
   """
-  cosine = cosines(embeddings, head)
+  cosine = vectors.cosines(embeddings, head)
   if labels is None:
     return scale * cosine
   norms = _norms(embeddings)
@@ -211,7 +197,7 @@ def label_cosines(embeddings, head, labels):
   """cos θ_y, how well each sample is recognised: [B, D], [K, D], [B] → [B]."""
   chex.assert_rank([embeddings, head], 2)
   chex.assert_shape(labels, (embeddings.shape[0],))
-  return jnp.sum(unit(embeddings) * unit(head[labels]), axis=-1)
+  return jnp.sum(vectors.unit(embeddings) * vectors.unit(head[labels]), axis=-1)
 
 
 def cross_entropies(logits, labels):
@@ -230,7 +216,7 @@ def comparison(loss):
   """What embeddings trained with a loss are compared by.
 
   Of staged losses ask for the last. On unit vectors both rank alike, and
-  `euclidean_of_cosine` converts thresholds.
+  `ops.vectors.euclidean_of_cosine` converts thresholds.
 
   Args:
     loss: name of a family of logits, 'triplet' (squared Euclidean distances) or
@@ -247,11 +233,6 @@ def comparison(loss):
       f'no loss is called {loss!r}: choose one of {", ".join(_COMPARISON)}'
     )
   return _COMPARISON[loss]
-
-
-def euclidean_of_cosine(cosine):
-  """Distance d of unit vectors, d² = 2 - 2 cos, of any shape."""
-  return jnp.sqrt(jnp.maximum(2.0 - 2.0 * cosine, 0.0))
 
 
 def _norms(embeddings):

@@ -18,7 +18,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from palmjax.losses import metric
+from palmjax.ops import vectors
 
 
 class Triplets(NamedTuple):
@@ -41,7 +41,7 @@ def squared_euclidean(embeddings):
 def cosine_distances(embeddings):
   """1 - cos of all pairs of embeddings [B, D]: [B, B]."""
   # Linear in the products: no root, so a finite derivative at distance zero.
-  return 1.0 - metric.cosines(embeddings, embeddings)
+  return 1.0 - vectors.cosines(embeddings, embeddings)
 
 
 def batch_hard(distances, labels, *, margin=0.2):

@@ -14,7 +14,6 @@ import hashlib
 import io
 import json
 import os
-import pathlib
 import zipfile
 from typing import Any
 
@@ -30,6 +29,12 @@ _WEIGHTS, _MODEL, _PREPROCESS = 'weights.npz', 'model.json', 'preprocess.json'
 _DIGEST = {_WEIGHTS: 'weights_sha256', _PREPROCESS: 'preprocess_sha256'}
 # And of the architecture that it tells itself.
 _MODEL_DIGEST = 'model_sha256'
+# Palm networks are called as their backbones.
+_KINDS = {
+  'detector': 'hand detector',
+  'frame_reader': 'reader of palm frames',
+  'generator': 'generator',
+}
 # The earliest time a zip file can hold.
 _NO_TIME = (1980, 1, 1, 0, 0, 0)
 
@@ -42,11 +47,18 @@ class Export:
     variables: nested dict of NumPy arrays, {'params': …, …}.
     model: the architecture's name and sizes, plain values.
     preprocess: plain values of the pre-processing it was trained with.
+    digests: as `digests` of its folder, from the bytes that were read.
   """
 
   variables: dict[str, Any]
   model: dict[str, Any]
   preprocess: dict[str, Any]
+  digests: dict[str, str]
+
+  @property
+  def kind(self):
+    """'palm network', 'hand detector', 'reader of palm frames', 'generator'."""
+    return _KINDS.get(self.model.get('name'), 'palm network')
 
 
 def save(directory, *, variables, model, preprocess):
@@ -122,31 +134,16 @@ def load(directory):
     _unpack(contents[_WEIGHTS], os.path.join(directory, _WEIGHTS)),
     model,
     _parse(contents[_PREPROCESS], directory, _PREPROCESS),
+    digests,
   )
 
 
-def folder(directory, shipped, *, config):
-  """The folder of an export that is given, or that comes with the package.
-
-  Args:
-    directory: path, or None for `shipped`.
-    shipped: path of weights of the package.
-    config: which trains others, for the error.
-
-  Returns:
-    The path.
-
-  Raises:
-    FileNotFoundError: it is that of the package, which has none.
-  """
-  directory = pathlib.Path(shipped if directory is None else directory)
-  if directory == shipped and not directory.is_dir():
-    raise FileNotFoundError(
-      f'{shipped} holds no weights: install palmjax again, or train networks '
-      f'(python -m palmjax.main --config={config} --workdir=DIR) and give the '
-      'folder of the export'
+def require_kind(found, kind, directory):
+  """Raises ValueError where an `Export` holds another kind of network."""
+  if found.kind != kind:
+    raise ValueError(
+      f'{directory} holds a {found.kind}; give the export of a {kind}'
     )
-  return directory
 
 
 def digests(directory):
@@ -164,6 +161,25 @@ def digests(directory):
   return _digests({name: _read(directory, name) for name in _DIGEST})
 
 
+def recorded_digests(directory):
+  """`digests` as model.json records them, without reading the weights.
+
+  Args:
+    directory: export folder.
+
+  Returns:
+    As `digests`; {} where there is no model.json.
+
+  Raises:
+    ValueError: it is damaged.
+  """
+  try:
+    description = _parse(_read(directory, _MODEL), directory, _MODEL)
+  except FileNotFoundError:
+    return {}
+  return {key: description.get(key) for key in _DIGEST.values()}
+
+
 def start_digests(directory):
   """What tells the export that a training starts from; {} where there is none.
 
@@ -176,31 +192,18 @@ def start_digests(directory):
   return digests(directory) if directory else {}
 
 
-def check_fits(export, template, directory):
-  """Refuses variables that are not those of a network.
-
-  Args:
-    export: `Export`.
-    template: pytree of the variables that the network expects (arrays or
-      `jax.ShapeDtypeStruct`, as `jax.eval_shape` gives).
-    directory: where the export came from, for the message.
+def flatten(variables):
+  """A nested dict of arrays as {'a/b/c': array}.
 
   Raises:
-    ValueError: names the first variable that is missing, too many, or of
-      another type or shape.
+    ValueError: a name that is no string, or holds a slash.
   """
-  found, expected = _flatten(export.variables), _flatten(template)
-  for name in sorted(found.keys() | expected.keys()):
-    sides = [
-      f'{side[name].dtype}{list(side[name].shape)}' if name in side else 'none'
-      for side in (found, expected)
-    ]
-    if sides[0] != sides[1]:
-      raise ValueError(
-        f'{directory} does not fit the network: {name} is {sides[0]} in the '
-        f'export and {sides[1]} in the network; build the network from its '
-        f'{_MODEL}'
-      )
+  flat = {}
+  for path, leaf in flax.traverse_util.flatten_dict(variables).items():
+    if not all(isinstance(name, str) and '/' not in name for name in path):
+      raise ValueError(f'variables named {path}: names are strings without /')
+    flat['/'.join(path)] = leaf
+  return flat
 
 
 def _digests(contents):
@@ -212,21 +215,11 @@ def _digest(content):
   return hashlib.sha256(content).hexdigest()
 
 
-def _flatten(variables):
-  """{'a/b/c': array} of a nested dict."""
-  flat = {}
-  for path, leaf in flax.traverse_util.flatten_dict(variables).items():
-    if not all(isinstance(name, str) and '/' not in name for name in path):
-      raise ValueError(f'variables named {path}: names are strings without /')
-    flat['/'.join(path)] = leaf
-  return flat
-
-
 def _pack(variables):
   """The bytes of weights.npz."""
   buffer = io.BytesIO()
   with zipfile.ZipFile(buffer, 'w', zipfile.ZIP_STORED) as archive:
-    for name, leaf in sorted(_flatten(variables).items()):
+    for name, leaf in sorted(flatten(variables).items()):
       array = np.asarray(leaf)
       if array.dtype.kind not in 'biuf':
         raise ValueError(f'{name} holds {array.dtype}; exports hold numbers')

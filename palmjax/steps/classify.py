@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 from palmjax.engine import state as train_state
 from palmjax.losses import metric
+from palmjax.models import forward
 from palmjax.ops import pixels
 
 # Every use folds its own constant into the key of the clock.
@@ -66,7 +67,7 @@ def make_step(model, tx, *, logits_fn, preprocess, augment):
     labels = batch['label']
 
     def loss_fn(params):
-      embeddings, stats = train_state.apply_train(
+      embeddings, stats = forward.apply_train(
         model,
         params['backbone'],
         state.stats,
@@ -90,32 +91,6 @@ def make_step(model, tx, *, logits_fn, preprocess, augment):
   return step
 
 
-def make_embedder(model, preprocess):
-  """Builds embed(params, stats, images uint8 [B, H, W, 3]) → unit [B, D].
-
-  Pure; for evaluation and for use: running statistics, params['backbone'] only.
-  """
-
-  def embed(params, stats, images):
-    return metric.unit(_embed(model, preprocess, params, stats, images))
-
-  return embed
-
-
-def make_classifier(model, preprocess, *, logits_fn=metric.softmax_logits):
-  """Builds classify(params, stats, images uint8 [B, H, W, 3]) → logits [B, K].
-
-  Pure, with running statistics. `logits_fn` must be that of the training; it is
-  asked for logits without margin.
-  """
-
-  def classify(params, stats, images):
-    embeddings = _embed(model, preprocess, params, stats, images)
-    return logits_fn(embeddings, params['head'], None)
-
-  return classify
-
-
 def agreement(logits, labels):
   """Share of rows [B, K] whose largest logit is that of the label [B]."""
   return jnp.mean(jnp.argmax(logits, axis=-1) == labels)
@@ -124,8 +99,3 @@ def agreement(logits, labels):
 def mean_norm(embeddings):
   """Mean length of [B, D], no gradient; shows collapse and runaway growth."""
   return jnp.mean(jnp.linalg.norm(jax.lax.stop_gradient(embeddings), axis=-1))
-
-
-def _embed(model, preprocess, params, stats, images):
-  inputs = preprocess(pixels.to_float(images))
-  return train_state.apply_eval(model, params['backbone'], stats, inputs)

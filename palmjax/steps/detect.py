@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 from palmjax.engine import state as train_state
 from palmjax.losses import detection
+from palmjax.models import forward
 from palmjax.ops import pixels, pool
 from palmjax.ops.maps import centers as center_maps
 
@@ -70,7 +71,7 @@ def make_step(
     images = pool.block_mean(pixels.to_float(batch['image']), shrink)
 
     def loss_fn(params):
-      (maps, _), stats = train_state.apply_train(
+      (maps, _), stats = forward.apply_train(
         model,
         params['detector'],
         state.stats,
@@ -90,48 +91,6 @@ def make_step(
   return step
 
 
-def make_detector(
-  model, *, shrink=1, count=100, mirror=False, smaller=(), multiple=1
-):
-  """Builds detect(params, stats, images uint8 [B, H, W, 3]) → objects.
-
-  Pure; for evaluation and for use: running statistics, params['detector'] only.
-  Objects are those of `center_maps.decode`, in pixels of the images as given.
-
-  Args:
-    model: detector.
-    shrink: L, the network sees means over L×L pixels.
-    count: objects of an image.
-    mirror: look at each image and its mirror image, and take the mean of their
-      maps: twice the time.
-    smaller: look at each image in these sizes, too, and take the mean of their
-      maps, resampled to the grid of the first: sides as shares of its own.
-    multiple: of pixels, what those sides are rounded to.
-  """
-
-  def once(params, stats, inputs):
-    maps, _ = train_state.apply_eval(model, params['detector'], stats, inputs)
-    return maps
-
-  def look(params, stats, inputs):
-    maps = once(params, stats, inputs)
-    if not mirror:
-      return maps
-    # One after the other: together they fit a small cache less well.
-    mirrored = once(params, stats, inputs[:, :, ::-1])
-    return _mean([maps, center_maps.mirror(mirrored)])
-
-  def detect(params, stats, images):
-    inputs = pool.block_mean(pixels.to_float(images), shrink)
-    views = [inputs, *(_smaller(inputs, share, multiple) for share in smaller)]
-    found = [look(params, stats, view) for view in views]
-    shape = found[0]['class'].shape[1:3]
-    maps = _mean([center_maps.resize(maps, shape) for maps in found])
-    return center_maps.decode(maps, stride=_stride(maps, images), count=count)
-
-  return detect
-
-
 def targets(maps, batch, *, radius, cells):
   """`center_maps.encode` of a batch in the shape of a detector's maps."""
   _, height, width, num_classes = maps['class'].shape
@@ -148,17 +107,6 @@ def targets(maps, batch, *, radius, cells):
 def prefixed(prefix, terms):
   """{name: value} as metrics {'prefix/name': value}."""
   return {f'{prefix}/{name}': value for name, value in terms.items()}
-
-
-def _mean(maps):
-  return jax.tree.map(lambda *values: sum(values) / len(values), *maps)
-
-
-def _smaller(images, share, multiple):
-  """Images whose sides are that share of these, and whole multiples."""
-  batch, *sides, channels = images.shape
-  sides = [max(round(share * side / multiple), 1) * multiple for side in sides]
-  return jax.image.resize(images, (batch, *sides, channels), 'lanczos3')
 
 
 def _stride(maps, images):

@@ -14,7 +14,8 @@ import jax.numpy as jnp
 
 from palmjax.engine import state as train_state
 from palmjax.losses import metric, staged
-from palmjax.ops import pixels
+from palmjax.models import forward
+from palmjax.ops import pixels, vectors
 from palmjax.steps import classify
 
 # Every use folds its own constant into the key of the clock.
@@ -78,7 +79,7 @@ def make_step(
     stats = {k: v for k, v in state.stats.items() if k != 'norms'}
 
     def loss_fn(params):
-      embeddings, new_stats = train_state.apply_train(
+      embeddings, new_stats = forward.apply_train(
         model,
         params['backbone'],
         stats,
@@ -105,7 +106,7 @@ def make_step(
           for name, value in zip(losses, values, strict=True)
         },
         'accuracy': classify.agreement(
-          metric.cosines(embeddings, head), labels
+          vectors.cosines(embeddings, head), labels
         ),
         'embedding_norm': classify.mean_norm(embeddings),
       }

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from palmjax.engine import state as train_state
 from palmjax.losses import palm_frame as frames
-from palmjax.ops import pixels
+from palmjax.models import forward
 
 # Every use folds its own constant into the key of the clock.
 _VIEWS, _DROPOUT = range(2)
@@ -46,7 +46,7 @@ def make_step(model, tx, *, views, weights=frames.WEIGHTS):
     batch = views(jax.random.fold_in(key, _VIEWS), batch)
 
     def loss_fn(params):
-      (points, facing), stats = train_state.apply_train(
+      (points, facing), stats = forward.apply_train(
         model,
         params['reader'],
         state.stats,
@@ -62,25 +62,3 @@ def make_step(model, tx, *, views, weights=frames.WEIGHTS):
     return state, metrics
 
   return step
-
-
-def make_reader(model):
-  """Builds read(params, stats, views uint8 [B, S, S, 3]) → (points, facing).
-
-  Pure; running statistics, params['reader'] only. Points [B, 3, 2] in sides
-  from the centre of the view, left valley first; facing [B], probability. Both
-  are the mean of what is read in the view and in its mirror image.
-  """
-
-  def look(params, stats, images):
-    return train_state.apply_eval(model, params['reader'], stats, images)
-
-  def read(params, stats, images):
-    images = pixels.to_float(images)
-    points, facing = look(params, stats, images)
-    mirrored, again = look(params, stats, images[:, :, ::-1])
-    # The left valley of the mirror image is the right one.
-    mirrored = mirrored[:, jnp.array([1, 0, 2])] * jnp.array([-1.0, 1.0])
-    return (points + mirrored) / 2, jax.nn.sigmoid((facing + again) / 2)
-
-  return read

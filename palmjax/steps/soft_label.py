@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from palmjax.engine import state as train_state
 from palmjax.losses import metric, soft_label
+from palmjax.models import forward
 from palmjax.ops import pixels
 from palmjax.steps import classify
 
@@ -66,7 +67,7 @@ def make_step(
     inputs = preprocess(jnp.concatenate([images, generated]))
 
     def loss_fn(params):
-      embeddings, stats = train_state.apply_train(
+      embeddings, stats = forward.apply_train(
         model,
         params['backbone'],
         state.stats,

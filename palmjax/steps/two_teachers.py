@@ -18,6 +18,7 @@ import jax.numpy as jnp
 
 from palmjax.engine import state as train_state
 from palmjax.losses import detection, two_teachers
+from palmjax.models import forward
 from palmjax.ops import pixels, pool
 from palmjax.steps import detect
 
@@ -129,7 +130,7 @@ def make_step(
     }
 
     def loss_fn(params):
-      outputs, stats = train_state.apply_train(
+      outputs, stats = forward.apply_train(
         model,
         params['detector'],
         state.stats,
@@ -170,7 +171,7 @@ def make_step(
 
 def _apply_frozen(teacher, variables, images):
   stats = dict(variables)
-  return train_state.apply_eval(teacher, stats.pop('params'), stats, images)
+  return forward.apply_eval(teacher, stats.pop('params'), stats, images)
 
 
 def _level_channels(model, input_shape):

@@ -33,7 +33,7 @@ EIGHT = """
     noise = 0.1 * jax.random.normal(key, batch['image'].shape)
 
     def loss_fn(params):
-      logits, stats = state.apply_train(
+      logits, stats = forward.apply_train(
         net, params, train_state.stats, batch['image'] + noise, key
       )
       losses = optax.softmax_cross_entropy_with_integer_labels(

@@ -6,6 +6,7 @@ import pytest
 from flax import linen as nn
 
 from palmjax.engine import mesh, state
+from palmjax.models import forward
 
 
 def test_create_copies_the_average():
@@ -75,13 +76,13 @@ def test_train_writes_statistics_and_eval_reads_them():
   variables = net.init(jax.random.key(0), images, train=False)
   params = variables['params']
   stats = {'batch_stats': variables['batch_stats']}
-  output, new = state.apply_train(net, params, stats, images, jax.random.key(1))
-  other, _ = state.apply_train(net, params, stats, images, jax.random.key(2))
+  output, new = forward.apply_train(net, params, stats, images, jax.random.key(1))
+  other, _ = forward.apply_train(net, params, stats, images, jax.random.key(2))
   assert not np.array_equal(output, other)
   # Halfway from mean 0, variance 1 to mean 2, variance 1.
   moved = new['batch_stats']['BatchNorm_0']
   np.testing.assert_allclose(moved['mean'], [1.0], rtol=1e-6)
   np.testing.assert_allclose(moved['var'], [1.0], rtol=1e-6)
   np.testing.assert_allclose(
-    state.apply_eval(net, params, new, images), [[0.0], [2.0]], atol=1e-4
+    forward.apply_eval(net, params, new, images), [[0.0], [2.0]], atol=1e-4
   )

@@ -1,5 +1,7 @@
 """Photos whose colours tell a stand-in for the network where it looks."""
 
+import types
+
 import jax
 import numpy as np
 import pytest
@@ -10,15 +12,16 @@ from palmjax.data.palms import palms
 from palmjax.evals.detection import palm_frames
 from palmjax.images import palm_frame
 from palmjax.inference import finder, palm_files
-from palmjax.networks import export
+from palmjax.networks import export, shipped
+from palmjax.networks import hand as hand_networks
 from palmjax.ops import contrast
-from palmjax.recipes.shared import frame_network, hand_images, hand_network
+from palmjax.recipes.shared import hand_images
 
 SIZE = 96
 READ = 64  # Side of what the reader sees.
 CLASSES = ('fist', 'five')
 FIST, FIVE = range(2)
-DETECTOR = finder.WEIGHTS
+DETECTOR = shipped.HAND
 # The frame of a left palm with d = 1, and points around the hand.
 FRAME = np.array([[-0.5, 0.0], [0.5, 0.0], [0.2, 2.3]])
 _TURN = np.linspace(0, 2 * np.pi, 40, endpoint=False)
@@ -73,7 +76,7 @@ def stand_in_reader(photo, found):
   """A reader of palm frames that knows the hands; see `Network`.
 
   Returns:
-    (`frame_network.Reader`, list of the views that it was shown).
+    (`networks.palm_frame.PalmFrameReader`, list of the views that it was shown).
   """
   views = []
 
@@ -92,7 +95,7 @@ def stand_in_reader(photo, found):
       points = points[[1, 0, 2]]
     return points[None], np.array([0.7])
 
-  return frame_network.Reader(read, READ, 0), views
+  return types.SimpleNamespace(read=read, image_size=READ), views
 
 
 class Network:
@@ -439,7 +442,7 @@ def test_a_real_network_is_loaded_and_looks(tmp_path):
     'factor': 1,
     'dtype': 'float32',
   }
-  model = hand_network.build(sizes)
+  model = hand_networks.build(sizes)
   variables = jax.jit(
     lambda key: model.init(key, np.zeros((1, 32, 32, 3)), train=False)
   )(jax.random.key(0))
@@ -480,7 +483,7 @@ def test_the_sizes_of_the_export_are_looked_at(tmp_path):
       preprocess=preprocess,
     )
     for views in (False, True):
-      network = hand_network.load(tmp_path, views=views)
+      network = hand_networks.load(tmp_path, passes=views)
       scores[str(smaller), views] = network.detect(photo)['scores']
   alone = scores['None', False]
   for smaller in ('[]', '[0.7]'):

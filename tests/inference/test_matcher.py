@@ -96,7 +96,7 @@ def test_views_are_the_mean_score_over_rotations_and_mirrors():
   ]
   each = [(embed(view(a)) @ embed(view(b)).T).item() for view in views]
   assert len({round(score, 6) for score in each}) == 8
-  first, second = (matcher.embed_views(embed, image) for image in (a, b))
+  first, second = (matcher.embed_turns(embed, image) for image in (a, b))
   assert (first @ second.T).item() == pytest.approx(np.mean(each), abs=1e-6)
   assert np.linalg.norm(first) == pytest.approx(1.0, abs=1e-6)
 
@@ -196,9 +196,9 @@ def test_views_of_many_images_are_seen_in_pieces(monkeypatch, count):
     rows = batch[:, :2].reshape(len(batch), 24).astype(np.float32)
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
-  whole = matcher.embed_views(embed, images)
+  whole = matcher.embed_turns(embed, images)
   monkeypatch.setattr(matcher, '_CHUNK', 3)
   seen.clear()
-  np.testing.assert_array_equal(matcher.embed_views(embed, images), whole)
+  np.testing.assert_array_equal(matcher.embed_turns(embed, images), whole)
   assert whole.shape == (count, 8 * 24)
-  assert max(seen) <= 3 * matcher.VIEWS
+  assert max(seen) <= 3 * matcher.TURNS

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from palmjax.losses import metric
+from palmjax.ops import vectors
 
 
 def random(*shape, seed=0):
@@ -91,7 +92,7 @@ def test_no_margin_is_the_normalised_softmax():
   np.testing.assert_allclose(zero, want, atol=1e-6)
   np.testing.assert_allclose(free, want, atol=1e-6)
   np.testing.assert_allclose(
-    metric.softmax_logits(metric.unit(embeddings), metric.unit(head)),
+    metric.softmax_logits(vectors.unit(embeddings), vectors.unit(head)),
     want,
     atol=1e-6,
   )
@@ -288,7 +289,7 @@ def test_the_gradient_of_a_margin_by_finite_differences(family):
 
   def loss(embeddings, head):
     # Of one length: differences would see the norm, which has no gradient.
-    embeddings = 2.3 * metric.unit(embeddings)
+    embeddings = 2.3 * vectors.unit(embeddings)
     return metric.cross_entropy(family(embeddings, head, labels), labels)
 
   arguments = random(3, 4), random(3, 4, seed=1)
@@ -313,7 +314,7 @@ def test_finite_gradient_of_a_margin_at_the_ends(family):
 def test_label_cosines():
   embeddings, head = random(4, 3), random(5, 3, seed=1)
   labels = jnp.array([3, 0, 3, 4])
-  want = metric.cosines(embeddings, head)[jnp.arange(4), labels]
+  want = vectors.cosines(embeddings, head)[jnp.arange(4), labels]
   got = metric.label_cosines(embeddings, head, labels)
   np.testing.assert_allclose(got, want, atol=1e-6)
 
@@ -338,12 +339,12 @@ def test_comparison_of_no_loss():
 
 
 def test_conversion_of_thresholds():
-  a, b = metric.unit(random(2, 5))
+  a, b = vectors.unit(random(2, 5))
   distance = jnp.linalg.norm(a - b)
-  got = metric.euclidean_of_cosine(jnp.dot(a, b))
+  got = vectors.euclidean_of_cosine(jnp.dot(a, b))
   np.testing.assert_allclose(got, distance, rtol=1e-6)
   # Cosines of rounded unit vectors pass 1.
-  assert metric.euclidean_of_cosine(1.0000001) == 0
+  assert vectors.euclidean_of_cosine(1.0000001) == 0
 
 
 def test_cross_entropy_equals_numpy():
@@ -360,7 +361,7 @@ def test_cross_entropy_equals_numpy():
 def test_unit():
   vectors = jnp.array([[3.0, 4.0], [0.0, 0.0]])
   np.testing.assert_allclose(
-    metric.unit(vectors), [[0.6, 0.8], [0.0, 0.0]], rtol=1e-6
+    vectors.unit(vectors), [[0.6, 0.8], [0.0, 0.0]], rtol=1e-6
   )
 
 

@@ -13,7 +13,7 @@ from configs import ssl as ssl_config
 from palmjax.data.palms import palms
 from palmjax.engine import mesh
 from palmjax.losses import soft_label
-from palmjax.recipes.shared import palm_network
+from palmjax.recipes.shared import palm_training
 from palmjax.recipes.ssl import labels as ssl_labels
 from palmjax.recipes.ssl import recipe as ssl_recipe
 
@@ -111,7 +111,7 @@ def test_options_of_soft_labels_reach_the_step(monkeypatch, confidence):
     ssl_labels, 'read_soft_labels', lambda path: (images, soft)
   )
   monkeypatch.setattr(
-    palm_network, 'train', lambda *_, **given: made.update(given)
+    palm_training, 'train', lambda *_, **given: made.update(given)
   )
   this = types.SimpleNamespace(
     config=config,

@@ -14,10 +14,10 @@ from PIL import Image
 from configs import gesture as gesture_config
 from palmjax.data.hands import hands
 from palmjax.images import palm_frame
-from palmjax.inference import finder
 from palmjax.models import palm_frame as frame_reader
-from palmjax.networks import export
-from palmjax.recipes.shared import frame_network, hand_network
+from palmjax.networks import export, shipped
+from palmjax.networks import hand as hand_networks
+from palmjax.recipes.gesture import palm_frame as palm_frame_stage
 from release import hand_measures, hand_weights
 
 SIZE = 32
@@ -108,17 +108,17 @@ def packed(tmp_path_factory):
       'arms': ('student_alone', 'student_both'),
     },
   )
-  model = hand_network.build(DESCRIPTION)
+  model = hand_networks.build(DESCRIPTION)
   variables = jax.jit(
     lambda key: model.init(key, np.zeros((1, SIZE, SIZE, 3)), train=False)
   )(jax.random.key(0))
   # Boxes of fresh weights are nothing, or less.
   variables['params']['Head_0']['size']['bias'] += 0.25
   write_export(root / 'run', jax.device_get(variables))
-  description = {'name': frame_network.NAME, 'width': 0.25, 'dtype': 'float32'}
+  description = {'name': palm_frame_stage.NAME, 'width': 0.25, 'dtype': 'float32'}
   reader = frame_reader.FrameReader(width=0.25)
   export.save(
-    root / 'run' / frame_network.NAME / 'export',
+    root / 'run' / palm_frame_stage.NAME / 'export',
     variables=jax.device_get(
       jax.jit(
         lambda key: reader.init(key, np.zeros((1, 16, 16, 3)), train=False)
@@ -212,7 +212,7 @@ def test_the_reader_is_shipped_beside_it(packed):
 def test_a_run_without_a_reader_takes_that_of_the_package(tmp_path):
   (tmp_path / 'run').mkdir()
   folder = hand_weights.pack_reader([tmp_path / 'run'], tmp_path / 'out')
-  assert folder == finder.FRAMES
+  assert folder == shipped.PALM_FRAME
   assert not (tmp_path / 'frame_reader').exists()
 
 
@@ -327,7 +327,9 @@ def test_frames_of_a_network_that_finds_them():
       'facing': np.array([[0.9]]),
     }
 
-  network = hand_network.Network(detect, hands.GESTURES, SIZE, 0)
+  network = types.SimpleNamespace(
+    detect=detect, classes=hands.GESTURES, image_size=SIZE
+  )
 
   def read(images):
     """Says that the frame is where it was looked for."""
@@ -335,7 +337,7 @@ def test_frames_of_a_network_that_finds_them():
     points = np.array([[-0.5, -0.7], [0.5, -0.7], [0.0, 0.9]])
     return points[None] / palm_frame.SIDE, np.array([0.9])
 
-  reader = frame_network.Reader(read, 16, 0)
+  reader = types.SimpleNamespace(read=read, image_size=16)
   found = hand_measures.measure_frames(network, reader, drawn)
   assert found['palms'] == 3
   assert found['looks=3']['median'] == pytest.approx(
@@ -466,6 +468,6 @@ def test_a_run_is_not_measured_with_a_reader_that_was_there(
   out = f'--out={tmp_path}/out'
   hand_weights.main([f'--run={tmp_path}/run', out])
   hand_weights.main([out])
-  assert used == [finder.FRAMES, tmp_path / 'frame_reader']
+  assert used == [shipped.PALM_FRAME, tmp_path / 'frame_reader']
   with pytest.raises(SystemExit, match='is missing; give a folder'):
     hand_weights.main([f'--out={tmp_path}/none'])

@@ -20,7 +20,7 @@ from palmjax.images import preprocess
 from palmjax.inference import matcher
 from palmjax.models import backbones
 from palmjax.networks import export
-from palmjax.recipes.shared import palm_network
+from palmjax.networks import palm as palm_networks
 from release import palm_weights, record
 
 SIZE, DRAWN = 32, 48
@@ -128,10 +128,10 @@ def packed(tmp_path_factory):
 
   count, set_thresholds = streaming.count_pairs, matcher.calibrate
   # A network that is loaded anew is compiled anew.
-  load = functools.cache(palm_network.load)
+  load = functools.cache(palm_networks.load)
   with pytest.MonkeyPatch.context() as patch:
     patch.setattr(palms, 'draw_batch', draw_batch)
-    patch.setattr(palm_network, 'load', load)
+    patch.setattr(palm_networks, 'load', load)
     patch.setattr(streaming, 'count_pairs', count_pairs)
     patch.setattr(matcher, 'calibrate', calibrate)
     palm_weights.main(
@@ -154,7 +154,7 @@ def packed(tmp_path_factory):
 def test_verify_gives_the_score_of_the_calibration(
   packed, capsys, monkeypatch, score
 ):
-  monkeypatch.setattr(palm_network, 'load', packed.load)
+  monkeypatch.setattr(palm_networks, 'load', packed.load)
   # The last palm of the subset has its last image in session 1.
   people = np.array([0, SUBSET - 1])
   images = draw_batch(
@@ -306,7 +306,7 @@ def test_the_network_is_that_of_the_run(packed):
 
 def test_what_was_packed_is_measured_again(packed, monkeypatch, tmp_path):
   monkeypatch.setattr(palms, 'draw_batch', draw_batch)
-  monkeypatch.setattr(palm_network, 'load', lambda _: packed.load(packed.out))
+  monkeypatch.setattr(palm_networks, 'load', lambda _: packed.load(packed.out))
   again = tmp_path / 'again'
   shutil.copytree(packed.out, again)
   names = 'results.json', 'calibration.json'

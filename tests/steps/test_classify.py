@@ -10,10 +10,10 @@ import optax
 import pytest
 from flax import linen as nn
 
-from palmjax.engine import state as train_state
 from palmjax.losses import metric
 from palmjax.models import heads, mobilefacenet
-from palmjax.ops import pixels
+from palmjax.networks import palm as palm_networks
+from palmjax.ops import pixels, vectors
 from palmjax.steps import classify
 
 
@@ -159,7 +159,7 @@ def test_embedder_and_classifier_read_running_statistics():
     }
   }
   images = batch()['image']
-  embed = classify.make_embedder(model, mean_channel)
+  embed = palm_networks.make_embedder(model, mean_channel)
   got = embed({'backbone': state.params['backbone']}, stats, images)
   kernel = np.asarray(state.params['backbone']['Dense_0']['kernel'])
   grey = (images / 127.5 - 1.0).mean(axis=-1).reshape(6, -1)
@@ -168,11 +168,13 @@ def test_embedder_and_classifier_read_running_statistics():
   np.testing.assert_allclose(got, x / length, atol=1e-5)
 
   head = np.asarray(state.params['head'])
-  plain = classify.make_classifier(model, mean_channel)
+  plain = palm_networks.make_classifier(
+    model, mean_channel, logits_fn=metric.softmax_logits
+  )
   np.testing.assert_allclose(
     plain(state.params, stats, images), x @ head.T, atol=1e-5
   )
-  cosine = classify.make_classifier(
+  cosine = palm_networks.make_classifier(
     model,
     mean_channel,
     logits_fn=functools.partial(metric.arcface_logits, scale=2.0),
@@ -240,12 +242,12 @@ def test_eval_mode_depends_on_no_other_image_and_recognises(trained):
   model, _, state, _, data = trained
   eval_images = mean_channel(pixels.to_float(data['image']))
   forward = jax.jit(
-    lambda images: train_state.apply_eval(
+    lambda images: forward.apply_eval(
       model, state.params['backbone'], state.stats, images
     )
   )
   whole = forward(eval_images)
   mixed = forward(eval_images.at[1:].set(0.0))
   np.testing.assert_allclose(whole[0], mixed[0], atol=1e-4)
-  logits = metric.cosines(whole, state.params['head'])
+  logits = vectors.cosines(whole, state.params['head'])
   np.testing.assert_array_equal(np.argmax(logits, axis=1), data['label'])

@@ -13,6 +13,7 @@ from flax import linen as nn
 
 from palmjax.losses import detection
 from palmjax.models import detector
+from palmjax.networks import hand as hand_networks
 from palmjax.ops.maps import centers as center_maps
 from palmjax.steps import detect
 
@@ -197,7 +198,7 @@ def test_detector_overfits(trained):
 
 def test_detector_finds_what_it_was_taught(trained):
   data, model, _, state, _ = trained
-  find = quick_jit(detect.make_detector(model, count=10))
+  find = quick_jit(hand_networks.make_detector(model, count=10))
   found = find(state.params, state.stats, data['image'])
   for b in range(4):
     objects = np.flatnonzero(data['valid'][b])
@@ -216,8 +217,8 @@ def test_detector_finds_what_it_was_taught(trained):
 
 def test_detector_reads_images_larger_by_shrink(trained):
   data, model, _, state, _ = trained
-  find = quick_jit(detect.make_detector(model, count=2))
-  large = quick_jit(detect.make_detector(model, count=2, shrink=2))
+  find = quick_jit(hand_networks.make_detector(model, count=2))
+  large = quick_jit(hand_networks.make_detector(model, count=2, shrink=2))
   twice = data['image'].repeat(2, axis=1).repeat(2, axis=2)
   want = find(state.params, state.stats, data['image'])
   got = large(state.params, state.stats, twice)
@@ -227,7 +228,7 @@ def test_detector_reads_images_larger_by_shrink(trained):
 
 def test_a_detector_that_looks_at_mirror_images_sees_them_alike(trained):
   data, model, _, state, _ = trained
-  find = quick_jit(detect.make_detector(model, count=6, mirror=True))
+  find = quick_jit(hand_networks.make_detector(model, count=6, mirror=True))
   here = find(state.params, state.stats, data['image'])
   there = find(state.params, state.stats, data['image'][:, :, ::-1])
   for name in ('scores', 'facing'):
@@ -248,7 +249,7 @@ def test_a_detector_that_looks_at_mirror_images_sees_them_alike(trained):
     want = np.stack([64 - x1, y0, 64 - x0, y1], axis=-1)
     np.testing.assert_allclose(there['boxes'][b][sure], want, atol=2e-3)
   # Of one look alone that does not hold.
-  once = quick_jit(detect.make_detector(model, count=6))
+  once = quick_jit(hand_networks.make_detector(model, count=6))
   alone = [
     once(state.params, state.stats, images)['scores']
     for images in (data['image'], data['image'][:, :, ::-1])
@@ -283,7 +284,7 @@ class Remembers(nn.Module):
 def test_smaller_looks_have_whole_cells_and_equal_weight():
   sides = []
   model = Remembers(sides.append)
-  find = detect.make_detector(
+  find = hand_networks.make_detector(
     model, count=3, mirror=True, smaller=(0.7, 0.5, 0.01), multiple=8
   )
   images = np.random.default_rng(0).integers(0, 256, (2, 32, 48, 3), np.uint8)
@@ -305,9 +306,9 @@ def test_a_detector_that_looks_at_smaller_images_too(trained):
   data, model, _, state, _ = trained
   large = data['image'].repeat(2, axis=1).repeat(2, axis=2)
   half = quick_jit(
-    detect.make_detector(model, count=4, smaller=(0.5,), multiple=32)
+    hand_networks.make_detector(model, count=4, smaller=(0.5,), multiple=32)
   )
-  once = quick_jit(detect.make_detector(model, count=4))
+  once = quick_jit(hand_networks.make_detector(model, count=4))
   found, alone = (
     find(state.params, state.stats, large) for find in (half, once)
   )

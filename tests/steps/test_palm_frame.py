@@ -14,6 +14,7 @@ from palmjax.data.augment import palm_frame_views
 from palmjax.images import palm_frame
 from palmjax.losses import palm_frame as frame_losses
 from palmjax.models import palm_frame as frame_reader
+from palmjax.networks import palm_frame as palm_frame_networks
 from palmjax.steps import palm_frame as frames
 
 SIZE = 32
@@ -195,7 +196,7 @@ def test_reader_overfits(trained):
 
 def test_reader_reads_what_it_was_taught(trained):
   model, views, _, state, _ = trained
-  read = quick_jit(frames.make_reader(model))
+  read = quick_jit(palm_frame_networks.make_reader(model))
   images = np.round((np.asarray(views['image']) + 1) * 127.5).astype(np.uint8)
   points, facing = read(state.params, state.stats, images)
   np.testing.assert_array_equal(facing > 0.5, views['facing'])
@@ -212,7 +213,7 @@ def test_reader_reads_what_it_was_taught(trained):
 
 def test_mirror_images_are_read_alike(trained):
   model, views, _, state, _ = trained
-  read = quick_jit(frames.make_reader(model))
+  read = quick_jit(palm_frame_networks.make_reader(model))
   images = np.round((np.asarray(views['image']) + 1) * 127.5).astype(np.uint8)
   points, facing = read(state.params, state.stats, images)
   mirrored, again = read(state.params, state.stats, images[:, :, ::-1])

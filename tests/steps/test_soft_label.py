@@ -9,10 +9,10 @@ import numpy as np
 import optax
 from flax import linen as nn
 
-from palmjax.engine import state as train_state
 from palmjax.losses import metric
 from palmjax.losses import soft_label as losses
-from palmjax.models import heads
+from palmjax.models import forward, heads
+from palmjax.networks import palm as palm_networks
 from palmjax.ops import pixels
 from palmjax.steps import classify, soft_label
 
@@ -159,14 +159,16 @@ def test_statistics_are_of_both_parts():
 
 def test_no_gradient_reaches_the_network_that_labels():
   model, _, state = make()
-  teacher = classify.make_classifier(model, same)
+  teacher = palm_networks.make_classifier(
+    model, same, logits_fn=metric.softmax_logits
+  )
   data = batch()
 
   def loss(teacher_params, student_params):
     soft = losses.soft_labels(
       teacher(teacher_params, state.stats, data['generated'])
     )
-    embeddings, _ = train_state.apply_train(
+    embeddings, _ = forward.apply_train(
       model,
       student_params['backbone'],
       state.stats,

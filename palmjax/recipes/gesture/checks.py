@@ -2,12 +2,8 @@
 
 from palmjax.models import detector
 from palmjax.models import palm_frame as frame_reader
-from palmjax.recipes.shared import (
-  frame_network,
-  hand_images,
-  hand_training,
-  palm_network,
-)
+from palmjax.recipes.gesture import palm_frame as palm_frame_stage
+from palmjax.recipes.shared import hand_images, hand_training, palm_training
 from palmjax.steps import two_teachers
 
 _AT_LEAST = {
@@ -31,7 +27,7 @@ _AT_LEAST = {
 _CHOICES = {
   'data.name': hand_images.NAMES,
   'data.bad': ('clip', 'refuse'),
-  'dtype': palm_network.DTYPES,
+  'dtype': palm_training.DTYPES,
   'loss.form': ('plain', 'relative', 'attention'),
   'loss.below': ('pool', 'skip'),
   'loss.radius': ('published', 'fixed'),
@@ -50,9 +46,9 @@ def check(config, mesh, *, arms):
   Raises:
     ValueError: names the key and what it may be.
   """
-  palm_network.check_least(config, _AT_LEAST)
+  palm_training.check_least(config, _AT_LEAST)
   for key, choices in _CHOICES.items():
-    value = palm_network.get(config, key)
+    value = palm_training.get(config, key)
     if value not in choices:
       raise ValueError(
         f'--config.{key}={value}: choose one of {", ".join(map(str, choices))}'
@@ -83,7 +79,7 @@ def check(config, mesh, *, arms):
       f'{detector.STRIDE}'
     )
   if config.data.name == 'hands':
-    palm_network.check_least(
+    palm_training.check_least(
       config, {'data.images': 1, 'data.evaluation_images': 1}
     )
     if config.data.repeat > 1:
@@ -96,18 +92,18 @@ def check(config, mesh, *, arms):
       f'--config.data.name={config.data.name} needs --config.data.dir=DIR'
     )
   if config.data.images:
-    palm_network.check_least(config, {'data.evaluation_images': 1})
+    palm_training.check_least(config, {'data.evaluation_images': 1})
   elif config.data.palms:
     raise ValueError(
       f'--config.data.palms={config.data.palms} is a share of --config.data.'
       'images, of which there are none'
     )
   for key in ('student.width', 'teacher1.width', 'frames.width'):
-    value = palm_network.get(config, key)
+    value = palm_training.get(config, key)
     if not value > 0:
       raise ValueError(f'--config.{key}={value}: give a number above 0')
   for key in ('data.difficulty', 'data.palms', 'evaluation.score'):
-    value = palm_network.get(config, key)
+    value = palm_training.get(config, key)
     if not 0 <= value <= 1:
       raise ValueError(f'--config.{key}={value}: give a number from 0 to 1')
   weights = (config.loss.truth, *config.loss.teachers)
@@ -145,7 +141,7 @@ def check(config, mesh, *, arms):
       'palm frames are known: give --config.data.images, or steps 0'
     )
   hand_training.augmentation(config)
-  frame_network.views(config)
+  palm_frame_stage.views(config)
   hand_training.optimiser(hand_training.of_teachers(config))
   for section in ('train', 'frames') if config.frames.steps else ('train',):
     hand_training.optimiser(config[section])

@@ -20,15 +20,13 @@ from palmjax import files
 from palmjax.engine import mesh as meshes
 from palmjax.engine import stage
 from palmjax.networks import export as exports
+from palmjax.networks import hand as hand_networks
+from palmjax.networks import palm_frame as palm_frame_networks
 from palmjax.recipes.gesture import checks as gesture_checks
+from palmjax.recipes.gesture import palm_frame as palm_frame_stage
 from palmjax.recipes.gesture import report as gesture_report
 from palmjax.recipes.gesture import scores as gesture_scores
-from palmjax.recipes.shared import (
-  frame_network,
-  hand_images,
-  hand_network,
-  hand_training,
-)
+from palmjax.recipes.shared import hand_images, hand_training
 
 # The teachers of each arm.
 ARMS = {
@@ -101,11 +99,11 @@ def run(config, workdir):
   reader = None
   if config.frames.steps:
     sections = ('augment', 'dtype', 'frames')
-    result = make(frame_network.NAME, frame_network.train, sections, {})
-    reader = frame_network.load(result.path)
+    result = make(palm_frame_stage.NAME, palm_frame_stage.train, sections, {})
+    reader = palm_frame_networks.load(result.path)
 
   looks = {
-    name: hand_network.load(
+    name: hand_networks.load(
       result.path,
       shrink=1 if name == 'teacher2' else config.resolution.factor,
     )

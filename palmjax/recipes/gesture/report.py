@@ -7,9 +7,10 @@ import numpy as np
 from palmjax.engine import logs
 from palmjax.evals.detection import average_precision
 from palmjax.losses import palm_frame as frames
+from palmjax.recipes.gesture import palm_frame as palm_frame_stage
 from palmjax.recipes.gesture import pictures as gesture_pictures
 from palmjax.recipes.gesture import tables as gesture_tables
-from palmjax.recipes.shared import frame_network, run_facts
+from palmjax.recipes.shared import run_facts
 from palmjax.report import html, metrics, plots
 
 _LINES = 5  # In a figure: as many colours are told apart.
@@ -23,7 +24,7 @@ def write(run, scores, results, *, looks):
     run: `hand_training.Run`.
     scores: {(model, suffix of the test): `gesture_scores.Scores`}.
     results: what metrics.json holds.
-    looks: {model: `hand_network.Network`}.
+    looks: {model: `networks.hand.HandDetector`}.
   """
   names = [name for name in gesture_tables.NAMES if name in looks]
   image = run.hands.tests['']['image'][:1]
@@ -231,7 +232,7 @@ def _training(rows, names, student, *, reader):
     figures.append(
       plots.losses(
         curves(
-          frame_network.NAME,
+          palm_frame_stage.NAME,
           {name: f'loss/{name}' for name in frames.WEIGHTS},
         ),
         title='Terms, reader of palm frames',

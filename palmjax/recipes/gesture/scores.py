@@ -4,8 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from palmjax.evals import bootstrap
 from palmjax.evals.detection import average_precision, box_matching, palm_frames
-from palmjax.recipes.shared import frame_network
+from palmjax.networks import palm_frame as palm_frame_networks
 
 _GAIN = 'student_both'
 _CONTROL = 'student_alone'
@@ -21,7 +22,7 @@ class Scores(NamedTuple):
     read: the same of the frames that a reader corrected, or None.
     missed: bool [N], a hand is there and none was found.
     hands: images with a hand.
-    found: what `hand_network.Network.detect` returned.
+    found: what `networks.hand.HandDetector.detect` returned.
   """
 
   matches: box_matching.Matches
@@ -39,8 +40,8 @@ def score(config, hands, looks, reader=None):
   Args:
     config: of configs/gesture.py.
     hands: `hand_images.HandImages`.
-    looks: {model: `hand_network.Network`}.
-    reader: `frame_network.Reader`, if one was trained.
+    looks: {model: `networks.hand.HandDetector`}.
+    reader: `networks.palm_frame.PalmFrameReader`, if one was trained.
 
   Returns:
     {(model, suffix of the test): `Scores`}.
@@ -105,7 +106,7 @@ def _read(reader, test, found):
     )
     # Those that `palm_frames.errors` may take.
     for k in np.flatnonzero((overlap >= 0.5).any(axis=0)):
-      read = frame_network.correct(reader, test['image'][i], points[i, k])
+      read = palm_frame_networks.correct(reader, test['image'][i], points[i, k])
       if read is not None:
         points[i, k], _ = read
   return points
@@ -113,34 +114,35 @@ def _read(reader, test, found):
 
 def models(config, scores, looks):
   """What metrics.json holds of each model: plain values."""
-  options = {
-    'num_bootstrap': config.evaluation.resamples,
-    'seed': config.seed,
-  }
+  resampling = bootstrap.Resampling(
+    draws=config.evaluation.resamples, seed=config.seed
+  )
   result = {}
   for (name, suffix), found in scores.items():
-    rates = average_precision.rates(found.matches, **options)
-    anything = average_precision.rates(found.any, **options)
+    rates = average_precision.rates(found.matches, resampling=resampling)
+    anything = average_precision.rates(found.any, resampling=resampling)
     result[name + suffix] = {
       **rates,
       'ap@any': anything['ap'],
       'ap50@any': anything['ap50'],
-      **palm_frames.rates(found.frames, **options),
+      **palm_frames.rates(found.frames, resampling=resampling),
       **(
         {
           f'{key}@read': rate
-          for key, rate in palm_frames.rates(found.read, **options).items()
+          for key, rate in palm_frames.rates(
+            found.read, resampling=resampling
+          ).items()
         }
         if found.read is not None
         else {}
       ),
       'fta': {'value': float(found.missed.sum() / max(found.hands, 1))},
-      'params': {'value': looks[name].params},
+      'params': {'value': looks[name].num_params},
     }
   for suffix in {suffix for _, suffix in scores}:
     pair = [scores.get((name, suffix)) for name in (_GAIN, _CONTROL)]
     if None not in pair:
       result[_GAIN + suffix]['ap - alone'] = average_precision.difference(
-        *(found.matches for found in pair), **options
+        *(found.matches for found in pair), resampling=resampling
       )
   return result

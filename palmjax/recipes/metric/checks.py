@@ -1,7 +1,7 @@
 """Refuses settings of the recipe `metric` that fail late or do nothing."""
 
 from palmjax.recipes.metric import losses as metric_losses
-from palmjax.recipes.shared import palm_images, palm_network
+from palmjax.recipes.shared import palm_images, palm_training
 
 _AT_LEAST = {
   'log_every': 1,
@@ -26,9 +26,9 @@ def check(config, mesh):
   Raises:
     ValueError: names the key and what it may be.
   """
-  palm_network.check_least(config, _AT_LEAST)
+  palm_training.check_least(config, _AT_LEAST)
   for key in _SHARES:
-    for rate in palm_network.get(config, key):
+    for rate in palm_training.get(config, key):
       if not 0 < rate < 1:
         raise ValueError(f'--config.{key}={rate}: give rates between 0 and 1')
   for share in config.evaluation.occlusion:
@@ -42,8 +42,8 @@ def check(config, mesh):
       f'--config.labelled.identities={identities} and images={images}: give '
       'two numbers above 0, or 0 and 0 to train on all'
     )
-  palm_network.check_network(config)
-  palm_network.optimiser(config.cnn)
+  palm_training.check_network(config)
+  palm_training.optimiser(config.cnn)
   loss = config.loss.to_dict()
   metric_losses.losses(loss)
   if metric_losses.needs_triplets(loss) and config.cnn.images < 2:

@@ -21,6 +21,7 @@ from palmjax.data import streams
 from palmjax.data.sets import stored_images
 from palmjax.engine import mesh as meshes
 from palmjax.engine import stage
+from palmjax.evals import bootstrap
 from palmjax.evals.recognition import (
   binned_rates,
   error_rates,
@@ -30,11 +31,12 @@ from palmjax.evals.recognition import (
   verification,
 )
 from palmjax.networks import export as exports
+from palmjax.networks import palm as palm_networks
 from palmjax.recipes.metric import checks as metric_checks
 from palmjax.recipes.metric import losses as metric_losses
 from palmjax.recipes.metric import protocols as metric_protocols
 from palmjax.recipes.metric import report as metric_report
-from palmjax.recipes.shared import palm_images, palm_network
+from palmjax.recipes.shared import palm_images, palm_training
 from palmjax.steps import metric
 
 # Streams of the stage's key, and of the evaluation's.
@@ -73,7 +75,7 @@ def run(config, workdir):
     len(palms.evaluation.labels),
     len(palms.evaluation.identities),
   )
-  this = palm_network.Run(config, palms, mesh, workdir)
+  this = palm_training.Run(config, palms, mesh, workdir)
   values = config.to_dict()
   sections = ('image_size', 'preprocess', 'augment', 'network', 'loss', 'cnn')
   network = stage.run(
@@ -90,7 +92,7 @@ def run(config, workdir):
     },
     inputs={},
   )
-  trained = palm_network.load(network.path)
+  trained = palm_networks.load(network.path)
   compared = [metric_protocols.compare(one, trained.embed) for one in tests]
   test = compared[0].test
   curve = occlusion.curve(
@@ -99,7 +101,7 @@ def run(config, workdir):
     test.labels,
     jax.random.fold_in(root, _ERASED),
     shares=config.evaluation.occlusion,
-    **_bootstrap(config),
+    resampling=_resampling(config),
   )
   results = _results(config, compared, curve, network.metrics)
   files.write_json(workdir / 'metrics.json', results)
@@ -110,7 +112,7 @@ def _train(run, directory, export, key):
   """The network, with the loss of the config."""
   config = run.config
   loss = config.loss.to_dict()
-  return palm_network.train(
+  return palm_training.train(
     run,
     directory,
     export,
@@ -129,7 +131,7 @@ def _create_state(config):
     return metric.create_state
 
   def create_state(*args, **sizes):
-    return palm_network.start(
+    return palm_training.start(
       metric.create_state(*args, **sizes), config, config.cnn.start
     )
 
@@ -171,37 +173,39 @@ def _batches(run, key):
   return data.identity_batches(identities, images, seed=seed)
 
 
-def _bootstrap(config):
-  return {'num_bootstrap': config.evaluation.resamples, 'seed': config.seed}
+def _resampling(config):
+  return bootstrap.Resampling(
+    draws=config.evaluation.resamples, seed=config.seed
+  )
 
 
 def _results(config, compared, curve, trained):
   """What metrics.json holds: results only, the same bytes for the same run."""
-  options = _bootstrap(config)
+  resampling = _resampling(config)
   models = {}
   fmrs = config.evaluation.fmrs
   for test, scores, searches, counted in compared:
     for name, found in scores.items():
       models[name] = {
-        **verification.fnmr_rates(found, fmrs=fmrs, **options),
+        **verification.fnmr_rates(found, fmrs=fmrs, resampling=resampling),
         'd_prime': error_rates.d_prime(found.genuine, found.impostor),
       }
       if name.startswith('network'):
         control = name.replace('network', 'correlation', 1)
         models[name]['eer/correlation'] = verification.eer_ratio(
-          found, scores[control], **options
+          found, scores[control], resampling=resampling
         )
     for name, found in counted.items():
       models[name] = {
-        **binned_rates.rates(*found, fmrs=fmrs, **options),
+        **binned_rates.rates(*found, fmrs=fmrs, resampling=resampling),
         'd_prime': binned_rates.d_prime(found.counts),
       }
     for name, found in searches.items():
       models[name] |= identification.rates(
-        found, fpirs=config.evaluation.fpirs, **options
+        found, fpirs=config.evaluation.fpirs, resampling=resampling
       )
     models[f'network{test.suffix}'] |= iso19795.failures(
-      test.captured, test.failed, **options
+      test.captured, test.failed, resampling=resampling
     )
   models['network'] |= {
     **{f'eer@erased={share:g}': rate for share, rate in curve.items()},

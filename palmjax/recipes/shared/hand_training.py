@@ -12,7 +12,8 @@ from palmjax.engine import loop, optim
 from palmjax.engine import mesh as meshes
 from palmjax.losses import detection
 from palmjax.networks import export as exports
-from palmjax.recipes.shared import hand_images, hand_network
+from palmjax.networks import hand as hand_networks
+from palmjax.recipes.shared import hand_images
 from palmjax.steps import detect, two_teachers
 
 # Streams of a stage's key.
@@ -26,6 +27,27 @@ class Run(NamedTuple):
   hands: hand_images.HandImages
   mesh: jax.sharding.Mesh
   workdir: pathlib.Path
+
+
+def describe(config, name, classes):
+  """What a detector of a recipe is made of, plain values.
+
+  Args:
+    config: of configs/gesture.py.
+    name: 'teacher1', 'teacher2' or an arm.
+    classes: names.
+  """
+  larger = name == 'teacher2'
+  section = config.teacher1 if name == 'teacher1' else config.student
+  return {
+    'name': 'detector',
+    'classes': list(classes),
+    'width': section.width,
+    'depth': section.depth,
+    'level': config.resolution.level,
+    'factor': config.resolution.factor if larger else 1,
+    'dtype': config.dtype,
+  }
 
 
 def optimiser(config):
@@ -73,8 +95,8 @@ def train_teacher(run, directory, export, key, *, name):
   """Trains a teacher on the labels alone and exports it."""
   config = run.config
   train = of_teachers(config)
-  description = hand_network.sizes(config, name, run.hands.classes)
-  model, tx = hand_network.build(description), optimiser(train)
+  description = describe(config, name, run.hands.classes)
+  model, tx = hand_networks.build(description), optimiser(train)
   shrink = 1 if name == 'teacher2' else config.resolution.factor
   side = _shown(config) // shrink
   state = detect.create_state(
@@ -117,11 +139,11 @@ def train_student(run, directory, export, key, **teachers):
     Metrics: {'params'}.
   """
   config = run.config
-  description = hand_network.sizes(config, 'student', run.hands.classes)
-  model, tx = hand_network.build(description), optimiser(config.train)
+  description = describe(config, 'student', run.hands.classes)
+  model, tx = hand_networks.build(description), optimiser(config.train)
   read = {name: exports.load(path) for name, path in teachers.items()}
   models = {
-    name: hand_network.build(found.model) for name, found in read.items()
+    name: hand_networks.build(found.model) for name, found in read.items()
   }
   side = _shown(config)
   shrink = config.resolution.factor

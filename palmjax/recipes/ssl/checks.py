@@ -1,7 +1,7 @@
 """Refuses settings of the recipe `ssl` that would fail late or do nothing."""
 
 from palmjax.models import layers
-from palmjax.recipes.shared import palm_network
+from palmjax.recipes.shared import palm_training
 from palmjax.recipes.ssl import gan as ssl_gan
 from palmjax.steps.gan import updates
 
@@ -37,13 +37,13 @@ def check(config, mesh):
   Raises:
     ValueError: names the key and what it may be.
   """
-  palm_network.check_least(config, _AT_LEAST)
+  palm_training.check_least(config, _AT_LEAST)
   _check_rates(config)
   if config.gan.images not in ('creases', 'photos'):
     raise ValueError(
       f'--config.gan.images={config.gan.images}: choose creases or photos'
     )
-  palm_network.check_network(config)
+  palm_training.check_network(config)
   if config.gan.images == 'creases':
     creases = {'channels': 'grey', 'contrast': 'local'}
     if config.preprocess.to_dict() != creases:
@@ -51,9 +51,9 @@ def check(config, mesh):
         '--config.gan.images=creases fits networks that see grey images with '
         'local contrast only: use --config.gan.images=photos'
       )
-  palm_network.logits_fn(config.cnn.to_dict())
+  palm_training.logits_fn(config.cnn.to_dict())
   _check_gan(config)
-  palm_network.optimiser(config.cnn)
+  palm_training.optimiser(config.cnn)
   updates.schedule(
     updates.Steps(None, None, None, None),
     r1_interval=config.gan.r1_interval,
@@ -91,7 +91,7 @@ def generated_per_batch(config):
 
 
 def _check_gan(config):
-  palm_network.check_dtype(config, 'gan')
+  palm_training.check_dtype(config, 'gan')
   sizes = layers.resolutions(config.image_size)
   if config.gan.fmap_base < 2 ** len(sizes):
     raise ValueError(

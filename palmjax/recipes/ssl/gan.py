@@ -14,13 +14,12 @@ from palmjax.images import preprocess
 from palmjax.models import discriminator as discriminators
 from palmjax.models import generator as generators
 from palmjax.networks import export as exports
-from palmjax.ops import pixels
-from palmjax.recipes.shared import palm_network
+from palmjax.networks import generator as generator_networks
+from palmjax.networks import palm as palm_networks
 from palmjax.steps.gan import ada, updates
 
 # Streams of a stage's key.
 _INIT, _BATCHES, _TRAIN, _JUDGE, _FINAL = range(5)
-_CHUNK = 64  # Images drawn at a time.
 
 
 def build(config, key):
@@ -117,7 +116,7 @@ def train(run, directory, export, key, *, judge):
   in `judge`, decides which average is kept and when to stop.
 
   Args:
-    run: `palm_network.Run`.
+    run: `palm_training.Run`.
     directory: of the stage.
     export: directory of the result.
     key: random key of the stage.
@@ -136,8 +135,8 @@ def train(run, directory, export, key, *, judge):
     'stale': jnp.array(0),  # Evaluations without an improvement.
   }
 
-  embed = palm_network.load(judge).embed
-  draw = _drawer(generator)
+  embed = palm_networks.load(judge).embed
+  draw = generator_networks.make_draw(generator)
   shown = training_images(run.config, run.palms.labelled.images)
   real = _features(embed, shown)
   judge_key = jax.random.fold_in(key, _JUDGE)
@@ -218,64 +217,11 @@ def train(run, directory, export, key, *, judge):
   }
 
 
-def load(directory, *, truncation):
-  """Reads an export of `train`.
-
-  Args:
-    directory: export directory of the stage.
-    truncation: ψ of the truncation of w; 1 is none.
-
-  Returns:
-    draw(key, count) → uint8 [count, H, W, 3]; image n depends on (key, n)
-    alone.
-
-  Raises:
-    ValueError, OSError: the export is damaged or incomplete.
-  """
-  found = exports.load(directory)
-  sizes = {k: v for k, v in found.model.items() if k != 'name'}
-  sizes['dtype'] = jnp.dtype(sizes['dtype'])
-  draw = _drawer(generators.Generator(**sizes), truncation=truncation)
-  stats = dict(found.variables)
-  params = stats.pop('params')
-  return lambda key, count: draw(params, stats, key, count)
-
-
 def _intervals(config):
   return {
     'r1_interval': config.r1_interval,
     'path_length_interval': config.path_length_interval,
   }
-
-
-def _drawer(generator, *, truncation=1.0):
-  """Builds draw(params, stats, key, count) -> uint8 [count, H, W, 3].
-
-  Image n depends on (key, n) alone, never on its place in a batch.
-  """
-
-  def one(params, stats, key):
-    latent_key, noise_key = jax.random.split(key)
-    image = generators.generate(
-      generator,
-      params,
-      stats,
-      jax.random.normal(latent_key, (1, generator.latent_size)),
-      noise_key,
-      truncation=truncation,
-    )[0]
-    return pixels.to_uint8(image)
-
-  many = jax.jit(jax.vmap(one, in_axes=(None, None, 0)))
-
-  def draw(params, stats, key, count):
-    # Whole chunks only: one compilation.
-    numbers = np.arange(-(-count // _CHUNK) * _CHUNK).reshape(-1, _CHUNK)
-    keys = jax.vmap(lambda n: jax.random.fold_in(key, n))
-    parts = [np.asarray(many(params, stats, keys(n))) for n in numbers]
-    return np.concatenate(parts)[:count]
-
-  return draw
 
 
 def _features(embed, images):

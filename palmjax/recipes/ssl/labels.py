@@ -6,8 +6,8 @@ import numpy as np
 
 from palmjax import files
 from palmjax.losses import soft_label
-from palmjax.recipes.shared import palm_network
-from palmjax.recipes.ssl import gan as ssl_gan
+from palmjax.networks import generator as generator_networks
+from palmjax.networks import palm as palm_networks
 
 
 def label(run, directory, export, key, *, teacher, generator):
@@ -17,7 +17,7 @@ def label(run, directory, export, key, *, teacher, generator):
   and soft label are joined by the id, which also fixes the latents.
 
   Args:
-    run: `palm_network.Run`.
+    run: `palm_training.Run`.
     directory: of the stage.
     export: directory of the result.
     key: random key of the stage.
@@ -29,9 +29,9 @@ def label(run, directory, export, key, *, teacher, generator):
   """
   del directory  # One pass, nothing to resume.
   config = run.config.soft
-  draw = ssl_gan.load(generator, truncation=config.truncation)
+  draw = generator_networks.load(generator, truncation=config.truncation)
   images = draw(key, config.images)
-  logits = palm_network.load(teacher).classify(images)
+  logits = palm_networks.load(teacher).classify(images)
   soft = np.asarray(
     soft_label.soft_labels(logits, temperature=config.temperature)
   )

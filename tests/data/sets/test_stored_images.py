@@ -6,7 +6,7 @@ import numpy as np
 from palmjax.data.sets import stored_images
 from palmjax.engine import mesh
 from palmjax.recipes.metric import recipe as metric_recipe
-from palmjax.recipes.shared import palm_images, palm_network
+from palmjax.recipes.shared import palm_images, palm_training
 
 
 def test_a_set_that_stays_on_disk_gives_the_same_images(prepared):
@@ -26,7 +26,7 @@ def test_a_set_that_stays_on_disk_gives_the_same_images(prepared):
   for i in range(0, len(examples), 5):
     np.testing.assert_array_equal(examples[i]['image'], expected.images[i])
     assert examples[i]['label'] == expected.labels[i]
-  run = palm_network.Run(
+  run = palm_training.Run(
     prepared, palm_images.PalmImages(part, part, part, (), ''), mesh.make(1), ''
   )
   batch = next(metric_recipe._batches(run, key)(3))

@@ -103,7 +103,7 @@ def _value(metric):
 def test_equals_pycocotools(seed):
   truths, detections = random_set(seed)
   rates = average_precision.evaluate(
-    truths, detections, names=NAMES, num_bootstrap=20
+    truths, detections, names=NAMES, resampling=bootstrap.Resampling(draws=20)
   )
   stats, per_class = pycocotools_stats(truths, detections, len(NAMES))
   got = [_value(rates[name]) for name in STATS]
@@ -117,7 +117,7 @@ def test_equals_pycocotools(seed):
 def test_class_agnostic_equals_pycocotools():
   truths, detections = random_set(5)
   rates = average_precision.evaluate(
-    truths, detections, names=(), num_bootstrap=20
+    truths, detections, names=(), resampling=bootstrap.Resampling(draws=20)
   )
   stats, _ = pycocotools_stats(
     truths, detections, len(NAMES), use_classes=False
@@ -151,7 +151,7 @@ def test_golden_curve():
     (3, [0.9, 0.7], [0.8]), (1, [0.4], [0.6, 0.5])
   )
   rates = average_precision.evaluate(
-    truths, detections, names=('a',), num_bootstrap=20
+    truths, detections, names=('a',), resampling=bootstrap.Resampling(draws=20)
   )
   # Recall .25, .5, .75 is reached by 26, 25 and 25 of the 101 points.
   expected = (26 * 1 + 25 * 2 / 3 + 25 / 2) / 101
@@ -185,7 +185,7 @@ def test_weighted_images_are_repeated_images():
       [truths[i] for i in repeated],
       [detections[i] for i in repeated],
       names=NAMES,
-      num_bootstrap=2,
+      resampling=bootstrap.Resampling(draws=2),
     )
     for name, metric in rates.items():
       expected = np.nan if metric['value'] is None else metric['value']
@@ -195,11 +195,11 @@ def test_weighted_images_are_repeated_images():
 def test_chunks_change_nothing(monkeypatch):
   truths, detections = random_set(8)
   whole = average_precision.evaluate(
-    truths, detections, names=NAMES, num_bootstrap=30
+    truths, detections, names=NAMES, resampling=bootstrap.Resampling(draws=30)
   )
   monkeypatch.setattr(average_precision, '_CHUNK', 500)
   assert whole == average_precision.evaluate(
-    truths, detections, names=NAMES, num_bootstrap=30
+    truths, detections, names=NAMES, resampling=bootstrap.Resampling(draws=30)
   )
 
 
@@ -215,12 +215,12 @@ def test_interval_holds_the_value_and_covers_other_images():
     return _one_class(*images)
 
   truth = average_precision.evaluate(
-    *draw(0, 5000), names=('a',), num_bootstrap=2
+    *draw(0, 5000), names=('a',), resampling=bootstrap.Resampling(draws=2)
   )
   inside = 0
   for seed in range(1, 61):
     rates = average_precision.evaluate(
-      *draw(seed, 40), names=('a',), num_bootstrap=100
+      *draw(seed, 40), names=('a',), resampling=bootstrap.Resampling(draws=100)
     )
     low, high = rates['ap50']['low'], rates['ap50']['high']
     assert low <= rates['ap50']['value'] <= high
@@ -231,7 +231,7 @@ def test_interval_holds_the_value_and_covers_other_images():
 def test_perfect_detector_keeps_the_rule_of_3():
   truths, detections = _one_class(*[(1, [0.9], [])] * 20)
   rates = average_precision.evaluate(
-    truths, detections, names=('a',), num_bootstrap=50
+    truths, detections, names=('a',), resampling=bootstrap.Resampling(draws=50)
   )
   assert rates['ap']['value'] == rates['ap']['high'] == 1.0
   assert rates['ap']['low'] == pytest.approx(0.05 ** (1 / 20))
@@ -241,12 +241,12 @@ def test_nothing_detected_and_nothing_there():
   truths, _ = _one_class(*[(1, [0.9], [])] * 6)
   nothing = [(np.zeros((0, 4)), np.zeros(0), np.zeros(0, int))] * 6
   rates = average_precision.evaluate(
-    truths, nothing, names=('a',), num_bootstrap=20
+    truths, nothing, names=('a',), resampling=bootstrap.Resampling(draws=20)
   )
   assert rates['ap']['value'] == rates['ar@100']['value'] == 0.0
   empty = [(np.zeros((0, 4)), np.zeros(0, int))] * 6
   rates = average_precision.evaluate(
-    empty, nothing, names=('a',), num_bootstrap=20
+    empty, nothing, names=('a',), resampling=bootstrap.Resampling(draws=20)
   )
   assert all(metric['value'] is None for metric in rates.values())
   assert rates['ap']['reason'] == 'not measurable with 0 boxes'
@@ -256,7 +256,10 @@ def test_same_seed_same_bits():
   truths, detections = random_set(9)
   first, second, other = (
     average_precision.evaluate(
-      truths, detections, names=NAMES, num_bootstrap=40, seed=seed
+      truths,
+      detections,
+      names=NAMES,
+      resampling=bootstrap.Resampling(draws=40, seed=seed),
     )
     for seed in (1, 1, 2)
   )
@@ -286,7 +289,10 @@ def test_difference_is_that_of_repeated_images(metric):
     for found in (detections, other)
   )
   difference = average_precision.difference(
-    matches, baseline, metric=metric, num_bootstrap=25, seed=5
+    matches,
+    baseline,
+    metric=metric,
+    resampling=bootstrap.Resampling(draws=25, seed=5),
   )
 
   def value(found, rows):
@@ -294,11 +300,11 @@ def test_difference_is_that_of_repeated_images(metric):
       [truths[i] for i in rows],
       [found[i] for i in rows],
       names=NAMES,
-      num_bootstrap=1,
+      resampling=bootstrap.Resampling(draws=1),
     )
     return rates[metric]['value']
 
-  draws = bootstrap.draw(len(truths), 25, 5)
+  draws = bootstrap.draw(len(truths), bootstrap.Resampling(draws=25, seed=5))
   gains = []
   for row in [np.ones_like(draws[0]), *draws]:
     rows = np.repeat(np.arange(len(truths)), row)
@@ -313,7 +319,9 @@ def test_difference_is_that_of_repeated_images(metric):
 def test_difference_is_paired():
   truths, detections = random_set(4)
   matches = box_matching.match(truths, detections, names=NAMES)
-  assert average_precision.difference(matches, matches, num_bootstrap=40) == {
+  assert average_precision.difference(
+    matches, matches, resampling=bootstrap.Resampling(draws=40)
+  ) == {
     'value': 0.0,
     'low': 0.0,
     'high': 0.0,
@@ -323,13 +331,17 @@ def test_difference_is_paired():
   ]
   baseline = box_matching.match(truths, other, names=NAMES)
   forth, back = (
-    average_precision.difference(*pair, num_bootstrap=101)
+    average_precision.difference(
+      *pair, resampling=bootstrap.Resampling(draws=101)
+    )
     for pair in ((matches, baseline), (baseline, matches))
   )
   assert forth['value'] == -back['value'] > 0
   # Of the same images: less than if each had had images of its own.
   each = [
-    average_precision.rates(one, num_bootstrap=101)['ap']
+    average_precision.rates(one, resampling=bootstrap.Resampling(draws=101))[
+      'ap'
+    ]
     for one in (matches, baseline)
   ]
   apart = np.hypot(*(one['high'] - one['low'] for one in each))
@@ -355,5 +367,7 @@ def test_difference_of_other_images_or_none():
 def test_few_images_tell_no_difference(count):
   truths, detections = _one_class(*[(1, [0.9], [])] * count)
   matches = box_matching.match(truths, detections, names=('a',))
-  gain = average_precision.difference(matches, matches, num_bootstrap=20)
+  gain = average_precision.difference(
+    matches, matches, resampling=bootstrap.Resampling(draws=20)
+  )
   assert gain == {'value': 0.0, 'low': -1.0, 'high': 1.0}

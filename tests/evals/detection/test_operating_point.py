@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from palmjax.evals import bootstrap
 from palmjax.evals.detection import operating_point
 
 A, B = [0.0, 0.0, 10.0, 10.0], [50.0, 50.0, 60.0, 60.0]
@@ -10,7 +11,9 @@ NOTHING = (np.zeros((0, 4)), np.zeros(0, int))
 
 
 def values(truths, detections):
-  found = operating_point.rates(truths, detections, num_bootstrap=50)
+  found = operating_point.rates(
+    truths, detections, resampling=bootstrap.Resampling(draws=50)
+  )
   return {name: rate['value'] for name, rate in found.items()}
 
 

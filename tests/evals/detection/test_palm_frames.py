@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from palmjax.evals import bootstrap
 from palmjax.evals.detection import palm_frames
 
 BOX = np.array([0.0, 0.0, 20.0, 40.0])
@@ -79,13 +80,15 @@ def test_missed(boxes, scores, missed):
 def test_shares_of_frames():
   found = [np.array([0.04, 0.05]), np.array([0.07]), np.array([np.inf])]
   found = [*found * 5, np.zeros(0)]
-  rates = palm_frames.rates(found, num_bootstrap=200)
+  rates = palm_frames.rates(found, resampling=bootstrap.Resampling(draws=200))
   assert set(rates) == {'frame@5%', 'frame@10%'}
   assert rates['frame@5%']['value'] == pytest.approx(2 / 4)
   assert rates['frame@10%']['value'] == pytest.approx(3 / 4)
   for rate in rates.values():
     assert 0 < rate['low'] < rate['value'] < rate['high'] < 1
-  assert rates == palm_frames.rates(found, num_bootstrap=200)
+  assert rates == palm_frames.rates(
+    found, resampling=bootstrap.Resampling(draws=200)
+  )
 
 
 def test_hands_of_an_image_are_drawn_together():
@@ -95,7 +98,9 @@ def test_hands_of_an_image_are_drawn_together():
   many += [np.zeros(4), np.ones(4)]  # MIN_IDENTITIES images with a frame.
 
   def width(found):
-    rate = palm_frames.rates(found, num_bootstrap=500)['frame@5%']
+    rate = palm_frames.rates(found, resampling=bootstrap.Resampling(draws=500))[
+      'frame@5%'
+    ]
     assert rate['value'] == 0.5
     return rate['high'] - rate['low']
 
@@ -103,7 +108,9 @@ def test_hands_of_an_image_are_drawn_together():
 
 
 def test_all_found_keeps_the_rule_of_3():
-  rate = palm_frames.rates([np.zeros(1)] * 20, num_bootstrap=50)['frame@5%']
+  rate = palm_frames.rates(
+    [np.zeros(1)] * 20, resampling=bootstrap.Resampling(draws=50)
+  )['frame@5%']
   assert rate['value'] == rate['high'] == 1.0
   assert rate['low'] == pytest.approx(0.05 ** (1 / 20))
 

@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pytest
 
+from palmjax.evals import bootstrap
 from palmjax.evals.recognition import (
   binned_rates,
   error_rates,
@@ -47,7 +48,11 @@ def test_rates_are_those_of_rounded_scores(measured):
   embeddings, labels, counts, genuine, impostor = measured
   fmrs = (0.1, 1e-2, 1e-3, 1e-4)
   found = binned_rates.rates(
-    counts, embeddings, labels, fmrs=fmrs, num_bootstrap=20
+    counts,
+    embeddings,
+    labels,
+    fmrs=fmrs,
+    resampling=bootstrap.Resampling(draws=20),
   )
   expected = error_rates.eer_and_tars(genuine, impostor, fmrs)
   assert 0.02 < expected[0] < 0.2
@@ -71,7 +76,7 @@ def test_rates_with_ties():
   flips = generator.random((200, 16)) < 0.2
   embeddings = np.where(flips, -signs, signs)
   scores = verification.pair_scores(embeddings, labels)
-  settings = {'fmrs': (0.1, 0.01), 'num_bootstrap': 5}
+  settings = {'fmrs': (0.1, 0.01), 'resampling': bootstrap.Resampling(draws=5)}
   found = binned_rates.rates(
     streaming.count_pairs(embeddings, labels), embeddings, labels, **settings
   )
@@ -124,7 +129,7 @@ def test_intervals_are_those_of_the_full_bootstrap(measured):
   embeddings, labels, counts, _, _ = measured
   fmrs = (0.1, 1e-2, 1e-3)
   scores = verification.pair_scores(embeddings, labels)
-  settings = {'fmrs': fmrs, 'num_bootstrap': 400}
+  settings = {'fmrs': fmrs, 'resampling': bootstrap.Resampling(draws=400)}
   full = verification.fnmr_rates(scores, **settings)
   found = binned_rates.rates(counts, embeddings, labels, **settings)
   for name, rate in found.items():
@@ -145,7 +150,10 @@ def test_intervals_where_few_identities_make_the_false_matches():
   centres[:12] = centres[0] + 0.8 * centres[:12]
   x = centres[labels] + 0.5 * generator.normal(size=(len(labels), 16))
   embeddings = x / np.linalg.norm(x, axis=1, keepdims=True)
-  settings = {'fmrs': (1e-2, 3e-3), 'num_bootstrap': 800}
+  settings = {
+    'fmrs': (1e-2, 3e-3),
+    'resampling': bootstrap.Resampling(draws=800),
+  }
   full = verification.fnmr_rates(
     verification.pair_scores(embeddings, labels), **settings
   )
@@ -164,7 +172,11 @@ def test_no_error_seen_reaches_to_the_rule_of_3():
   labels = np.repeat(np.arange(10), 2)
   counts = streaming.count_pairs(np.eye(10)[labels], labels)
   found = binned_rates.rates(
-    counts, np.eye(10)[labels], labels, fmrs=(0.5,), num_bootstrap=30
+    counts,
+    np.eye(10)[labels],
+    labels,
+    fmrs=(0.5,),
+    resampling=bootstrap.Resampling(draws=30),
   )
   bound = 1 - 0.05 ** (1 / 10)
   for name in ('eer', 'fnmr@fmr=5e-1'):

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from palmjax.evals import bootstrap
 from palmjax.evals.recognition import error_rates, verification
 
 
@@ -55,7 +56,7 @@ def test_fnmr_is_what_tar_leaves():
   x = generator.normal(size=(10, 6))[labels] + generator.normal(size=(40, 6))
   x /= np.linalg.norm(x, axis=1, keepdims=True)
   scores = verification.pair_scores(x, labels)
-  settings = {'num_bootstrap': 50, 'seed': 3}
+  settings = {'resampling': bootstrap.Resampling(draws=50, seed=3)}
   tars = verification.rates(scores, fars=(0.1, 1e-4), **settings)
   found = verification.fnmr_rates(scores, fmrs=(0.1, 1e-4), **settings)
   assert list(found) == ['eer', 'fnmr@fmr=1e-1', 'fnmr@fmr=1e-4']

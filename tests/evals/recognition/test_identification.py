@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from palmjax.evals import bootstrap
 from palmjax.evals.recognition import identification
 
 
@@ -64,7 +65,9 @@ def test_search_matches_loops(seed):
   assert list(pairs) == nonmated
   assert (found.num_identities, found.gallery_identities) == (7, 5)
 
-  rates = identification.rates(found, ranks=range(1, 5), num_bootstrap=1)
+  rates = identification.rates(
+    found, ranks=range(1, 5), resampling=bootstrap.Resampling(draws=1)
+  )
   for k in range(1, 5):
     assert rates[f'rank{k}']['value'] == np.mean([r <= k for r in rank])
   others = [score for score, _ in nonmated]
@@ -125,7 +128,9 @@ def test_golden_rates_with_ties():
     num_identities=10,
     gallery_identities=7,
   )
-  rates = identification.rates(searches, ranks=range(1, 5), num_bootstrap=1)
+  rates = identification.rates(
+    searches, ranks=range(1, 5), resampling=bootstrap.Resampling(draws=1)
+  )
   ranks = [rates[f'rank{k}']['value'] for k in range(1, 5)]
   assert ranks == [0.6, 0.8, 0.8, 1.0]
   # Above 0.8 only 0.9 is found; at 0.8 one of ten others is, too. However low
@@ -161,7 +166,10 @@ def test_bootstrap_matches_copied_searches():
     twins, [tail, 1 - tail], axis=0, method='inverted_cdf'
   )
   rates = identification.rates(
-    found, ranks=(3,), fpirs=(0.5,), num_bootstrap=40, seed=8, confidence=0.6
+    found,
+    ranks=(3,),
+    fpirs=(0.5,),
+    resampling=bootstrap.Resampling(draws=40, seed=8, confidence=0.6),
   )
   for k, rate in enumerate((rates['rank3'], rates['fnir@fpir=5e-1'])):
     assert rate['low'] == pytest.approx(min(low[k], rate['value']), abs=1e-12)
@@ -173,7 +181,10 @@ def test_what_the_searches_cannot_support():
   labels = np.repeat(np.arange(8), 2)
   found = identification.leave_one_out(np.eye(8)[labels], labels)
   rates = identification.rates(
-    found, ranks=(1, 7, 8), fpirs=(0.9, 1e-2), num_bootstrap=20
+    found,
+    ranks=(1, 7, 8),
+    fpirs=(0.9, 1e-2),
+    resampling=bootstrap.Resampling(draws=20),
   )
   assert list(rates) == [
     'rank1',
@@ -197,7 +208,7 @@ def test_what_the_searches_cannot_support():
   closed = identification.search(np.eye(3), [0, 1, 2], np.eye(3), [0, 1, 2])
   assert len(closed.nonmated) == 0
   rates = identification.rates(
-    closed, ranks=(1,), fpirs=(0.5,), num_bootstrap=9
+    closed, ranks=(1,), fpirs=(0.5,), resampling=bootstrap.Resampling(draws=9)
   )
   assert rates['rank1'] == {'value': 1.0, 'low': 0.0, 'high': 1.0}
   assert rates['fnir@fpir=5e-1']['value'] is None
@@ -222,7 +233,10 @@ def test_interval_covers_the_true_rate():
       gallery_identities=50,
     )
     found = identification.rates(
-      searches, ranks=(), fpirs=(0.2,), num_bootstrap=200, seed=trial
+      searches,
+      ranks=(),
+      fpirs=(0.2,),
+      resampling=bootstrap.Resampling(draws=200, seed=trial),
     )['fnir@fpir=2e-1']
     covered += found['low'] <= true <= found['high']
   assert 0.90 * trials <= covered <= 0.98 * trials, covered

@@ -3,12 +3,15 @@ import json
 import numpy as np
 import pytest
 
+from palmjax.evals import bootstrap
 from palmjax.evals.recognition import error_rates, iso19795, verification
 
 
 def test_golden_failures():
   # One of four never gave a template; of the others 2 of 12 captures failed.
-  found = iso19795.failures([4, 0, 3, 3], [0, 5, 1, 1], num_bootstrap=10)
+  found = iso19795.failures(
+    [4, 0, 3, 3], [0, 5, 1, 1], resampling=bootstrap.Resampling(draws=10)
+  )
   assert found['fte'] == {'value': 0.25, 'low': 0.0, 'high': 1.0}
   assert found['fta']['value'] == pytest.approx(2 / 12)
 
@@ -25,7 +28,9 @@ def test_failures_match_copied_people():
     ok = [p for p in people if captured[p]]
     tried = sum(captured[p] + failed[p] for p in ok)
     twins.append([1 - len(ok) / 7, sum(failed[p] for p in ok) / tried])
-  found = iso19795.failures(captured, failed, num_bootstrap=50, seed=2)
+  found = iso19795.failures(
+    captured, failed, resampling=bootstrap.Resampling(draws=50, seed=2)
+  )
   for name, twin in zip(('fte', 'fta'), np.transpose(twins), strict=True):
     assert found[name]['low'] == pytest.approx(twin.min())
     assert found[name]['high'] == pytest.approx(twin.max())
@@ -33,7 +38,9 @@ def test_failures_match_copied_people():
 
 
 def test_nothing_failed():
-  found = iso19795.failures([2] * 10, [0] * 10, num_bootstrap=10)
+  found = iso19795.failures(
+    [2] * 10, [0] * 10, resampling=bootstrap.Resampling(draws=10)
+  )
   expected = {'value': 0.0, 'low': 0.0, 'high': 1 - 0.05 ** (1 / 10)}
   assert found['fte'] == pytest.approx(expected)
   assert found['fta'] == pytest.approx(expected)
@@ -63,7 +70,9 @@ def test_performance_section():
   x = generator.normal(size=(12, 6))[labels] + generator.normal(size=(45, 6))
   x /= np.linalg.norm(x, axis=1, keepdims=True)
   scores = verification.pair_scores(x, labels)
-  rates = verification.fnmr_rates(scores, fmrs=(0.1, 1e-4), num_bootstrap=40)
+  rates = verification.fnmr_rates(
+    scores, fmrs=(0.1, 1e-4), resampling=bootstrap.Resampling(draws=40)
+  )
   point = error_rates.threshold_at_fmr(scores.impostor, 0.1)
   found = iso19795.performance(
     rates,

@@ -2,6 +2,7 @@ import jax
 import numpy as np
 import pytest
 
+from palmjax.evals import bootstrap
 from palmjax.evals.recognition import occlusion, verification
 
 
@@ -66,11 +67,16 @@ def test_curve_rises_from_the_clean_rate():
   images = np.clip(128 + 20 * (base + 2.5 * noise), 0, 255).astype(np.uint8)
   shares = (0.0, 0.2, 0.6)
   curve = occlusion.curve(
-    embed, images, labels, jax.random.key(0), shares=shares, num_bootstrap=60
+    embed,
+    images,
+    labels,
+    jax.random.key(0),
+    shares=shares,
+    resampling=bootstrap.Resampling(draws=60),
   )
   assert tuple(curve) == shares
   clean = verification.evaluate(
-    embed(images), labels, fars=(), num_bootstrap=60
+    embed(images), labels, fars=(), resampling=bootstrap.Resampling(draws=60)
   )
   assert curve[0.0] == clean['eer']
   assert curve[0.0]['high'] < curve[0.2]['low'] < curve[0.2]['value']

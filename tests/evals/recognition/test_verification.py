@@ -234,7 +234,10 @@ def test_rule_of_30():
   # 5 identities of 5 images: 250 impostor pairs. 30/250 = 0.12.
   embeddings, labels = embed(np.random.default_rng(4), [5] * 5)
   found = verification.evaluate(
-    embeddings, labels, fars=(0.5, 0.12, 0.1, 1e-3), num_bootstrap=20
+    embeddings,
+    labels,
+    fars=(0.5, 0.12, 0.1, 1e-3),
+    resampling=bootstrap.Resampling(draws=20),
   )
   assert list(found) == [
     'eer',
@@ -273,7 +276,7 @@ def test_value_is_that_of_the_plain_lists():
   embeddings, labels = embed(np.random.default_rng(6), [1, 2, 3, 4, 5, 6, 7])
   scores = verification.pair_scores(embeddings, labels)
   found = verification.evaluate(
-    embeddings, labels, fars=(0.2,), num_bootstrap=50
+    embeddings, labels, fars=(0.2,), resampling=bootstrap.Resampling(draws=50)
   )
   assert found['eer']['value'] == pytest.approx(
     eer_twin(scores.genuine, scores.impostor), abs=1e-12
@@ -298,10 +301,10 @@ def test_bootstrap_matches_copied_lists(seed, num_sessions):
   scores = verification.pair_scores(embeddings, labels, sessions=sessions)
   independent = 5 if num_sessions else 6
   assert len({*scores.genuine_identity}) == independent
-  fars, num_bootstrap = (0.4, 0.2), 60
+  fars, draws = (0.4, 0.2), 60
 
   generator = np.random.Generator(np.random.PCG64(11))
-  weights = generator.multinomial(7, np.full(7, 1 / 7), size=num_bootstrap)
+  weights = generator.multinomial(7, np.full(7, 1 / 7), size=draws)
   twins = []
   for w in weights:
     first, second = scores.impostor_identity
@@ -323,7 +326,9 @@ def test_bootstrap_matches_copied_lists(seed, num_sessions):
   )
 
   found = verification.rates(
-    scores, fars=fars, num_bootstrap=num_bootstrap, seed=11, confidence=0.6
+    scores,
+    fars=fars,
+    resampling=bootstrap.Resampling(draws=draws, seed=11, confidence=0.6),
   )
   for k, name in enumerate(('eer', 'tar@far=4e-1', 'tar@far=2e-1')):
     value = found[name]['value']
@@ -334,7 +339,9 @@ def test_bootstrap_matches_copied_lists(seed, num_sessions):
 def test_draws_without_pairs_are_left_out():
   # Only one identity has a genuine pair: about a third of the draws lack it.
   embeddings, labels = embed(np.random.default_rng(7), [4, 1, 1])
-  found = verification.evaluate(embeddings, labels, fars=(), num_bootstrap=200)
+  found = verification.evaluate(
+    embeddings, labels, fars=(), resampling=bootstrap.Resampling(draws=200)
+  )
   assert found['eer'] == {
     'value': found['eer']['value'],
     'low': 0.0,
@@ -349,21 +356,24 @@ def test_draws_without_pairs_across_sessions_are_left_out():
   generator = np.random.default_rng(7)
   embeddings = unit(generator.normal(size=(12, 4)))
   scores = verification.pair_scores(embeddings, labels, sessions=sessions)
-  weights = bootstrap.draw(6, 400, 5)
+  resampling = bootstrap.Resampling(draws=400, seed=5)
+  weights = bootstrap.draw(6, resampling)
   first, second = scores.impostor_identity
   usable = [
     bool(w[scores.genuine_identity].sum() and (w[first] * w[second]).sum())
     for w in weights
   ]
   assert 0 < sum(usable) < 400
-  found = bootstrap.draw_with_pairs(scores.images, 400, 5, within=scores.within)
-  np.testing.assert_array_equal(found, weights[usable])
-  _, (resamples,) = bootstrap.resample(
-    [scores], (0.5,), num_bootstrap=400, seed=5
+  found = bootstrap.draw_with_pairs(
+    scores.images, resampling, within=scores.within
   )
+  np.testing.assert_array_equal(found, weights[usable])
+  _, (resamples,) = bootstrap.resample([scores], (0.5,), resampling)
   assert resamples.shape == (sum(usable), 2)
   # Too few people to tell an interval, although six have two images.
-  rate = verification.rates(scores, fars=(), num_bootstrap=400)['eer']
+  rate = verification.rates(
+    scores, fars=(), resampling=bootstrap.Resampling(draws=400)
+  )['eer']
   assert (rate['low'], rate['high']) == (0.0, 1.0)
 
 
@@ -373,7 +383,7 @@ def test_pairs_that_are_missing_are_told():
   scores = verification.pair_scores(embeddings, labels, sessions=sessions)
   wrong = scores._replace(within=scores.within[:, :0])
   with pytest.raises(ValueError, match='the scores of all pairs that count'):
-    verification.rates(wrong, num_bootstrap=2)
+    verification.rates(wrong, resampling=bootstrap.Resampling(draws=2))
   with pytest.raises(ValueError, match='same labelled images'):
     verification.eer_ratio(scores, wrong)
 
@@ -383,7 +393,10 @@ def test_bootstrap_is_deterministic():
 
   def run(seed):
     return verification.evaluate(
-      embeddings, labels, fars=(0.1,), num_bootstrap=100, seed=seed
+      embeddings,
+      labels,
+      fars=(0.1,),
+      resampling=bootstrap.Resampling(draws=100, seed=seed),
     )
 
   assert run(3) == run(3)
@@ -394,7 +407,10 @@ def test_no_error_seen_reaches_to_the_rule_of_3():
   # 8 identities on 8 axes, two equal images each: nothing overlaps.
   labels = np.repeat(np.arange(8), 2)
   found = verification.evaluate(
-    np.eye(8)[labels], labels, fars=(0.5,), num_bootstrap=50
+    np.eye(8)[labels],
+    labels,
+    fars=(0.5,),
+    resampling=bootstrap.Resampling(draws=50),
   )
   bound = 1 - 0.05 ** (1 / 8)  # 0.95 of the time no error in 8 at this rate.
   assert found['eer'] == pytest.approx({'value': 0, 'low': 0, 'high': bound})
@@ -418,7 +434,9 @@ def test_interval_covers_the_true_rate():
   for trial in range(trials):
     scores = simulate(generator, 30, 5, effect=0.5)
     found = verification.rates(
-      scores, fars=(0.1,), num_bootstrap=200, seed=trial
+      scores,
+      fars=(0.1,),
+      resampling=bootstrap.Resampling(draws=200, seed=trial),
     )
     for name, rate in true.items():
       covered[name] += found[name]['low'] <= rate <= found[name]['high']
@@ -432,10 +450,10 @@ def test_interval_covers_the_true_rate():
 
 
 def test_expanded_tail_matches_student():
-  for n in (5, 10, 100):
-    student = stats.t.ppf(0.975, n - 1)
+  # Quantiles of Student's t from a printed table.
+  for n, student in ((5, 2.7764), (10, 2.2622), (100, 1.9842)):
     assert bootstrap.expanded_tail(0.95, n) == pytest.approx(
-      stats.norm.cdf(-student * np.sqrt(n / (n - 1))), rel=0.2
+      stats.norm.cdf(-student * np.sqrt(n / (n - 1))), rel=1e-3
     )
   assert bootstrap.expanded_tail(0.95, 10**6) == pytest.approx(0.025, rel=1e-4)
 
@@ -445,10 +463,14 @@ def test_eer_ratio_is_paired():
   baseline = simulate(generator, 40, 3, effect=0.8)
   # The same people and pairs, each genuine pair a little more alike.
   better = baseline._replace(genuine=baseline.genuine + 0.5)
-  ratio = verification.eer_ratio(better, baseline, num_bootstrap=300)
+  ratio = verification.eer_ratio(
+    better, baseline, resampling=bootstrap.Resampling(draws=300)
+  )
   assert ratio['low'] < ratio['value'] < ratio['high'] < 1.0
   apart = [
-    verification.rates(scores, fars=(), num_bootstrap=300)['eer']
+    verification.rates(
+      scores, fars=(), resampling=bootstrap.Resampling(draws=300)
+    )['eer']
     for scores in (better, baseline)
   ]
   assert ratio['value'] == pytest.approx(apart[0]['value'] / apart[1]['value'])
@@ -464,7 +486,12 @@ def test_eer_ratio_says_what_it_cannot_measure():
   labels = np.repeat(np.arange(8), 2)
   perfect = verification.pair_scores(np.eye(8)[labels], labels)
   reason = {'value': None, 'reason': 'not measurable with 8 identities'}
-  assert verification.eer_ratio(perfect, perfect, num_bootstrap=9) == reason
+  assert (
+    verification.eer_ratio(
+      perfect, perfect, resampling=bootstrap.Resampling(draws=9)
+    )
+    == reason
+  )
   other = verification.pair_scores(np.eye(8)[labels[:-2]], labels[:-2])
   with pytest.raises(ValueError, match='same labelled images'):
     verification.eer_ratio(perfect, other)
@@ -474,7 +501,12 @@ def test_eer_ratio_says_what_it_cannot_measure():
 def test_far_outside_of_0_1(far):
   embeddings, labels = embed(np.random.default_rng(12), [4] * 6)
   with pytest.raises(ValueError, match='between 0 and 1'):
-    verification.evaluate(embeddings, labels, fars=(0.2, far), num_bootstrap=2)
+    verification.evaluate(
+      embeddings,
+      labels,
+      fars=(0.2, far),
+      resampling=bootstrap.Resampling(draws=2),
+    )
 
 
 @pytest.mark.parametrize(

@@ -14,10 +14,11 @@ from configs import gesture as gesture_config
 from palmjax.data.hands import hands
 from palmjax.engine import mesh, stage
 from palmjax.networks import export
+from palmjax.networks import hand as hand_networks
 from palmjax.recipes.gesture import checks as gesture_checks
 from palmjax.recipes.gesture import recipe as gesture_recipe
 from palmjax.recipes.gesture import scores as gesture_scores
-from palmjax.recipes.shared import hand_images, hand_network
+from palmjax.recipes.shared import hand_images
 
 SMOKE = '--config=configs/gesture.py:smoke'
 TEACHERS = ('teacher1', 'teacher2')
@@ -215,7 +216,7 @@ def test_without_labels_teachers_teach(boxes_run):
 def test_results_are_those_of_the_export(boxes_run, as_compiled_there):
   workdir, config = boxes_run
   found = hand_images.load(config, None, workdir / 'drawn')
-  look = hand_network.load(workdir / 'student_both' / 'export', shrink=2)
+  look = hand_networks.load(workdir / 'student_both' / 'export', shrink=2)
   assert look.classes == found.classes == hands.GESTURES
   looks = {'student_both': look}
   scores = gesture_scores.score(config, found, looks)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from palmjax.recipes.gesture import scores as gesture_scores
-from palmjax.recipes.shared import hand_images, hand_network
+from palmjax.recipes.shared import hand_images
 
 CLASSES = ('fist', 'five')
 _FRAME = np.array([[4.0, 4.0], [14.0, 4.0], [9.0, 27.0]])
@@ -42,7 +42,9 @@ def _look(arrays, *, score=0.9, relabel=lambda k: k, move=0.0):
     'points': np.array([[np.add(_FRAME, [0.0, move])]] * len(arrays['valid'])),
     'facing': np.ones(arrays['valid'].shape),
   }
-  return hand_network.Network(lambda images: found, CLASSES, 32, 7)
+  return types.SimpleNamespace(
+    detect=lambda images: found, classes=CLASSES, image_size=32, num_params=7
+  )
 
 
 def _measure(looks, tests):

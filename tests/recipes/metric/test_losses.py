@@ -7,9 +7,10 @@ import pytest
 
 from configs import metric as metric_config
 from palmjax.losses import metric, triplet
+from palmjax.ops import vectors
 from palmjax.recipes.metric import losses as metric_losses
 from palmjax.recipes.metric import report as metric_report
-from palmjax.recipes.shared import palm_network
+from palmjax.recipes.shared import palm_training
 
 NAMES = (
   'softmax',
@@ -62,7 +63,7 @@ def test_all_differ_and_have_gradients(arguments):
 
 def test_margins_and_scales_are_those_of_the_config(arguments):
   embeddings, head, labels, _ = arguments
-  cosines = np.asarray(metric.cosines(embeddings, head), np.float64)
+  cosines = np.asarray(vectors.cosines(embeddings, head), np.float64)
   rows = np.arange(8)
 
   def by_hand(move, scale):
@@ -197,5 +198,5 @@ def test_what_trains_the_head(name, expected):
 def test_the_report_shows_the_accuracy_of_trained_heads_only(name, figures):
   config = metric_config.get_config('smoke')
   config.loss.name = name
-  run = palm_network.Run(config, None, None, None)
+  run = palm_training.Run(config, None, None, None)
   assert len(metric_report._training([], run).figures) == figures

@@ -10,7 +10,8 @@ from configs import gesture as gesture_config
 from palmjax.images import palm_frame
 from palmjax.models import palm_frame as frame_reader
 from palmjax.networks import export
-from palmjax.recipes.shared import frame_network
+from palmjax.networks import palm_frame as palm_frame_networks
+from palmjax.recipes.gesture import palm_frame as palm_frame_stage
 
 SIZE = 64
 # A frame with d = 1 about (0, 0).
@@ -50,7 +51,7 @@ def knowing(points, shape, *, moved=0.0):
       found = found[[1, 0, 2]]
     return found[None], np.array([0.8])
 
-  return frame_network.Reader(read, SIZE, 0), views
+  return types.SimpleNamespace(read=read, image_size=SIZE), views
 
 
 @pytest.mark.parametrize('mirror', [False, True])
@@ -60,7 +61,7 @@ def test_frames_are_corrected_at_any_rotation(angle, mirror):
   off = place(angle=angle + 0.3, mirror=mirror, d=46.0, centre=(156, 154))
   reader, views = knowing(true, 300)
   image = np.round(paint(300)).astype(np.uint8)
-  points, facing = frame_network.correct(reader, image, off)
+  points, facing = palm_frame_networks.correct(reader, image, off)
   # The valley of the index finger is still the first one.
   np.testing.assert_allclose(points, true, atol=2.0)
   assert facing == 0.8
@@ -78,7 +79,7 @@ def test_what_is_seen_far_away_is_something_else():
   image = np.round(paint(300)).astype(np.uint8)
   for moved, found in ((30.0, True), (50.0, False)):
     reader, _ = knowing(true, 300, moved=moved)
-    assert (frame_network.correct(reader, image, true) is not None) == found
+    assert (palm_frame_networks.correct(reader, image, true) is not None) == found
 
 
 @pytest.mark.parametrize(
@@ -86,7 +87,7 @@ def test_what_is_seen_far_away_is_something_else():
 )
 def test_a_frame_without_direction_is_not_read(points):
   image = np.zeros((50, 50, 3), np.uint8)
-  assert frame_network.correct(None, image, points) is None
+  assert palm_frame_networks.correct(None, image, points) is None
 
 
 def test_a_training_without_frames_is_refused(tmp_path):
@@ -94,7 +95,7 @@ def test_a_training_without_frames_is_refused(tmp_path):
   hands = types.SimpleNamespace(training={'framed': np.zeros((4, 3), bool)})
   run = types.SimpleNamespace(config=config, hands=hands)
   with pytest.raises(ValueError, match='no training image shows a palm frame'):
-    frame_network.train(run, tmp_path, tmp_path, jax.random.key(0))
+    palm_frame_stage.train(run, tmp_path, tmp_path, jax.random.key(0))
 
 
 def save(directory, **changes):
@@ -105,7 +106,7 @@ def save(directory, **changes):
   export.save(
     directory,
     variables=jax.device_get(variables),
-    model={'name': frame_network.NAME, 'width': 0.25, 'dtype': 'float32'}
+    model={'name': palm_frame_stage.NAME, 'width': 0.25, 'dtype': 'float32'}
     | changes.get('model', {}),
     preprocess={
       'image_size': 16,
@@ -118,7 +119,7 @@ def save(directory, **changes):
 
 def test_an_export_is_loaded(tmp_path):
   save(tmp_path)
-  reader = frame_network.load(tmp_path)
+  reader = palm_frame_networks.load(tmp_path)
   assert reader.image_size == 16
   points, facing = reader.read(np.zeros((1, 16, 16, 3), np.uint8))
   assert points.shape == (1, 3, 2)
@@ -140,4 +141,4 @@ def test_an_export_is_loaded(tmp_path):
 def test_another_export_is_refused(tmp_path, changes, message):
   save(tmp_path, **changes)
   with pytest.raises(ValueError, match=message):
-    frame_network.load(tmp_path)
+    palm_frame_networks.load(tmp_path)

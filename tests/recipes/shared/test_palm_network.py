@@ -8,7 +8,7 @@ from configs import metric as metric_config
 from palmjax.models import heads
 from palmjax.networks import export
 from palmjax.recipes.metric import recipe as metric_recipe
-from palmjax.recipes.shared import palm_network
+from palmjax.recipes.shared import palm_training
 from palmjax.steps import metric as metric_step
 
 
@@ -20,12 +20,12 @@ def config():
 @pytest.fixture(scope='module')
 def create(config):
   """seed → a fresh state for 5 identities."""
-  model, spec = palm_network.build(config)
+  model, spec = palm_training.build(config)
 
   def create(seed, create_state=metric_step.create_state):
     return create_state(
       model,
-      palm_network.optimiser(config.cnn),
+      palm_training.optimiser(config.cnn),
       jax.random.key(seed),
       input_shape=spec.shape,
       head=heads.init_head(jax.random.key(seed), 5, model.embedding_size),
@@ -41,7 +41,7 @@ def saved(config, create, tmp_path):
   stats = {k: v for k, v in state.stats.items() if k != 'norms'}
   stats = jax.tree.map(lambda leaf: leaf + 0.5, stats)
   variables = {'params': {'backbone': state.params['backbone']}, **stats}
-  _, spec = palm_network.build(config)
+  _, spec = palm_training.build(config)
   export.save(
     tmp_path,
     variables=variables,
@@ -93,5 +93,5 @@ def test_another_network_is_refused(config, create, saved, key, value, message):
   other = config.copy_and_resolve_references()
   other.update_from_flattened_dict({key: value})
   with pytest.raises(ValueError, match=message) as caught:
-    palm_network.start(create(2), other, folder)
+    palm_training.start(create(2), other, folder)
   assert '\n' not in str(caught.value)

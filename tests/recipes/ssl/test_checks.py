@@ -12,7 +12,7 @@ from configs import ssl as ssl_config
 from palmjax.engine import mesh
 from palmjax.engine import state as train_state
 from palmjax.recipes.metric import checks as metric_checks
-from palmjax.recipes.shared import palm_network
+from palmjax.recipes.shared import palm_training
 from palmjax.recipes.ssl import checks as ssl_checks
 from palmjax.recipes.ssl import gan as ssl_gan
 from palmjax.steps.gan import updates as gan_steps
@@ -80,7 +80,7 @@ def test_the_full_gan_has_the_published_numbers():
 def test_variants_of_metric(variant):
   config = metric_config.get_config(variant)
   metric_checks.check(config, mesh.make(1))
-  model, spec = palm_network.build(config)
+  model, spec = palm_training.build(config)
   embeddings = jax.eval_shape(
     lambda key: model.init_with_output(
       key, jnp.zeros((2, *spec.shape)), train=False

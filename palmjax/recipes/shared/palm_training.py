@@ -1,29 +1,27 @@
-"""A recognition network in a recipe: built, trained, exported, loaded."""
+"""A palm network in a recipe: built, trained, exported."""
 
 import functools
 import pathlib
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import ml_collections
-import numpy as np
 
 from palmjax.data.augment import palms as palm_augment
 from palmjax.engine import loop, optim
 from palmjax.engine import mesh as meshes
 from palmjax.images import preprocess
 from palmjax.losses import metric
-from palmjax.models import backbones, heads
+from palmjax.models import heads
 from palmjax.networks import export as exports
+from palmjax.networks import palm as palm_networks
 from palmjax.recipes.shared import palm_images
 from palmjax.steps import classify
 
 # Streams of a stage's key.
 _INIT, _HEAD, _TRAIN = range(3)
 DTYPES = ('float32', 'bfloat16')
-_CHUNK = 64  # Images embedded at a time.
 
 
 class Run(NamedTuple):
@@ -33,20 +31,6 @@ class Run(NamedTuple):
   palms: palm_images.PalmImages
   mesh: jax.sharding.Mesh
   workdir: pathlib.Path
-
-
-class Network(NamedTuple):
-  """A trained network, with the pre-processing that it was trained with.
-
-  Attributes:
-    embed: uint8 [N, H, W, 3] → float32 [N, D], unit norm.
-    classify: uint8 [N, H, W, 3] → margin-free logits float32 [N, K].
-    params: number of parameters of the backbone.
-  """
-
-  embed: Callable
-  classify: Callable
-  params: int
 
 
 def build(config, *, comparison='cosine'):
@@ -62,7 +46,7 @@ def build(config, *, comparison='cosine'):
     contrast=config.preprocess.contrast,
     metric=comparison,
   )
-  return _module(config.network.to_dict()), spec
+  return palm_networks.build(config.network.to_dict()), spec
 
 
 def logits_fn(loss):
@@ -196,55 +180,6 @@ def start(state, config, directory):
   )
 
 
-def load(directory):
-  """Reads an export of `train`.
-
-  Args:
-    directory: export directory of the stage.
-
-  Returns:
-    `Network`. Images pass the pre-processing stored beside the weights, the
-    same function that training used.
-
-  Raises:
-    ValueError, OSError: the export is damaged or incomplete.
-  """
-  found = exports.load(directory)
-  model = _module(found.model)
-  spec = preprocess.Preprocess.from_json(found.preprocess)
-  expected = jax.eval_shape(
-    lambda: model.init(
-      jax.random.key(0), jnp.zeros((1, *spec.shape)), train=False
-    )
-  )
-  # Whatever head there is: shipped weights have none.
-  params = {**found.variables['params'], 'backbone': expected.pop('params')}
-  exports.check_fits(found, {**expected, 'params': params}, directory)
-  stats = dict(found.variables)
-  params = jax.device_put(stats.pop('params'))
-  stats = jax.device_put(stats)
-  embed = jax.jit(classify.make_embedder(model, spec.apply))
-
-  @functools.cache
-  def classifier():
-    """Made when asked for: not every loss has logits."""
-    return jax.jit(
-      classify.make_classifier(
-        model, spec.apply, logits_fn=logits_fn(found.model)
-      )
-    )
-
-  return Network(
-    embed=lambda images: _in_chunks(
-      lambda chunk: embed(params, stats, chunk), images
-    ),
-    classify=lambda images: _in_chunks(
-      lambda chunk: classifier()(params, stats, chunk), images
-    ),
-    params=sum(leaf.size for leaf in jax.tree.leaves(params['backbone'])),
-  )
-
-
 def check_network(config):
   """Raises ValueError where the network of a config cannot be built or fed."""
   check_dtype(config, 'network')
@@ -280,28 +215,6 @@ def get(config, key):
   return config
 
 
-def _module(sizes):
-  return backbones.build(
-    sizes['name'],
-    embedding_size=sizes['embedding_size'],
-    width=sizes['width'],
-    dtype=jnp.dtype(sizes['dtype']),
-    attention=sizes['attention'],
-  )
-
-
 def _collections(stats):
   """What the module itself keeps; the norms of `steps.metric` are not its."""
   return {name: value for name, value in stats.items() if name != 'norms'}
-
-
-def _in_chunks(function, images):
-  """Applies a compiled function to whole chunks only: one compilation."""
-  count = len(images)
-  padding = -count % _CHUNK
-  images = np.concatenate([images, np.repeat(images[-1:], padding, axis=0)])
-  parts = [
-    np.asarray(function(chunk))
-    for chunk in np.split(images, len(images) // _CHUNK)
-  ]
-  return np.concatenate(parts)[:count]

@@ -1,0 +1,178 @@
+"""A trained hand detector as a function: images → boxes, gestures, palm frames."""
+
+import dataclasses
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from palmjax.models import detector, forward
+from palmjax.networks import chunks, variables
+from palmjax.networks import export as exports
+from palmjax.ops import pixels, pool
+from palmjax.ops.maps import centers as center_maps
+
+_SIZES = (1, 16)  # Images looked at together.
+_OBJECTS = 50  # Found in an image at most.
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class HandDetector:
+  """A trained detector.
+
+  Attributes:
+    model: the flax module.
+    params: {'detector': …}.
+    stats: every other collection, by name.
+    classes: names.
+    image_size: side of the network's input in pixels.
+    shrink: images are given so many times as large as the network's input.
+    mirror: whether it looks at mirror images, too.
+    smaller: the smaller sizes that it looks at, as shares of the side.
+  """
+
+  model: Any
+  params: dict[str, Any]
+  stats: dict[str, Any]
+  classes: tuple[str, ...]
+  image_size: int
+  shrink: int = 1
+  mirror: bool = False
+  smaller: tuple[float, ...] = ()
+
+  @property
+  def num_params(self):
+    """Number of parameters."""
+    return sum(leaf.size for leaf in jax.tree.leaves(self.params))
+
+  def detect(self, images):
+    """Finds hands in images.
+
+    Args:
+      images: uint8 [N, S, S, 3]; S is `image_size` times a whole number or, of
+        a network without strides, any multiple of 32.
+
+    Returns:
+      {'boxes': [N, K, 4], 'scores': [N, K] falling, 'classes': [N, K],
+      'points': [N, K, 3, 2], 'facing': [N, K]}, in pixels of the images given.
+    """
+    return chunks.apply(
+      functools.partial(self._detect, self.params, self.stats),
+      images,
+      sizes=_SIZES,
+    )
+
+  @functools.cached_property
+  def _detect(self):
+    return jax.jit(
+      make_detector(
+        self.model,
+        shrink=self.shrink,
+        count=_OBJECTS,
+        mirror=self.mirror,
+        smaller=self.smaller,
+        multiple=detector.STRIDE * self.model.resolution_factor,
+      )
+    )
+
+
+def build(description):
+  """The module that `model` of an export describes."""
+  return detector.Detector(
+    num_classes=len(description['classes']),
+    width=description['width'],
+    depth=description['depth'],
+    resolution_level=description['level'],
+    resolution_factor=description['factor'],
+    dtype=jnp.dtype(description['dtype']),
+  )
+
+
+def load(directory, *, shrink=1, passes=False):
+  """Reads the export of a hand detector.
+
+  Args:
+    directory: export folder.
+    shrink: L, images are given so many times as large as the network's input.
+    passes: look at mirror images too, and in the smaller sizes that the export
+      names, see `make_detector`.
+
+  Returns:
+    `HandDetector`.
+
+  Raises:
+    ValueError, OSError: the export is damaged or incomplete, or of another
+      kind of network.
+  """
+  found = exports.load(directory)
+  exports.require_kind(found, 'hand detector', directory)
+  model, side = build(found.model), found.preprocess['image_size']
+  stats = variables.load(found, model, (side, side, 3), directory)
+  return HandDetector(
+    model=model,
+    params={'detector': stats.pop('params')},
+    stats=stats,
+    classes=tuple(found.model['classes']),
+    image_size=side,
+    shrink=shrink,
+    mirror=passes,
+    smaller=tuple(found.preprocess.get('smaller', ())) if passes else (),
+  )
+
+
+def make_detector(
+  model, *, shrink=1, count=100, mirror=False, smaller=(), multiple=1
+):
+  """Builds detect(params, stats, images uint8 [B, H, W, 3]) → objects.
+
+  Pure; for evaluation and for use: running statistics, params['detector'] only.
+  Objects are those of `center_maps.decode`, in pixels of the images as given.
+
+  Args:
+    model: detector.
+    shrink: L, the network sees means over L×L pixels.
+    count: objects of an image.
+    mirror: look at each image and its mirror image, and take the mean of their
+      maps: twice the time.
+    smaller: look at each image in these sizes, too, and take the mean of their
+      maps, resampled to the grid of the first: sides as shares of its own.
+    multiple: of pixels, what those sides are rounded to.
+  """
+
+  def once(params, stats, inputs):
+    maps, _ = forward.apply_eval(model, params['detector'], stats, inputs)
+    return maps
+
+  def look(params, stats, inputs):
+    maps = once(params, stats, inputs)
+    if not mirror:
+      return maps
+    # One after the other: together they fit a small cache less well.
+    mirrored = once(params, stats, inputs[:, :, ::-1])
+    return _mean([maps, center_maps.mirror(mirrored)])
+
+  def detect(params, stats, images):
+    inputs = pool.block_mean(pixels.to_float(images), shrink)
+    views = [inputs, *(_smaller(inputs, share, multiple) for share in smaller)]
+    found = [look(params, stats, view) for view in views]
+    shape = found[0]['class'].shape[1:3]
+    maps = _mean([center_maps.resize(maps, shape) for maps in found])
+    return center_maps.decode(maps, stride=_stride(maps, images), count=count)
+
+  return detect
+
+
+def _mean(maps):
+  return jax.tree.map(lambda *values: sum(values) / len(values), *maps)
+
+
+def _smaller(images, share, multiple):
+  """Images whose sides are that share of these, and whole multiples."""
+  batch, *sides, channels = images.shape
+  sides = [max(round(share * side / multiple), 1) * multiple for side in sides]
+  return jax.image.resize(images, (batch, *sides, channels), 'lanczos3')
+
+
+def _stride(maps, images):
+  return images.shape[1] // maps['class'].shape[1]

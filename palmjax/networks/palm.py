@@ -1,0 +1,200 @@
+"""A trained palm network as a function: images → embeddings, or logits."""
+
+import dataclasses
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from palmjax.images import preprocess
+from palmjax.models import backbones, forward
+from palmjax.networks import chunks, variables
+from palmjax.networks import export as exports
+from palmjax.ops import pixels, vectors
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class PalmNetwork:
+  """A trained network with the pre-processing that it was trained with.
+
+  Attributes:
+    model: the flax module.
+    params: {'backbone': …, 'head': [K, D], which shipped weights lack}.
+    stats: every other collection, by name.
+    preprocess: `Preprocess`, the function that training used.
+    description: `model` of the export: architecture, sizes, loss.
+    digests: of the export's files (`networks.export`).
+  """
+
+  model: Any
+  params: dict[str, Any]
+  stats: dict[str, Any]
+  preprocess: preprocess.Preprocess
+  description: dict[str, Any]
+  digests: dict[str, str]
+
+  @property
+  def embedding_size(self):
+    """D."""
+    return self.description['embedding_size']
+
+  @property
+  def num_params(self):
+    """Number of parameters of the backbone."""
+    return sum(leaf.size for leaf in jax.tree.leaves(self.params['backbone']))
+
+  def embed(self, images):
+    """uint8 [N, H, W, 3] → float32 [N, D], unit norm."""
+    return chunks.apply(
+      functools.partial(self._embed, self.params, self.stats), images
+    )
+
+  def classify(self, images):
+    """uint8 [N, H, W, 3] → logits without margin, float32 [N, K].
+
+    Raises:
+      ValueError: the network was exported without class weights, or trained by
+        a loss that has no logits.
+    """
+    return chunks.apply(
+      functools.partial(self._classify, self.params, self.stats), images
+    )
+
+  @functools.cached_property
+  def _embed(self):
+    return jax.jit(make_embedder(self.model, self.preprocess.apply))
+
+  @functools.cached_property
+  def _classify(self):
+    if 'head' not in self.params:
+      raise ValueError(
+        'the network has no class weights: its export holds the backbone alone'
+      )
+    return jax.jit(
+      make_classifier(
+        self.model,
+        self.preprocess.apply,
+        logits_fn=free_logits(self.description),
+      )
+    )
+
+
+def build(description):
+  """The module that `model` of an export, or the section of a config, names.
+
+  Args:
+    description: {'name', 'embedding_size', 'width', 'dtype', 'attention'}.
+
+  Returns:
+    A flax module, images → embeddings.
+  """
+  return backbones.build(
+    description['name'],
+    embedding_size=description['embedding_size'],
+    width=description['width'],
+    dtype=jnp.dtype(description['dtype']),
+    attention=description['attention'],
+  )
+
+
+def load(directory):
+  """Reads the export of a palm network.
+
+  Args:
+    directory: export folder.
+
+  Returns:
+    `PalmNetwork`.
+
+  Raises:
+    ValueError, OSError: the export is damaged or incomplete, or of another
+      kind of network.
+  """
+  return of_export(exports.load(directory), directory)
+
+
+def of_export(found, directory):
+  """`load` of an `Export` that was read already; raises as `load`."""
+  exports.require_kind(found, 'palm network', directory)
+  model = build(found.model)
+  spec = preprocess.Preprocess.from_json(found.preprocess)
+  expected = jax.eval_shape(
+    lambda: model.init(
+      jax.random.key(0), jnp.zeros((1, *spec.shape)), train=False
+    )
+  )
+  # Whatever head there is: shipped weights have none.
+  params = {**found.variables['params'], 'backbone': expected.pop('params')}
+  variables.check(found, {**expected, 'params': params}, directory)
+  stats = dict(found.variables)
+  params = jax.device_put(stats.pop('params'))
+  return PalmNetwork(
+    model=model,
+    params=params,
+    stats=jax.device_put(stats),
+    preprocess=spec,
+    description=found.model,
+    digests=found.digests,
+  )
+
+
+def free_logits(description):
+  """The logits of a loss without its margin, for prediction and soft labels.
+
+  Args:
+    description: of an export: {'loss', 'scale', …}.
+
+  Returns:
+    f(embeddings [B, D], head [K, D], None) → float [B, K].
+
+  Raises:
+    ValueError: the loss compares images with each other and has no logits.
+  """
+  loss = description['loss']
+  if loss == 'softmax':
+    return lambda embeddings, head, labels: vectors.products(embeddings, head)
+  if loss in _SCALED and 'scale' in description:
+    scale = description['scale']
+    return lambda embeddings, head, labels: (
+      scale * vectors.cosines(embeddings, head)
+    )
+  raise ValueError(
+    f'a network trained by {loss} has no logits to classify with: train by '
+    f'softmax or one of {", ".join(_SCALED)}'
+  )
+
+
+# Losses whose logits are s cos θ but for the margin of the label.
+_SCALED = ('arcface', 'cosface', 'adaface', 'normalised')
+
+
+def make_embedder(model, preprocess):
+  """Builds embed(params, stats, images uint8 [B, H, W, 3]) → unit [B, D].
+
+  Pure; for evaluation and for use: running statistics, params['backbone'] only.
+  """
+
+  def embed(params, stats, images):
+    return vectors.unit(_embed(model, preprocess, params, stats, images))
+
+  return embed
+
+
+def make_classifier(model, preprocess, *, logits_fn):
+  """Builds classify(params, stats, images uint8 [B, H, W, 3]) → logits [B, K].
+
+  Pure, with running statistics. `logits_fn` must be that of the training; it is
+  asked for logits without margin.
+  """
+
+  def classify(params, stats, images):
+    embeddings = _embed(model, preprocess, params, stats, images)
+    return logits_fn(embeddings, params['head'], None)
+
+  return classify
+
+
+def _embed(model, preprocess, params, stats, images):
+  inputs = preprocess(pixels.to_float(images))
+  return forward.apply_eval(model, params['backbone'], stats, inputs)

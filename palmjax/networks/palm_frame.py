@@ -1,0 +1,176 @@
+"""The trained reader of palm frames: from a view of a hand to its palm frame.
+
+It corrects what a detector says of a hand: it looks at the view of the palm
+frame that was found (`images.palm_frame`), says where the palm frame is, and
+looks again at the view of that.
+"""
+
+import dataclasses
+import functools
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from palmjax.images import palm_frame, photo
+from palmjax.models import forward
+from palmjax.models import palm_frame as palm_frame_model
+from palmjax.networks import chunks, variables
+from palmjax.networks import export as exports
+from palmjax.ops import pixels
+
+_LOOKS = 2
+# A look that moves a valley by more palm widths has seen something else.
+_FAR = 0.5
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class PalmFrameReader:
+  """A trained reader.
+
+  Attributes:
+    model: the flax module.
+    params: {'reader': …}.
+    stats: every other collection, by name.
+    image_size: side of a view in pixels.
+  """
+
+  model: Any
+  params: dict[str, Any]
+  stats: dict[str, Any]
+  image_size: int
+
+  @property
+  def num_params(self):
+    """Number of parameters."""
+    return sum(leaf.size for leaf in jax.tree.leaves(self.params))
+
+  def read(self, views):
+    """Reads palm frames.
+
+    Args:
+      views: uint8 [N, S, S, 3].
+
+    Returns:
+      (points [N, 3, 2] in sides from the centre of the view, left valley first;
+      probability [N] of a palm that faces the camera).
+    """
+    return chunks.apply(
+      functools.partial(self._read, self.params, self.stats), views
+    )
+
+  @functools.cached_property
+  def _read(self):
+    return jax.jit(make_reader(self.model))
+
+
+def build(description):
+  """The module that `model` of an export describes."""
+  return palm_frame_model.FrameReader(
+    width=description['width'], dtype=jnp.dtype(description['dtype'])
+  )
+
+
+def load(directory):
+  """Reads the export of a reader of palm frames.
+
+  Args:
+    directory: export folder.
+
+  Returns:
+    `PalmFrameReader`.
+
+  Raises:
+    ValueError, OSError: the export is damaged or incomplete, of another kind
+      of network, or of views that this version does not make.
+  """
+  found = exports.load(directory)
+  exports.require_kind(found, 'reader of palm frames', directory)
+  for key, value in view().items():
+    if found.preprocess.get(key) != value:
+      raise ValueError(
+        f'{directory} was trained with {key} {found.preprocess.get(key)}, this '
+        f'version makes views of {value}: train it again'
+      )
+  model, side = build(found.model), found.preprocess['image_size']
+  stats = variables.load(found, model, (side, side, 3), directory)
+  return PalmFrameReader(
+    model=model,
+    params={'reader': stats.pop('params')},
+    stats=stats,
+    image_size=side,
+  )
+
+
+def view():
+  """What an export keeps of the views: a reader fits no others."""
+  return {'view_side': palm_frame.SIDE, 'view_centre': palm_frame.CENTRE}
+
+
+def correct(reader, image, points, *, looks=_LOOKS):
+  """A palm frame as closer looks show it.
+
+  Args:
+    reader: `PalmFrameReader`.
+    image: the photo, uint8 [H, W, 3].
+    points: float [3, 2], the frame that was found, in pixels of the photo.
+    looks: how often to look, each time at the view of what was read before.
+
+  Returns:
+    (points float64 [3, 2], probability that the palm faces the camera), or None
+    where the frame has no direction or was not found near its place.
+  """
+  first = np.asarray(points, np.float64)
+  width = 2 * np.linalg.norm(first[1] - first[0])
+  if not np.isfinite(first).all() or width < 1:
+    return None
+  points, facing = first, None
+  for _ in range(looks):
+    (across_x, _, x), (across_y, _, y), _ = np.asarray(
+      _transform(points), np.float64
+    )
+    square = photo.cut(
+      image,
+      centre=(x, y),
+      side=math.hypot(across_x, across_y),
+      angle=math.atan2(across_y, across_x),
+      size=reader.image_size,
+    )
+    found, facing = (
+      np.asarray(x[0], np.float64) for x in reader.read(square.image[None])
+    )
+    found = square.place_back((found + 0.5) * reader.image_size)
+    # The view's x axis runs along the valleys, from the left one.
+    if (points[1] - points[0]) @ (across_x, across_y) < 0:
+      found = found[[1, 0, 2]]
+    points = found
+  if np.linalg.norm(points - first, axis=-1)[:2].max() > _FAR * width:
+    return None
+  return points, float(facing)
+
+
+def make_reader(model):
+  """Builds read(params, stats, views uint8 [B, S, S, 3]) → (points, facing).
+
+  Pure; running statistics, params['reader'] only. Points [B, 3, 2] in sides
+  from the centre of the view, left valley first; facing [B], probability. Both
+  are the mean of what is read in the view and in its mirror image.
+  """
+
+  def look(params, stats, images):
+    return forward.apply_eval(model, params['reader'], stats, images)
+
+  def read(params, stats, images):
+    images = pixels.to_float(images)
+    points, facing = look(params, stats, images)
+    mirrored, again = look(params, stats, images[:, :, ::-1])
+    # The left valley of the mirror image is the right one.
+    mirrored = mirrored[:, jnp.array([1, 0, 2])] * jnp.array([-1.0, 1.0])
+    return (points + mirrored) / 2, jax.nn.sigmoid((facing + again) / 2)
+
+  return read
+
+
+_transform = jax.jit(palm_frame.transform)

@@ -1,0 +1,56 @@
+"""The variables of an export, on the device, checked against their network."""
+
+import jax
+import jax.numpy as jnp
+
+from palmjax.networks import export as exports
+
+
+def load(export, model, input_shape, directory):
+  """The variables of an `Export`, if they are those of a network.
+
+  Args:
+    export: `Export`.
+    model: the flax module, images → output.
+    input_shape: (h, w, c) of one image.
+    directory: where the export came from, for the message.
+
+  Returns:
+    {'params': …, …}, arrays on the device.
+
+  Raises:
+    ValueError: as `check`.
+  """
+  images = jnp.zeros((1, *input_shape))
+  template = jax.eval_shape(
+    lambda: model.init(jax.random.key(0), images, train=False)
+  )
+  check(export, template, directory)
+  return jax.device_put(dict(export.variables))
+
+
+def check(export, template, directory):
+  """Refuses variables that are not those of a network.
+
+  Args:
+    export: `Export`.
+    template: pytree of the variables that the network expects (arrays or
+      `jax.ShapeDtypeStruct`, as `jax.eval_shape` gives).
+    directory: where the export came from, for the message.
+
+  Raises:
+    ValueError: names the first variable that is missing, too many, or of
+      another type or shape.
+  """
+  found, expected = exports.flatten(export.variables), exports.flatten(template)
+  for name in sorted(found.keys() | expected.keys()):
+    sides = [
+      f'{side[name].dtype}{list(side[name].shape)}' if name in side else 'none'
+      for side in (found, expected)
+    ]
+    if sides[0] != sides[1]:
+      raise ValueError(
+        f'{directory} does not fit the network: {name} is {sides[0]} in the '
+        f'export and {sides[1]} in the network; build the network from its '
+        f'model.json'
+      )
