@@ -21,7 +21,7 @@ images i has n_is, are taken off both sums below the fraction bars:
   Σ_s Σ_i w_i n_is (n_is - 1) / 2   and   Σ_s Σ_{i<j} w_i w_j n_is n_js
 """
 
-import statistics
+import dataclasses
 from typing import NamedTuple
 
 import numpy as np
@@ -29,6 +29,24 @@ import numpy as np
 from palmjax.evals.recognition import error_rates
 
 MIN_IDENTITIES = 5
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Resampling:
+  """How an interval is made.
+
+  Attributes:
+    draws: resamples.
+    seed: of the resamples; the same seed gives the same bits.
+    confidence: of the interval.
+  """
+
+  draws: int = 1000
+  seed: int = 0
+  confidence: float = 0.95
+
+
+DEFAULT = Resampling()
 
 
 class _Ranking(NamedTuple):
@@ -78,14 +96,13 @@ def _weighted_rates(ranking, weights, num_impostor, fars, reach):
     reach *= 2
 
 
-def resample(models, fars, *, num_bootstrap, seed):
+def resample(models, fars, resampling):
   """Rates of M models on the same images, and those of the same R resamples.
 
   Args:
     models: M `verification.Scores` of the same labels.
     fars: F false accept rates.
-    num_bootstrap: draws.
-    seed: of the draws; the same seed gives the same bits.
+    resampling: `Resampling`; R is at most its draws.
 
   Returns:
     values [M, 1 + F], resamples [M, R, 1 + F]. Draws without a genuine or
@@ -95,7 +112,7 @@ def resample(models, fars, *, num_bootstrap, seed):
     ValueError: there are not as many pairs as the images make.
   """
   images, within = models[0].images, models[0].within
-  weights = draw_with_pairs(images, num_bootstrap, seed, within=within)
+  weights = draw_with_pairs(images, resampling, within=within)
   _, num_impostor = num_pairs(weights, images, within)
 
   values, resamples = [], []
@@ -142,11 +159,11 @@ def num_pairs(weights, images, within):
   return tuple(n[:, 0] - n[:, 1:].sum(axis=1) for n in (genuine, impostor))
 
 
-def draw(num_identities, num_bootstrap, seed):
-  """How often each identity is drawn: integer [num_bootstrap, K]."""
-  generator = np.random.Generator(np.random.PCG64(seed))
+def draw(num_identities, resampling):
+  """How often each identity is drawn: integer [draws, K]."""
+  generator = np.random.Generator(np.random.PCG64(resampling.seed))
   equal = np.full(num_identities, 1.0 / num_identities)
-  return generator.multinomial(num_identities, equal, size=num_bootstrap)
+  return generator.multinomial(num_identities, equal, size=resampling.draws)
 
 
 def all_pairs(images, within):
@@ -155,9 +172,9 @@ def all_pairs(images, within):
   return int(genuine[0]), int(impostor[0])
 
 
-def draw_with_pairs(images, num_bootstrap, seed, *, within=None):
+def draw_with_pairs(images, resampling, *, within=None):
   """Draws that have both kinds of pair; `within` None is that of S = 0."""
-  weights = draw(len(images), num_bootstrap, seed)
+  weights = draw(len(images), resampling)
   within = np.empty((len(images), 0), int) if within is None else within
   genuine, impostor = num_pairs(weights, images, within)
   return weights[(genuine > 0) & (impostor > 0)]
@@ -201,9 +218,8 @@ def interval(resamples, value, confidence, num_independent):
 
 def expanded_tail(confidence, n):
   """Share of resamples below the interval of n independent identities."""
-  normal = statistics.NormalDist()
-  z = normal.inv_cdf((1.0 + confidence) / 2)
-  # Student's quantile with n - 1 degrees of freedom: Cornish and Fisher.
-  student = z + (z**3 + z) / (4 * (n - 1))
-  student += (5 * z**5 + 16 * z**3 + 3 * z) / (96 * (n - 1) ** 2)
-  return normal.cdf(-student * (n / (n - 1)) ** 0.5)
+  # Imported here: `verify` makes no interval and need not wait 0.25 s for it.
+  from scipy import special
+
+  student = special.stdtrit(n - 1, (1.0 + confidence) / 2)
+  return float(special.ndtr(-student * (n / (n - 1)) ** 0.5))

@@ -37,33 +37,25 @@ def evaluate(
   detections,
   *,
   names,
-  num_bootstrap=1000,
-  seed=0,
-  confidence=0.95,
+  resampling=bootstrap.DEFAULT,
 ) -> dict:
   """`rates` of detections; see there and `box_matching.match`."""
   return rates(
     box_matching.match(truths, detections, names=names),
-    num_bootstrap=num_bootstrap,
-    seed=seed,
-    confidence=confidence,
+    resampling=resampling,
   )
 
 
 def rates(
   matches: box_matching.Matches,
   *,
-  num_bootstrap=1000,
-  seed=0,
-  confidence=0.95,
+  resampling=bootstrap.DEFAULT,
 ) -> dict:
   """AP and AR with bootstrap intervals over images.
 
   Args:
     matches: of all images, from `box_matching.match`.
-    num_bootstrap: resamples.
-    seed: of the resamples; the same seed gives the same bits.
-    confidence: of the interval.
+    resampling: of the interval.
 
   Returns:
     {'ap': …, 'ap50': …, 'ap75': …, 'ap@area=small': … and of the other areas,
@@ -71,7 +63,7 @@ def rates(
     classes where they were told apart}, each {'value', 'low', 'high'}, or
     {'value': None, 'reason': …} where there is no true box.
   """
-  weights = _weights(matches, num_bootstrap, seed)
+  weights = _weights(matches, resampling)
   # Images with a true box, for each metric: only these can show a miss.
   independent, columns = _metrics(matches, weights)
   found = {}
@@ -84,7 +76,7 @@ def rates(
     low, high = bootstrap.bounds(
       resamples[:, None],
       column[:1],
-      confidence,
+      resampling.confidence,
       num_independent=independent[name],
       best=np.ones(1),
     )
@@ -97,16 +89,14 @@ def difference(
   baseline,
   *,
   metric='ap',
-  num_bootstrap=1000,
-  seed=0,
-  confidence=0.95,
+  resampling=bootstrap.DEFAULT,
 ) -> dict:
   """By how much one detector is above another on the same images.
 
   Args:
     matches, baseline: of `box_matching.match`, of the same truths.
     metric: a name that `rates` returns.
-    num_bootstrap, seed, confidence: as in `rates`; both are resampled alike.
+    resampling: of the interval; both are resampled alike.
 
   Returns:
     {'value', 'low', 'high'}, the interval all of [-1, 1] with fewer than 5
@@ -117,7 +107,7 @@ def difference(
   """
   if not np.array_equal(matches.truths, baseline.truths):
     raise ValueError('Detectors of different images cannot be compared.')
-  weights = _weights(matches, num_bootstrap, seed)
+  weights = _weights(matches, resampling)
   independent, mine = _metrics(matches, weights)
   gain = mine[metric] - _metrics(baseline, weights)[1][metric]
   if np.isnan(gain[0]):
@@ -126,7 +116,10 @@ def difference(
     low, high = -1.0, 1.0
   else:
     low, high = bootstrap.interval(
-      gain[1:][~np.isnan(gain[1:])], gain[0], confidence, independent[metric]
+      gain[1:][~np.isnan(gain[1:])],
+      gain[0],
+      resampling.confidence,
+      independent[metric],
     )
   return error_rates.metrics(['gain'], gain[:1], [low], [high])['gain']
 
@@ -162,10 +155,10 @@ def precision_recall(matches, *, threshold=0.5, label=0):
   return RECALLS, precision[0]
 
 
-def _weights(matches, num_bootstrap, seed):
+def _weights(matches, resampling):
   """[1 + R, I]: every image once, then as often as a resample draws it."""
   _, num_images, _ = matches.truths.shape
-  draws = bootstrap.draw(num_images, num_bootstrap, seed)
+  draws = bootstrap.draw(num_images, resampling)
   return np.concatenate([np.ones((1, num_images), np.int64), draws])
 
 

@@ -25,16 +25,14 @@ _LEAST_OVERLAP = 0.5
 _BEST = {'missed': 0.0, 'gesture': 1.0, 'false': 0.0, 'false@empty': 0.0}
 
 
-def rates(truths, detections, *, num_bootstrap=1000, seed=0, confidence=0.95):
+def rates(truths, detections, *, resampling=bootstrap.DEFAULT):
   """The shares of the module docstring, with intervals over images.
 
   Args:
     truths: I pairs (boxes float [n, 4], classes integer [n]).
     detections: I pairs (boxes float [m, 4], classes integer [m]), best first,
       of what is taken for a hand only.
-    num_bootstrap: resamples.
-    seed: of the resamples.
-    confidence: of the interval.
+    resampling: of the interval.
 
   Returns:
     {'missed': {'value', 'low', 'high'}, …}, or {'value': None, 'reason'} where
@@ -47,7 +45,7 @@ def rates(truths, detections, *, num_bootstrap=1000, seed=0, confidence=0.95):
     ],
     np.int64,
   ).reshape(-1, len(_BEST), 2)
-  weights = bootstrap.draw(len(counts), num_bootstrap, seed)
+  weights = bootstrap.draw(len(counts), resampling)
   found = {}
   for k, (name, best) in enumerate(_BEST.items()):
     errors, chances = counts[:, k].T
@@ -60,7 +58,7 @@ def rates(truths, detections, *, num_bootstrap=1000, seed=0, confidence=0.95):
     low, high = bootstrap.bounds(
       ((drawn @ errors) / (drawn @ chances))[:, None],
       value,
-      confidence,
+      resampling.confidence,
       num_independent=int(np.count_nonzero(chances)),
       best=np.array([best]),
     )

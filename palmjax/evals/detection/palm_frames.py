@@ -67,11 +67,12 @@ def missed(truths, detections, *, score):
   return bool(len(truths)) and not found.any()
 
 
-def rates(found, *, num_bootstrap=1000, seed=0, confidence=0.95):
+def rates(found, *, resampling=bootstrap.DEFAULT):
   """Shares of frames within each of `SHARES`, with intervals over images.
 
   Args:
     found: list of `errors`, one array for each image.
+    resampling: of the intervals.
 
   Returns:
     {'frame@5%': {'value', 'low', 'high'}, 'frame@10%': …}, or {'value': None,
@@ -83,13 +84,13 @@ def rates(found, *, num_bootstrap=1000, seed=0, confidence=0.95):
     reason = 'not measurable with 0 palm frames'
     return {name: {'value': None, 'reason': reason} for name in names}
   hits = np.array([[np.sum(row <= share) for share in SHARES] for row in found])
-  weights = bootstrap.draw(len(found), num_bootstrap, seed)
+  weights = bootstrap.draw(len(found), resampling)
   weights = weights[weights @ counts > 0]
   values = hits.sum(axis=0) / counts.sum()
   low, high = bootstrap.bounds(
     (weights @ hits) / (weights @ counts)[:, None],
     values,
-    confidence,
+    resampling.confidence,
     num_independent=int(np.count_nonzero(counts)),
     best=np.ones(len(SHARES)),
   )

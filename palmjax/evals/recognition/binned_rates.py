@@ -1,4 +1,4 @@
-"""Error rates from counted pairs (`evals.recognition.streaming`), with intervals.
+"""Error rates from counted pairs (`streaming`), with intervals.
 
 Every rate is exactly that of similarities rounded down to multiples of 2^-15,
 so every threshold is within 2^-15 of that of the similarities themselves.
@@ -27,9 +27,7 @@ def rates(
   labels,
   *,
   fmrs: Sequence[float] = verification.FMRS,
-  num_bootstrap=1000,
-  seed=0,
-  confidence=0.95,
+  resampling=bootstrap.DEFAULT,
 ) -> dict:
   """EER and FNMR@FMR with bootstrap intervals over identities.
 
@@ -38,9 +36,7 @@ def rates(
     embeddings: float [N, D], compared once more: who makes the false matches?
     labels: integer [N].
     fmrs: false match rates, each in (0, 1).
-    num_bootstrap: resamples.
-    seed: of the resamples.
-    confidence: of the interval.
+    resampling: of the interval.
 
   Returns:
     {'eer': …, 'fnmr@fmr=1e-4': …}, each {'value', 'low', 'high'} or {'value':
@@ -79,12 +75,12 @@ def rates(
     return np.append(eer, 1.0 - tars)
 
   values = read(np.ones(len(counts.images)), np.ones(len(matches)))
-  weights = bootstrap.draw_with_pairs(counts.images, num_bootstrap, seed)
+  weights = bootstrap.draw_with_pairs(counts.images, resampling)
   factors = _factors(weights, matches, counts.images)
   low, high = bootstrap.bounds(
     np.array([read(w, f) for w, f in zip(weights, factors, strict=True)]),
     values,
-    confidence,
+    resampling.confidence,
     num_independent=np.count_nonzero(counts.images > 1),
     best=np.zeros_like(values),
   )

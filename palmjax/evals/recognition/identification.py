@@ -150,9 +150,7 @@ def rates(
   *,
   ranks: Sequence[int] = RANKS,
   fpirs: Sequence[float] = FPIRS,
-  num_bootstrap=1000,
-  seed=0,
-  confidence=0.95,
+  resampling=bootstrap.DEFAULT,
 ) -> dict:
   """Rank-k and FNIR@FPIR with bootstrap intervals over searched identities.
 
@@ -160,9 +158,7 @@ def rates(
     searches: from `search` or `leave_one_out`.
     ranks: each at least 1.
     fpirs: false positive identification rates, each in (0, 1).
-    num_bootstrap: resamples.
-    seed: of the resamples.
-    confidence: of the interval.
+    resampling: of the interval.
 
   Returns:
     {'rank1': …, 'fnir@fpir=1e-2': …}, each {'value', 'low', 'high'}, or
@@ -176,7 +172,7 @@ def rates(
   num_nonmated, gallery = len(searches.nonmated), searches.gallery_identities
   ranked = [k for k in ranks if k < gallery]
   measured = [f for f in fpirs if error_rates.is_measurable(f, num_nonmated)]
-  weights = bootstrap.draw(searches.num_identities, num_bootstrap, seed)
+  weights = bootstrap.draw(searches.num_identities, resampling)
   mated, nonmated = (
     np.bincount(identity, minlength=searches.num_identities)
     for identity in (searches.mated_identity, searches.nonmated_identity)
@@ -195,7 +191,7 @@ def rates(
   low, high = bootstrap.bounds(
     resamples[0],
     values[0],
-    confidence,
+    resampling.confidence,
     num_independent=np.count_nonzero(mated),
     best=np.repeat([1.0, 0.0], [len(ranked), len(measured)]),
   )

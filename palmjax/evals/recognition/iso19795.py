@@ -18,17 +18,13 @@ from palmjax.evals import bootstrap
 from palmjax.evals.recognition import error_rates, verification
 
 
-def failures(
-  captured, failed, *, num_bootstrap=1000, seed=0, confidence=0.95
-) -> dict:
+def failures(captured, failed, *, resampling=bootstrap.DEFAULT) -> dict:
   """Failures to enrol and to acquire, with intervals over identities.
 
   Args:
     captured: integer [K], captures of each identity that gave a template.
     failed: integer [K], those that gave none.
-    num_bootstrap: resamples.
-    seed: of the resamples.
-    confidence: of the interval.
+    resampling: of the interval.
 
   Returns:
     'fte': share of the identities without any template.
@@ -57,12 +53,12 @@ def failures(
       axis=1,
     )
 
-  weights = bootstrap.draw(len(enrolled), num_bootstrap, seed)
+  weights = bootstrap.draw(len(enrolled), resampling)
   values = rates(np.ones((1, len(enrolled)), int))[0]
   low, high = bootstrap.bounds(
     rates(weights[weights @ captures > 0]),
     values,
-    confidence,
+    resampling.confidence,
     num_independent=np.count_nonzero(enrolled),
     best=np.zeros(2),
   )

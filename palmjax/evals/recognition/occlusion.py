@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from palmjax.evals import bootstrap
 from palmjax.evals.recognition import verification
 from palmjax.ops import erase
 
@@ -55,9 +56,7 @@ def curve(
   key,
   *,
   shares: Sequence[float] = SHARES,
-  num_bootstrap=1000,
-  seed=0,
-  confidence=0.95,
+  resampling=bootstrap.DEFAULT,
 ) -> dict:
   """EER of all pairs at each erased share, with intervals over identities.
 
@@ -68,9 +67,7 @@ def curve(
     labels: integer [N].
     key: PRNG key of the places and colours.
     shares: each in [0, 1).
-    num_bootstrap: resamples, the same at each share.
-    seed: of the resamples.
-    confidence: of the interval.
+    resampling: of the intervals, the same at each share.
 
   Returns:
     {share: {'value', 'low', 'high'}}, in the order of `shares`.
@@ -87,8 +84,6 @@ def curve(
       embed(erased),
       labels,
       fars=(),
-      num_bootstrap=num_bootstrap,
-      seed=seed,
-      confidence=confidence,
+      resampling=resampling,
     )['eer']
   return found

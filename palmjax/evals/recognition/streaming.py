@@ -6,8 +6,8 @@ block only its histogram leaves the device, over bins of width 2^-15:
   h_k = #{impostor pairs i < j with floor(2^15 x_i·x_j) + 2^15 = k}
 
 A billion pairs need no more memory than a million. Genuine pairs are few: their
-similarities are kept as they are. `evals.recognition.binned_rates` says what follows from
-the counts, and how exactly.
+similarities are kept as they are. `binned_rates` says what follows from the
+counts, and how exactly.
 """
 
 from typing import NamedTuple

@@ -147,17 +147,13 @@ def evaluate(
   labels,
   *,
   fars: Sequence[float] = FARS,
-  num_bootstrap=1000,
-  seed=0,
-  confidence=0.95,
+  resampling=bootstrap.DEFAULT,
 ) -> dict:
   """`rates` of all pairs of these embeddings; see there and `pair_scores`."""
   return rates(
     pair_scores(embeddings, labels),
     fars=fars,
-    num_bootstrap=num_bootstrap,
-    seed=seed,
-    confidence=confidence,
+    resampling=resampling,
   )
 
 
@@ -165,18 +161,14 @@ def rates(
   scores: Scores,
   *,
   fars: Sequence[float] = FARS,
-  num_bootstrap=1000,
-  seed=0,
-  confidence=0.95,
+  resampling=bootstrap.DEFAULT,
 ) -> dict:
   """EER and TAR@FAR with bootstrap intervals over identities.
 
   Args:
     scores: of all pairs, from `pair_scores`.
     fars: false accept rates, each in (0, 1).
-    num_bootstrap: resamples.
-    seed: of the resamples; the same seed gives the same bits.
-    confidence: of the interval.
+    resampling: of the interval.
 
   Returns:
     {'eer': …, 'tar@far=1e-3': …}, each {'value', 'low', 'high'}, or {'value':
@@ -186,13 +178,11 @@ def rates(
     raise ValueError('A false accept rate must lie between 0 and 1.')
   num_impostor = len(scores.impostor)
   measured = [f for f in fars if error_rates.is_measurable(f, num_impostor)]
-  (values,), (resamples,) = bootstrap.resample(
-    [scores], measured, num_bootstrap=num_bootstrap, seed=seed
-  )
+  (values,), (resamples,) = bootstrap.resample([scores], measured, resampling)
   low, high = bootstrap.bounds(
     resamples,
     values,
-    confidence,
+    resampling.confidence,
     num_independent=_num_independent(scores),
     best=np.append(0.0, np.ones(len(measured))),
   )
@@ -209,16 +199,14 @@ def fnmr_rates(
   scores: Scores,
   *,
   fmrs: Sequence[float] = FMRS,
-  num_bootstrap=1000,
-  seed=0,
-  confidence=0.95,
+  resampling=bootstrap.DEFAULT,
 ) -> dict:
   """`rates` in the words of ISO/IEC 19795-1: FNMR@FMR is 1 - TAR@FAR.
 
   Args:
     scores: of all pairs, from `pair_scores`.
     fmrs: false match rates, each in (0, 1).
-    num_bootstrap, seed, confidence: as in `rates`.
+    resampling: as in `rates`.
 
   Returns:
     {'eer': …, 'fnmr@fmr=1e-4': …}, each as in `rates`.
@@ -226,9 +214,7 @@ def fnmr_rates(
   found = rates(
     scores,
     fars=fmrs,
-    num_bootstrap=num_bootstrap,
-    seed=seed,
-    confidence=confidence,
+    resampling=resampling,
   )
   misses = {
     fnmr_name(fmr): error_rates.complement(found[tar_name(fmr)]) for fmr in fmrs
@@ -240,9 +226,7 @@ def eer_ratio(
   scores: Scores,
   baseline: Scores,
   *,
-  num_bootstrap=1000,
-  seed=0,
-  confidence=0.95,
+  resampling=bootstrap.DEFAULT,
 ) -> dict:
   """EER of one model over that of another on the same images, with interval.
 
@@ -252,9 +236,7 @@ def eer_ratio(
   Args:
     scores: of the model, from `pair_scores`.
     baseline: of the other model, on the same labels.
-    num_bootstrap: resamples.
-    seed: of the resamples.
-    confidence: of the interval.
+    resampling: of the interval.
 
   Returns:
     {'value', 'low', 'high'}; below 1 the model is better than the baseline.
@@ -273,9 +255,7 @@ def eer_ratio(
   missing = f'not measurable with {num_independent} identities'
   if num_independent < bootstrap.MIN_IDENTITIES:
     return {'value': None, 'reason': missing}
-  values, resamples = bootstrap.resample(
-    [scores, baseline], (), num_bootstrap=num_bootstrap, seed=seed
-  )
+  values, resamples = bootstrap.resample([scores, baseline], (), resampling)
   if values[1, 0] == 0.0:
     return {'value': None, 'reason': missing}
 
@@ -284,7 +264,9 @@ def eer_ratio(
   ratios = np.full(len(above), np.inf)
   np.divide(above, below, out=ratios, where=below > 0.0)
   ratios[(above == 0.0) & (below == 0.0)] = 1.0
-  low, high = bootstrap.interval(ratios, value, confidence, num_independent)
+  low, high = bootstrap.interval(
+    ratios, value, resampling.confidence, num_independent
+  )
   if not np.isfinite(high):
     return {'value': None, 'reason': missing}
   return {'value': float(value), 'low': float(low), 'high': float(high)}
