@@ -27,6 +27,79 @@ def test_warmup_cosine_by_hand():
     optim.warmup_cosine(0.8, num_steps=12, warmup_steps=12)
 
 
+def test_warmup_constant_by_hand():
+  rate = optim.warmup_constant(0.8, warmup_steps=4)
+  rates = [float(rate(step)) for step in (0, 1, 2, 3, 4, 1_000_000)]
+  np.testing.assert_allclose(rates, [0.2, 0.4, 0.6, 0.8, 0.8, 0.8], rtol=1e-6)
+  for steps in (0, 1):
+    rate = optim.warmup_constant(0.8, warmup_steps=steps)
+    assert float(rate(0)) == float(rate(99)) == pytest.approx(0.8)
+  with pytest.raises(ValueError, match='a warm-up of -1 steps: give 0 or more'):
+    optim.warmup_constant(0.8, warmup_steps=-1)
+
+
+def rates_of(losses, **changes):
+  """Learning rates of SGD without momentum on a gradient of 1."""
+  tx = optim.sgd(
+    0.5,
+    **{
+      'num_steps': 4,
+      'warmup_steps': 2,
+      'momentum': 0.0,
+      'weight_decay': 0.0,
+      'max_norm': 9.0,
+      **changes,
+    },
+  )
+  params = jnp.ones(())
+  opt_state = tx.init(params)
+  rates = []
+  for loss in losses:
+    updates, opt_state = tx.update(
+      jnp.ones(()), opt_state, params, value=jnp.float32(loss)
+    )
+    rates.append(-float(updates))
+  return rates
+
+
+def test_a_constant_rate_knows_no_end():
+  rates = rates_of([1.0] * 7, schedule='constant')
+  np.testing.assert_allclose(rates, [0.25] + [0.5] * 6, rtol=1e-6)
+
+
+def test_the_rate_falls_where_the_mean_loss_no_longer_does():
+  """Means over 2 steps: 4, 3, 3, 3 (twice no better), 2, 2, 2.
+
+  A mean counts from the update on in which it is whole.
+  """
+  losses = [5, 3, 4, 2, 3, 3, 3, 3, 2, 2, 2, 2, 2, 2]
+  rates = rates_of(
+    losses,
+    schedule='plateau',
+    plateau=optim.Plateau(factor=0.5, steps=2, patience=2),
+  )
+  expected = [0.25] + [0.5] * 6 + [0.25] * 6 + [0.125]
+  np.testing.assert_allclose(rates, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+  'changes, message',
+  [
+    ({'factor': 1.0}, r'factor=1\.0: give a number between 0 and 1'),
+    ({'steps': 0}, 'steps=0: give 1 or more'),
+    ({'patience': 0}, 'patience=0: give 1 or more'),
+  ],
+)
+def test_a_plateau_that_changes_nothing_is_refused(changes, message):
+  with pytest.raises(ValueError, match=message):
+    optim.Plateau(**changes)
+
+
+def test_an_unknown_schedule_is_refused():
+  with pytest.raises(ValueError, match='schedule=linear: choose one of cosine'):
+    rates_of([], schedule='linear')
+
+
 def test_sgd_against_numpy():
   random = np.random.default_rng(0)
   params = {
@@ -133,9 +206,10 @@ def run(tx, grads):
 GRADS = [0.3, -2.0, 1e-3, 0.5, 0.0]
 
 
-def test_adam_by_hand():
+def test_adam_that_is_hardly_lazy_is_adam_by_hand():
+  tx = optim.lazy_adam(0.02, b1=0.25, b2=0.81, interval=1, eps=1e-4)
   np.testing.assert_allclose(
-    run(optim.adam(0.01, b1=0.5, b2=0.9, eps=1e-4), GRADS),
+    run(tx, GRADS),
     adam_by_hand(GRADS, rate=0.01, b1=0.5, b2=0.9, eps=1e-4),
     rtol=1e-5,
   )
