@@ -14,23 +14,23 @@ from palmjax.data.palms import palms
 from palmjax.evals import bootstrap
 from palmjax.evals.detection import average_precision
 from palmjax.evals.recognition import error_rates, verification
-from palmjax.inference import finder, matcher
-from palmjax.networks import export
+from palmjax.inference import matcher
+from palmjax.networks import export, shipped
+from palmjax.networks import hand as hand_networks
 from palmjax.recipes.metric import protocols as metric_protocols
-from palmjax.recipes.shared import hand_network
 
 
 def test_they_are_small():
-  folders = [path for path in verify.WEIGHTS.parent.iterdir() if path.is_dir()]
-  assert {verify.WEIGHTS, finder.WEIGHTS, finder.FRAMES} <= {*folders}
+  folders = [path for path in shipped.PALM.parent.iterdir() if path.is_dir()]
+  assert {shipped.PALM, shipped.HAND, shipped.PALM_FRAME} <= {*folders}
   for folder in folders:
     assert sum(path.stat().st_size for path in folder.iterdir()) <= 8e6
 
 
 def test_they_hold_no_class_weights_and_no_path():
-  found = export.load(verify.WEIGHTS)
+  found = export.load(shipped.PALM)
   assert set(found.variables['params']) == {'backbone'}
-  config = json.loads((verify.WEIGHTS / 'config.json').read_text())
+  config = json.loads((shipped.PALM / 'config.json').read_text())
   assert config['data']['dir'] == ''
   assert config['data']['name'] == 'drawn_palms'
 
@@ -38,8 +38,8 @@ def test_they_hold_no_class_weights_and_no_path():
 @pytest.mark.parametrize('views', [False, True])
 @pytest.mark.parametrize('correlation', [False, True])
 def test_every_score_is_calibrated(views, correlation):
-  name = matcher.comparison(views=views, correlation=correlation)
-  found = matcher.load(verify.WEIGHTS, name)
+  name = matcher.comparison(turns=views, correlation=correlation)
+  found = matcher.load(shipped.PALM, name)
   thresholds = [found.threshold(fmr) for fmr in (1e-2, 1e-3, 1e-4)]
   assert thresholds == sorted(thresholds)
   assert len(set(thresholds)) == 3
@@ -77,8 +77,8 @@ def _eer_of_network(directory, drawn):
 def test_they_beat_correlation_across_sessions(drawn, tmp_path):
   """Threefold at least; a network that learned nothing is far from it."""
   control = _eer(metric_protocols.correlate(drawn[0]), drawn)
-  assert _eer_of_network(verify.WEIGHTS, drawn) < control / 3
-  found = export.load(verify.WEIGHTS)
+  assert _eer_of_network(shipped.PALM, drawn) < control / 3
+  found = export.load(shipped.PALM)
   generator = np.random.default_rng(0)
   fresh = jax.tree.map(
     lambda leaf: generator.permuted(leaf) if leaf.ndim > 1 else leaf,
@@ -100,7 +100,7 @@ def test_the_detector_on_photographs():
   )
   if not root.is_dir():
     pytest.skip(f'no {root}: set PALMJAX_GESTURES to a YOLO set of gestures')
-  network = hand_network.load(finder.WEIGHTS, views=True)
+  network = hand_networks.load(shipped.HAND, passes=True)
   found = boxes.load(
     boxes.read(root, form='yolo', split='valid', names=network.classes),
     size=network.image_size,
@@ -121,7 +121,7 @@ def test_the_detector_on_photographs():
     names=network.classes,
     resampling=bootstrap.Resampling(draws=10),
   )
-  told = json.loads((finder.WEIGHTS / 'results.json').read_text())
+  told = json.loads((shipped.HAND / 'results.json').read_text())
   assert rates['ap50']['value'] >= 0.9
   assert rates['ap50']['value'] == pytest.approx(
     told['boxes']['ap50']['value'], abs=0.005

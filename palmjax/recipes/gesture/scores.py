@@ -6,7 +6,7 @@ import numpy as np
 
 from palmjax.evals import bootstrap
 from palmjax.evals.detection import average_precision, box_matching, palm_frames
-from palmjax.recipes.shared import frame_network
+from palmjax.networks import palm_frame as palm_frame_networks
 
 _GAIN = 'student_both'
 _CONTROL = 'student_alone'
@@ -22,7 +22,7 @@ class Scores(NamedTuple):
     read: the same of the frames that a reader corrected, or None.
     missed: bool [N], a hand is there and none was found.
     hands: images with a hand.
-    found: what `hand_network.Network.detect` returned.
+    found: what `networks.hand.HandDetector.detect` returned.
   """
 
   matches: box_matching.Matches
@@ -40,8 +40,8 @@ def score(config, hands, looks, reader=None):
   Args:
     config: of configs/gesture.py.
     hands: `hand_images.HandImages`.
-    looks: {model: `hand_network.Network`}.
-    reader: `frame_network.Reader`, if one was trained.
+    looks: {model: `networks.hand.HandDetector`}.
+    reader: `networks.palm_frame.PalmFrameReader`, if one was trained.
 
   Returns:
     {(model, suffix of the test): `Scores`}.
@@ -106,7 +106,7 @@ def _read(reader, test, found):
     )
     # Those that `palm_frames.errors` may take.
     for k in np.flatnonzero((overlap >= 0.5).any(axis=0)):
-      read = frame_network.correct(reader, test['image'][i], points[i, k])
+      read = palm_frame_networks.correct(reader, test['image'][i], points[i, k])
       if read is not None:
         points[i, k], _ = read
   return points
@@ -137,7 +137,7 @@ def models(config, scores, looks):
         else {}
       ),
       'fta': {'value': float(found.missed.sum() / max(found.hands, 1))},
-      'params': {'value': looks[name].params},
+      'params': {'value': looks[name].num_params},
     }
   for suffix in {suffix for _, suffix in scores}:
     pair = [scores.get((name, suffix)) for name in (_GAIN, _CONTROL)]

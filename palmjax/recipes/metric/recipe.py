@@ -31,11 +31,12 @@ from palmjax.evals.recognition import (
   verification,
 )
 from palmjax.networks import export as exports
+from palmjax.networks import palm as palm_networks
 from palmjax.recipes.metric import checks as metric_checks
 from palmjax.recipes.metric import losses as metric_losses
 from palmjax.recipes.metric import protocols as metric_protocols
 from palmjax.recipes.metric import report as metric_report
-from palmjax.recipes.shared import palm_images, palm_network
+from palmjax.recipes.shared import palm_images, palm_training
 from palmjax.steps import metric
 
 # Streams of the stage's key, and of the evaluation's.
@@ -74,7 +75,7 @@ def run(config, workdir):
     len(palms.evaluation.labels),
     len(palms.evaluation.identities),
   )
-  this = palm_network.Run(config, palms, mesh, workdir)
+  this = palm_training.Run(config, palms, mesh, workdir)
   values = config.to_dict()
   sections = ('image_size', 'preprocess', 'augment', 'network', 'loss', 'cnn')
   network = stage.run(
@@ -91,7 +92,7 @@ def run(config, workdir):
     },
     inputs={},
   )
-  trained = palm_network.load(network.path)
+  trained = palm_networks.load(network.path)
   compared = [metric_protocols.compare(one, trained.embed) for one in tests]
   test = compared[0].test
   curve = occlusion.curve(
@@ -111,7 +112,7 @@ def _train(run, directory, export, key):
   """The network, with the loss of the config."""
   config = run.config
   loss = config.loss.to_dict()
-  return palm_network.train(
+  return palm_training.train(
     run,
     directory,
     export,
@@ -130,7 +131,7 @@ def _create_state(config):
     return metric.create_state
 
   def create_state(*args, **sizes):
-    return palm_network.start(
+    return palm_training.start(
       metric.create_state(*args, **sizes), config, config.cnn.start
     )
 

@@ -25,7 +25,8 @@ from palmjax.engine import stage
 from palmjax.evals import bootstrap
 from palmjax.evals.recognition import verification
 from palmjax.losses import soft_label as soft_label_loss
-from palmjax.recipes.shared import palm_images, palm_network
+from palmjax.networks import palm as palm_networks
+from palmjax.recipes.shared import palm_images, palm_training
 from palmjax.recipes.ssl import checks as ssl_checks
 from palmjax.recipes.ssl import gan as ssl_gan
 from palmjax.recipes.ssl import labels as ssl_labels
@@ -62,7 +63,7 @@ def run(config, workdir):
     len(palms.evaluation.labels),
     len(palms.evaluation.identities),
   )
-  this = palm_network.Run(config, palms, mesh, workdir)
+  this = palm_training.Run(config, palms, mesh, workdir)
 
   def make(name, body, sections, **inputs):
     """Runs a stage that reads these sections of the config and these stages."""
@@ -121,7 +122,7 @@ def _shared_key(run):
 
 
 def _train_on_labels(run, directory, export, key):
-  return palm_network.train(
+  return palm_training.train(
     run,
     directory,
     export,
@@ -156,7 +157,7 @@ def _train_on_both(run, directory, export, key, *, soft):
       generated, seed=streams.seed_of(jax.random.fold_in(key, _GENERATED))
     ),
   )
-  return palm_network.train(
+  return palm_training.train(
     run,
     directory,
     export,
@@ -173,7 +174,7 @@ def _loss(config):
 
 
 def _logits_fn(config):
-  return palm_network.logits_fn(_loss(config))
+  return palm_training.logits_fn(_loss(config))
 
 
 def _labelled(run, batch_size, key):
@@ -192,7 +193,7 @@ def _on_devices(run, arrays):
 
 def _scores(part, directory):
   """All-pairs scores of an exported network on the evaluation identities."""
-  embeddings = palm_network.load(directory).embed(part.images)
+  embeddings = palm_networks.load(directory).embed(part.images)
   return verification.pair_scores(embeddings, part.labels)
 
 

@@ -16,9 +16,10 @@ from palmjax.data.sets import prepared
 from palmjax.engine import mesh, stage
 from palmjax.evals import bootstrap
 from palmjax.evals.recognition import error_rates, verification
+from palmjax.networks import palm as palm_networks
 from palmjax.recipes.metric import protocols as metric_protocols
 from palmjax.recipes.metric import recipe as metric_recipe
-from palmjax.recipes.shared import palm_images, palm_network
+from palmjax.recipes.shared import palm_images, palm_training
 
 # Every kind of loss in one run; left and right, turned in all ways.
 ARGUMENTS = (
@@ -59,7 +60,7 @@ def _evaluation():
 def test_results_are_those_of_the_export(run, as_compiled_there):
   models = json.loads((run / 'metrics.json').read_text())['models']
   part = _evaluation()
-  embed = palm_network.load(run / 'network' / 'export').embed
+  embed = palm_networks.load(run / 'network' / 'export').embed
   found = verification.evaluate(
     embed(part.images),
     part.labels,
@@ -98,7 +99,7 @@ def test_results_are_those_of_the_export(run, as_compiled_there):
 def test_last_session_is_searched_in_the_first(run):
   models = json.loads((run / 'metrics.json').read_text())['models']
   part = _evaluation()
-  embeddings = palm_network.load(run / 'network' / 'export').embed(part.images)
+  embeddings = palm_networks.load(run / 'network' / 'export').embed(part.images)
   first = part.sessions == 0
   labels = part.labels[first]
   hits = [
@@ -118,7 +119,7 @@ def test_last_session_is_searched_in_the_first(run):
 
 def test_another_set_is_tested_across_sessions_and_devices(run, another):
   models = json.loads((run / 'metrics.json').read_text())['models']
-  embed = palm_network.load(run / 'network' / 'export').embed
+  embed = palm_networks.load(run / 'network' / 'export').embed
   data = prepared.load(another, size=32)
   name = 'network, on drawn_palms'
   for key, places in (
@@ -239,7 +240,7 @@ def test_batches_are_the_same_for_all_losses(loss):
 
   def batch(count):
     config.cnn.images = count
-    run = palm_network.Run(config, palms, mesh.make(1), '')
+    run = palm_training.Run(config, palms, mesh.make(1), '')
     return next(metric_recipe._batches(run, jax.random.key(0))(3))
 
   found = np.asarray(batch(4)['label']).reshape(4, 4)

@@ -16,7 +16,8 @@ from configs import ssl as ssl_config
 from palmjax.evals import bootstrap
 from palmjax.evals.recognition import verification
 from palmjax.networks import export
-from palmjax.recipes.shared import palm_images, palm_network
+from palmjax.networks import palm as palm_networks
+from palmjax.recipes.shared import palm_images
 from palmjax.recipes.ssl import labels as ssl_labels
 from palmjax.recipes.ssl import recipe as ssl_recipe
 
@@ -112,7 +113,7 @@ def test_export_gives_the_embeddings_that_were_measured(
   config = ssl_config.get_config('smoke')
   key = ssl_recipe.data_key(config)
   palms = palm_images.load(config, key)
-  embeddings = palm_network.load(smoke_run / 'cnn2' / 'export').embed(
+  embeddings = palm_networks.load(smoke_run / 'cnn2' / 'export').embed(
     palms.evaluation.images
   )
   again = verification.evaluate(
@@ -130,7 +131,7 @@ def test_what_the_export_stores_is_what_use_applies(smoke_run, tmp_path):
   copy = tmp_path / 'export'
   shutil.copytree(smoke_run / 'cnn2' / 'export', copy)
   images = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), np.uint8)
-  same = palm_network.load(copy).embed(images)
+  same = palm_networks.load(copy).embed(images)
   found = export.load(copy)
   contrast = ssl_config.get_config('smoke').preprocess.contrast
   assert found.preprocess['contrast'] == contrast
@@ -140,9 +141,9 @@ def test_what_the_export_stores_is_what_use_applies(smoke_run, tmp_path):
     model=found.model,
     preprocess=found.preprocess | {'contrast_sigma': 0.3},
   )
-  other = palm_network.load(copy).embed(images)
+  other = palm_networks.load(copy).embed(images)
   np.testing.assert_array_equal(
-    palm_network.load(smoke_run / 'cnn2' / 'export').embed(images), same
+    palm_networks.load(smoke_run / 'cnn2' / 'export').embed(images), same
   )
   assert np.abs(other - same).max() > 1e-3
 
@@ -158,7 +159,7 @@ def test_weights_of_another_network_are_refused_in_one_line(
     preprocess=found.preprocess,
   )
   with pytest.raises(ValueError, match='does not fit the network') as caught:
-    palm_network.load(tmp_path)
+    palm_networks.load(tmp_path)
   assert '\n' not in str(caught.value)
 
 
@@ -198,7 +199,7 @@ def test_the_teacher_labelled_what_is_stored(smoke_run):
   images, soft = ssl_labels.read_soft_labels(
     smoke_run / 'soft_labels' / 'export'
   )
-  teacher = palm_network.load(smoke_run / 'cnn1' / 'export')
+  teacher = palm_networks.load(smoke_run / 'cnn1' / 'export')
   logits = jnp.asarray(teacher.classify(images[:8]))
   temperature = ssl_config.get_config('smoke').soft.temperature
   np.testing.assert_allclose(
