@@ -1,36 +1,30 @@
 """Checkpoints that survive a kill.
 
-A checkpoint is a flat Orbax tree {leaf name: array}: no class of ours is needed
-to read it, and a leaf that does not fit is named. Orbax writes beside the final
-name and renames, so a directory named by a step is complete.
+A checkpoint is one file, STEP.npz. It holds {leaf name: array} and the names of
+types that NumPy does not know. It is written under another name and renamed, so
+a file of that name is whole. Check sums in the file show damage.
+
+Orbax is not used. It is made for arrays that lie in pieces on many hosts. Here
+the state is the same on every device and takes some megabytes, so one file is
+enough. Around Orbax this module was longer: it had to wait for the many writers
+of a failed checkpoint, to remove their files and to silence their errors.
 """
 
-import contextlib
-import logging
-import os
+import functools
+import json
 import pathlib
 import shutil
-import sys
-import time
+import zipfile
 from concurrent import futures
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import orbax.checkpoint as ocp
 
+from palmjax import files
 
-def _named_leaves(tree):
-  leaves, treedef = jax.tree_util.tree_flatten_with_path(tree)
-  names = [
-    jax.tree_util.keystr(path, simple=True, separator='/') for path, _ in leaves
-  ]
-  return names, [leaf for _, leaf in leaves], treedef
-
-
-def _describe(leaf):
-  shape = ', '.join(str(size) for size in np.shape(leaf))
-  return f'{jnp.result_type(leaf)}[{shape}]'
+# Entries of a file: a leaf is no argument of `np.savez` then.
+_LEAF, _TYPES = 'leaf/', 'types'
 
 
 class Checkpoints:
@@ -40,7 +34,7 @@ class Checkpoints:
   it. Whoever leaves the context has waited for that thread.
 
   Attributes:
-    directory: holds one directory per step.
+    directory: holds one file per step.
   """
 
   def __init__(self, directory, *, keep=2):
@@ -48,12 +42,10 @@ class Checkpoints:
     self.directory = pathlib.Path(directory).absolute()
     self.directory.mkdir(parents=True, exist_ok=True)
     self._keep = keep
-    # Orbax logs pages of traceback about an error that we raise in one line.
-    logging.getLogger('absl').addFilter(_not_from_orbax)
-    self._checkpointer = ocp.PyTreeCheckpointer()
     self._thread = futures.ThreadPoolExecutor(1, 'checkpoint')
     self._writing = None
-    self._remove_debris()
+    for partial in self.directory.glob('*.tmp'):
+      partial.unlink()
 
   def __enter__(self):
     return self
@@ -65,9 +57,13 @@ class Checkpoints:
     finally:
       self._thread.shutdown(wait=True)
 
+  def path(self, step):
+    """The file of a step."""
+    return self.directory / f'{step}.npz'
+
   def steps(self):
     """Steps that can be restored, ascending."""
-    names = (path.name for path in self.directory.iterdir())
+    names = (path.stem for path in self.directory.glob('*.npz'))
     return sorted(int(name) for name in names if name.isdecimal())
 
   def latest(self):
@@ -119,16 +115,10 @@ class Checkpoints:
         shape or type.
     """
     step = self.latest() if step is None else step
-    path = self.directory / str(step)
-    if not path.is_dir():
+    path = self.path(step)
+    if not path.is_file():
       raise FileNotFoundError(f'no checkpoint {step} in {self.directory}')
-    try:
-      saved = self._checkpointer.restore(path)
-    except Exception as error:  # Orbax documents no exception types.
-      raise ValueError(
-        f'checkpoint {path} cannot be read ({_first_line(error)}): delete '
-        f'{path} and run again'
-      ) from error
+    saved = _read(path)
     names, leaves, treedef = _named_leaves(like)
     problem = _first_difference(saved, dict(zip(names, leaves, strict=True)))
     if problem:
@@ -139,26 +129,17 @@ class Checkpoints:
     return treedef.unflatten([saved[name] for name in names])
 
   def _write(self, step, arrays):
-    """Runs in the thread: space check, Orbax, then drops the oldest."""
+    """Runs in the thread: space check, the file, then drops the oldest."""
     needed = sum(array.nbytes for array in arrays.values())
     cause = None
     if shutil.disk_usage(self.directory).free > needed:
       try:
-        with _late_writers_hushed():
-          self._checkpointer.save(self.directory / str(step), arrays)
-      except Exception as error:  # Orbax documents no exception types.
-        cause = error
-        # What stays goes at the next start; our error is the one to tell.
-        with contextlib.suppress(OSError):
-          self._remove_debris(quiet=20)
-      else:
+        files.write_file(self.path(step), functools.partial(_pack, arrays))
         for old in self.steps()[: -self._keep]:
-          # Renamed first: a kill while it is deleted must not leave a part of
-          # a checkpoint under the name of a whole one.
-          doomed = self.directory / f'{old}.deleted'
-          (self.directory / str(old)).rename(doomed)
-          shutil.rmtree(doomed)
+          self.path(old).unlink()
         return
+      except OSError as error:
+        cause = error.__cause__ or error
     free = shutil.disk_usage(self.directory).free
     reason = 'disk full' if cause is None else _first_line(cause)
     latest = self.latest()
@@ -173,57 +154,51 @@ class Checkpoints:
       f'make room and run the same command again'
     ) from cause
 
-  def _remove_debris(self, *, quiet=0, patience=100):
-    """Removes what is no checkpoint, also while others go on writing it.
 
-    Writers of Orbax that have not noticed yet that the first one failed add
-    files, and even make the directory anew.
-
-    Args:
-      quiet: looks in a row, a tenth of a second apart, that must find nothing;
-        0: one look, whose errors are raised.
-      patience: looks at most.
-    """
-    clean = 0
-    for _ in range(patience):
-      found = [
-        path
-        for path in self.directory.iterdir()
-        if path.is_dir() and not path.name.isdecimal()
-      ]
-      for path in found:
-        try:
-          shutil.rmtree(path)
-        except OSError:  # Someone wrote there meanwhile.
-          if not quiet:
-            raise
-      clean = 0 if found else clean + 1
-      if clean >= quiet:
-        return
-      time.sleep(0.1)
+def _named_leaves(tree):
+  leaves, treedef = jax.tree_util.tree_flatten_with_path(tree)
+  names = [
+    jax.tree_util.keystr(path, simple=True, separator='/') for path, _ in leaves
+  ]
+  return names, [leaf for _, leaf in leaves], treedef
 
 
-def _not_from_orbax(record):
-  return f'{os.sep}orbax{os.sep}' not in record.pathname
+def _describe(leaf):
+  shape = ', '.join(str(size) for size in np.shape(leaf))
+  return f'{jnp.result_type(leaf)}[{shape}]'
 
 
-@contextlib.contextmanager
-def _late_writers_hushed():
-  """Keeps writers that fail after the first one from talking over our error.
+def _pack(arrays, file):
+  """Writes {name: array} into an open file."""
+  types = {name: array.dtype.name for name, array in arrays.items()}
+  # NumPy stores bfloat16 as bytes without a name.
+  types = {k: v for k, v in types.items() if arrays[k].dtype.kind == 'V'}
+  np.savez(
+    file,
+    **{_LEAF + name: array for name, array in arrays.items()},
+    **{_TYPES: np.array(json.dumps(types))},
+  )
 
-  Orbax gathers many writes and closes its event loop at the first failure. The
-  others find it closed, and their threads print tracebacks whenever they get
-  there, even below our last line: after a failure the hook stays.
-  """
-  hook = sys.unraisablehook
 
-  def quieter(unraisable):
-    if str(unraisable.exc_value) != 'Event loop is closed':
-      hook(unraisable)
-
-  sys.unraisablehook = quieter
-  yield
-  sys.unraisablehook = hook
+def _read(path):
+  """What `_pack` wrote, as {name: array}."""
+  try:
+    # The zip file closes itself, but not where it is none.
+    with path.open('rb') as file, np.load(file) as entries:
+      saved = {
+        name.removeprefix(_LEAF): entries[name]
+        for name in entries.files
+        if name.startswith(_LEAF)
+      }
+      types = json.loads(str(entries[_TYPES]))
+  except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
+    raise ValueError(
+      f'checkpoint {path} cannot be read ({_first_line(error)}): delete '
+      f'{path} and run again'
+    ) from error
+  for name, kind in types.items():
+    saved[name] = saved[name].view(jnp.dtype(kind))
+  return saved
 
 
 def _first_line(error):
