@@ -1,9 +1,60 @@
-"""Files that are written wholly, or not at all."""
+"""Files that are written wholly, or not at all, and words for what failed."""
 
 import contextlib
+import errno
 import json
 import os
 import pathlib
+
+_RESUME = 'run the same command again, what was saved is kept'
+_ADVICE = {
+  errno.ENOSPC: f'make room there and {_RESUME}',
+  errno.EDQUOT: f'make room there and {_RESUME}',
+  errno.EFBIG: f'allow larger files there and {_RESUME}',
+  errno.EACCES: 'choose a folder in which you may write, or change its rights',
+  errno.EPERM: 'choose a folder in which you may write, or change its rights',
+  errno.EROFS: 'choose a folder on a disk that is not read-only',
+  errno.ENAMETOOLONG: 'choose a shorter name',
+  errno.ENOTDIR: 'a part of this path is a file; choose another path',
+  errno.EEXIST: 'a file has this name; choose another name',
+  errno.EISDIR: 'a folder has this name; choose another name',
+  errno.ENOENT: 'a folder of this path is missing; make it or choose another',
+  errno.ELOOP: 'links of this path lead in a circle; choose another path',
+}
+
+
+def cannot(action, path, error):
+  """The OSError of a path in one line that says what to do.
+
+  Args:
+    action: 'write', 'make the folder', …
+    path: what could not be written.
+    error: the OSError.
+
+  Returns:
+    OSError with the same errno; the path stands in the text alone.
+  """
+  advice = _ADVICE.get(error.errno, _RESUME)
+  told = OSError(f'cannot {action} {path}: {error.strerror or error}; {advice}')
+  told.errno = error.errno
+  return told
+
+
+def make_folder(path):
+  """Makes a folder and those above it, where they are not there.
+
+  Returns:
+    The path.
+
+  Raises:
+    OSError: one line with the path and what to do.
+  """
+  path = pathlib.Path(path)
+  try:
+    path.mkdir(parents=True, exist_ok=True)
+  except OSError as error:
+    raise cannot('make the folder', path, error) from error
+  return path
 
 
 def write_file(path, content):
@@ -30,10 +81,7 @@ def write_file(path, content):
   except OSError as error:
     with contextlib.suppress(OSError):
       partial.unlink()
-    raise OSError(
-      f'cannot write {path}: {error.strerror or error}; make room there and '
-      'run the same command again, what was saved is kept'
-    ) from error
+    raise cannot('write', path, error) from error
 
 
 def to_json(value):

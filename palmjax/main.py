@@ -1,90 +1,134 @@
-"""python -m palmjax.main --config configs/ssl.py --workdir runs/ssl
+"""Trains and measures: runs one recipe, or resumes it.
+
+  python -m palmjax.main --config configs/ssl.py --workdir runs/ssl
 
 Exit codes: 0 done, or stopped by SIGTERM or Ctrl-C at a checkpoint; 1 the run
 cannot go on (the last line says what to do); 2 the command line is wrong; 130
 stopped by Ctrl-C between two stages.
 """
 
-import os
 import sys
 
 import jax
 from absl import flags, logging
 from ml_collections import config_flags
 
-from palmjax.engine import allocator, loop
+from palmjax import compile_cache, config_file, terminal
+from palmjax.engine import loop
 from palmjax.recipes.gesture import recipe as gesture
 from palmjax.recipes.metric import recipe as metric
 from palmjax.recipes.ssl import recipe as ssl
 
 RECIPES = {'ssl': ssl.run, 'metric': metric.run, 'gesture': gesture.run}
 
-_CONFIG = config_flags.DEFINE_config_file(
-  'config', None, 'File of the configuration, e.g. configs/ssl.py:smoke.'
-)
-_WORKDIR = flags.DEFINE_string(
-  'workdir', None, 'Folder of this run; the same command again resumes it.'
-)
+_EXAMPLES = """
+The same command again resumes a run. Any value of the configuration can be set
+with --config.KEY=VALUE, e.g. --config.seed=1 --config.cnn.steps=300. CONFIG is
+a file or a name below. A variant stands after a colon, e.g. ssl:smoke.
+
+"""
+
+
+@terminal.command
+def main(argv=None):
+  """Runs one recipe; returns the exit code.
+
+  Args:
+    argv: arguments without the program's name; None takes the process's.
+  """
+  config, args = _parse(sys.argv[1:] if argv is None else argv)
+  logging.use_absl_handler()
+  logging.set_verbosity(logging.INFO)
+  terminal.start(cache=not args.no_cache)
+  jax.config.update('jax_disable_most_optimizations', not config.optimise)
+  try:
+    RECIPES[config.recipe](config, args.workdir)
+  except loop.Interrupted as stop:
+    terminal.complain(stop)
+  except KeyboardInterrupt:
+    terminal.complain('stopped; the same command resumes')
+    return 130
+  return 0
 
 
 def _parse(argv):
-  """Returns (config, workdir). Raises ValueError with one line for the user."""
+  """Returns (config, arguments); ends the process where they are wrong."""
+  parser = terminal.Parser(
+    'main',
+    usage='%(prog)s --config CONFIG --workdir DIR [--config.KEY=VALUE …]',
+    description=__doc__.partition('\n')[0],
+    epilog=_EXAMPLES
+    + '\n\n'.join(
+      f'{name}: {config_file.docstring(name)}' for name in config_file.names()
+    ),
+  )
+  parser.add_argument(
+    '--config', help='e.g. configs/ssl.py, ssl, metric:smoke, my.py'
+  )
+  parser.add_argument(
+    '--workdir', type=terminal.path, metavar='DIR', help='folder of this run'
+  )
+  compile_cache.add_argument(parser)
+  # What is left is for the configuration, or nobody's.
+  args, rest = parser.parse_known_args(argv)
+  if not args.config or args.workdir is None:
+    parser.error('give --config=configs/ssl.py and --workdir=runs/NAME')
   try:
-    flags.FLAGS(argv)
-    config = _CONFIG.value
-    recipe = None if config is None else config.recipe
+    config = _override(config_file.read(args.config), rest)
+    if config.get('recipe') not in RECIPES:
+      raise ValueError(
+        f'recipe {config.get("recipe")!r} of {args.config}: choose one of '
+        f'{sorted(RECIPES)}'
+      )
+  except ValueError as error:
+    parser.error(str(error))
+  return config, args
+
+
+def _override(config, arguments):
+  """The config with what --config.KEY=VALUE among the arguments says.
+
+  Raises:
+    ValueError: an unknown key, a value of another type, another argument.
+  """
+  values = flags.FlagValues()
+  values.set_gnu_getopt(True)
+  program = ['palmjax', *arguments]
+  try:
+    flag = config_flags.DEFINE_config_dict(
+      'config', config, flag_values=values, sys_argv=program
+    )
+    _, *extra = values(program)
   except AttributeError as error:
     # The config's own words: the key, and the nearest one that it has.
     cause = error.args[0]
     text = cause.args[0] if isinstance(cause, KeyError) else cause
     raise ValueError(f'unknown key in --config.KEY: {text}') from error
-  except (flags.Error, OSError, TypeError) as error:
-    # An error of the file itself arrives as a traceback in a message.
+  except (flags.Error, TypeError) as error:
+    # An error of the value itself arrives as a traceback in a message.
     raise ValueError(str(error).strip().splitlines()[-1]) from error
-  if config is None or _WORKDIR.value is None:
-    raise ValueError('give --config=configs/ssl.py and --workdir=runs/NAME')
-  if recipe not in RECIPES:
-    raise ValueError(f'recipe {recipe!r}: choose one of {sorted(RECIPES)}')
-  return config, _WORKDIR.value
-
-
-def _fail(error, code):
-  print(f'palmjax: {" ".join(str(error).split())}', file=sys.stderr)
-  return code
-
-
-def main(argv):
-  """Runs one recipe; returns the exit code."""
-  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
-  allocator.keep_freed_memory()
-  logging.use_absl_handler()
-  logging.set_verbosity(logging.INFO)
-  try:
-    config, workdir = _parse(argv)
-  except ValueError as error:
-    return _fail(error, 2)
-  if jax.config.jax_compilation_cache_dir is None:
-    # Stages share programs, and so do a killed run and the one that goes on.
-    jax.config.update('jax_compilation_cache_dir', f'{workdir}/compiled')
-    jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.5)
-  jax.config.update('jax_disable_most_optimizations', not config.optimise)
-  try:
-    RECIPES[config.recipe](config, workdir)
-  except loop.Interrupted as stop:
-    print(f'palmjax: {stop}', file=sys.stderr)
-  except KeyboardInterrupt:
-    print('palmjax: stopped; the same command resumes', file=sys.stderr)
-    return 130
-  except (ValueError, OSError) as error:
-    return _fail(error, 1)
-  except (MemoryError, jax.errors.JaxRuntimeError) as error:
-    memory = isinstance(error, MemoryError) or 'RESOURCE_EXHAUSTED' in str(
-      error
+  if extra:
+    raise ValueError(
+      f'{extra[0]} is no argument: options begin with --, e.g. '
+      '--config.cnn.steps=5'
     )
-    advice = 'out of memory; lower the batch sizes: ' if memory else ''
-    return _fail(f'{advice}{error}', 1)
-  return 0
+  return _at_home(flag.value)
+
+
+def _at_home(config):
+  """The config with the home folder in place of `~` in its paths."""
+  with config.unlocked():
+    for key, value in config.items():
+      if hasattr(value, 'unlocked'):
+        _at_home(value)
+      elif isinstance(value, str):
+        config[key] = terminal.home(value)
+      elif isinstance(value, tuple):
+        config[key] = tuple(
+          terminal.home(one) if isinstance(one, str) else one for one in value
+        )
+  return config
 
 
 if __name__ == '__main__':
-  sys.exit(main(sys.argv))
+  sys.exit(main())

@@ -6,54 +6,117 @@ import sys
 
 import pytest
 
+from palmjax import main, terminal
+
 ROOT = pathlib.Path(__file__).parents[1]
 
 
+_SSL = ['--config=ssl', '--workdir=W']
+
+
 @pytest.mark.parametrize(
-  'arguments,message,code',
+  'arguments,message',
   [
-    ([], 'give --config', 2),
-    (['--config=configs/ssl.py:smoke'], 'give --config', 2),
-    (['--config=configs/none.py', '--workdir=W'], 'none.py', 2),
-    (['--config=configs/ssl.py:huge', '--workdir=W'], 'huge', 2),
+    ([], 'give --config'),
+    (['--config=configs/ssl.py:smoke'], 'give --config'),
+    (['--config=configs/none.py', '--workdir=W'], 'none.py'),
+    (['--config=nothing', '--workdir=W'], 'one of gesture, metric, ssl'),
+    (['--config=configs/ssl.py:huge', '--workdir=W'], 'huge'),
     (
-      ['--config=configs/ssl.py', '--workdir=W', '--config.gan.stepps=3'],
+      [*_SSL, '--config.gan.stepps=3'],
       'Did you mean "steps" instead of "stepps"?',
-      2,
     ),
-    (
-      ['--config=configs/ssl.py', '--workdir=W', '--config.gan.steps=many'],
-      'many',
-      2,
-    ),
-    (['--config=configs/ssl.py', '--workdir=W', '--nonsense'], 'nonsense', 2),
-    (
-      [
-        '--config=configs/ssl.py:smoke',
-        '--workdir=W',
-        '--config.data.name=folder',
-        '--config.data.dir=nowhere',
-      ],
-      'nowhere',
-      1,
-    ),
+    ([*_SSL, '--config.gan.steps=many'], 'many'),
+    ([*_SSL, '--nonsense'], 'nonsense'),
+    ([*_SSL, '--work=W'], 'work'),
+    ([*_SSL, 'config.cnn.steps=5'], 'config.cnn.steps=5 is no argument'),
+    ([*_SSL, '--config.seed', '5', 'more'], 'more is no argument'),
+    (['--config=ssl', '--workdir='], 'argument --workdir: give a path'),
   ],
 )
-def test_one_line_that_says_what_to_do(
-  palmjax_command, tmp_path, arguments, message, code
+def test_wrong_arguments_end_in_one_line(
+  tmp_path, monkeypatch, capsys, arguments, message
 ):
-  arguments = [a.replace('=W', f'={tmp_path}/run') for a in arguments]
-  process = palmjax_command(*arguments)
+  monkeypatch.chdir(tmp_path)
+  with pytest.raises(SystemExit) as stop:
+    main.main(arguments)
+  assert stop.value.code == 2
+  (line,) = capsys.readouterr().err.splitlines()
+  assert line.startswith('palmjax: ')
+  assert message in line
+  assert list(tmp_path.iterdir()) == []
+
+
+def test_a_process_ends_in_one_line(palmjax_command, tmp_path):
+  process = palmjax_command(
+    '--config=configs/ssl.py:smoke',
+    f'--workdir={tmp_path}/run',
+    '--config.data.name=folder',
+    '--config.data.dir=nowhere',
+  )
   output, _ = process.communicate(timeout=120)
   lines = [line for line in output.splitlines() if line]
-  assert process.returncode == code, output
+  assert process.returncode == 1, output
   assert lines[-1].startswith('palmjax: ')
-  assert message in lines[-1]
+  assert 'nowhere' in lines[-1]
   assert 'Traceback' not in output
 
 
+def test_help_tells_recipes_variants_and_an_example(capsys):
+  with pytest.raises(SystemExit) as stop:
+    main.main(['--help'])
+  assert stop.value.code == 0
+  text = capsys.readouterr().out
+  for word in (
+    *('ssl:', 'metric:', 'gesture:', 'smoke', 'full', 'weights', 'backbones'),
+    *('--config configs/ssl.py --workdir', '--config.KEY=VALUE', '--no-cache'),
+  ):
+    assert word in text
+
+
+@pytest.fixture
+def handed(monkeypatch):
+  """What the recipe `ssl` is called with."""
+  calls = []
+  monkeypatch.setitem(main.RECIPES, 'ssl', lambda *call: calls.append(call))
+  monkeypatch.setattr(terminal, 'start', lambda **_: None)
+  return calls
+
+
+def test_overrides_and_paths_reach_the_recipe(handed, monkeypatch):
+  monkeypatch.setenv('HOME', '/home/user')
+  arguments = ['--config', 'ssl:smoke', '--workdir=~/run']
+  arguments += ['--config.gan.steps=7', '--config.seed', '3']
+  arguments += ['--config.data.dir=~/palms']
+  assert main.main(arguments) == 0
+  ((config, workdir),) = handed
+  assert workdir == '/home/user/run'
+  assert config.data.dir == '/home/user/palms'
+  assert (config.gan.steps, config.seed, config.cnn.steps) == (7, 3, 30)
+
+
+@pytest.mark.parametrize(
+  'error,code,message',
+  [
+    (ValueError('a\nb'), 1, 'palmjax: a b'),
+    (OSError('c'), 1, 'palmjax: c'),
+    (MemoryError(), 1, 'palmjax: out of memory; lower the batch sizes:'),
+    (KeyboardInterrupt(), 130, 'palmjax: stopped; the same command resumes'),
+  ],
+)
+def test_what_ends_a_run_is_told_in_one_line(
+  handed, monkeypatch, capsys, error, code, message
+):
+  def fail(*_):
+    raise error
+
+  monkeypatch.setitem(main.RECIPES, 'ssl', fail)
+  assert main.main(_SSL) == code
+  assert capsys.readouterr().err.strip() == message
+
+
 def test_optimise_reaches_the_compiler(tmp_path):
-  # A process of its own: the module defines flags that others define too.
+  # A process of its own: the option holds for all that JAX compiles.
   code = f"""
 import jax
 from palmjax import main
@@ -61,7 +124,7 @@ main.RECIPES['ssl'] = lambda *_: print(
   'off' if jax.config.values['jax_disable_most_optimizations'] else 'on'
 )
 for variant in ('', ':smoke'):
-  main.main(['', '--config=configs/ssl.py' + variant, '--workdir={tmp_path}'])
+  main.main(['--config=configs/ssl.py' + variant, '--workdir={tmp_path}'])
 """
   found = subprocess.run(
     [sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True

@@ -1,0 +1,132 @@
+"""Finds and loads configurations: files with get_config(arg).
+
+`FILE` or `FILE:VARIANT`. FILE is a path, or the name of a configuration that
+ships with palmjax: `ssl.py`, `ssl` and `configs/ssl.py` are one.
+"""
+
+import ast
+import contextlib
+import importlib.util
+import pathlib
+import sys
+import traceback
+
+from palmjax import terminal
+
+# Beside the package, in the checkout as in an installation.
+SHIPPED = pathlib.Path(__file__).parents[1] / 'configs'
+
+
+def names():
+  """Names of the shipped configurations, sorted."""
+  return [path.stem for path in sorted(SHIPPED.glob('*.py')) if _tells(path)]
+
+
+def docstring(name):
+  """What a shipped configuration tells of itself: command, variants, sweeps."""
+  return _tells(SHIPPED / f'{name}.py')
+
+
+def _tells(path):
+  """The docstring of a file with a get_config(arg) of its own, or None."""
+  tree = ast.parse(path.read_text())
+  for node in tree.body:
+    # That of `common` takes a recipe's name and is no configuration.
+    if isinstance(node, ast.FunctionDef) and node.name == 'get_config':
+      return ast.get_docstring(tree) if node.args.defaults else None
+  return None
+
+
+def find(text):
+  """Splits and finds FILE or FILE:VARIANT.
+
+  Returns:
+    (path of an existing file, list of no or one argument of get_config).
+
+  Raises:
+    ValueError: there is no such file, and no shipped one of this name.
+  """
+  typed, _, argument = text.partition(':')
+  path = pathlib.Path(terminal.home(typed))
+  if not path.is_file():
+    name = path.name.removesuffix('.py')
+    if path.parent.name in ('', 'configs') and name in names():
+      path = SHIPPED / f'{name}.py'
+    else:
+      raise ValueError(
+        f'--config={text}: there is no file {typed}; give its path, or one of '
+        f'{", ".join(names())}'
+      )
+  return path, [argument] if argument else []
+
+
+def load(path):
+  """Imports a configuration file.
+
+  Args:
+    path: of `find`.
+
+  Returns:
+    The module.
+
+  Raises:
+    ValueError: one line with the file, the line in it and the error.
+  """
+  spec = importlib.util.spec_from_file_location('palmjax_config', path)
+  if spec is None:
+    raise ValueError(f'{path} is no Python file: give one that ends in .py')
+  module = importlib.util.module_from_spec(spec)
+  sys.modules[spec.name] = module
+  with _imports_beside(path), _in_one_line(path):
+    spec.loader.exec_module(module)
+  if not callable(getattr(module, 'get_config', None)):
+    raise ValueError(f'{path} has no function get_config(arg)')
+  return module
+
+
+def read(text):
+  """The ConfigDict of FILE or FILE:VARIANT.
+
+  Raises:
+    ValueError: no such file or variant, or an error in the file.
+  """
+  path, arguments = find(text)
+  module = load(path)
+  with _imports_beside(path), _in_one_line(path):
+    return module.get_config(*arguments)
+
+
+@contextlib.contextmanager
+def _imports_beside(path):
+  """`from configs import common` finds the folder that `path` lies in."""
+  root = path.resolve().parent
+  while (root / '__init__.py').exists():
+    root = root.parent
+  before = list(sys.path)
+  # The current folder may have another `configs`.
+  sys.path[:] = [str(root), *before, str(SHIPPED.parent)]
+  try:
+    yield
+  finally:
+    sys.path[:] = before
+
+
+@contextlib.contextmanager
+def _in_one_line(path):
+  """Raises ValueError with file and line for whatever the file raises."""
+  try:
+    yield
+  except SyntaxError as error:
+    raise ValueError(
+      f'{error.filename}, line {error.lineno}: {error.msg}'
+    ) from error
+  except Exception as error:  # A configuration is a program of the user.
+    if isinstance(error, ValueError) and path.name in str(error):
+      raise  # get_config's own words about a variant.
+    lines = [
+      frame.lineno
+      for frame in traceback.extract_tb(error.__traceback__)
+      if pathlib.Path(frame.filename).resolve() == path.resolve()
+    ]
+    place = f'{path}, line {lines[-1]}' if lines else path
+    raise ValueError(f'{place}: {type(error).__name__}: {error}') from error

@@ -1,0 +1,154 @@
+"""What every command does at its edge: arguments, one-line errors, JAX's start.
+
+Exit codes that all commands share: 0 done; 1 it cannot go on, the last line of
+standard error says why; 2 the command line is wrong; 130 stopped by Ctrl-C;
+141 nobody reads the output any more, as of `… | head`.
+"""
+
+import argparse
+import contextlib
+import functools
+import os
+import pathlib
+import sys
+
+import jax
+
+from palmjax import compile_cache
+from palmjax.engine import allocator
+
+# What palmjax's programs are made with. Environment variables of JAX could
+# change each of these: other types, other random numbers, or errors.
+_NUMBERS = {
+  'jax_enable_x64': False,
+  'jax_default_prng_impl': 'threefry2x32',
+  'jax_threefry_partitionable': True,
+  'jax_numpy_dtype_promotion': 'standard',
+  'jax_numpy_rank_promotion': 'allow',
+}
+
+
+class Parser(argparse.ArgumentParser):
+  """An `ArgumentParser` for `palmjax` and for `python -m palmjax.NAME`.
+
+  Epilog and description keep their line ends. Options cannot be shortened. An
+  error is one line, 'palmjax: …', and exit code 2.
+  """
+
+  def __init__(self, name, **options):
+    """Takes the name of the command's module, and options of its parent."""
+    called = pathlib.Path(sys.argv[0]).name
+    super().__init__(
+      prog=called
+      if called.startswith('palmjax')
+      else f'python -m palmjax.{name}',
+      formatter_class=argparse.RawDescriptionHelpFormatter,
+      allow_abbrev=False,
+      **options,
+    )
+
+  def error(self, message):
+    """Ends the process with one line and exit code 2."""
+    complain(message)
+    self.exit(2)
+
+
+def path(text):
+  """A path as typed, `~` being the home folder: a `type` for `argparse`."""
+  if not text.strip():
+    raise argparse.ArgumentTypeError('give a path, not an empty text')
+  return home(text)
+
+
+def home(text):
+  """`text` with the home folder in place of a leading `~` or `~name`."""
+  # The shell leaves --name=~/x as it is.
+  return os.path.expanduser(text)
+
+
+def complain(message):
+  """Prints one line for the user to standard error."""
+  with contextlib.suppress(OSError):
+    sys.stdout.flush()
+  line = ' '.join(str(message).split()) or 'an error without words'
+  # Names of files need not be UTF-8.
+  line = line.encode(errors='backslashreplace').decode()
+  with contextlib.suppress(OSError):
+    print(f'palmjax: {line}', file=sys.stderr, flush=True)
+
+
+def command(main):
+  """Makes main(argv=None) → exit code a command that never ends in a traceback.
+
+  Errors that name a user's mistake or the machine's limits end in one line.
+  Other exceptions are mistakes of ours and keep their traceback.
+  """
+
+  @functools.wraps(main)
+  def guarded(argv=None):
+    if hasattr(sys.stdout, 'reconfigure'):  # Not so where tests read it.
+      sys.stdout.reconfigure(errors='backslashreplace')
+    try:
+      try:
+        return main(argv)
+      finally:
+        sys.stdout.flush()
+    except BrokenPipeError:
+      _leave_output()
+      return 141
+    except KeyboardInterrupt:
+      complain('stopped')
+      return 130
+    except (ValueError, OSError) as error:
+      complain(error)
+    except (MemoryError, jax.errors.JaxRuntimeError) as error:
+      complain(of_memory(error))
+    return 1
+
+  return guarded
+
+
+def of_memory(error):
+  """The text of an error of JAX or Python, with advice if memory is short."""
+  short = isinstance(error, MemoryError) or 'RESOURCE_EXHAUSTED' in str(error)
+  return f'out of memory; lower the batch sizes: {error}' if short else error
+
+
+def _leave_output():
+  """Lets Python's last flush succeed: it would print a traceback."""
+  with contextlib.suppress(OSError, ValueError):
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def start(*, cache=True):
+  """Starts JAX as palmjax needs it; call it once the arguments are parsed.
+
+  Args:
+    cache: whether compiled programs are read and kept (`compile_cache`).
+
+  Raises:
+    ValueError: JAX cannot use the devices that JAX_PLATFORMS names.
+  """
+  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+  changed = [
+    name
+    for name, value in _NUMBERS.items()
+    if getattr(jax.config, name) != value
+  ]
+  for name in changed:
+    jax.config.update(name, _NUMBERS[name])
+  if changed:
+    complain(
+      f'{", ".join(changed).upper()} of the environment: not used, palmjax '
+      'computes with 32 bits and random numbers of its own choice'
+    )
+  allocator.keep_freed_memory()
+  compile_cache.start(use=cache)
+  try:
+    jax.devices()
+  except (RuntimeError, AssertionError) as error:  # JAX without any plugin.
+    first = str(error).strip().partition('\n')[0] or 'no such platform'
+    raise ValueError(
+      f'JAX_PLATFORMS={jax.config.jax_platforms or ""} cannot be used on this '
+      f'machine: give JAX_PLATFORMS=cpu, or leave it out ({first})'
+    ) from error
