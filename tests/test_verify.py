@@ -1,4 +1,4 @@
-"""Two images, one answer; a user's mistake, one line."""
+"""Two images, one answer, from the command line and from Python."""
 
 import functools
 import json
@@ -15,7 +15,7 @@ from scipy import ndimage
 
 from palmjax import verify
 from palmjax.images import preprocess
-from palmjax.inference import correlation, finder, matcher
+from palmjax.inference import correlation, finder, matcher, verifier
 from palmjax.models import backbones
 from palmjax.networks import export, shipped
 from palmjax.networks import palm as palm_networks
@@ -31,9 +31,9 @@ NETWORK = {
 }
 EVERY_SCORE = [
   [],
-  ['--views'],
+  ['--turns'],
   ['--correlation'],
-  ['--views', '--correlation'],
+  ['--turns', '--correlation'],
 ]
 
 
@@ -110,14 +110,22 @@ def save(tmp_path):
   return save
 
 
-# A network that is loaded anew is compiled anew.
-_load_once = functools.cache(verify._load)
+_networks = {}
+_of_export = palm_networks.of_export
+
+
+def of_export_once(found, directory):
+  """A network that is loaded anew is compiled anew."""
+  key = (*found.digests.values(), str(found.model))
+  if key not in _networks:
+    _networks[key] = _of_export(found, directory)
+  return _networks[key]
 
 
 @pytest.fixture
 def ask(trained, capsys, monkeypatch):
   """Runs the command; returns (code, stdout, stderr)."""
-  monkeypatch.setattr(verify, '_load', _load_once)
+  monkeypatch.setattr(palm_networks, 'of_export', of_export_once)
 
   def ask(*arguments):
     code = verify.main([f'--export={trained}', *map(str, arguments)])
@@ -164,7 +172,7 @@ def test_same_and_different(answer, save, options):
   assert different['decision'] == 'different'
   assert different['score'] < same['threshold'] <= same['score']
   assert same['comparison'] == matcher.comparison(
-    views='--views' in options, correlation='--correlation' in options
+    turns='--turns' in options, correlation='--correlation' in options
   )
 
 
@@ -189,7 +197,7 @@ def test_score_is_the_product_of_embeddings(answer, save, trained):
     save(f'{i}.png', change=lambda _, image=image: Image.fromarray(image))
     for i, image in enumerate(images)
   ]
-  first, second = verify.load_embedder(trained)(list(images))
+  first, second = verifier.load(trained).embed(list(images))
   assert answer(*paths)['score'] == pytest.approx(first @ second, abs=1e-5)
 
 
@@ -217,7 +225,7 @@ def euclidean(trained, tmp_path_factory):
   return directory
 
 
-@pytest.mark.parametrize('options', [[], ['--views']])
+@pytest.mark.parametrize('options', [[], ['--turns']])
 @pytest.mark.parametrize('seed, decision', [(7, 'same'), (8, 'different')])
 def test_distances_of_a_network_trained_by_them(
   answer, save, euclidean, options, seed, decision
@@ -260,7 +268,7 @@ def test_a_score_with_correlation_is_no_distance(answer, save, euclidean):
 
 def test_embeddings_of_any_size(trained):
   grey, wide = pictures(1, 3, (32, 32))[0], pictures(1, 4, (32, 50))[0]
-  embed = verify.load_embedder(trained)
+  embed = verifier.load(trained).embed
   images = [
     grey,
     grey[..., None],
@@ -283,7 +291,7 @@ def test_embeddings_of_any_size(trained):
 
 
 def test_no_image_has_no_embedding(trained):
-  empty = verify.load_embedder(trained)([])
+  empty = verifier.load(trained).embed([])
   assert (empty.shape, empty.dtype) == ((0, 16), np.float32)
 
 
@@ -301,7 +309,56 @@ def test_no_image_has_no_embedding(trained):
 )
 def test_what_cannot_be_embedded(trained, images, message):
   with pytest.raises(ValueError, match=message):
-    verify.load_embedder(trained)(images)
+    verifier.load(trained).embed(images)
+
+
+def test_the_weights_of_the_package_by_another_path(
+  trained, tmp_path, monkeypatch
+):
+  copy = tmp_path / 'copy'
+  shutil.copytree(shipped.PALM, copy)
+  monkeypatch.chdir(shipped.PALM.parent)
+  for path in (shipped.PALM, copy, shipped.PALM.name):
+    assert verifier.load(path).turns
+  assert not verifier.load(trained).turns
+
+
+def test_decisions_from_python(answer, save, trained):
+  paths = save('a.png'), save('b.png', seed=8)
+  want = answer(*paths)
+  v = verifier.load(trained)
+  palms = [np.asarray(Image.open(path)) for path in paths]
+  found = v.compare(*palms)
+  assert found.decision == want['decision'] == 'different'
+  assert found.score == pytest.approx(want['score'], abs=1e-6)
+  assert found.threshold == pytest.approx(want['threshold'])
+  assert found.set_on == '31,125 impostor pairs: blurred noise'
+  assert found.same_side is None
+  assert v.compare(palms[0], palms[0]).decision == 'same'
+  scores = v.scores(palms, palms)
+  assert (scores.shape, scores.dtype) == ((2, 2), np.float32)
+  same = scores >= v.threshold(fmr=1e-3)
+  assert same.tolist() == [[True, False], [False, True]]
+  with pytest.raises(ValueError, match='no threshold for an FMR of 1e-4'):
+    v.compare(*palms, fmr=1e-4)
+  with pytest.raises(ValueError, match='no palm to compare'):
+    v.scores([], palms)
+
+
+def test_a_network_without_thresholds_embeds_and_scores(trained, tmp_path):
+  for name in ('weights.npz', 'model.json', 'preprocess.json'):
+    shutil.copy(trained / name, tmp_path)
+  v = verifier.load(tmp_path)
+  palms = list(pictures(2, 3))
+  assert v.scores(palms, palms).shape == (2, 2)
+  with pytest.raises(ValueError, match='calibration.json is missing'):
+    v.compare(*palms)
+
+
+def test_networks_of_another_kind(refusal, save):
+  images = save('a.png'), save('b.png')
+  error = refusal(*images, f'--export={shipped.HAND}')
+  assert 'holds a hand detector; give the export of a palm network' in error
 
 
 def grey_16_bit(image):
@@ -404,15 +461,6 @@ def test_equal_scores_are_ranked_by_name(answer, save, tmp_path):
   assert all(0.999 < row['score'] <= 1.0 for row in found['ranks'])
 
 
-def test_the_weights_of_the_package_by_another_path(tmp_path, monkeypatch):
-  copy = tmp_path / 'copy'
-  shutil.copytree(shipped.PALM, copy)
-  monkeypatch.chdir(shipped.PALM.parent)
-  for path in (shipped.PALM, copy, shipped.PALM.name):
-    assert verify._parse(['a', 'b', f'--export={path}']).views
-  assert not verify._parse(['a', 'b', f'--export={tmp_path}']).views
-
-
 @pytest.mark.parametrize('options', EVERY_SCORE)
 def test_gallery_scores_are_those_of_pairs(answer, save, tmp_path, options):
   probe = save('probe.png')
@@ -454,18 +502,18 @@ def test_score_without_threshold(refusal, save, trained, tmp_path):
   )
   matcher.save(tmp_path, [matcher.load(trained, 'cosine')])
   assert "no thresholds for 'cosine, 8 views'" in refusal(
-    *images, f'--export={tmp_path}', '--views'
+    *images, f'--export={tmp_path}', '--turns'
   )
 
 
 def test_package_without_weights(refusal, save, tmp_path, monkeypatch):
-  monkeypatch.setattr(verify, 'WEIGHTS', tmp_path / 'none')
+  monkeypatch.setattr(shipped, 'PALM', tmp_path / 'none')
   message = 'holds no weights: install palmjax again, or train'
   assert message in refusal(
     save('a.png'), save('b.png'), f'--export={tmp_path / "none"}'
   )
   with pytest.raises(FileNotFoundError, match=message):
-    verify.load_embedder()
+    verifier.load()
 
 
 def test_export_that_is_none(refusal, save, tmp_path):
@@ -597,13 +645,11 @@ def test_hands_of_two_sides_and_several_palms_are_told(ask, answer, photos):
 def test_two_sides_are_two_palms_however_alike(
   answer, photos, monkeypatch, tmp_path
 ):
-  opened = verify._open
-
-  def sure(args):
-    size, _, decide, point = opened(args)
-    return size, lambda images: [0.999] * (len(images) - 1), decide, point
-
-  monkeypatch.setattr(verify, '_open', sure)
+  monkeypatch.setattr(
+    verifier.Verifier,
+    'scores',
+    lambda self, probes, gallery: np.full((1, len(gallery)), 0.999),
+  )
   left = photos.save('a.png', (7, 'left', {}))
   right = photos.save('gallery/p1/b.png', (8, 'right', {}))
   found = answer(left, left, '--photos')
@@ -652,7 +698,7 @@ def test_galleries_of_photos(answer, ask, photos, tmp_path):
 
 
 def test_photos_need_a_detector(refusal, save, tmp_path, monkeypatch):
-  monkeypatch.setattr(finder, 'WEIGHTS', tmp_path / 'none')
+  monkeypatch.setattr(shipped, 'HAND', tmp_path / 'none')
   images = save('a.png'), save('b.png')
   error = refusal(*images, '--photos', f'--detector={tmp_path / "none"}')
   assert 'holds no weights: install palmjax again, or train networks' in error

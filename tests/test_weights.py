@@ -8,13 +8,12 @@ import jax
 import numpy as np
 import pytest
 
-from palmjax import verify
 from palmjax.data.boxes import boxes
 from palmjax.data.palms import palms
 from palmjax.evals import bootstrap
 from palmjax.evals.detection import average_precision
 from palmjax.evals.recognition import error_rates, verification
-from palmjax.inference import matcher
+from palmjax.inference import matcher, verifier
 from palmjax.networks import export, shipped
 from palmjax.networks import hand as hand_networks
 from palmjax.recipes.metric import protocols as metric_protocols
@@ -68,7 +67,7 @@ def _eer(similarities, drawn):
 
 
 def _eer_of_network(directory, drawn):
-  embed = verify.load_embedder(directory, views=False)
+  embed = verifier.load(directory, turns=False).embed
   embeddings = embed(list(drawn[0]))
   np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1.0, atol=1e-5)
   return _eer(embeddings @ embeddings.T, drawn)

@@ -42,7 +42,7 @@ SCORE = 0.25
 _HALF_SURE = 0.5
 
 # Gestures whose fingers hide no valley: the others have no palm frame.
-_OPEN = ('four', 'five', 'ok')
+OPEN_GESTURES = ('four', 'five', 'ok')
 # Of drawn open hands, whose boxes are not cut off, the valleys lie 0.22 of the
 # hand's size apart or more: nearer ones are not those of a palm.
 _SPREAD = 0.17
@@ -81,7 +81,7 @@ class Hand(NamedTuple):
     first, second, _ = self.points
     size = np.sqrt(np.prod(self.box[2:] - self.box[:2]))
     spread = np.linalg.norm(second - first) >= _SPREAD * size
-    return self.gesture in _OPEN and bool(spread)
+    return self.gesture in OPEN_GESTURES and bool(spread)
 
   @property
   def shows_palm(self):
@@ -238,7 +238,7 @@ def _closer(look, image, hand, size):
 
 def _read(reader, image, hand):
   """The hand with palm frame and facing as the reader sees them."""
-  if hand.gesture not in _OPEN:
+  if hand.gesture not in OPEN_GESTURES:
     return hand
   read = palm_frame_networks.correct(reader, image, hand.points)
   if read is None:

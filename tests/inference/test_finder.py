@@ -337,23 +337,29 @@ def test_what_is_no_photo(image, options, message):
 
 
 def test_no_weights_and_no_detector(tmp_path, monkeypatch):
-  monkeypatch.setattr(finder, 'WEIGHTS', tmp_path / 'none')
+  monkeypatch.setattr(shipped, 'HAND', tmp_path / 'none')
   with pytest.raises(FileNotFoundError, match='holds no weights: install'):
     finder.load()
   export.save(
     tmp_path, variables={}, model={'name': 'mobilefacenet'}, preprocess={}
   )
-  with pytest.raises(ValueError, match='holds no hand detector but mobileface'):
+  with pytest.raises(
+    ValueError, match='holds a palm network; give the export of a hand d'
+  ):
     finder.load(tmp_path)
   with pytest.raises(
-    ValueError, match='holds no reader of palm frames but mob'
+    ValueError, match='holds a palm network; give the export of a reader'
   ):
     finder.load(DETECTOR, frames=tmp_path)
-  monkeypatch.setattr(finder, 'FRAMES', tmp_path / 'none')
+  monkeypatch.setattr(shipped, 'PALM_FRAME', tmp_path / 'none')
   with pytest.raises(FileNotFoundError, match='holds no weights: install'):
     finder.load(DETECTOR)
   # Two looks need none.
   assert finder.load(DETECTOR, looks=2)
+
+
+def test_gestures_of_open_hands_are_those_that_are_drawn():
+  assert set(finder.OPEN_GESTURES) <= set(hands.GESTURES)
 
 
 def test_palms_of_a_photo():

@@ -105,9 +105,9 @@ def test_views_are_the_mean_score_over_rotations_and_mirrors():
   'options, name',
   [
     ({}, 'cosine'),
-    ({'views': True}, 'cosine, 8 views'),
+    ({'turns': True}, 'cosine, 8 views'),
     (
-      {'views': True, 'correlation': True},
+      {'turns': True, 'correlation': True},
       'cosine, 8 views, with correlation',
     ),
   ],
@@ -181,7 +181,9 @@ def test_damaged_file(weights, change, message):
 
 
 def test_missing_file(weights):
-  with pytest.raises(FileNotFoundError, match=r'calibration.json is missing'):
+  with pytest.raises(
+    matcher.NotCalibratedError, match=r'calibration.json is missing'
+  ):
     matcher.load(weights, 'cosine')
 
 
