@@ -1,11 +1,16 @@
-"""Adaptive discriminator augmentation: the transforms (arXiv:2006.06676).
+"""Adaptive discriminator augmentation: transforms and the rule for p.
+
+The paper is arXiv:2006.06676.
 
 Every image that the discriminator sees, real or drawn, passes this pipeline.
 Each transform is applied to each image with probability p. While p stays below
 about 0.8 the discriminator sees enough plain images that the generator does
 not learn the transforms. The whole geometry is one matrix and one warp, the
-whole colour one 4 × 4 matrix; differentiable twice in the images. The rule
-that steers p belongs to the discriminator's step.
+whole colour one 4 × 4 matrix; differentiable twice in the images.
+
+The share of real images that the discriminator is sure of tells how much it
+overfits: r = mean sign(D(x)) over the last batches (sec. 3). Every `interval`
+batches p moves by a fixed amount toward the r that is wanted.
 """
 
 import chex
@@ -172,3 +177,36 @@ def apply(images, transforms):
   if images.shape[-1] == 3:
     colors += [color.hue(t.hue), color.saturation(jnp.exp2(t.saturation))]
   return color.apply(images, warp.compose(*reversed(colors)))
+
+
+def create_state():
+  """State of `steer` at p = 0: {'p', 'sign_sum', 'sign'}, float32 scalars."""
+  return {name: jnp.zeros(()) for name in ('p', 'sign_sum', 'sign')}
+
+
+def steer(state, real_logits, *, count, interval, target, ramp_kimg, limit):
+  """Moves p after one batch of the discriminator.
+
+  Args:
+    state: of `create_state`; `sign` is the last complete r.
+    real_logits: float [B], of augmented real images.
+    count: int scalar, batches so far, this one included.
+    interval: batches per update of p.
+    target: r that is wanted.
+    ramp_kimg: thousands of real images that move p by 1.
+    limit: largest p.
+
+  Returns:
+    The next state; p moves when `count` is a multiple of `interval`.
+  """
+  chex.assert_rank(real_logits, 1)
+  sign_sum = state['sign_sum'] + jnp.sign(real_logits).mean()
+  due = count % interval == 0
+  sign = jnp.where(due, sign_sum / interval, state['sign'])
+  step = real_logits.shape[0] * interval / (ramp_kimg * 1000)
+  moved = jnp.clip(state['p'] + jnp.sign(sign - target) * step, 0.0, limit)
+  return {
+    'p': jnp.where(due, moved, state['p']),
+    'sign_sum': jnp.where(due, 0.0, sign_sum),
+    'sign': sign,
+  }

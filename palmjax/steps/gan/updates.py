@@ -21,7 +21,7 @@ import optax
 from palmjax.engine import state as train_state
 from palmjax.losses import gan
 from palmjax.ops import pixels
-from palmjax.steps.gan import steering
+from palmjax.steps.gan import ada
 from palmjax.steps.gan import styles as latents
 
 # Every kind of update folds its own constant into the key of its clock.
@@ -68,7 +68,7 @@ def create_state(
     'discriminator': train_state.create(
       variables['params'], {}, discriminator_tx
     ),
-    'ada': steering.create(),
+    'ada': ada.create_state(),
     'path_length': jnp.zeros(()),
   }
 
@@ -132,13 +132,13 @@ def make_steps(
 
   def discriminator_step(state, frozen, batch, key):
     del frozen  # The generator is part of the state and not differentiated.
-    d, g, ada = state['discriminator'], state['generator'], state['ada']
+    d, g, steered = state['discriminator'], state['generator'], state['ada']
     key = _key(key, d.step, _DISCRIMINATOR)
     style_key, noise_key, augment_key = jax.random.split(key, 3)
     real = pixels.to_float(batch['image'])
     w, _ = styles(g.params, g.stats, len(real), style_key)
     fake = synthesis(g.params, g.stats, w, noise_key)
-    images = augment(augment_key, jnp.concatenate([real, fake]), ada['p'])
+    images = augment(augment_key, jnp.concatenate([real, fake]), steered['p'])
     # Two batches under one vmap, not one of twice the size: the minibatch
     # deviation must not see real and drawn images in one group.
     images = images.reshape(2, len(real), *images.shape[1:])
@@ -151,8 +151,8 @@ def make_steps(
       loss_fn, has_aux=True
     )(d.params)
     d = train_state.apply_gradients(d, discriminator_tx, grads)
-    ada = steering.steer(
-      ada,
+    steered = ada.steer(
+      steered,
       real_logits,
       count=d.step,
       interval=ada_interval,
@@ -164,10 +164,10 @@ def make_steps(
       'd/loss': loss,
       'd/real': real_logits.mean(),
       'd/fake': fake_logits.mean(),
-      'ada/p': ada['p'],
-      'ada/sign': ada['sign'],
+      'ada/p': steered['p'],
+      'ada/sign': steered['sign'],
     }
-    return {**state, 'discriminator': d, 'ada': ada}, metrics
+    return {**state, 'discriminator': d, 'ada': steered}, metrics
 
   def r1_step(state, frozen, batch, key):
     del frozen
