@@ -1,7 +1,8 @@
-"""Files that are written wholly, or not at all, and words for what failed."""
+"""Files written whole or not at all, folders, locks, and words for errors."""
 
 import contextlib
 import errno
+import fcntl
 import json
 import os
 import pathlib
@@ -55,6 +56,37 @@ def make_folder(path):
   except OSError as error:
     raise cannot('make the folder', path, error) from error
   return path
+
+
+def lock(path, *, wait):
+  """Takes a lock file for this process; the kernel drops it with the process.
+
+  Args:
+    path: of the lock file, which is made and stays.
+    wait: whether to wait for a process that holds it.
+
+  Returns:
+    The open file; closing it gives the lock back.
+
+  Raises:
+    BlockingIOError: another process holds it, and `wait` is False.
+    OSError: one line with the path and what to do.
+  """
+  try:
+    file = pathlib.Path(path).open('w')  # noqa: SIM115
+  except OSError as error:
+    raise cannot('write', path, error) from error
+  try:
+    fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+  except BlockingIOError:
+    file.close()
+    raise
+  except OSError as error:
+    # Network file systems without locks: better unguarded than not at all.
+    if error.errno not in (errno.ENOTSUP, errno.ENOSYS, errno.ENOLCK):
+      file.close()
+      raise cannot('lock', path, error) from error
+  return file
 
 
 def write_file(path, content):

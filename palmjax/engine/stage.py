@@ -8,8 +8,6 @@ key is fold_in(root, crc32(name)), so skipping one changes nothing later.
 
 import contextlib
 import dataclasses
-import errno
-import fcntl
 import hashlib
 import json
 import os
@@ -81,7 +79,7 @@ def run(name, body, *, workdir, key, config, inputs):
         f'use another workdir or delete {directory}',
       )
   if not done.exists():
-    directory.mkdir(parents=True, exist_ok=True)
+    files.make_folder(directory)
     files.write_json(begun, record)
     with _stopwatch(directory / 'seconds.json'):
       partial = directory / 'export.tmp'
@@ -130,9 +128,9 @@ def take_workdir(workdir, config):
 
   Raises:
     ValueError: another process works there, or another config did.
+    OSError: the folder cannot be made or written; says what to do.
   """
-  workdir = pathlib.Path(workdir).resolve()
-  workdir.mkdir(parents=True, exist_ok=True)
+  workdir = files.make_folder(pathlib.Path(workdir).resolve())
   if workdir not in _locks:
     _locks[workdir] = _lock(workdir)
   path = workdir / 'config.json'
@@ -156,20 +154,13 @@ def keep_config(workdir, config):
 
 
 def _lock(workdir):
-  file = (workdir / '.lock').open('w')
   try:
-    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return files.lock(workdir / '.lock', wait=False)
   except BlockingIOError as error:
-    file.close()
     raise ValueError(
       f'another process is at work in {workdir}: wait for it, or use another '
       f'workdir'
     ) from error
-  except OSError as error:
-    # Network file systems without locks: better unguarded than not at all.
-    if error.errno not in (errno.ENOTSUP, errno.ENOSYS, errno.ENOLCK):
-      raise
-  return file
 
 
 def _read(path):
