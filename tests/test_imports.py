@@ -1,4 +1,4 @@
-"""Who imports whom, and what the package must never pull in."""
+"""Who imports whom, what is private, and what must never be pulled in."""
 
 import ast
 import pathlib
@@ -61,5 +61,69 @@ def test_flax_modules_live_in_models_only():
     for path in (ROOT / 'palmjax').rglob('*.py')
     if path.parent.name != 'models'
     and 'flax.linen' in imported(path.read_text())
+  ]
+  assert offenders == []
+
+
+def private_names(source):
+  """What a module takes of others that begins with one underscore.
+
+  Returns:
+    [(line, text)], e.g. [(3, 'stage._stopwatch')].
+  """
+  tree = ast.parse(source)
+  statements = [
+    node
+    for node in ast.walk(tree)
+    if isinstance(node, ast.Import | ast.ImportFrom)
+  ]
+  modules = {
+    alias.asname or alias.name.partition('.')[0]
+    for node in statements
+    for alias in node.names
+  }
+  found = [
+    (node.lineno, f'{node.module}.{alias.name}')
+    for node in statements
+    if isinstance(node, ast.ImportFrom)
+    for alias in node.names
+    if is_private(alias.name)
+  ]
+  for node in ast.walk(tree):
+    if isinstance(node, ast.Attribute) and is_private(node.attr):
+      owner = node.value
+      while isinstance(owner, ast.Attribute):
+        owner = owner.value
+      if isinstance(owner, ast.Name) and owner.id in modules:
+        found.append((node.lineno, ast.unparse(node)))
+  return found
+
+
+def is_private(name):
+  return name.startswith('_') and not name.startswith('__')
+
+
+@pytest.mark.parametrize(
+  'source, found',
+  [
+    ('from palmjax.engine import stage\nstage._take()', 'stage._take'),
+    ('from palmjax.engine import stage as s\ns._a.b = 1', 's._a'),
+    ('import palmjax.files\nx = palmjax.files._a', 'palmjax.files._a'),
+    ('from palmjax.files import _write', 'palmjax.files._write'),
+    ('from palmjax import _files', 'palmjax._files'),
+    ('def f():\n  from palmjax import files\n  files._a', 'files._a'),
+    ('import os\nclass A:\n  def f(self):\n    self._b, os.__name__', None),
+  ],
+)
+def test_every_way_to_take_a_private_name_is_seen(source, found):
+  assert [text for _, text in private_names(source)] == ([found] * bool(found))
+
+
+def test_no_module_takes_private_names_of_another():
+  offenders = [
+    f'{path.relative_to(ROOT)}:{line}: {text}'
+    for folder in ('palmjax', 'release', 'launch', 'configs')
+    for path in sorted((ROOT / folder).rglob('*.py'))
+    for line, text in private_names(path.read_text())
   ]
   assert offenders == []

@@ -12,7 +12,7 @@ from palmjax.data.hands import camera as hand_camera
 from palmjax.data.palms import curves, lines, palms, render
 from palmjax.data.palms import random as palm_random
 from palmjax.data.palms import skin as palm_skin
-from palmjax.ops import warp
+from palmjax.ops import blur, warp
 
 ROI = (0.9, 0.1, 1.8)  # −u of the left border, v of the upper one, side.
 MARGIN = 0.12  # Sides of texture beyond each border of the square.
@@ -32,15 +32,15 @@ def identity_draws(key, identity):
   Returns:
     `palm_skin.Person`, dict of uniform and dict of normal draws.
   """
-  streams = palm_random.folds(key, (palms._PERSON, palms._IDENTITY))
+  streams = palm_random.folds(key, (palms.PERSON, palms.IDENTITY))
   person_key, identity_key = palm_random.folds(
     streams, jnp.stack([identity // 2, identity])
   )
-  palm_key = jax.random.fold_in(identity_key, palms._PALM)
+  palm_key = jax.random.fold_in(identity_key, palms.PALM)
   return (
     palm_skin.person(jax.random.uniform(person_key, (9,))[:4]),
     *palm_random.blocks(
-      jax.random.fold_in(palm_key, 0), palms._UNIFORMS, palms._NORMALS
+      jax.random.fold_in(palm_key, 0), palms.UNIFORMS, palms.NORMALS
     ),
   )
 
@@ -176,7 +176,12 @@ def _light(color, surface, scale, u, z):
   cosine *= jax.lax.rsqrt(1 + low**2)
   ambient = 0.45 + 0.12 * jnp.clip(z[8], -1.5, 2)
   # What rises around a point, above all towards the lamp, takes its light.
-  around = blur(height, 0.16 * scale, 0.14 * scale * lamp)
+  around = blur.gaussian(
+    height[None, ..., None],
+    0.16 * scale,
+    border='inside',
+    shift=0.14 * scale * lamp,
+  )[0, ..., 0]
   hidden = jnp.maximum(around - height, 0.0) / scale
   open_sky = jnp.exp(-2.2 * hidden)
   lit = ambient * (0.55 + 0.45 * facing) * open_sky
@@ -197,29 +202,8 @@ def cast_shadow(alpha, scale, u):
   way, angle = 0.1 + 0.7 * u[0], 2 * jnp.pi * u[8]
   shift = way * scale * jnp.stack([jnp.cos(angle), jnp.sin(angle)])
   strength = 0.75 * jnp.maximum(u[7] - 0.35, 0.0)
-  return strength * blur(alpha, (0.05 + 0.35 * way) * scale, shift)
-
-
-def blur(image, sigma, shift=(0.0, 0.0), other_sigma=None):
-  """Gaussian blur of [S, S] or [S, S, C]; reads `shift` pixels away.
-
-  Args:
-    image: [S, S] or [S, S, C], held beyond the border.
-    sigma: scalar, standard deviation in pixels.
-    shift: [2] x and y of what is read in pixels.
-    other_sigma: scalar, standard deviation along y if it differs.
-  """
-  size = image.shape[0]
-  place = jnp.arange(size)
-  offset = place - place[:, None]
-
-  def kernel(sigma, shift):
-    weight = jnp.exp(-0.5 * ((offset - shift) / sigma) ** 2) + 1e-9
-    return weight / jnp.sum(weight, axis=1, keepdims=True)
-
-  along_y = kernel(sigma if other_sigma is None else other_sigma, shift[1])
-  along_x = kernel(sigma, shift[0])
-  rows = jnp.tensordot(along_y, image, axes=(1, 0))
-  if image.ndim == 2:
-    return rows @ along_x.T
-  return jnp.einsum('yxc,jx->yjc', rows, along_x)
+  soft = (0.05 + 0.35 * way) * scale
+  shadow = blur.gaussian(
+    alpha[None, ..., None], soft, border='inside', shift=shift
+  )
+  return strength * shadow[0, ..., 0]

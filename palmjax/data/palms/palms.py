@@ -30,12 +30,12 @@ DEVICES = 4
 POINTS = 80  # Points of creases for each pixel of the side.
 
 # Streams of the root key.
-_PERSON, _IDENTITY, _DEVICE = range(3)
+PERSON, IDENTITY, DEVICE = range(3)
 # Streams of an identity's key.
-_PALM, _SESSION, _SAMPLE = range(3)
+PALM, SESSION, SAMPLE = range(3)
 
-_UNIFORMS = {**lines.UNIFORMS, **skin.UNIFORMS}
-_NORMALS = {**lines.NORMALS, **skin.NORMALS}
+UNIFORMS = {**lines.UNIFORMS, **skin.UNIFORMS}
+NORMALS = {**lines.NORMALS, **skin.NORMALS}
 
 
 def session_of(sample):
@@ -81,12 +81,12 @@ def draw(
 
 def _draw(key, identity, sample, session, device, difficulty, size):
   """`draw` with everything given."""
-  streams = palm_random.folds(key, (_PERSON, _IDENTITY, _DEVICE))
+  streams = palm_random.folds(key, (PERSON, IDENTITY, DEVICE))
   person_key, identity_key, device_key = palm_random.folds(
     streams, jnp.stack([identity // 2, identity, device])
   )
   palm_key, session_key, sample_key = palm_random.folds(
-    palm_random.folds(identity_key, (_PALM, _SESSION, _SAMPLE)),
+    palm_random.folds(identity_key, (PALM, SESSION, SAMPLE)),
     jnp.stack([jnp.zeros_like(sample), session, sample]),
   )
   sample_key, noise_key = jax.random.split(sample_key)
@@ -95,7 +95,7 @@ def _draw(key, identity, sample, session, device, difficulty, size):
   )
   person = skin.person(common[0, :4])
   gear = 3.4 * (common[1] - 0.5)
-  uniforms, normals = palm_random.blocks(palm_key, _UNIFORMS, _NORMALS)
+  uniforms, normals = palm_random.blocks(palm_key, UNIFORMS, NORMALS)
   z = latents.draw(session_key, sample_key)
 
   pose = palm_pose.pose(z['warp'], z['place'], identity % 2, difficulty)
