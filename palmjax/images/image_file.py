@@ -1,9 +1,10 @@
 """Image files opened with care, and brought to a square of one size.
 
-Every image becomes a square RGB image: turned upright by its EXIF tag, 16 bits
-scaled to 8, transparency composed over white, the largest centred square cut
-out (the sides of a palm keep their proportions) and resized with antialiasing
-(Lanczos; a JPEG much larger than needed is decoded at a reduced scale).
+Every image becomes a square RGB image: turned upright by its EXIF tag, more
+than 8 bits scaled to 8 (`bit_depth`), transparency composed over white, the
+largest centred square cut out (the sides of a palm keep their proportions) and
+resized with antialiasing (Lanczos; a JPEG much larger than needed is decoded at
+a reduced scale).
 """
 
 import contextlib
@@ -11,29 +12,46 @@ import functools
 import os
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image
 
-SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.png')
-_STRIP = 2**20  # Pixels that are converted at a time.
+from palmjax import file_names
+from palmjax.images import bit_depth
+
+SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.png', '.webp')
 # Only what the suffixes promise: Pillow would otherwise go by content and hand
 # a disguised file to any of its forty decoders.
-FORMATS = ('BMP', 'JPEG', 'PNG')
+FORMATS = ('BMP', 'JPEG', 'PNG', 'WEBP')
+KINDS = 'JPEG, PNG, BMP or WebP'
+# Images as well, but of kinds that are not read: named where they lie.
+OTHER_SUFFIXES = (
+  *('.avif', '.cr2', '.dng', '.gif', '.heic', '.heif', '.jfif', '.jp2'),
+  *('.jpe', '.jxl', '.mpo', '.nef', '.ppm', '.pgm', '.tif', '.tiff'),
+)
 # 100 megapixels; what claims more is refused before it is decoded.
 MAX_PIXELS = 100_000_000
-# What Pillow's decoders raise on damaged files.
-UNREADABLE = (
-  OSError,
-  ValueError,
-  SyntaxError,
-  IndexError,
-  EOFError,
-  OverflowError,
-)
+
+_LIMIT = f'more than {MAX_PIXELS // 1_000_000} megapixels'
+_TURNS = {
+  2: Image.Transpose.FLIP_LEFT_RIGHT,
+  3: Image.Transpose.ROTATE_180,
+  4: Image.Transpose.FLIP_TOP_BOTTOM,
+  5: Image.Transpose.TRANSPOSE,
+  6: Image.Transpose.ROTATE_270,
+  7: Image.Transpose.TRANSVERSE,
+  8: Image.Transpose.ROTATE_90,
+}
+
+
+class UnreadableError(ValueError):
+  """A file is no whole image of the kinds that are read; one line says why."""
 
 
 @contextlib.contextmanager
 def opened(path, *, formats=FORMATS):
   """Opens an image file; its pixels are not decoded yet.
+
+  What goes wrong while the file is open counts as the file's fault: Pillow's
+  decoders raise nearly every exception of Python on damaged files.
 
   Args:
     path: of the file, or a file object.
@@ -43,59 +61,112 @@ def opened(path, *, formats=FORMATS):
     A Pillow image.
 
   Raises:
-    one of `UNREADABLE`: no file, no image of these formats, or one that claims
-      more than `MAX_PIXELS`.
+    UnreadableError: no file, no image of these formats, one that claims more
+      than `MAX_PIXELS`, or any exception but MemoryError while it is open.
   """
-  if isinstance(path, (str, os.PathLike)) and not os.path.isfile(path):
-    # A dangling link, or a pipe that would never return.
-    raise ValueError('not a file')
-  limit = f'more than {MAX_PIXELS // 1_000_000} megapixels'
   try:
-    image = Image.open(path, formats=formats)
+    if isinstance(path, (str, os.PathLike)) and not os.path.isfile(path):
+      # A dangling link, or a pipe that would never return.
+      raise UnreadableError('not a file')
+    with Image.open(path, formats=formats) as image:
+      if image.width * image.height > MAX_PIXELS:
+        raise UnreadableError(
+          f'{image.width} × {image.height} pixels are {_LIMIT}'
+        )
+      yield image
+  except (MemoryError, UnreadableError):
+    raise
   except Image.DecompressionBombError:
     # Pillow's own limit, which does not tell how large it is.
-    raise ValueError(limit) from None
-  with image:
-    if image.width * image.height > MAX_PIXELS:
-      raise ValueError(f'{image.width} × {image.height} pixels are {limit}')
-    yield image
+    raise UnreadableError(_LIMIT) from None
+  except Exception as error:
+    raise UnreadableError(_one_line(error)) from error
+
+
+def _one_line(error):
+  text = ' '.join(str(error).split())
+  # Others say little without their type, such as a KeyError's '0'.
+  told = text and isinstance(error, (OSError, SyntaxError, ValueError))
+  return text if told else f'{type(error).__name__} {text}'.strip()
 
 
 def attempt(read, path):
   """What `read(path)` returns, or one line that says why it cannot."""
   try:
     return read(path)
-  except UNREADABLE as error:
-    return ' '.join(str(error).split()) or type(error).__name__
+  except UnreadableError as error:
+    return str(error)
+
+
+def read_or_explain(read, path):
+  """What `read(path)` returns; an error names the file and what to give.
+
+  Raises:
+    UnreadableError: the file cannot be read; one line that names it.
+  """
+  try:
+    return read(path)
+  except UnreadableError as error:
+    raise UnreadableError(
+      f'{file_names.printable(path)}: {error}; give a {KINDS} image'
+    ) from error
+
+
+def orientation(image):
+  """How an image must be turned to be upright: EXIF's 1 to 8, 1 for not at all.
+
+  No tag is rewritten, as other tags may be damaged. A tag that cannot be read
+  is none.
+  """
+  try:
+    value = image.getexif().get(ExifTags.Base.Orientation, 1)
+    # Some programs write a text or two numbers.
+    value = int(value[0] if isinstance(value, tuple) else value)
+  except MemoryError:
+    raise
+  except Exception:
+    return 1
+  return value if value in _TURNS else 1
+
+
+def upright_size(size, turn):
+  """(width, height) of an image of EXIF orientation `turn` once upright."""
+  return size[::-1] if turn >= 5 else size
+
+
+def turned(image, turn):
+  """A decoded Pillow image of EXIF orientation `turn`, upright."""
+  return image.transpose(_TURNS[turn]) if turn in _TURNS else image
+
+
+def load(image):
+  """Decodes an opened image, 8 bits a channel, turned upright by its EXIF."""
+  decoded = bit_depth.load(image)
+  return turned(decoded, orientation(image))
 
 
 def decode(path, *, size):
   """Reads one image file: uint8 [size, size, 3], RGB.
 
   Raises:
-    one of `UNREADABLE`: the file is not a whole JPEG, PNG or BMP
-      image, or claims more than `MAX_PIXELS`.
+    UnreadableError: the file is no whole image of `FORMATS`, or claims more
+      than `MAX_PIXELS`.
   """
   with opened(path) as image:
     # Scales a JPEG down by 2, 4 or 8 inside the decoder, never below twice the
     # side that is needed.
     image.draft(None, (2 * size, 2 * size))
-    image.load()
-    ImageOps.exif_transpose(image, in_place=True)
-    return _square(image, size)
+    return _square(load(image), size)
 
 
 def read(path, *, size):
-  """As `decode`, with one kind of error for all that can be wrong.
+  """As `decode`, with the file's name in the error.
 
   Raises:
-    ValueError: there is no such file or it is no whole image; one line that
-      names the file.
+    UnreadableError: there is no such file or it is no whole image; one line
+      that names the file.
   """
-  image = attempt(functools.partial(decode, size=size), path)
-  if isinstance(image, str):
-    raise ValueError(f'{path}: {image}; give a JPEG, PNG or BMP image')
-  return image
+  return read_or_explain(functools.partial(decode, size=size), path)
 
 
 def square(array, *, size):
@@ -138,27 +209,19 @@ def _square(image, size):
 def to_rgb(image):
   """Any Pillow image as RGB, 8 bits a channel; one that is RGB is not copied.
 
-  Row by row, as photographs are large: beside the image and the result, what
-  is in memory is `_STRIP` pixels of it.
+  By strips of rows, as photographs are large: beside the image and the result,
+  what is in memory is `bit_depth.STRIP` pixels of it.
   """
+  image = bit_depth.scaled(image)
   if image.mode == 'RGB' and not image.has_transparency_data:
     return image
-  rows = max(1, _STRIP // image.width)
-  if image.height <= rows:
-    return _to_rgb(image)
   result = Image.new('RGB', image.size)
-  for top in range(0, image.height, rows):
-    box = (0, top, image.width, min(top + rows, image.height))
+  for box in bit_depth.strips(image):
     result.paste(_to_rgb(image.crop(box)), box)
   return result
 
 
 def _to_rgb(image):
-  if image.mode.startswith(('I', 'F')):
-    # Pillow's own conversion clips 16 bits at 255 instead of scaling.
-    grey = np.asarray(image).astype(np.float64) / 257.0
-    grey = np.clip(np.round(grey), 0, 255).astype(np.uint8)
-    return Image.fromarray(grey).convert('RGB')
   if image.has_transparency_data:
     white = Image.new('RGBA', image.size, 'white')
     return Image.alpha_composite(white, image.convert('RGBA')).convert('RGB')

@@ -44,22 +44,23 @@ def fit(photo, *, size) -> Fitted:
 
 
 def decode(path, *, size) -> Fitted:
-  """Fits an image file into a square; as it is stored, not turned upright.
+  """Fits an image file into a square, turned upright by its EXIF tag.
 
   Args:
-    path: of a JPEG, PNG or BMP file.
+    path: of a JPEG, PNG, BMP or WebP file.
     size: S, side of the square in pixels.
 
   Raises:
-    one of `image_file.UNREADABLE`: the file is no whole image, or claims more
-      than `image_file.MAX_PIXELS`.
+    image_file.UnreadableError: the file is no whole image, or claims more than
+      `image_file.MAX_PIXELS`.
   """
   with image_file.opened(path) as image:
-    width, height = image.size
+    stored = image.size
     # Scales a JPEG down inside the decoder, never below twice what is needed.
     image.draft(None, (2 * size, 2 * size))
-    image.load()
-    return _fit(image_file.to_rgb(image), (width, height), size)
+    loaded = image_file.to_rgb(image_file.load(image))
+    full = image_file.upright_size(stored, image_file.orientation(image))
+    return _fit(loaded, full, size)
 
 
 def _fit(image, full, size):

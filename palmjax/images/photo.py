@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import chex
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from palmjax.images import image_file, letterbox
 
@@ -41,26 +41,21 @@ def read(path):
   """Reads an image file, turned upright by its EXIF tag.
 
   Args:
-    path: of a JPEG, PNG or BMP file.
+    path: of a JPEG, PNG, BMP or WebP file.
 
   Returns:
     uint8 [H, W, 3], RGB, of the size of the file.
 
   Raises:
-    ValueError: there is no such file, it is no whole image, or it claims more
-      than `image_file.MAX_PIXELS`; one line that names the file.
+    image_file.UnreadableError: there is no such file, it is no whole image, or
+      it claims more than `image_file.MAX_PIXELS`; one line that names the file.
   """
-  image = image_file.attempt(_decode, path)
-  if isinstance(image, str):
-    raise ValueError(f'{path}: {image}; give a JPEG, PNG or BMP image')
-  return image
+  return image_file.read_or_explain(_decode, path)
 
 
 def _decode(path):
   with image_file.opened(path) as image:
-    image.load()
-    ImageOps.exif_transpose(image, in_place=True)
-    return np.asarray(image_file.to_rgb(image))
+    return np.asarray(image_file.to_rgb(image_file.load(image)))
 
 
 def cut(photo, *, centre, side, angle=0.0, size) -> Square:

@@ -95,7 +95,7 @@ def test_what_cannot_be_read(tmp_path):
     ('text.jpg', 'text.jpg: cannot identify'),
     ('huge.png', 'huge.png: 10002 × 10000 pixels are more than 100 mega'),
     ('half.png', 'half.png: .*truncated'),
-    ('none.png', 'none.png: not a file; give a JPEG, PNG or BMP image'),
+    ('none.png', 'none.png: not a file; give a JPEG, PNG, BMP or WebP image'),
     ('', 'not a file'),
   ):
     with pytest.raises(ValueError, match=message) as error:

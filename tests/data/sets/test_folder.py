@@ -11,7 +11,7 @@ from absl import logging
 from PIL import Image
 
 from palmjax.data.sets import folder
-from palmjax.images import image_file
+from palmjax.images import bit_depth, image_file
 
 
 @pytest.fixture
@@ -251,7 +251,7 @@ def test_other_format_under_the_suffix_is_unreadable(tmp_path):
   Image.fromarray(np.zeros((4, 4), np.uint8)).save(
     tmp_path / 'a.jpg', format='gif'
   )
-  with pytest.raises(OSError, match='cannot identify'):
+  with pytest.raises(image_file.UnreadableError, match='cannot identify'):
     image_file.decode(tmp_path / 'a.jpg', size=4)
 
 
@@ -384,7 +384,7 @@ def test_large_images_are_converted_by_rows(monkeypatch, mode):
   if mode == 'P':
     image.info['transparency'] = 3
   whole = np.asarray(image_file.to_rgb(image))
-  monkeypatch.setattr(folder, '_STRIP', 37 * 7 + 3)
+  monkeypatch.setattr(bit_depth, 'STRIP', 37 * 7 + 3)
   rows = image_file.to_rgb(image)
   assert (rows.mode, rows.size) == ('RGB', (37, 50))
   np.testing.assert_array_equal(np.asarray(rows), whole)
@@ -399,7 +399,7 @@ Image.new(mode, (12_000, 8_000), color).save(path, compress_level=1)
 """
 _READ = """
 import resource, sys
-from palmjax.data import folder
+from palmjax.images import image_file
 # What the imports alone take.
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 image = image_file.decode(sys.argv[1], size=32)

@@ -3,8 +3,8 @@
 No real set may be passed on, so nothing is downloaded: a builder reads the
 folder into which the owners' archives were unpacked (`layout`).
 
-PNG and JPEG bytes are kept as they are; BMP and TIFF become PNG, which loses
-nothing.
+PNG and JPEG bytes are kept as they are; BMP, TIFF and WebP become PNG, which
+loses nothing.
 """
 
 import concurrent.futures
@@ -20,13 +20,12 @@ import rich.console
 import rich.progress
 import tensorflow_datasets as tfds
 from absl import logging
-from PIL import ImageOps
 
 from palmjax.data.sets import folder
 from palmjax.data.sets.builders import layout
 from palmjax.images import image_file
 
-_FORMATS = ('BMP', 'JPEG', 'PNG', 'TIFF')
+_FORMATS = (*image_file.FORMATS, 'TIFF')
 # Images read at once: bounds the memory, 64 photographs are about 300 MB.
 _BATCH = 64
 
@@ -35,15 +34,16 @@ def encode(path):
   """Returns the PNG or JPEG bytes of a whole image file.
 
   Raises:
-    one of `image_file.UNREADABLE`: not a whole image, or a too large one.
+    image_file.UnreadableError: not a whole image, or a too large one.
   """
   with image_file.opened(path, formats=_FORMATS) as image:
     image.load()
     # Not `in ('JPEG', 'PNG')`: some phones' JPEGs are MPO to Pillow.
-    if image.format not in ('BMP', 'TIFF'):
+    if image.format not in ('BMP', 'TIFF', 'WEBP'):
       return pathlib.Path(path).read_bytes()
     buffer = io.BytesIO()
-    ImageOps.exif_transpose(image).save(buffer, format='png')
+    upright = image_file.turned(image, image_file.orientation(image))
+    upright.save(buffer, format='png')
     return buffer.getvalue()
 
 
