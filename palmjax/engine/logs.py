@@ -182,6 +182,16 @@ class Logs:
       soft_wrap=True,
     )
 
+  def end(self, step, reason):
+    """Says why the training is over, where it did not run its full length."""
+    if step < self._num_steps:
+      self._console.print(
+        f'{self._stage} {step}/{self._num_steps}  {reason}',
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+      )
+
   def _rates(self, step):
     since, first = self._clock
     seconds = time.monotonic() - since

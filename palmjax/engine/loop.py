@@ -8,16 +8,15 @@ with the bits of one that was not.
 
 import contextlib
 import pathlib
-import signal
-import threading
 
 import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from palmjax.engine import checkpoint, logs
+from palmjax.engine import checkpoint, logs, signals
 from palmjax.engine import mesh as meshes
+from palmjax.engine import stop as stops
 
 
 class Interrupted(Exception):  # noqa: N818 (a request that was met, no error)
@@ -48,9 +47,11 @@ def fit(
   log_every,
   evals=None,
   eval_every=None,
-  stop=None,
+  stop=(),
 ):
-  """Trains for `num_steps` iterations, from the latest checkpoint if any.
+  """Trains until a rule ends it, at most for `num_steps` iterations.
+
+  Goes on from the latest checkpoint, if there is one.
 
   Args:
     schedule: i → tuple of steps of `mesh.jit_step`, run in order at iteration
@@ -71,17 +72,19 @@ def fit(
       and at the end; metrics are floats, or None for "not measurable". May
       keep something in the state (same structure, shapes and types).
     eval_every: needed with `evals`.
-    stop: state → bool, asked after each evaluation; True ends the run.
+    stop: rules of `engine.stop` that see the metrics of steps and evaluations.
+      The first that is met ends the run.
 
   Returns:
-    The state at the end.
+    (state at the end, why it ended: 'converged', 'threshold' or 'cap').
 
   Raises:
     Interrupted: on SIGTERM or SIGINT, after a checkpoint.
     NonFiniteError: a metric of a step is not finite, or the state before a
       checkpoint.
     OSError: a checkpoint or a log cannot be written.
-    ValueError: the checkpoint found does not fit; bad arguments or batches.
+    ValueError: the checkpoint found does not fit; bad arguments or batches; a
+      rule reads a metric that is not there.
   """
   if min(num_steps, ckpt_every, log_every, eval_every or 1) < 1:
     raise ValueError(
@@ -93,10 +96,11 @@ def fit(
 
   directory = pathlib.Path(workdir) / name / 'ckpt'
   with contextlib.ExitStack() as stack:
-    signals = stack.enter_context(_deferred_signals())
+    caught = stack.enter_context(signals.deferred())
     saved = stack.enter_context(checkpoint.Checkpoints(directory))
     start = saved.latest() or 0
-    progress = _progress(state, evaluated=False, stopped=False)
+    memories = [rule.create() for rule in stop]
+    progress = _progress(state, memories, evaluated=False, reason='')
     if start:
       progress = saved.restore(progress)
     if start > num_steps:
@@ -106,7 +110,10 @@ def fit(
       )
     # One origin for new and restored states: one executable, same bits.
     state = meshes.own(progress['state'], mesh)
-    evaluated, stopped = bool(progress['evaluated']), bool(progress['stopped'])
+    memories, evaluated = progress['stop'], bool(progress['evaluated'])
+    reason = stops.REASONS[int(progress['ended'])]
+    if reason == 'cap' and start < num_steps:
+      reason = ''  # It has been raised.
     frozen = meshes.replicate(frozen, mesh)
     key = meshes.replicate(key, mesh)
     log = stack.enter_context(
@@ -132,6 +139,10 @@ def fit(
             _refuse(name, step, f'{metric} is {value}', saved)
       merged = {k: float(v) for values in metrics for k, v in values.items()}
       log.train(step, merged, images)
+      memories[:] = [
+        rule.train(memory, step, merged)
+        for rule, memory in zip(stop, memories, strict=True)
+      ]
 
     def save(step, state):
       """Writes a checkpoint, unless this is where the run was resumed."""
@@ -140,21 +151,28 @@ def fit(
       state = jax.device_get(state)
       _check_state(name, step, state, saved)
       log.flush(step)
-      saved.save(step, _progress(state, evaluated=evaluated, stopped=stopped))
+      saved.save(
+        step,
+        _progress(state, memories, evaluated=evaluated, reason=reason),
+      )
 
     def leave(step):
-      if signals:
+      if caught:
         saved.wait()
         raise Interrupted(
-          f"{signals[0].name}: stage '{name}' stopped at step {step} of "
+          f"{caught[0].name}: stage '{name}' stopped at step {step} of "
           f'{num_steps}, all saved; run the same command again to go on'
         )
 
     pending = None
     iterator = None
     for i in range(start, num_steps + 1):
-      ends = i == num_steps
-      if signals and not ends:
+      if any(rule.due(i) for rule in stop):
+        settle(pending)
+        pending = None
+        reason = reason or stops.reason(stop, memories)
+      ends = bool(reason) or i == num_steps
+      if caught and not ends:
         settle(pending)
         save(i, state)
         leave(i)
@@ -168,14 +186,22 @@ def fit(
         chex.assert_trees_all_equal_shapes_and_dtypes(state, new)
         # What it kept may share buffers with what it was given.
         state = meshes.own(new, mesh)
-        log.evaluation(i, jax.tree.map(float, metrics))
+        metrics = jax.tree.map(float, metrics)
+        log.evaluation(i, metrics)
+        memories[:] = [
+          rule.evaluate(memory, metrics)
+          for rule, memory in zip(stop, memories, strict=True)
+        ]
         evaluated = True
-        stopped = stop is not None and bool(stop(state))
-      if ends or stopped or (i > 0 and i % ckpt_every == 0):
+        reason = reason or stops.reason(stop, memories)
+        ends = ends or bool(reason)
+      if ends:
+        reason = reason or 'cap'
+      if ends or (i > 0 and i % ckpt_every == 0):
         settle(pending)
         pending = None
         save(i, state)
-      if ends or stopped:
+      if ends:
         break
       evaluated = False
 
@@ -195,15 +221,17 @@ def fit(
       pending = (i + 1, metrics, _count_images(batch))
     saved.wait()
     leave(i)
-    return state
+    log.end(i, reason)
+    return state, reason
 
 
-def _progress(state, *, evaluated, stopped):
+def _progress(state, memories, *, evaluated, reason):
   """What a checkpoint holds. `evaluated`: the evaluation here is done."""
   return {
     'state': state,
+    'stop': memories,
     'evaluated': np.array(evaluated),
-    'stopped': np.array(stopped),
+    'ended': np.array(stops.REASONS.index(reason)),
   }
 
 
@@ -237,33 +265,3 @@ def _count_images(batch):
     for leaf in jax.tree.leaves(batch)
     if leaf.ndim == 4 and leaf.dtype == jnp.uint8
   )
-
-
-@contextlib.contextmanager
-def _deferred_signals():
-  """Yields a list that SIGTERM and SIGINT are appended to.
-
-  The first one of them is remembered; the next acts as it did before.
-  """
-  caught = []
-  if threading.current_thread() is not threading.main_thread():
-    yield caught
-    return
-
-  def restore():
-    for number, handler in before.items():
-      signal.signal(number, signal.SIG_DFL if handler is None else handler)
-
-  def handle(number, frame):
-    del frame
-    caught.append(signal.Signals(number))
-    restore()
-
-  before = {
-    number: signal.signal(number, handle)
-    for number in (signal.SIGTERM, signal.SIGINT)
-  }
-  try:
-    yield caught
-  finally:
-    restore()

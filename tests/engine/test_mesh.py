@@ -16,6 +16,7 @@ EIGHT = """
   import jax, jax.numpy as jnp, numpy as np, optax, tempfile
   from flax import linen as nn
   from palmjax.engine import loop, mesh, state
+  from palmjax.models import forward
 
   assert len(jax.devices()) == 8
 
@@ -76,9 +77,9 @@ EIGHT = """
       workdir=tempfile.mkdtemp(), mesh=devices, name='net', ckpt_every=2,
       log_every=5,
     )
-    loop.fit(loop.always(jitted), first, num_steps=3, **common)
+    loop.fit(loop.always(jitted), first, num_steps=3, **common)[0]
     results.append(
-      loop.fit(loop.always(jitted), first, num_steps=6, **common)
+      loop.fit(loop.always(jitted), first, num_steps=6, **common)[0]
     )
     assert jitted._cache_size() == 1, jitted._cache_size()
   one, eight = results

@@ -76,7 +76,9 @@ def test_train_writes_statistics_and_eval_reads_them():
   variables = net.init(jax.random.key(0), images, train=False)
   params = variables['params']
   stats = {'batch_stats': variables['batch_stats']}
-  output, new = forward.apply_train(net, params, stats, images, jax.random.key(1))
+  output, new = forward.apply_train(
+    net, params, stats, images, jax.random.key(1)
+  )
   other, _ = forward.apply_train(net, params, stats, images, jax.random.key(2))
   assert not np.array_equal(output, other)
   # Halfway from mean 0, variance 1 to mean 2, variance 1.

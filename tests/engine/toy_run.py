@@ -1,10 +1,12 @@
 """A small training in a process of its own, to be killed.
 
 python toy_run.py WORKDIR [die_at=STEP] [die_in_save=STEP] [file_limit=BYTES]
+                  [rule=plateau|threshold]
 
 Batch statistics, momentum, a moving average, a step that runs on every third
 iteration only, and an evaluation that keeps the best state: all that has to
-survive. Prints a digest of the final state.
+survive. Prints a digest of the final state,
+its step and why it ended.
 """
 
 import hashlib
@@ -19,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from palmjax.engine import loop, mesh, state
+from palmjax.engine import loop, mesh, state, stop
 
 NUM_STEPS = 60
 TX = optax.sgd(0.05, momentum=0.9)
@@ -49,7 +51,8 @@ def step(all_state, frozen, batch, key):
 
   (loss, stats), grads = jax.value_and_grad(loss_fn, has_aux=True)(net.params)
   net = state.apply_gradients(net, TX, grads, stats=stats, ema_decay=0.9)
-  return {**all_state, 'net': net}, {'loss': loss}
+  script = 61.0 - net.step.astype(jnp.float32)
+  return {**all_state, 'net': net}, {'loss': loss, 'script': script}
 
 
 def penalty(all_state, frozen, batch, key):
@@ -84,7 +87,16 @@ def evals(all_state, i):
       'best': score,
       'best_ema': all_state['net'].ema,
     }
-  return all_state, {'score': score}
+  return all_state, {'score': score, 'measure': abs(15 - i) + i % 2}
+
+
+RULES = {
+  # The scripted measure is best at 15: 20, 25, 30, 35 and 40 are no better.
+  'plateau': stop.Plateau('measure', delta=0.5, patience=5),
+  # The scripted loss of the steps falls by 1 a step: 60, 59, …; the mean of the
+  # epoch of steps 30 to 39 is 25.5, that of the one before 35.5.
+  'threshold': stop.Threshold('script', 25.5, epoch_steps=10),
+}
 
 
 def digest(tree):
@@ -95,7 +107,7 @@ def digest(tree):
   return total.hexdigest()
 
 
-def main(workdir, die_at=None, die_in_save=None, file_limit=None):
+def main(workdir, die_at=None, die_in_save=None, file_limit=None, rule=None):
   def kill():
     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -127,7 +139,7 @@ def main(workdir, die_at=None, die_in_save=None, file_limit=None):
   train_step, penalty_step = (
     mesh.jit_step(f, devices) for f in (step, penalty)
   )
-  final = loop.fit(
+  final, ended = loop.fit(
     lambda i: (train_step, penalty_step) if i % 3 == 2 else (train_step,),
     initial(),
     frozen={'shift': jnp.float32(0.5)},
@@ -138,11 +150,12 @@ def main(workdir, die_at=None, die_in_save=None, file_limit=None):
     mesh=devices,
     name='toy',
     evals=evals,
-    eval_every=20,
+    eval_every=5 if rule else 20,
+    stop=(RULES[rule],) if rule else (),
     ckpt_every=10,
     log_every=4,
   )
-  print('digest', digest(final))
+  print('digest', digest(final), int(final['net'].step), ended)
 
 
 if __name__ == '__main__':

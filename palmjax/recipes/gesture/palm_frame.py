@@ -80,7 +80,7 @@ def train(run, directory, export, key):
     },
     sharding=meshes.batch_sharding(run.mesh),
   )
-  state = loop.fit(
+  state, ended = loop.fit(
     loop.always(
       meshes.jit_step(
         frames.make_step(model, tx, views=views(config)), run.mesh

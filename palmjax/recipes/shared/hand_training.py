@@ -218,7 +218,7 @@ def _fit(
   data = streams.DeviceSet(
     run.hands.training, sharding=meshes.batch_sharding(run.mesh)
   )
-  state = loop.fit(
+  state, ended = loop.fit(
     loop.always(meshes.jit_step(step, run.mesh)),
     state,
     frozen=frozen,

@@ -121,7 +121,7 @@ def train(
     preprocess=spec.apply,
     augment=palm_augment.make_augment(**config.augment.to_dict()),
   )
-  state = loop.fit(
+  state, ended = loop.fit(
     loop.always(meshes.jit_step(step, run.mesh)),
     state,
     frozen=None,

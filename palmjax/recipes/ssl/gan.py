@@ -9,6 +9,7 @@ import numpy as np
 from palmjax.data import streams
 from palmjax.engine import loop, optim
 from palmjax.engine import mesh as meshes
+from palmjax.engine import stop as stops
 from palmjax.evals import generative
 from palmjax.images import preprocess
 from palmjax.models import discriminator as discriminators
@@ -132,7 +133,6 @@ def train(run, directory, export, key, *, judge):
     'stats': state['generator'].stats,
     'kid': jnp.array(jnp.inf),
     'step': jnp.array(0),
-    'stale': jnp.array(0),  # Evaluations without an improvement.
   }
 
   embed = palm_networks.load(judge).embed
@@ -154,10 +154,7 @@ def train(run, directory, export, key, *, judge):
         'stats': now.stats,
         'kid': jnp.array(kid, jnp.float32),
         'step': jnp.array(step),
-        'stale': jnp.array(0),
       }
-    else:
-      best = best | {'stale': best['stale'] + 1}
     metrics = {
       'kid@palm': kid,
       'diversity': generative.diversity(real, features)['value'],
@@ -174,7 +171,7 @@ def train(run, directory, export, key, *, judge):
     steps = meshes.compile_together(
       steps, state, None, next(batches(0)), key, mesh=run.mesh
     )
-  state = loop.fit(
+  state, ended = loop.fit(
     updates.schedule(
       updates.Steps(*steps), **_intervals(config), order=config.order
     ),
@@ -190,7 +187,7 @@ def train(run, directory, export, key, *, judge):
     log_every=run.config.log_every,
     evals=evaluate,
     eval_every=config.eval_every,
-    stop=lambda state: int(state['best']['stale']) >= config.patience,
+    stop=(stops.Plateau('kid@palm', patience=config.patience),),
   )
   best = jax.device_get(state['best'])
   exports.save(
