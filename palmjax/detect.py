@@ -13,16 +13,11 @@ bottom. Of each photo A.jpg DIR gets
 Places are (x, y) in pixels of the photo as it is looked at, turned upright by
 its EXIF tag. Of photos whose names are equal the later ones get a number.
 
-Exit codes: 0 all photos were read, whatever they show; 1 some were not (a line
-each says why); 2 the command line is wrong.
+Exit codes: 0 all photos were read, whatever they show; 1 photos or folders were
+not (a line each says why, the others are done); 2 the command line is wrong.
 """
 
-import argparse
-import glob
 import io
-import os
-import pathlib
-import re
 import sys
 import warnings
 
@@ -30,68 +25,77 @@ import jax
 import numpy as np
 from PIL import Image
 
-from palmjax import files
-from palmjax.engine import allocator
-from palmjax.images import image_file, photo, roi
+from palmjax import compile_cache, file_names, files, terminal
+from palmjax.images import photo, photo_paths, roi
 from palmjax.inference import finder
+from palmjax.networks import shipped
 from palmjax.report import drawn_boxes
 
 _COLOR = (120, 200, 255)
 _LARGEST = 1600  # Longest side of a picture with boxes, in pixels.
 _SMALLEST = 640  # Enlarged to it.
 
-# Of a photo called as its first group.
-_RESULT = re.compile(r'(.*)(\.json|_boxes\.jpg|_roi\d+\.png)', re.IGNORECASE)
-
 _corners = jax.jit(roi.corners)
 
 
+@terminal.command
 def main(argv=None):
   """The command line; returns the exit code."""
-  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
-  # Too large ones are refused in our own words.
-  warnings.simplefilter('ignore', Image.DecompressionBombWarning)
-  allocator.keep_freed_memory()
   args = _parse(argv)
-  out = pathlib.Path(args.out)
-  try:
-    find = finder.load(
-      args.export, frames=args.frames, looks=args.looks, score=args.score
-    )
-    out.mkdir(parents=True, exist_ok=True)
-  except (ValueError, OSError) as error:
-    _complain(error)
-    return 1
-  paths, complaints = _photos(args.images, out)
+  terminal.start(cache=not args.no_cache)
+  # Too large ones are refused in our own words; damaged tags are none.
+  warnings.simplefilter('ignore', Image.DecompressionBombWarning)
+  warnings.filterwarnings('ignore', module=r'PIL\.')
+  find = finder.load(
+    args.export, frames=args.frames, looks=args.looks, score=args.score
+  )
+  out = files.make_folder(args.out)
+  paths, complaints = photo_paths.collect(args.images, out)
   for complaint in complaints:
-    _complain(complaint)
+    terminal.complain(complaint)
   failed, counts = len(complaints), []
-  for path, name in zip(paths, _names(paths, out), strict=True):
+  names = photo_paths.result_names(paths, out)
+  for path, name in zip(paths, names, strict=True):
     try:
       found = _detect(find, path, out, name, size=args.size)
-    except (ValueError, OSError) as error:
-      _complain(error)
+    except MemoryError:
+      raise
+    except Exception as error:  # Of one photo: the others are looked at.
+      terminal.complain(_reason(path, error))
       failed += 1
       continue
     counts.append(len(found))
-    print(f'{path}: {_words(found)}', flush=True)
+    print(f'{file_names.printable(path)}: {_words(found)}', flush=True)
   print(_summary(counts, failed))
   return 1 if failed else 0
 
 
+def _reason(path, error):
+  """The text of an error, with the photo's name and the type if it is odd."""
+  path, text = file_names.printable(path), str(error)
+  if not isinstance(error, (ValueError, OSError)):
+    text = f'{type(error).__name__}: {text}'
+  return text if path in text else f'{path}: {text}'
+
+
 def _parse(argv):
-  parser = argparse.ArgumentParser(
-    prog='python -m palmjax.detect', description=__doc__.split('\n')[0]
-  )
-  parser.add_argument('images', nargs='+', metavar='IMAGE')
+  summary, _, text = __doc__.partition('\n')
+  parser = terminal.Parser('detect', description=summary, epilog=text)
+  parser.add_argument('images', nargs='+', metavar='IMAGE', type=terminal.path)
   parser.add_argument(
-    '--out', required=True, metavar='DIR', help='folder of the results'
+    '--out',
+    required=True,
+    metavar='DIR',
+    type=terminal.path,
+    help='folder of the results',
   )
   for name, own, text in (
-    ('export', finder.WEIGHTS, 'another trained detector'),
-    ('frames', finder.FRAMES, 'another trained reader of palm frames'),
+    ('export', shipped.HAND, 'another trained detector'),
+    ('frames', shipped.PALM_FRAME, 'another trained reader of palm frames'),
   ):
-    parser.add_argument(f'--{name}', metavar='DIR', default=own, help=text)
+    parser.add_argument(
+      f'--{name}', metavar='DIR', type=terminal.path, default=own, help=text
+    )
   parser.add_argument(
     '--score',
     type=float,
@@ -108,82 +112,13 @@ def _parse(argv):
   parser.add_argument(
     '--size', type=int, default=224, help='side of the palms in pixels'
   )
+  compile_cache.add_argument(parser)
   args = parser.parse_args(argv)
   if not 0.0 < args.score <= 1.0:
     parser.error(f'--score={args.score}: give a number from 0 to 1')
   if not 8 <= args.size <= 2048:
     parser.error(f'--size={args.size}: give 8 to 2048')
   return args
-
-
-def _photos(images, out):
-  """The files that the command line names, each once, and what is no such.
-
-  Args:
-    images: files, folders and patterns.
-    out: folder of the results, which are no photos.
-
-  Returns:
-    (paths in the order given, complaints).
-  """
-  paths, complaints = {}, []
-  for image in images:
-    path, found = pathlib.Path(image), []
-    if path.is_dir() and path.resolve() == out.resolve():
-      complaints.append(f'{image}: the results go there; give another --out')
-    elif path.is_dir():
-      found = _inside(path, out)
-      if not found:
-        complaints.append(
-          f'{image}: no image in this folder, of {"|".join(image_file.SUFFIXES)}'
-        )
-    elif not path.exists() and glob.has_magic(image):
-      found = [
-        pathlib.Path(name)
-        for name in sorted(glob.glob(image, recursive=True))
-        if os.path.isfile(name)
-      ]
-      if not found:
-        complaints.append(f'{image}: no file has such a name')
-    else:
-      found = [path]
-    for one in found:
-      paths.setdefault(one.resolve(), one)
-  return list(paths.values()), complaints
-
-
-def _inside(directory, out):
-  """Images in a folder and below it, but for those in `out`."""
-  own = out.resolve()
-  return [
-    path
-    for path in sorted(directory.rglob('*'))
-    if path.suffix.lower() in image_file.SUFFIXES
-    and path.is_file()
-    and not any(
-      part.startswith('.') for part in path.relative_to(directory).parts
-    )
-    and own not in path.resolve().parents
-  ]
-
-
-def _names(paths, out):
-  """What the results of each photo are called: each its own, none a photo's."""
-  own, taken = out.resolve(), set()
-  for path in paths:
-    for place in (path.parent.resolve() / path.name, path.resolve()):
-      if place.parent == own and (match := _RESULT.fullmatch(place.name)):
-        taken.add(match[1].casefold())
-  names = []
-  for path in paths:
-    number, name = 1, path.stem
-    # Names that differ in case only are one on some file systems.
-    while name.casefold() in taken:
-      number += 1
-      name = f'{path.stem}-{number}'
-    taken.add(name.casefold())
-    names.append(name)
-  return names
 
 
 def _detect(find, path, out, name, *, size):
@@ -208,7 +143,12 @@ def _detect(find, path, out, name, *, size):
   height, width, _ = image.shape
   files.write_json(
     out / f'{name}.json',
-    {'image': str(path), 'width': width, 'height': height, 'hands': rows},
+    {
+      'image': file_names.printable(path),
+      'width': width,
+      'height': height,
+      'hands': rows,
+    },
   )
   return found
 
@@ -289,10 +229,6 @@ def _summary(counts, failed):
 
 def _count(number, noun):
   return f'{number} {noun}' + ('' if number == 1 else 's')
-
-
-def _complain(message):
-  print(f'palmjax: {" ".join(str(message).split())}', file=sys.stderr)
 
 
 if __name__ == '__main__':

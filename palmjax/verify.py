@@ -120,21 +120,14 @@ def _rank(args):
   point = _point(judge, args.fmr)
   read = _reader(args, judge.image_size)
   probe = read(args.images[0])
-  palms, left_out = {}, []
-  for name in palm_files.find_gallery(args.gallery):
-    try:
-      palms[name] = read(os.path.join(args.gallery, name))
-    except ValueError as error:
-      left_out.append(' '.join(str(error).split()))
-  if not palms:
-    raise ValueError(f'no image of the gallery can be compared: {left_out[0]}')
+  palms, left_out, missing = palm_files.read_gallery(args.gallery, read)
   (scores,) = judge.scores([probe], list(palms.values())).tolist()
   best = {}
   # Of equal scores the first name.
   for value, name in sorted(
     zip(scores, palms, strict=True), key=lambda pair: (-pair[0], pair[1])
   ):
-    best.setdefault(name.split('/')[0], (value, name))
+    best.setdefault(palm_files.identity(name), (value, name))
   ranks = []
   for rank, (who, (value, name)) in enumerate(best.items(), 1):
     found = judge.decide(
@@ -157,6 +150,7 @@ def _rank(args):
     'identities': len(ranks),
     'images': len(palms),
     'left_out': left_out,
+    'missing': missing,
     **point,
   }
   if args.photos:

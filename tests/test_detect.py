@@ -1,6 +1,7 @@
 """Photos in, JSON and pictures out; a user's mistake, one line."""
 
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -185,6 +186,78 @@ def test_the_rest_is_done_where_files_cannot_be_read(run, save, tmp_path):
   assert len(errors) == 2
   assert errors[0].startswith(f'palmjax: {tmp_path}/text.jpg: cannot identify')
   assert 'none.png: not a file' in errors[1]
+
+
+@pytest.mark.parametrize('error', [RuntimeError('odd'), KeyError(3)])
+def test_no_error_of_one_photo_ends_the_batch(
+  run, save, tmp_path, monkeypatch, error
+):
+  def fail_on_small(photo):
+    if len(photo) < 10:
+      raise error
+    return find(photo)
+
+  monkeypatch.setattr(finder, 'load', lambda *_, **__: fail_on_small)
+  paths = save('a.png', paint(shape=(5, 5))), save('b.png')
+  code, lines, errors = run(*paths)
+  assert (code, len(lines)) == (1, 2)
+  assert lines[0].startswith(f'{tmp_path}/b.png: five')
+  (line,) = errors
+  assert line.startswith(f'palmjax: {tmp_path}/a.png: {type(error).__name__}')
+
+
+def test_names_that_are_not_utf_8(run, save, tmp_path):
+  photo = save('a.png').read_bytes()
+  folder = os.path.join(os.fsencode(tmp_path), b'in\xe9')
+  os.mkdir(folder)
+  for name in (b'h\xe4nd.png', b'\xca\xd6.jpg'):
+    with open(os.path.join(folder, name), 'wb') as file:
+      file.write(photo if name.endswith(b'png') else b'no image')
+  code, lines, errors = run(os.fsdecode(folder))
+  assert code == 1
+  assert lines[0].startswith(f'{tmp_path}/in\\xe9/h\\xe4nd.png: five')
+  (error,) = errors
+  assert f'{tmp_path}/in\\xe9/\\xca\\xd6.jpg: cannot identify' in error
+  out = tmp_path / 'out'
+  assert names(out)[0] == 'h\\xe4nd.json'
+  found = json.loads((out / 'h\\xe4nd.json').read_text())
+  assert found['image'].endswith('in\\xe9/h\\xe4nd.png')
+  assert (out / found['hands'][0]['roi']).is_file()
+
+
+def test_what_a_folder_hides_is_named(run, save, tmp_path, monkeypatch):
+  for name in ('in/a.png', 'in/anna/b.webp', 'in/carl/c.png', 'away/d.png'):
+    save(name)
+  (tmp_path / 'in' / 'e.HEIC').touch()
+  (tmp_path / 'in' / 'f.jpg').symlink_to(tmp_path / 'nowhere')
+  (tmp_path / 'in' / 'dora').symlink_to(tmp_path / 'away')
+  (tmp_path / 'in' / 'anna' / 'up').symlink_to(tmp_path / 'in')
+  scandir = os.scandir
+
+  def refuse(path):
+    if os.path.basename(path) == 'carl':
+      raise PermissionError(13, 'Permission denied', path)
+    return scandir(path)
+
+  monkeypatch.setattr(os, 'scandir', refuse)
+  for given in (tmp_path / 'in', f'{tmp_path}/in/**', f'{tmp_path}/i*/**'):
+    code, lines, errors = run(given)
+    assert code == 1
+    assert [
+      line.split(':')[0].rpartition('/in/')[2] for line in lines[:-1]
+    ] == [
+      *('a.png', 'anna/b.webp', 'dora/d.png'),
+    ]
+    assert sum('carl: Permission denied' in error for error in errors) == 1
+    assert any('e.HEIC: ' in error for error in errors)
+    assert any('f.jpg: not a file' in error for error in errors)
+
+
+@pytest.mark.parametrize('shape', [(1, 1), (1, 4000), (4000, 1), (2, 2)])
+def test_photos_of_odd_shapes(run, save, shape):
+  code, lines, errors = run(save('a.png', paint(shape=shape)), save('b.png'))
+  assert (code, errors) == (0, [])
+  assert len(lines) == 3
 
 
 def test_palms_that_lie_outside_are_told(run, save, tmp_path):

@@ -1,12 +1,13 @@
 """Files that show palms: a palm alone, or a whole hand whose palm is found."""
 
-import pathlib
+import os
 from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
-from palmjax.images import image_file, photo, roi
+from palmjax import file_names
+from palmjax.images import image_file, image_tree, photo, roi
 from palmjax.inference import finder
 
 # In grey levels. Below it there are rounding errors and no creases.
@@ -28,6 +29,22 @@ class Palm(NamedTuple):
   palms: int = 1
 
 
+class Gallery(NamedTuple):
+  """The palms of a gallery that could be read, and the others.
+
+  Attributes:
+    palms: {name: `Palm`}, sorted by name; `identity` tells whose.
+    left_out: a line each: images, folders and identities that are not in
+      `palms`.
+    missing: identities none of whose images could be read. Nobody can be found
+      to be one of them.
+  """
+
+  palms: dict[str, Palm]
+  left_out: tuple[str, ...]
+  missing: tuple[str, ...]
+
+
 def read(path, *, size) -> Palm:
   """Reads an image of a palm alone, as `image_file.read` does.
 
@@ -45,7 +62,7 @@ def read_photo(find: Callable, path, *, size) -> Palm:
 
   Args:
     find: of `finder.load`.
-    path: of a JPEG, PNG or BMP file; turned upright by its EXIF tag.
+    path: of a JPEG, PNG, BMP or WebP file; turned upright by its EXIF tag.
     size: side of the palm's picture in pixels.
 
   Raises:
@@ -56,7 +73,7 @@ def read_photo(find: Callable, path, *, size) -> Palm:
   try:
     palm = find_palm(find, image, size=size)
   except ValueError as error:
-    raise ValueError(f'{path}: {error}') from error
+    raise ValueError(f'{file_names.printable(path)}: {error}') from error
   _check_shows_something(palm.image, path)
   return palm
 
@@ -95,7 +112,7 @@ def find_palm(find: Callable, image, *, size) -> Palm:
 def told(path, palm):
   """What is told of a palm that was cut out of a photo, as plain values."""
   return {
-    'image': str(path),
+    'image': file_names.printable(path),
     'hand': palm.hand.side,
     'gesture': palm.hand.gesture,
     'hand_score': palm.hand.score,
@@ -103,30 +120,53 @@ def told(path, palm):
   }
 
 
-def find_gallery(directory):
-  """Sorted names of a gallery's images, '<identity>/<image>' or '<image>'.
+def identity(name):
+  """Whose palm an image of a gallery shows: its folder, else the image."""
+  # The two spellings of an accented letter are one name.
+  return file_names.composed(name.split('/')[0])
+
+
+def read_gallery(directory, read: Callable) -> Gallery:
+  """Reads the palms of a gallery, '<identity>/<image>' or '<image>'.
+
+  Args:
+    directory: of the gallery.
+    read: path → `Palm`; raises ValueError for what shows none.
 
   Raises:
-    ValueError: there is no such folder, or no image in it.
+    ValueError: there is no such folder, no image in it, or none can be read.
   """
-  root = pathlib.Path(directory)
-  if not root.is_dir():
-    raise ValueError(f'there is no folder {directory}; give the gallery')
-  names = sorted(
-    path.relative_to(root).as_posix()
-    for pattern in ('*', '*/*')
-    for path in root.glob(pattern)
-    if path.suffix.lower() in image_file.SUFFIXES and path.is_file()
-  )
-  names = [name for name in names if '/.' not in f'/{name}']
-  if not names:
+  directory = os.fspath(directory)
+  told = file_names.printable(directory)
+  if not os.path.isdir(directory):
+    raise ValueError(f'there is no folder {told}; give the gallery')
+  tree = image_tree.find(directory, depth=2)
+  palms, left_out = {}, tree.lines()
+  for path in tree.images:
+    try:
+      palm = read(os.path.join(directory, path))
+    except ValueError as error:
+      left_out.append(' '.join(str(error).split()))
+      continue
+    palms[file_names.printable(path)] = palm
+  everyone = {*tree.folders, *tree.images, *tree.left_out}
+  everyone = {identity(file_names.printable(name)) for name in everyone}
+  missing = tuple(sorted(everyone - set(map(identity, palms))))
+  if not tree.images:
     raise ValueError(
-      f'no image in {directory}: looked for <identity>/<image> and <image>, '
+      f'no image in {told}: looked for <identity>/<image> and <image>, '
       f'{"|".join(image_file.SUFFIXES)}'
+      + (f'; {left_out[0]}' if left_out else '')
     )
-  return names
+  if not palms:
+    raise ValueError(f'no image of the gallery can be compared: {left_out[0]}')
+  left_out += [f'{name}: no image of this palm can be read' for name in missing]
+  return Gallery(palms, tuple(left_out), missing)
 
 
 def _check_shows_something(image, path):
   if image.std(axis=(0, 1)).max() < _LEAST_DEVIATION:
-    raise ValueError(f'{path}: one colour all over; give an image of a palm')
+    raise ValueError(
+      f'{file_names.printable(path)}: one colour all over; give an image of a '
+      'palm'
+    )

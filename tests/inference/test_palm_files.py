@@ -1,0 +1,98 @@
+"""Galleries: who is in them, and who is missing and why."""
+
+import os
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from palmjax.images import image_tree
+from palmjax.inference import palm_files
+
+
+def _save(root, *names):
+  noise = np.random.default_rng(0).integers(0, 256, (20, 20, 3), np.uint8)
+  for name in names:
+    path = os.path.join(os.fsencode(root), os.fsencode(name))
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, 'wb') as file:
+      Image.fromarray(noise).save(file, 'PNG')
+
+
+def _read(root):
+  return palm_files.read_gallery(
+    root, lambda path: palm_files.read(path, size=8)
+  )
+
+
+def test_who_cannot_be_read_is_named(tmp_path):
+  _save(tmp_path, 'anna/1.png', 'anna/2.PNG', 'bob.webp', 'hid/.1.png')
+  _save(tmp_path, 'dora/old/1.png', '.cache/1.png')
+  for name in ('anna/3.png', 'carl/1.png', 'eve.jpg'):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_bytes(b'no image')
+  for name in ('fred/1.HEIC', 'gina.tif', 'readme.txt', 'anna/notes.txt'):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_bytes(b'x')
+  (tmp_path / 'anna' / 'up').symlink_to(tmp_path)
+  (tmp_path / 'ida').mkdir()
+  (tmp_path / 'ida' / '1.png').symlink_to(tmp_path / 'nowhere')
+  found = _read(tmp_path)
+  assert list(found.palms) == ['anna/1.png', 'anna/2.PNG', 'bob.webp']
+  assert found.missing == (
+    *('carl', 'dora', 'eve.jpg', 'fred', 'gina.tif', 'hid', 'ida'),
+  )
+  for line in (
+    'dora/old: a folder that lies too deep',
+    'fred/1.HEIC: not read; give a JPEG',
+    'gina.tif: not read',
+    f'{tmp_path}/anna/3.png: cannot identify',
+    f'{tmp_path}/ida/1.png: not a file',
+    'hid: no image of this palm can be read',
+  ):
+    assert any(one.startswith(line) for one in found.left_out), line
+
+
+def test_a_folder_that_cannot_be_listed_is_named(tmp_path, monkeypatch):
+  _save(tmp_path, 'anna/1.png', 'bob/1.png')
+  scandir = os.scandir
+
+  def refuse(path):
+    if os.path.basename(path) == 'bob':
+      raise PermissionError(13, 'Permission denied', path)
+    return scandir(path)
+
+  monkeypatch.setattr(image_tree.os, 'scandir', refuse)
+  found = _read(tmp_path)
+  assert found.missing == ('bob',)
+  assert found.left_out[0] == 'bob: Permission denied'
+
+
+def test_names_that_are_not_utf_8_or_have_two_spellings(tmp_path):
+  _save(tmp_path, b'g\xfcnter/1.png', 'Jörg/1.png', 'Jo\u0308rg/2.png')
+  found = _read(tmp_path)
+  assert sorted(found.palms) == [
+    'Jo\u0308rg/2.png',
+    'Jörg/1.png',
+    'g\\xfcnter/1.png',
+  ]
+  assert {*map(palm_files.identity, found.palms)} == {'Jörg', 'g\\xfcnter'}
+  assert found.missing == ()
+  os.truncate(os.path.join(os.fsencode(tmp_path), b'g\xfcnter/1.png'), 9)
+  found = _read(tmp_path)
+  assert found.missing == ('g\\xfcnter',)
+  for line in found.left_out:
+    line.encode()
+
+
+def test_galleries_without_a_palm(tmp_path):
+  with pytest.raises(ValueError, match='there is no folder'):
+    _read(tmp_path / 'none')
+  with pytest.raises(ValueError, match=r'no image in .*: looked for'):
+    _read(tmp_path)
+  (tmp_path / 'a.heic').touch()
+  with pytest.raises(ValueError, match=r'no image in .*; a\.heic: not read'):
+    _read(tmp_path)
+  (tmp_path / 'a.png').touch()
+  with pytest.raises(ValueError, match='no image of the gallery can be comp'):
+    _read(tmp_path)
