@@ -14,7 +14,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from palmjax.ops import contrast, pixels
+from palmjax.ops import blur, contrast, pixels
 
 CHANNELS = {'grey': 1, 'rgb': 3}
 CONTRASTS = ('local', 'none')
@@ -137,11 +137,11 @@ def crease_images(images):
   """
   chex.assert_shape(images, (None, None, None, 3))
   grey = contrast.grey(pixels.to_float(jnp.asarray(images)))
-  grey = contrast.gaussian_blur(grey, _DENOISE)
+  grey = blur.gaussian(grey, _DENOISE, border='reflect')
   clip = 3.0
   lines = contrast.normalise(grey, clip=clip) / clip
   # Normalisation lifts what noise the first blur left.
-  lines = contrast.gaussian_blur(lines, _SMOOTH)
+  lines = blur.gaussian(lines, _SMOOTH, border='reflect')
   # Of full contrast: a discriminator sees faint lines late.
   lines = jnp.clip(_GAIN * lines, -1.0, 1.0)
   return jnp.repeat(pixels.to_uint8(lines), 3, axis=-1)

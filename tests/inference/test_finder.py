@@ -14,7 +14,7 @@ from palmjax.images import palm_frame
 from palmjax.inference import finder, palm_files
 from palmjax.networks import export, shipped
 from palmjax.networks import hand as hand_networks
-from palmjax.ops import contrast
+from palmjax.ops import blur, contrast
 from palmjax.recipes.shared import hand_images
 
 SIZE = 96
@@ -434,7 +434,7 @@ def test_palms_of_drawn_hands_are_those_of_the_identities():
 @jax.jit
 def _creases(images):
   grey = contrast.grey(images / np.float32(127.5) - 1)
-  return contrast.normalise(contrast.gaussian_blur(grey, 1.0))
+  return contrast.normalise(blur.gaussian(grey, 1.0, border='reflect'))
 
 
 def test_a_real_network_is_loaded_and_looks(tmp_path):

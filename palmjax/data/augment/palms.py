@@ -11,6 +11,7 @@ arXiv:1708.04896.
 import jax
 import jax.numpy as jnp
 
+from palmjax.ops import blur as blurs
 from palmjax.ops import erase, warp
 
 # Area of an erased rectangle, share of the image, and its largest aspect ratio.
@@ -94,7 +95,7 @@ def make_augment(
       )
       images = warp.homography(images, matrices)
     if blur:
-      images = _blur(images, blur * uniform[:, 1])
+      images = blurs.gaussian(images, blur * uniform[:, 1], border='symmetric')
     if brightness or contrast:
       factor = _each(jnp.exp(contrast * normal[:, 6]))
       mean = jnp.mean(images, axis=(1, 2, 3), keepdims=True)
@@ -131,28 +132,6 @@ def _matrices(*, flip, tilt, angle, size, move):
     warp.scaling(1 / size, 1 / size),
     warp.translation(-move[:, 0], -move[:, 1]),
   )
-
-
-def _blur(images, sigma):
-  """Gaussian blur, each image with its own sigma [B] in pixels."""
-  # As one matrix for each axis: shifted multiply-adds would be fused with the
-  # warp and compute it again for every tap (XLA on CPU, measured: 2 × slower).
-  rows, columns = (_blur_matrices(size, sigma) for size in images.shape[1:3])
-  # 'highest': bfloat16 products would posterise the image.
-  images = jnp.einsum('bij,bjwc->biwc', rows, images, precision='highest')
-  return jnp.einsum('bij,bhjc->bhic', columns, images, precision='highest')
-
-
-def _blur_matrices(size, sigma):
-  """Weights [B, size, size] of a Gaussian, reflected at the border."""
-  # Below a twentieth of a pixel the Gaussian is one tap: no division by zero.
-  sigma = jnp.maximum(sigma, 0.05)[:, None, None]
-  to, of = jnp.mgrid[:size, :size]
-  weights = sum(
-    jnp.exp(-0.5 * jnp.square(distance / sigma))
-    for distance in (to - of, to + of + 1, 2 * size - 1 - to - of)
-  )
-  return weights / jnp.sum(weights, axis=2, keepdims=True)
 
 
 def _rectangles(uniform, shape):

@@ -22,7 +22,7 @@ from palmjax.data.hands import skin as hand_skin
 from palmjax.data.palms import camera as palm_camera
 from palmjax.data.palms import random as palm_random
 from palmjax.data.palms import render as palm_render
-from palmjax.ops import pixels
+from palmjax.ops import blur, pixels
 
 GESTURES = pose.GESTURES
 HANDS = 3  # Room for hands in an image.
@@ -232,7 +232,7 @@ def _photograph(image, z, blurred, noise_key, difficulty):
   )
   size = image.shape[0] / 224
   soft = size * (0.3 + difficulty * 2.2 * jnp.maximum(blurred - 0.7, 0.0) / 0.3)
-  image = hand_skin.blur(image, soft)
+  image = blur.gaussian(image[None], soft, border='inside')[0]
   return palm_camera.develop(
     image, camera[0], camera[1], noise_key, difficulty=difficulty
   )

@@ -1,6 +1,6 @@
 """From a hand's surface to its colours: skin, nails, sleeve, light and shade.
 
-The palm has the creases, texture and colour of an identity of `data/palms/palms.py`.
+The palm has the creases, texture and colour of an identity of `palms.palms`.
 They lie on the palm's plane in the square u ∈ [−0.9, 0.9], v ∈ [0.1, 1.9] of
 the palm frame, where an ROI is cut out, and a little beyond.
 """

@@ -172,38 +172,6 @@ def test_brightness_adds_and_contrast_multiplies():
   np.testing.assert_allclose(np.log(factor).std(), 0.2, rtol=0.12)
 
 
-def test_blur_is_the_gaussian():
-  # The centre pixel lit in one image, a flat image, an image not blurred.
-  lit = np.zeros((15, 15, 3), np.float32)
-  lit[7, 7] = 1.0
-  flat = np.full((15, 15, 3), 0.3, np.float32)
-  sharp = np.array(_images()[0, :15, :15])
-  sigma = 0.9
-  blurred = palm_augment._blur(
-    jnp.stack([lit, flat, sharp]), jnp.array([sigma, 2.0, 0.0])
-  )
-  taps = np.exp(-0.5 * (np.arange(-7, 8) / sigma) ** 2)
-  taps /= taps.sum()
-  np.testing.assert_allclose(
-    blurred[0], np.repeat(np.outer(taps, taps)[..., None], 3, 2), atol=1e-6
-  )
-  np.testing.assert_allclose(blurred[1], flat, atol=1e-6)
-  np.testing.assert_allclose(blurred[2], sharp, atol=1e-6)
-
-
-def test_blur_reflects_at_the_border():
-  image = np.array(_images()[0, :6, :9])
-  blurred = palm_augment._blur(jnp.asarray(image)[None], jnp.array([0.7]))[0]
-  taps = np.exp(-0.5 * (np.arange(-5, 6) / 0.7) ** 2)
-  taps /= taps.sum()
-  expected = np.pad(image, [(5, 5), (5, 5), (0, 0)], mode='symmetric')
-  for axis in (0, 1):
-    expected = np.apply_along_axis(
-      lambda line: np.convolve(line, taps, 'valid'), axis, expected
-    )
-  np.testing.assert_allclose(blurred, expected, atol=1e-5)
-
-
 def test_noise_is_white_with_at_most_its_deviation():
   noise = _apply(jnp.zeros((_COUNT, _SIZE, _SIZE, 3)), noise=0.1)
   deviation = noise.std(axis=(1, 2, 3))
