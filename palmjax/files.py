@@ -7,7 +7,7 @@ import json
 import os
 import pathlib
 
-_RESUME = 'run the same command again, what was saved is kept'
+_RESUME = 'run the same command again'
 _ADVICE = {
   errno.ENOSPC: f'make room there and {_RESUME}',
   errno.EDQUOT: f'make room there and {_RESUME}',

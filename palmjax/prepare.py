@@ -1,58 +1,62 @@
 """Writes a data set to disk once, to be read at random by every run after.
 
-python -m palmjax.prepare --dataset=drawn_palms --data_dir=DIR
-python -m palmjax.prepare --dataset=tongji --source=DIR --data_dir=DIR
+  python -m palmjax.prepare --dataset=drawn_palms --data_dir=DIR
+  python -m palmjax.prepare --dataset=tongji --source=DIR --data_dir=DIR
 
 The second form brings a real set in: --source is the folder into which its
 owners' archives were unpacked (`data.sets.builders`, one file for each set).
 """
 
-import argparse
 import sys
 
 from absl import logging
 
+from palmjax import compile_cache, terminal
 from palmjax.data.sets import prepared
 from palmjax.data.sets.builders import layout, real_sets
 
 # What --dataset=drawn_palms takes, and its help; a real set takes none of it.
 _DRAWN = {
-  'identities': (1000, ''),
-  'samples': (20, 'of each palm'),
-  'size': (112, 'pixels'),
+  'identities': (1000, 'number of palms'),
+  'samples': (20, 'images of each palm'),
+  'size': (112, 'side of the images in pixels'),
   'difficulty': (0.5, '0 to 1'),
-  'devices': (4, 'that took the pictures'),
-  'seed': (0, ''),
+  'devices': (4, 'number of devices that took the pictures'),
+  'seed': (0, 'of all that is drawn'),
 }
 
 
+@terminal.command
 def main(argv=None):
   """The command line; returns the exit code."""
-  parser = argparse.ArgumentParser(
-    prog='python -m palmjax.prepare',
-    description=__doc__.split('\n')[0],
-  )
+  summary, _, text = __doc__.partition('\n')
+  parser = terminal.Parser('prepare', description=summary, epilog=text)
   parser.add_argument(
     '--dataset', choices=['drawn_palms', *real_sets.BUILDERS], required=True
   )
-  parser.add_argument('--data_dir', required=True, help='folder of all sets')
-  parser.add_argument('--source', help='folder that holds a real set')
+  parser.add_argument(
+    '--data_dir', required=True, type=terminal.path, help='folder of all sets'
+  )
+  parser.add_argument(
+    '--source', type=terminal.path, help='folder that holds a real set'
+  )
+  compile_cache.add_argument(parser)
   group = parser.add_argument_group('drawn_palms')
   for name, (default, text) in _DRAWN.items():
-    group.add_argument(f'--{name}', type=type(default), help=text)
+    group.add_argument(
+      f'--{name}', type=type(default), help=f'{text} (default: {default})'
+    )
   args = parser.parse_args(argv)
   logging.set_verbosity(logging.ERROR)  # TFDS warns of every new config.
   numbers = {name: vars(args)[name] for name in _DRAWN}
   try:
     if args.dataset == 'drawn_palms':
+      terminal.start(cache=not args.no_cache)
       _main_drawn(args.data_dir, numbers, args.source)
     else:
       _main_real(args.dataset, args.data_dir, numbers, args.source)
   except layout.LayoutError as error:
     print(f'palmjax: {error}', file=sys.stderr)  # With the tree, line by line.
-    return 1
-  except (ValueError, OSError) as error:
-    print(f'palmjax: {" ".join(str(error).split())}', file=sys.stderr)
     return 1
   return 0
 
@@ -64,10 +68,13 @@ def _main_drawn(data_dir, numbers, source):
     name: _DRAWN[name][0] if value is None else value
     for name, value in numbers.items()
   }
-  directory = prepared.drawn(data_dir, **numbers)
+  try:
+    directory = prepared.drawn(data_dir, **numbers)
+  except ValueError as error:
+    raise ValueError(f'--{error}') from error
   print(
     f'{numbers["identities"] * numbers["samples"]} images in {directory}\n'
-    'Train on them: python -m palmjax.main --config=configs/ssl.py '
+    'Train on them: python -m palmjax.main --config=ssl '
     '--workdir=runs/prepared --config.data.name=drawn_palms '
     f'--config.data.dir={directory} --config.image_size={numbers["size"]}'
   )
@@ -88,7 +95,7 @@ def _main_real(name, data_dir, numbers, source):
   print(
     f'{info.splits["train"].num_examples} images of '
     f'{info.features["label"].num_classes} palms in {directory}\n'
-    'Train on them: python -m palmjax.main --config=configs/metric.py '
+    'Train on them: python -m palmjax.main --config=metric '
     f'--workdir=runs/{name} --config.data.name={name} '
     f'--config.data.dir={directory}'
   )

@@ -79,7 +79,7 @@ def test_real_photographs_keep_their_bytes_and_take_any_size(tmp_path):
     for image, name in zip(data.images, data.ids, strict=True):
       expected = image_file.decode(source / name, size=size)
       np.testing.assert_array_equal(image, expected)
-  records = prepared._builder(directory).as_data_source(
+  records = prepared.builder(directory).as_data_source(
     'train', decoders={'image': tfds.decode.SkipDecoding()}
   )
   first = records[0]

@@ -44,7 +44,7 @@ def drawn(data_dir, *, identities, samples, size, difficulty, devices, seed):
     ('seed', seed, 0, 2**31 - 1),
   ):
     if not low <= value <= high:
-      raise ValueError(f'--{name}={value}: give {low} to {high}')
+      raise ValueError(f'{name}={value}: give {low} to {high}')
   return write.write(
     drawn_palms.DrawnPalms(
       data_dir=data_dir,
@@ -113,9 +113,8 @@ class Source:
       raise ValueError(f'{directory} has images of many sizes; give a size')
     if None not in (prepared, size) and prepared != size:
       raise ValueError(
-        f'the images in {directory} have {prepared} px and the run wants '
-        f'{size}; set --config.image_size={prepared} or prepare with '
-        f'--size={size}'
+        f'the images in {directory} have {prepared} px, not {size}; ask for '
+        f'{prepared}, or prepare a set with --size={size}'
       )
     self.name = found.info.name
     self.size = prepared if size is None else size

@@ -1,7 +1,11 @@
+import concurrent.futures
 import inspect
 import json
 import os
 import pathlib
+import resource
+import shutil
+import signal
 import subprocess
 import sys
 
@@ -9,7 +13,7 @@ import numpy as np
 import pytest
 from tensorflow_datasets.core import shuffle
 
-from palmjax import prepare
+from palmjax import files, prepare
 from palmjax.data import streams
 from palmjax.data.palms import palms
 from palmjax.data.sets import prepared
@@ -84,7 +88,7 @@ def test_every_palm_is_there_in_order(tmp_path, calls):
 
 def test_records_tell_person_hand_session_and_device(tmp_path, calls):
   directory = _drawn(tmp_path)
-  records = prepared._builder(directory).as_data_source('train')
+  records = prepared.builder(directory).as_data_source('train')
   sessions = np.concatenate([call['sessions'] for call in calls])
   devices = np.concatenate([call['devices'] for call in calls])
   assert len(set(sessions.tolist())) > 1
@@ -138,7 +142,7 @@ def test_data_dir_with_one_set_is_enough(tmp_path, calls):
 
 def test_other_size(tmp_path, calls):
   directory = _drawn(tmp_path)
-  with pytest.raises(ValueError, match=r'have 16 px and the run wants 48; set'):
+  with pytest.raises(ValueError, match='have 16 px, not 48; ask for 16'):
     prepared.load(directory, size=48)
 
 
@@ -203,6 +207,59 @@ def test_folder_that_cannot_be_written(tmp_path, capsys, calls):
   assert error.startswith('palmjax: ')
 
 
+def test_a_full_disk_is_told_in_one_line(tmp_path, capsys, calls, monkeypatch):
+  # The writer of records raises a RuntimeError, and TFDS wraps it.
+  _, limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+  signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+  resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limit))
+  try:
+    code = prepare.main(
+      [
+        *('--dataset=drawn_palms', f'--data_dir={tmp_path}'),
+        *('--identities=40', '--samples=4', '--size=32'),
+      ]
+    )
+  finally:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+  assert code == 1
+  error = capsys.readouterr().err.splitlines()[-1]
+  assert error.startswith(f'palmjax: cannot write {tmp_path}/drawn_palms/')
+  assert 'File too large; allow larger files there and run the same' in error
+  assert not list(tmp_path.glob('**/incomplete*'))
+
+
+def test_the_second_of_two_at_once_waits_and_finds_the_set(tmp_path, calls):
+  numbers = {'identities': 4, 'samples': 2}
+  directory = pathlib.Path(_drawn(tmp_path / 'first', **numbers))
+  folder = (
+    tmp_path / 'second' / directory.parent.relative_to(tmp_path / 'first')
+  )
+  held = files.lock(files.make_folder(folder) / '.lock', wait=False)
+  with concurrent.futures.ThreadPoolExecutor(1) as pool:
+    second = pool.submit(_drawn, tmp_path / 'second', **numbers)
+    with pytest.raises(TimeoutError):
+      second.result(timeout=2)
+    # What the first is at work on stays.
+    assert [path.name for path in folder.iterdir()] == ['.lock']
+    drawn = len(calls)
+    shutil.copytree(directory, folder / directory.name)
+    held.close()
+    assert second.result(timeout=60) == str(folder / directory.name)
+  assert len(calls) == drawn
+
+
+def test_help_and_arguments_that_nobody_reads(capsys):
+  for arguments, code in (['--help'], 0), (['--dataset=iitd', 'more'], 2):
+    with pytest.raises(SystemExit) as stop:
+      prepare.main([*arguments, '--data_dir=x'])
+    assert stop.value.code == code
+  text = capsys.readouterr()
+  assert '--dataset=tongji --source=DIR' in text.out
+  assert 'xjtu_up' in text.out
+  assert text.err == 'palmjax: unrecognized arguments: more\n'
+
+
 def test_a_source_is_for_real_sets(tmp_path, capsys):
   arguments = ['--dataset=drawn_palms', '--source=x', f'--data_dir={tmp_path}']
   assert prepare.main(arguments) == 1
@@ -214,16 +271,17 @@ def test_a_source_is_for_real_sets(tmp_path, capsys):
 _SCRIPT = """
 import json, sys
 import numpy as np
-from palmjax.data import palms
+from palmjax.data.palms import palms
 
 def draw_batch(key, identities, samples, *, size, **numbers):
   return np.zeros((len(identities), size, size, 3), np.uint8)
 
 palms.draw_batch = draw_batch
 from palmjax import prepare
+from palmjax.data.sets import prepared
 
 code = prepare.main(sys.argv[1:])
-data = prepare.load(sys.argv[2].split('=')[1], size=16)
+data = prepared.load(sys.argv[2].split('=')[1], size=16)
 loaded = [m for m in sys.modules if m.split('.')[0] == 'tensorflow']
 print(json.dumps([code, len(data.ids), loaded]))
 """
