@@ -1,15 +1,16 @@
 """Images with boxes: YOLO, Pascal VOC and COCO data sets, read and checked.
 
-Boxes are x0, y0, x1, y1 in pixels of the image as it is stored: no image is
-turned by its EXIF tag, since what a labelling tool wrote is not known to follow
-it. Where the files tell the size in which the boxes are, as VOC and COCO do,
-another size of the image gives a turned image away.
+Boxes are x0, y0, x1, y1 in pixels of the image once it is upright. Every image
+is turned upright by its EXIF tag, and boxes are taken as they lie in the image
+that is shown (`placed`), in all formats alike. Images of another size than
+VOC's and COCO's files tell are left out.
 
 What is wrong with a box is told with its file and line. `bad='clip'` cuts a box
 that is partly outside the image and leaves out what is no box (empty, inverted,
-not finite, outside, of an unknown class); an image without its label file shows
-nothing, as Ultralytics has it. `bad='refuse'` stops instead. A box may reach
-one pixel over the border, which is rounding, and is cut silently.
+not finite, outside, of an unknown class, told twice); an image without its
+label file shows nothing, as Ultralytics has it. Images that cannot be told
+apart are left out. `bad='refuse'` stops instead. A box may reach one pixel over
+the border, which is rounding, and is cut silently.
 """
 
 import concurrent.futures
@@ -20,7 +21,8 @@ from typing import NamedTuple
 import numpy as np
 from absl import logging
 
-from palmjax.data.boxes import coco, formats
+from palmjax import file_names
+from palmjax.data.boxes import coco, formats, placed, voc, yolo
 from palmjax.data.sets import folder
 from palmjax.data.sets.builders import layout
 from palmjax.images import image_file, letterbox
@@ -36,12 +38,10 @@ ARRAYS = (
   'facing',
 )
 FORMS = {
-  'yolo': formats.read_yolo,
-  'voc': formats.read_voc,
+  'yolo': yolo.read_yolo,
+  'voc': voc.read_voc,
   'coco': coco.read_coco,
 }
-# Over the border of the image, in pixels.
-_ROUNDING = 1.0
 # Bad boxes that are named in the log; the result names them all.
 _LOGGED = 20
 
@@ -51,9 +51,10 @@ class Annotation(NamedTuple):
 
   Attributes:
     path: of the image.
-    boxes: float32 [n, 4], x0, y0, x1, y1 in pixels of the image as stored.
+    boxes: float32 [n, 4], x0, y0, x1, y1 in pixels of the upright image.
     classes: int32 [n], in 0..K-1.
-    id: unique and stable: the path relative to the folder, with '/'.
+    id: unique and stable: the path relative to the folder, with '/', and with
+      escapes for what cannot be printed.
   """
 
   path: str
@@ -101,7 +102,7 @@ def read(directory, *, form, split, names=None, bad='clip') -> Annotations:
   in the log.
 
   Args:
-    directory: DIR in the layout of `box_formats` or `box_coco`.
+    directory: DIR in the layout of `yolo.TREE`, `voc.TREE` or `coco.TREE`.
     form: 'yolo', 'voc' or 'coco'.
     split: 'train', 'valid' or 'test'.
     names: the classes and their order; boxes of others are bad. By default
@@ -124,41 +125,49 @@ def read(directory, *, form, split, names=None, bad='clip') -> Annotations:
   layout.require_folder(directory)
   directory = pathlib.Path(directory)
   source = FORMS[form](directory, split)
-  names = tuple(source.names.values()) if names is None else tuple(names)
-  if len(set(names)) < len(names):
-    raise ValueError(f'two classes of {directory} have one name: {names}')
+  told = tuple(source.names.values())
+  if twice := formats.repeated(told):
+    raise ValueError(f'two classes of {directory} have one name: {twice[0]}')
+  names = told if names is None else tuple(names)
+  if twice := formats.repeated(names):
+    raise ValueError(f'two classes of {names} have one name: {twice[0]}')
   label = {k: names.index(v) for k, v in source.names.items() if v in names}
 
   found = _in_threads(
     _read_size, [directory / image.path for image in source.images]
   )
-  images, skipped, problems = [], [], list(source.problems)
+  images, skipped, problems, turns = [], [], list(source.problems), 0
   for listed, size in zip(source.images, found, strict=True):
+    name = file_names.printable(listed.path)
     if isinstance(size, str):
-      logging.warning('skipped %s: %s', directory / listed.path, size)
-      skipped.append(listed.path)
+      logging.warning('skipped %s: %s', directory / name, size)
+      skipped.append(name)
       continue
-    if listed.size and listed.size != size:
-      problems.append(
-        '{}: boxes are in {:g} × {:g} pixels, the image is stored as {} × {}; '
-        'left out'.format(listed.path, *listed.size, *size)
-      )
-      continue
-    boxes, classes, wrong = _check(listed, size, label)
+    boxes, classes, wrong = placed.place(listed, *size, label)
     problems += wrong
-    path = os.fspath(directory / listed.path)
-    images.append(Annotation(path, boxes, classes, listed.path))
+    if boxes is not None:
+      path = os.fspath(directory / listed.path)
+      images.append(Annotation(path, boxes, classes, name))
+      turns += size[1] > 1
+  problems = tuple(map(file_names.printable, problems))
   _report(directory, problems, bad)
+  notes = list(source.notes)
   if source.left_out:
-    logging.info(
-      'left out %d difficult boxes and crowds of %s', source.left_out, directory
+    notes.append(f'left out {source.left_out} difficult boxes and crowds')
+  if turns:
+    notes.append(
+      f'turned {turns} images upright by their EXIF tags; boxes are taken as '
+      'they lie in the image that is shown'
     )
+  for note in notes:
+    logging.info('%s: %s', directory, file_names.printable(note))
   _stop_if_many(skipped, source.images, directory)
   if not sum(len(image.boxes) for image in images):
     raise ValueError(
       f'{directory}: no box of {layout.some(names)} in the {split} images'
+      + (f' ({len(problems)} problems: {problems[0]})' if problems else '')
     )
-  return Annotations(tuple(images), names, tuple(skipped), tuple(problems))
+  return Annotations(tuple(images), names, tuple(skipped), problems)
 
 
 def load(annotations, *, size, room=None) -> Loaded:
@@ -181,7 +190,7 @@ def load(annotations, *, size, room=None) -> Loaded:
   room = len(most.boxes) if room is None else room
   if len(most.boxes) > room:
     raise ValueError(
-      f'{most.path} has {len(most.boxes)} boxes, there is room for {room}: '
+      f'{most.id} has {len(most.boxes)} boxes, there is room for {room}: '
       'make room for as many'
     )
   decoded = _in_threads(
@@ -191,7 +200,7 @@ def load(annotations, *, size, room=None) -> Loaded:
   skipped = []
   for image, result in zip(images, decoded, strict=True):
     if isinstance(result, str):
-      logging.warning('skipped %s: %s', image.path, result)
+      logging.warning('skipped %s: %s', image.id, result)
       skipped.append(image.id)
   _stop_if_many(skipped, images, os.path.dirname(most.path))
   kept = [i for i, result in enumerate(decoded) if not isinstance(result, str)]
@@ -213,36 +222,6 @@ def load(annotations, *, size, room=None) -> Loaded:
     arrays['classes'][row, :number] = images[i].classes
     arrays['valid'][row, :number] = True
   return Loaded(arrays, tuple(images[i].id for i in kept), tuple(skipped))
-
-
-def _check(listed, size, label):
-  """(boxes [n, 4], classes [n], what was wrong) of one image of `size`."""
-  border = np.array([*size, *size], np.float64)
-  boxes, classes, problems = [], [], []
-  for row in listed.rows:
-    box = np.array(row.box, np.float64) * (border if listed.size == () else 1)
-    clipped = np.clip(box, 0, border)
-    text = ', '.join(f'{end:.1f}' for end in box)
-    if row.label not in label:
-      problems.append(f'{row.where}: unknown class {row.label!r}')
-    elif not np.isfinite(box).all():
-      problems.append(f'{row.where}: box {text} is not finite')
-    elif (box[2:] < box[:2]).any():
-      problems.append(f'{row.where}: box {text} is inverted')
-    elif (box[2:] == box[:2]).any():
-      problems.append(f'{row.where}: box {text} is empty')
-    elif (clipped[2:] <= clipped[:2]).any():
-      problems.append(f'{row.where}: box {text} is outside the image')
-    else:
-      if np.abs(clipped - box).max() > _ROUNDING:
-        problems.append(f'{row.where}: box {text} is partly outside; clipped')
-      boxes.append(clipped)
-      classes.append(label[row.label])
-  return (
-    np.array(boxes, np.float32).reshape(-1, 4),
-    np.array(classes, np.int32),
-    problems,
-  )
 
 
 def _report(directory, problems, bad):
@@ -280,6 +259,6 @@ def _in_threads(read_one, paths):
 
 
 def _read_size(path):
-  """(width, height) as stored."""
+  """((width, height) as stored, EXIF orientation)."""
   with image_file.opened(path) as image:
-    return image.size
+    return image.size, image_file.orientation(image)

@@ -2,9 +2,12 @@
 
 import json
 import pathlib
+import posixpath
+from typing import NamedTuple
 
-from palmjax.data.boxes import formats
+from palmjax.data.boxes import formats, lookup
 from palmjax.data.sets.builders import layout
+from palmjax.images import image_file
 
 TREE = """\
 DIR/annotations/instances_train*.json    instances_val*.json
@@ -19,60 +22,182 @@ def read_coco(directory, split) -> formats.Source:
 
   Classes are the categories by id. Roboflow's extra category, which is but the
   parent of the others, is none.
+
+  Images of one id or of one file are left out, as nobody knows whose boxes
+  theirs are. Images that are told twice in the same words are read once.
   """
+  directory = pathlib.Path(directory)
   path, below = _coco_file(directory, split)
+  place = path.relative_to(directory).as_posix()
   try:
     values = json.loads(path.read_text(encoding='utf-8-sig'))
-    listed = {image['id']: image for image in values['images']}
-    files = {k: str(image['file_name']) for k, image in listed.items()}
+    told = [
+      _Image(
+        image['id'],
+        str(image['file_name']),
+        formats.to_size(image.get('width'), image.get('height')),
+      )
+      for image in values['images']
+    ]
+    ids = _Ids([image.id for image in told])
     categories = sorted(values['categories'], key=lambda c: c['id'])
+    classes = _Ids([category['id'] for category in categories])
     names = {category['id']: str(category['name']) for category in categories}
     annotations = [dict(annotation) for annotation in values['annotations']]
-  except (KeyError, TypeError, ValueError) as error:
+  except (KeyError, TypeError, ValueError, RecursionError) as error:
     raise ValueError(
       f'{path} is no COCO file of instances: {type(error).__name__} {error}'
     ) from error
-  parents = {category.get('supercategory') for category in categories}
+  if not told:
+    raise ValueError(f'{path} lists no image')
+  if len(names) < len(categories):
+    twice = formats.repeated(category['id'] for category in categories)
+    raise ValueError(f'{path}: two categories have the id {twice[0]!r}')
+  # A list, as a parent may be of any type.
+  parents = [category.get('supercategory') for category in categories]
   for category in categories:
     if category.get('supercategory') == 'none' and category['name'] in parents:
       del names[category['id']]
 
-  rows, problems, left_out = {key: [] for key in listed}, [], 0
+  images, problems = _unique(place, told)
+  rows, left_out = {image.id: [] for image in images}, 0
   for annotation in annotations:
-    where = f'{path.relative_to(directory)}: annotation {annotation.get("id")}'
+    where = f'{place}: annotation {annotation.get("id")}'
     if annotation.get('iscrowd'):
       left_out += 1
       continue
     try:
       x, y, w, h = map(float, annotation['bbox'])
-      category = annotation['category_id']
-      hash(category)  # A list is none.
+      category = classes.find(annotation['category_id'])
       row = formats.Row(where, category, (x, y, x + w, y + h))
-      of_image = rows.get(annotation['image_id'])
+      image = ids.find(annotation['image_id'])
     except (KeyError, TypeError, ValueError):
       problems.append(f'{where}: box, class or image is missing or none')
       continue
-    if of_image is None:
-      problems.append(f'{where}: there is no image {annotation["image_id"]}')
+    if image not in ids.known:
+      problems.append(f'{where}: there is no image {image!r}')
+    elif image in rows:
+      rows[image].append(row)
     else:
-      of_image.append(row)
-  # The first image may be missing.
-  folders = [
-    f
-    for f in below
-    if any((directory / f / x).is_file() for x in files.values())
+      problems.append(f'{where}: of image {image!r}, which is left out')
+
+  files, wrong = _locate(directory, path, below, images)
+  return formats.Source(
+    [
+      formats.Listed(files[image.id], rows[image.id], image.size)
+      for image in images
+      if image.id in files
+    ],
+    names,
+    problems + wrong,
+    left_out,
+  )
+
+
+class _Image(NamedTuple):
+  """An image as the file tells it."""
+
+  id: int | str
+  file: str
+  size: tuple[float, float] | None
+
+
+class _Ids:
+  """Ids, found again by their number where one was written as a text."""
+
+  def __init__(self, ids):
+    """Takes all ids; raises TypeError for one that is no id, such as a list."""
+    self.known = set(ids)
+    numbers = {}
+    for value in self.known:
+      numbers.setdefault(_number(value), set()).add(value)
+    self._numbers = {
+      number: min(values)
+      for number, values in numbers.items()
+      if number is not None and len(values) == 1
+    }
+
+  def find(self, value):
+    """The id that `value` means; itself if there is none."""
+    if value in self.known:
+      return value
+    return self._numbers.get(_number(value), value)
+
+
+def _number(value):
+  try:
+    number = int(value)
+    return number if isinstance(value, str) or number == value else None
+  except (OverflowError, TypeError, ValueError):
+    return None
+
+
+def _unique(place, told):
+  """(images without those that share an id or a file; a line for each)."""
+  problems = []
+  once = list(dict.fromkeys(told))
+  problems += [
+    f'{place}: image {image.id!r} ({image.file}) stands twice; read once'
+    for image in formats.repeated(told)
   ]
-  if not folders:
-    raise layout.LayoutError(f'{directory} has no image of {path.name}', TREE)
-  images = [
-    formats.Listed(
-      (pathlib.PurePosixPath(folders[0]) / files[key]).as_posix(),
-      rows[key],
-      formats.to_size(image.get('width'), image.get('height')),
-    )
-    for key, image in listed.items()
-  ]
-  return formats.Source(images, names, problems, left_out)
+  ids = set(formats.repeated(image.id for image in once))
+  names = set(formats.repeated(image.file for image in once))
+  kept = []
+  for image in once:
+    if image.id in ids or image.file in names:
+      shared = f'the id {image.id!r}' if image.id in ids else 'the file'
+      problems.append(
+        f'{place}: {image.file}: several images have {shared}; left out'
+      )
+    else:
+      kept.append(image)
+  return kept, problems
+
+
+def _locate(directory, path, below, images):
+  """({id: path of its image, relative to DIR}, problems)."""
+  folders = [folder for folder in below if (directory / folder).is_dir()]
+  files = lookup.Lookup(directory)
+  found, sought = {}, {}
+  for image in images:
+    place = _find(files, folders, image.file)
+    if place is None:
+      sought[image.id] = image.file.replace('\\', '/').lstrip('/')
+    else:
+      found[image.id] = place
+  if images and not found:
+    there = [
+      f'{folder}/{name}'
+      for folder in folders
+      for name in formats.names_in(directory / folder)
+      if name.lower().endswith(image_file.SUFFIXES)
+    ]
+    line = f'{directory} has no image of {path.name}'
+    line += f': looked for {image.file}, there is {layout.some(there)}'
+    raise layout.LayoutError(line, TREE)
+  twice, problems = set(formats.repeated(found.values())), []
+  for key, place in list(found.items()):
+    if place in twice:
+      problems.append(
+        f'{path.name}: image {key!r}: {place} is of several images; left out'
+      )
+      del found[key]
+  for key, name in sought.items():
+    # Told as an image that cannot be read.
+    found[key] = posixpath.join(folders[0] if folders else below[0], name)
+  return found, problems
+
+
+def _find(files, folders, name):
+  """The image of a file name: below a folder, else by its last part in one."""
+  name = name.replace('\\', '/')
+  last = name.rpartition('/')[2]
+  for part in (name.lstrip('/'), last):
+    for folder in folders:
+      found = files.find(posixpath.join(folder, part))
+      if found is not None:
+        return found
+  return None
 
 
 def _coco_file(directory, split):

@@ -102,3 +102,138 @@ def test_other_layouts(tmp_path):
   _write(tmp_path, 'annotations/instances_val2.json', 'a.jpg', _CONTENT)
   with pytest.raises(ValueError, match=r'instances_val2\.json are both of val'):
     coco.read_coco(tmp_path, 'valid')
+
+
+def _set(root, images, categories=None, folder='train'):
+  """A Roboflow set of (id, file name, id of its annotation's image)."""
+  content = {
+    'categories': categories or [{'id': 1, 'name': 'one'}],
+    'images': [{'id': key, 'file_name': name} for key, name, _ in images],
+    'annotations': [
+      {'id': k, 'image_id': key, 'category_id': 1, 'bbox': [k, 2, 3, 4]}
+      for k, (*_, key) in enumerate(images, 1)
+    ],
+  }
+  (root / folder).mkdir(parents=True, exist_ok=True)
+  (root / 'train' / '_annotations.coco.json').write_text(json.dumps(content))
+
+
+def _read(root, *files):
+  for name in files:
+    path = root / 'train' / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+  source = coco.read_coco(root, 'train')
+  return {image.path: len(image.rows) for image in source.images}, source
+
+
+def test_images_of_one_id_are_left_out(tmp_path):
+  _set(tmp_path, [(1, 'a.jpg', 1), (1, 'b.jpg', 1), (2, 'c.jpg', 2)])
+  found, source = _read(tmp_path, 'a.jpg', 'b.jpg', 'c.jpg')
+  assert found == {'train/c.jpg': 1}
+  place = 'train/_annotations.coco.json'
+  assert source.problems == [
+    *(
+      f'{place}: {name}: several images have the id 1; left out'
+      for name in ('a.jpg', 'b.jpg')
+    ),
+    *(
+      f'{place}: annotation {k}: of image 1, which is left out' for k in (1, 2)
+    ),
+  ]
+
+
+def test_images_of_one_file_are_left_out(tmp_path):
+  images = [(1, 'a.jpg', 1), (2, 'a.jpg', 2), (3, 'x/b.jpg', 3)]
+  images += [(4, 'y/b.jpg', 4), (5, 'c.jpg', 5)]
+  _set(tmp_path, images)
+  found, source = _read(tmp_path, 'a.jpg', 'b.jpg', 'c.jpg')
+  assert found == {'train/c.jpg': 1}
+  assert sum('several images have the file' in x for x in source.problems) == 2
+  assert sum('b.jpg is of several images' in x for x in source.problems) == 2
+
+
+def test_an_image_told_twice_is_read_once(tmp_path):
+  _set(tmp_path, [(1, 'a.jpg', 1), (1, 'a.jpg', 1), (2, 'b.jpg', 2)])
+  found, source = _read(tmp_path, 'a.jpg', 'b.jpg')
+  assert found == {'train/a.jpg': 2, 'train/b.jpg': 1}
+  (problem,) = source.problems
+  assert problem.endswith('image 1 (a.jpg) stands twice; read once')
+
+
+@pytest.mark.parametrize(
+  'ids, keys',
+  [
+    (['0001', '0002'], [1, 2]),
+    ([1, 2], ['1', '0002']),
+    ([1.0, 2.0], [1, 2]),
+    (['a', 'b'], ['a', 'b']),
+    (['1', '01'], ['1', '01']),
+  ],
+)
+def test_ids_as_texts_and_numbers(tmp_path, ids, keys):
+  names = ('a.jpg', 'b.jpg')
+  _set(tmp_path, list(zip(ids, names, keys, strict=True)))
+  found, source = _read(tmp_path, *names)
+  assert found == {'train/a.jpg': 1, 'train/b.jpg': 1}
+  assert source.problems == []
+
+
+def test_ids_that_a_number_does_not_tell_apart(tmp_path):
+  _set(tmp_path, [('1', 'a.jpg', 1), ('01', 'b.jpg', 1.5)])
+  found, source = _read(tmp_path, 'a.jpg', 'b.jpg')
+  assert found == {'train/a.jpg': 0, 'train/b.jpg': 0}
+  assert [line.rpartition(': ')[2] for line in source.problems] == [
+    *('there is no image 1', 'there is no image 1.5'),
+  ]
+
+
+def test_two_categories_of_one_id(tmp_path):
+  categories = [{'id': 1, 'name': 'one'}, {'id': 1, 'name': 'two'}]
+  _set(tmp_path, [(1, 'a.jpg', 1)], categories)
+  with pytest.raises(ValueError, match='two categories have the id 1'):
+    _read(tmp_path, 'a.jpg')
+
+
+def test_parents_of_any_type(tmp_path):
+  categories = [{'id': 1, 'name': 'one', 'supercategory': ['hand']}]
+  _set(tmp_path, [(1, 'a.jpg', 1)], categories)
+  assert _read(tmp_path, 'a.jpg')[0] == {'train/a.jpg': 1}
+
+
+@pytest.mark.parametrize(
+  'told, file',
+  [
+    ('train\\a.jpg', 'a.jpg'),
+    ('C:\\photos\\a.jpg', 'a.jpg'),
+    ('/label-studio/data/upload/1/a.jpg', 'a.jpg'),
+    ('https://example.org/photos/a.jpg', 'a.jpg'),
+    ('../train/a.jpg', 'a.jpg'),
+    ('five\\a.jpg', 'five/a.jpg'),
+    ('a.jpg', 'a.JPG'),
+    ('Müller.jpg', 'Mu\u0308ller.jpg'),
+    ('Mu\u0308ller/a.jpg', 'Müller/a.jpg'),
+  ],
+)
+def test_images_are_found_by_what_their_names_say(tmp_path, told, file):
+  _set(tmp_path, [(1, told, 1), (2, 'b.jpg', 2)])
+  assert _read(tmp_path, file, 'b.jpg')[0] == {
+    f'train/{file}': 1,
+    'train/b.jpg': 1,
+  }
+
+
+def test_names_that_mean_two_files_are_found_in_none(tmp_path):
+  _set(tmp_path, [(1, 'A.jpg', 1), (2, 'b.jpg', 2)])
+  found, _ = _read(tmp_path, 'a.jpg', 'a.JPG', 'b.jpg')
+  assert found == {'train/A.jpg': 1, 'train/b.jpg': 1}  # Is not there.
+
+
+def test_both_names_are_told_where_none_is_found(tmp_path):
+  _set(tmp_path, [(1, 'x/a_copy.jpg', 1)])
+  line = r'looked for x/a_copy\.jpg, there is train/a\.jpg'
+  with pytest.raises(layout.LayoutError, match=line):
+    _read(tmp_path, 'a.jpg')
+  _set(tmp_path, [])
+  with pytest.raises(ValueError, match='lists no image'):
+    _read(tmp_path)

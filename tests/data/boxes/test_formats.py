@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from palmjax.data.boxes import formats
+from palmjax.data.boxes import formats, voc, yolo
 from palmjax.data.sets.builders import layout
 
 
@@ -37,7 +37,7 @@ def _yolo(root, lines='0 .5 .5 .2 .4', yaml="names: ['one', 'two']\n"):
 )
 def test_class_names_of_yolo(tmp_path, yaml):
   _yolo(tmp_path, yaml=yaml)
-  source = formats.read_yolo(tmp_path, 'train')
+  source = yolo.read_yolo(tmp_path, 'train')
   assert source.names == {0: 'one', 1: 'two'}
 
 
@@ -45,7 +45,7 @@ def test_class_names_of_yolo(tmp_path, yaml):
 def test_no_class_names(tmp_path, yaml):
   _yolo(tmp_path, yaml=yaml)
   with pytest.raises(ValueError, match=r'data\.yaml: no class names; write'):
-    formats.read_yolo(tmp_path, 'train')
+    yolo.read_yolo(tmp_path, 'train')
 
 
 def test_yolo_rows_polygons_and_lines_that_are_no_box(tmp_path):
@@ -59,7 +59,7 @@ def test_yolo_rows_polygons_and_lines_that_are_no_box(tmp_path):
     '0 .5 .5 .2 x\n'
   )
   _yolo(tmp_path, lines)
-  source = formats.read_yolo(tmp_path, 'train')
+  source = yolo.read_yolo(tmp_path, 'train')
   (image,) = source.images
   assert image.path == 'train/images/a.jpg'
   assert image.size == ()
@@ -85,7 +85,7 @@ def test_ultralytics_layout_val_and_missing_label_files(tmp_path):
     images__val__notes_dot_md='',
     labels__val__b_dot_txt='0 .5 .5 1 1',
   )
-  source = formats.read_yolo(tmp_path, 'valid')
+  source = yolo.read_yolo(tmp_path, 'valid')
   assert [image.path for image in source.images] == [
     'images/val/a.png',
     'images/val/b.png',
@@ -116,7 +116,7 @@ def test_voc(tmp_path):
     Annotations__b_dot_xml='<annotation>',
     ImageSets__Main__val_dot_txt='a\nb\n\nc -1\n',
   )
-  source = formats.read_voc(tmp_path, 'valid')
+  source = voc.read_voc(tmp_path, 'valid')
   (image,) = source.images
   assert image.path == 'JPEGImages/a.png'
   assert image.size == (100, 80)
@@ -138,17 +138,17 @@ def test_voc(tmp_path):
 def test_other_layouts_are_answered_with_the_expected_one(tmp_path):
   (tmp_path / 'Annotations').mkdir()
   for read, line, tree in (
-    (formats.read_yolo, 'has no data.yaml', 'DIR/train/labels/NAME.txt'),
-    (formats.read_voc, r'there is no .*train\.txt', 'DIR/JPEGImages'),
+    (yolo.read_yolo, 'has no data.yaml', 'DIR/train/labels/NAME.txt'),
+    (voc.read_voc, r'there is no .*train\.txt', 'DIR/JPEGImages'),
   ):
     with pytest.raises(layout.LayoutError, match=line) as caught:
       read(tmp_path, 'train')
     assert tree in str(caught.value)
   _write(tmp_path, data_dot_yaml='names: [a]', train__images__x_dot_txt='')
   with pytest.raises(layout.LayoutError, match='train/images has no image'):
-    formats.read_yolo(tmp_path, 'train')
+    yolo.read_yolo(tmp_path, 'train')
   with pytest.raises(layout.LayoutError, match='has no folder test/images'):
-    formats.read_yolo(tmp_path, 'test')
+    yolo.read_yolo(tmp_path, 'test')
 
 
 def _voc_set(directory, objects, head='<?xml version="1.0"?>'):
@@ -159,7 +159,7 @@ def _voc_set(directory, objects, head='<?xml version="1.0"?>'):
     ImageSets__Main__train_dot_txt='a',
     Annotations__a_dot_xml=f'{head}<annotation>{objects}</annotation>',
   )
-  return formats.read_voc(directory, 'train')
+  return voc.read_voc(directory, 'train')
 
 
 def _thing(name):
@@ -189,7 +189,7 @@ def test_voc_encodings_that_no_parser_knows(tmp_path, encoding):
 def test_files_that_begin_with_a_mark_of_their_encoding(tmp_path):
   mark = '\ufeff'
   _yolo(tmp_path, lines=f'{mark}1 .5 .5 .2 .2', yaml=f'{mark}names: [one, two]')
-  source = formats.read_yolo(tmp_path, 'train')
+  source = yolo.read_yolo(tmp_path, 'train')
   assert source.names == {0: 'one', 1: 'two'}
   assert not source.problems
   assert source.images[0].rows[0].label == 1
