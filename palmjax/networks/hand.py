@@ -1,4 +1,4 @@
-"""A trained hand detector as a function: images → boxes, gestures, palm frames."""
+"""A trained hand detector as a function: images → boxes, gestures, palms."""
 
 import dataclasses
 import functools
@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from palmjax.models import detector, forward
-from palmjax.networks import chunks, variables
+from palmjax.networks import chunks, compiled, variables
 from palmjax.networks import export as exports
 from palmjax.ops import pixels, pool
 from palmjax.ops.maps import centers as center_maps
@@ -57,23 +57,29 @@ class HandDetector:
       {'boxes': [N, K, 4], 'scores': [N, K] falling, 'classes': [N, K],
       'points': [N, K, 3, 2], 'facing': [N, K]}, in pixels of the images given.
     """
-    return chunks.apply(
-      functools.partial(self._detect, self.params, self.stats),
-      images,
-      sizes=_SIZES,
-    )
+    return chunks.apply(self._detect, images, sizes=_SIZES)
+
+  def _detect(self, images):
+    prepare, look, decode = self._programs
+    # Each size of view is compiled once; in one program each would stand twice,
+    # for the mirror image, too.
+    found = [look(self.params, self.stats, view) for view in prepare(images)]
+    return decode(found, images)
 
   @functools.cached_property
-  def _detect(self):
-    return jax.jit(
-      make_detector(
-        self.model,
-        shrink=self.shrink,
-        count=_OBJECTS,
-        mirror=self.mirror,
-        smaller=self.smaller,
-        multiple=detector.STRIDE * self.model.resolution_factor,
-      )
+  def _programs(self):
+    prepare, look, decode = make_parts(
+      self.model,
+      shrink=self.shrink,
+      count=_OBJECTS,
+      mirror=self.mirror,
+      smaller=self.smaller,
+      multiple=detector.STRIDE * self.model.resolution_factor,
+    )
+    return (
+      compiled.small(prepare),
+      compiled.network(look),
+      compiled.small(decode),
     )
 
 
@@ -96,7 +102,7 @@ def load(directory, *, shrink=1, passes=False):
     directory: export folder.
     shrink: L, images are given so many times as large as the network's input.
     passes: look at mirror images too, and in the smaller sizes that the export
-      names, see `make_detector`.
+      names, see `make_parts`.
 
   Returns:
     `HandDetector`.
@@ -121,13 +127,29 @@ def load(directory, *, shrink=1, passes=False):
   )
 
 
-def make_detector(
-  model, *, shrink=1, count=100, mirror=False, smaller=(), multiple=1
-):
+def make_detector(model, **options):
   """Builds detect(params, stats, images uint8 [B, H, W, 3]) → objects.
 
   Pure; for evaluation and for use: running statistics, params['detector'] only.
-  Objects are those of `center_maps.decode`, in pixels of the images as given.
+  Objects are those of `ops.maps.centers.decode`, in pixels of the images given.
+
+  Args:
+    model: detector.
+    **options: of `make_parts`.
+  """
+  prepare, look, decode = make_parts(model, **options)
+
+  def detect(params, stats, images):
+    found = [look(params, stats, view) for view in prepare(images)]
+    return decode(found, images)
+
+  return detect
+
+
+def make_parts(
+  model, *, shrink=1, count=100, mirror=False, smaller=(), multiple=1
+):
+  """The three parts of `make_detector`, pure functions to compile one by one.
 
   Args:
     model: detector.
@@ -138,29 +160,35 @@ def make_detector(
     smaller: look at each image in these sizes, too, and take the mean of their
       maps, resampled to the grid of the first: sides as shares of its own.
     multiple: of pixels, what those sides are rounded to.
+
+  Returns:
+    prepare: images uint8 [B, H, W, 3] → list of views, float32.
+    look: (params, stats, view) → maps.
+    decode: (the maps of each view, images) → objects.
   """
 
-  def once(params, stats, inputs):
-    maps, _ = forward.apply_eval(model, params['detector'], stats, inputs)
-    return maps
-
-  def look(params, stats, inputs):
-    maps = once(params, stats, inputs)
-    if not mirror:
-      return maps
-    # One after the other: together they fit a small cache less well.
-    mirrored = once(params, stats, inputs[:, :, ::-1])
-    return _mean([maps, center_maps.mirror(mirrored)])
-
-  def detect(params, stats, images):
+  def prepare(images):
     inputs = pool.block_mean(pixels.to_float(images), shrink)
     views = [inputs, *(_smaller(inputs, share, multiple) for share in smaller)]
-    found = [look(params, stats, view) for view in views]
+    if mirror:
+      views = [side for view in views for side in (view, view[:, :, ::-1])]
+    return views
+
+  def look(params, stats, view):
+    maps, _ = forward.apply_eval(model, params['detector'], stats, view)
+    return maps
+
+  def decode(found, images):
+    if mirror:
+      found = [
+        _mean([maps, center_maps.mirror(mirrored)])
+        for maps, mirrored in zip(found[::2], found[1::2], strict=True)
+      ]
     shape = found[0]['class'].shape[1:3]
     maps = _mean([center_maps.resize(maps, shape) for maps in found])
     return center_maps.decode(maps, stride=_stride(maps, images), count=count)
 
-  return detect
+  return prepare, look, decode
 
 
 def _mean(maps):

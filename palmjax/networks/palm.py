@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from palmjax.images import preprocess
 from palmjax.models import backbones, forward
-from palmjax.networks import chunks, variables
+from palmjax.networks import chunks, compiled, variables
 from palmjax.networks import export as exports
 from palmjax.ops import pixels, vectors
 
@@ -63,7 +63,7 @@ class PalmNetwork:
 
   @functools.cached_property
   def _embed(self):
-    return jax.jit(make_embedder(self.model, self.preprocess.apply))
+    return compiled.network(make_embedder(self.model, self.preprocess.apply))
 
   @functools.cached_property
   def _classify(self):
@@ -71,7 +71,7 @@ class PalmNetwork:
       raise ValueError(
         'the network has no class weights: its export holds the backbone alone'
       )
-    return jax.jit(
+    return compiled.network(
       make_classifier(
         self.model,
         self.preprocess.apply,

@@ -17,7 +17,7 @@ import numpy as np
 from palmjax.images import palm_frame, photo
 from palmjax.models import forward
 from palmjax.models import palm_frame as palm_frame_model
-from palmjax.networks import chunks, variables
+from palmjax.networks import chunks, compiled, variables
 from palmjax.networks import export as exports
 from palmjax.ops import pixels
 
@@ -57,13 +57,23 @@ class PalmFrameReader:
       (points [N, 3, 2] in sides from the centre of the view, left valley first;
       probability [N] of a palm that faces the camera).
     """
-    return chunks.apply(
-      functools.partial(self._read, self.params, self.stats), views
+    return chunks.apply(self._read, views)
+
+  def _read(self, views):
+    prepare, look, merge = self._programs
+    # One program of the network, which runs twice.
+    return merge(
+      *(look(self.params, self.stats, side) for side in prepare(views))
     )
 
   @functools.cached_property
-  def _read(self):
-    return jax.jit(make_reader(self.model))
+  def _programs(self):
+    prepare, look, merge = make_parts(self.model)
+    return (
+      compiled.small(prepare),
+      compiled.network(look),
+      compiled.small(merge),
+    )
 
 
 def build(description):
@@ -158,19 +168,37 @@ def make_reader(model):
   from the centre of the view, left valley first; facing [B], probability. Both
   are the mean of what is read in the view and in its mirror image.
   """
+  prepare, look, merge = make_parts(model)
 
-  def look(params, stats, images):
-    return forward.apply_eval(model, params['reader'], stats, images)
-
-  def read(params, stats, images):
-    images = pixels.to_float(images)
-    points, facing = look(params, stats, images)
-    mirrored, again = look(params, stats, images[:, :, ::-1])
-    # The left valley of the mirror image is the right one.
-    mirrored = mirrored[:, jnp.array([1, 0, 2])] * jnp.array([-1.0, 1.0])
-    return (points + mirrored) / 2, jax.nn.sigmoid((facing + again) / 2)
+  def read(params, stats, views):
+    return merge(*(look(params, stats, side) for side in prepare(views)))
 
   return read
+
+
+def make_parts(model):
+  """The three parts of `make_reader`, pure functions to compile one by one.
+
+  Returns:
+    prepare: views uint8 [B, S, S, 3] → the views and their mirror images.
+    look: (params, stats, views) → (points, logits of facing).
+    merge: what was seen in both → (points, facing).
+  """
+
+  def prepare(views):
+    views = pixels.to_float(views)
+    return views, views[:, :, ::-1]
+
+  def look(params, stats, views):
+    return forward.apply_eval(model, params['reader'], stats, views)
+
+  def merge(seen, mirrored):
+    (points, facing), (other, again) = seen, mirrored
+    # The left valley of the mirror image is the right one.
+    other = other[:, jnp.array([1, 0, 2])] * jnp.array([-1.0, 1.0])
+    return (points + other) / 2, jax.nn.sigmoid((facing + again) / 2)
+
+  return prepare, look, merge
 
 
 _transform = jax.jit(palm_frame.transform)
