@@ -1,10 +1,11 @@
-"""An image folder DIR/<identity>/<image>.jpg|jpeg|png|bmp, as uint8 arrays.
+"""An image folder DIR/<identity>/<image>.jpg|png|bmp|webp, as uint8 arrays.
 
 Every image becomes a square RGB image as `images.image_file.decode` makes it.
 
 Order: identities by name, images by name within the identity, both as Python
 compares strings (by code point, so 'p10' comes before 'p2'): the same on every
-machine and file system. Labels number the identities in that order.
+machine and file system. Labels number the identities in that order. Names that
+are not UTF-8 stand with escapes (`file_names.printable`) and keep their place.
 """
 
 import concurrent.futures
@@ -15,12 +16,15 @@ import os
 import numpy as np
 from absl import logging
 
-from palmjax.images import image_file
+from palmjax import file_names
+from palmjax.images import image_file, image_tree
 
 # Share of unreadable images above which reading stops: a few broken files are
 # life, many mean a broken copy or a wrong folder.
 MAX_SKIPPED = 0.05
 
+# Left out files and folders that are named in the log.
+_NAMED = 20
 _LAYOUT = 'put the images of each palm into a folder of their own'
 
 
@@ -49,9 +53,10 @@ class Images:
 def read(directory, *, size):
   """Reads an image folder into memory.
 
-  Hidden files, files with other suffixes, images outside an identity folder
-  and folders below one are left out with a count in the log. Unreadable images
-  are skipped, counted and named in the log.
+  Hidden files are passed over. Images of kinds that are not read, images
+  outside an identity folder, folders below one and folders without an image are
+  left out, counted and named in the log. Unreadable images are skipped, counted
+  and named in the log.
 
   Args:
     directory: path of DIR in the layout of the module.
@@ -62,8 +67,9 @@ def read(directory, *, size):
 
   Raises:
     FileNotFoundError, NotADirectoryError: there is no such folder.
-    ValueError: no image, not two identities, or more than `MAX_SKIPPED` of the
-      images unreadable; one line that says what to do.
+    ValueError: no image, not two identities, two identities whose names look
+      the same, or more than `MAX_SKIPPED` of the images unreadable; one line
+      that says what to do.
   """
   directory = os.fspath(directory)
   paths = _find(directory)
@@ -80,7 +86,8 @@ def read(directory, *, size):
       )
     )
 
-  ids = ['/'.join(path) for path in paths]
+  names = [tuple(map(file_names.printable, path)) for path in paths]
+  ids = ['/'.join(name) for name in names]
   broken = [
     (name, image)
     for name, image in zip(ids, decoded, strict=True)
@@ -100,7 +107,8 @@ def read(directory, *, size):
     )
 
   kept = [i for i, image in enumerate(decoded) if not isinstance(image, str)]
-  identities = sorted({paths[i][0] for i in kept})
+  # In the order of the folders, whose names may have been escaped.
+  identities = list(dict.fromkeys(names[i][0] for i in kept))
   if len(identities) < 2:
     raise ValueError(
       f'{directory} has images of one identity only ({identities[0]}); '
@@ -109,10 +117,10 @@ def read(directory, *, size):
   label = {name: k for k, name in enumerate(identities)}
   return Images(
     images=np.stack([decoded[i] for i in kept]),
-    labels=np.array([label[paths[i][0]] for i in kept], np.int32),
+    labels=np.array([label[names[i][0]] for i in kept], np.int32),
     identities=tuple(identities),
     ids=tuple(ids[i] for i in kept),
-    groups=np.array([paths[i][0] for i in kept]),
+    groups=np.array([names[i][0] for i in kept]),
     skipped=skipped,
   )
 
@@ -122,70 +130,77 @@ def _find(directory):
   if not os.path.exists(directory):
     raise FileNotFoundError(
       f'there is no folder {directory!r}; give one that holds '
-      'DIR/<identity>/<image>.jpg|png|bmp'
+      'DIR/<identity>/<image>.jpg|png|bmp|webp'
     )
   if not os.path.isdir(directory):
     raise NotADirectoryError(
       f'{directory} is a file; give the folder that holds '
-      'DIR/<identity>/<image>.jpg|png|bmp'
+      'DIR/<identity>/<image>.jpg|png|bmp|webp'
     )
-  folders, files = _list(directory)
-  paths, ignored = [], 0
   # Two levels and no deeper: a link that points back up cannot loop.
-  for folder in folders:
-    below, names = _list(os.path.join(directory, folder))
-    images = [name for name in names if _is_image(name)]
-    paths += [(folder, name) for name in images]
-    ignored += len(below) + len(names) - len(images)
-  loose = [name for name in files if _is_image(name)]
+  tree = image_tree.find(directory, depth=2)
+  paths = [tuple(path.split('/')) for path in tree.images if '/' in path]
+  loose = [path for path in tree.images if '/' not in path]
+  for name in tree.folders:
+    if name in tree.left_out:
+      raise ValueError(
+        f'{file_names.printable(os.path.join(directory, name))}: '
+        f'{tree.left_out[name]}; make it readable or remove it'
+      )
   if not paths:
-    raise ValueError(_nothing(directory, folders, files, loose))
-  ignored += len(files)
-  if ignored:
-    logging.info(
-      'left out %d files and folders of %s that are not <identity>/<image>%s',
-      ignored,
-      directory,
-      f', {len(loose)} of them images outside a folder' if loose else '',
+    raise ValueError(_nothing(directory, tree, loose))
+  _check_spelling(directory, tree.folders)
+  empty = set(tree.folders) - {folder for folder, _ in paths}
+  left_out = {
+    **dict.fromkeys(sorted(loose), 'an image outside an identity folder'),
+    **dict.fromkeys(sorted(empty), 'a folder without an image'),
+    **tree.left_out,
+  }
+  for name, reason in list(left_out.items())[:_NAMED]:
+    name = file_names.printable(name)
+    logging.warning('left out %s in %s: %s', name, directory, reason)
+  if left_out:
+    logging.warning(
+      'left out %d images and folders of %s', len(left_out), directory
     )
   return paths
 
 
-def _nothing(directory, folders, files, loose):
+def _check_spelling(directory, folders):
+  """Raises ValueError for two folders whose names look the same."""
+  seen = {}
+  for folder in folders:
+    name = file_names.printable(folder)
+    key = file_names.composed(name)
+    if key in seen:
+      raise ValueError(
+        f'{directory} has two folders that look like one: '
+        f'{file_names.spelled(seen[key])} and {file_names.spelled(name)}; put '
+        'the images of one palm into one folder'
+      )
+    seen[key] = name
+
+
+def _nothing(directory, tree, loose):
   """The message for a folder in which no image was found."""
   if loose:
     return (
       f'{directory} holds {len(loose)} images but no identity folder; '
-      f'{_LAYOUT}: {directory}/<identity>/{loose[0]}'
+      f'{_LAYOUT}: {directory}/<identity>/{file_names.printable(loose[0])}'
     )
-  if folders:
+  if tree.folders or tree.left_out:
+    lines = tree.lines()
     return (
-      f'no image in the {len(folders)} folders of {directory}: looked for '
+      f'no image in the {len(tree.folders)} folders of {directory}: looked for '
       f'<identity>/*{"|".join(image_file.SUFFIXES)}, not in folders below those'
+      + (f'; {_first(lines)}' if lines else '')
     )
-  if files:
+  if os.listdir(directory):
     return (
       f'{directory} holds no identity folder and no image, but other files; '
       f'{_LAYOUT}: {directory}/<identity>/<image>.jpg'
     )
   return f'{directory} is empty; {_LAYOUT}: {directory}/<identity>/<image>.jpg'
-
-
-def _list(directory):
-  """Returns the sorted names of (folders, files); hidden ones count as none."""
-  folders, files = [], []
-  with os.scandir(directory) as entries:
-    for entry in entries:
-      if entry.name.startswith('.'):
-        continue
-      # Not `entry.is_dir()`, which raises on a link to itself.
-      is_folder = os.path.isdir(entry.path)
-      (folders if is_folder else files).append(entry.name)
-  return sorted(folders), sorted(files)
-
-
-def _is_image(name):
-  return name.lower().endswith(image_file.SUFFIXES)
 
 
 def _first(names, count=3):

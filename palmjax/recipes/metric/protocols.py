@@ -18,6 +18,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from palmjax import file_names
 from palmjax.data.palms import palms
 from palmjax.data.sets import prepared, protocols, stored_images
 from palmjax.data.sets.builders import layout
@@ -245,7 +246,7 @@ def _of_folder(directory, skipped):
   """
   failed = collections.Counter(name.split('/')[0] for name in skipped)
   tried = collections.Counter(
-    path.parent.name
+    file_names.printable(path.parent.name)
     for path in pathlib.Path(directory).glob('*/*')
     if path.name.lower().endswith(image_file.SUFFIXES)
     and not path.is_dir()

@@ -9,7 +9,7 @@ import tensorflow_datasets as tfds
 
 from palmjax.data.sets.builders import layout, real_palms
 
-_SUFFIX = r'\.(?:bmp|jpe?g|png)'
+_SUFFIX = r'\.(?:bmp|jpe?g|png|webp)'
 
 
 class Coep(real_palms.RealPalms):

@@ -48,12 +48,20 @@ class Hands11k(real_palms.RealPalms):
       raise layout.LayoutError(f'{source} has no HandInfo.csv', TREE)
     if not os.path.isdir(os.path.join(source, 'Hands')):
       raise layout.LayoutError(f'{source} has no folder Hands', TREE)
-    with open(table, encoding='utf-8-sig', newline='') as file:
-      reader = csv.DictReader(file)
-      missing = sorted(_COLUMNS - set(reader.fieldnames or ()))
-      if missing:
-        raise layout.LayoutError(f'{table} has no {missing[0]}', TREE)
-      rows = list(reader)
+    try:
+      with open(table, encoding='utf-8-sig', newline='') as file:
+        reader = csv.DictReader(file)
+        columns = list(reader.fieldnames or ())
+        rows = list(reader)
+    except (csv.Error, UnicodeDecodeError) as error:
+      line = f'{table} cannot be read: {error}'
+      raise layout.LayoutError(line, TREE) from error
+    missing = sorted(_COLUMNS - set(columns))
+    if missing:
+      raise layout.LayoutError(f'{table} has no {missing[0]}', TREE)
+    for name in sorted(_COLUMNS):
+      if columns.count(name) > 1:
+        raise layout.LayoutError(f'{table} has {name} twice', TREE)
     seen, records = {}, []
     for row in rows:
       record = _record(row, seen, table)

@@ -10,7 +10,9 @@ import os
 import pathlib
 import re
 
-SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff')
+from palmjax.images import image_file
+
+SUFFIXES = (*image_file.SUFFIXES, '.tif', '.tiff')
 HANDS = ('left', 'right', 'unknown')
 # Session of an image of which the set tells none.
 NO_SESSION = -1
@@ -141,11 +143,17 @@ def checked(records, source):
   """Sorts records by palm, device, session and sample.
 
   Raises:
-    ValueError: two images have one place in the order, or there are not two
-      palms.
+    ValueError: two images have one place in the order, an image is told twice,
+      or there are not two palms.
   """
-  places = {}
+  places, known = {}, {}
   for record in records:
+    other = known.setdefault(record.path, record)
+    if other is not record:
+      raise ValueError(
+        f'{source}: {record.path} is told twice, of palms {other.identity} and '
+        f'{record.identity}; remove one'
+      )
     place = (record.identity, record.device, record.session, record.sample)
     if place in places:
       raise ValueError(

@@ -13,7 +13,7 @@ from palmjax.data.sets.builders import layout, real_palms
 
 _FILE = (
   r'(?P<person>\d{3})_(?P<session>[12])_(?P<phone>[hm])_(?P<hand>[lr])_'
-  r'(?P<sample>\d{2})\.(?:bmp|jpe?g|png)'
+  r'(?P<sample>\d{2})\.(?:bmp|jpe?g|png|webp)'
 )
 
 

@@ -21,6 +21,7 @@ import rich.progress
 import tensorflow_datasets as tfds
 from absl import logging
 
+from palmjax import file_names
 from palmjax.data.sets import folder
 from palmjax.data.sets.builders import layout
 from palmjax.images import image_file
@@ -66,7 +67,9 @@ def make_config(source, records):
   for record in records:
     path = os.path.join(source, record.path)
     size = os.path.getsize(path) if os.path.isfile(path) else None
-    digest.update(f'{record.path}\n{size}\n'.encode())
+    # Names need not be UTF-8.
+    text = f'{record.path}\n{size}\n'
+    digest.update(text.encode('utf-8', 'surrogateescape'))
   return Config(
     name=f'{len(records)}_images_{digest.hexdigest()[:8]}',
     source=os.fspath(source),
@@ -155,8 +158,9 @@ class RealPalms(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         rows = zip(batch, images, strict=True)
         for number, (record, image) in enumerate(rows, start):
           if isinstance(image, str):
-            logging.warning('skipped %s in %s: %s', record.path, source, image)
-            skipped[record.path] = record.identity
+            name = file_names.printable(record.path)
+            logging.warning('skipped %s in %s: %s', name, source, image)
+            skipped[name] = record.identity
             _stop_if_many(skipped, records, source)
             continue
           yield number, _example(record, image)
@@ -170,8 +174,9 @@ def _example(record, image):
   return {
     'image': image,
     'label': fields.pop('identity'),
-    'id': fields.pop('path'),
+    'id': file_names.printable(fields.pop('path')),
     **fields,
+    'device': file_names.printable(record.device),
   }
 
 

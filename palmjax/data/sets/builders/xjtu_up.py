@@ -28,7 +28,7 @@ class XjtuUp(real_palms.RealPalms):
     (
       r'(?P<phone>[^/]+)/(?P<light>flash|nature)/'
       r'(?P<hand>[lr])_(?P<person>\d{3})',
-      r'[^/]+\.(?:bmp|jpe?g|png)',
+      r'[^/]+\.(?:bmp|jpe?g|png|webp)',
     ),
   )
 

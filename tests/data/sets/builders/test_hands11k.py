@@ -51,3 +51,24 @@ def test_images_without_table_and_table_without_images(put):
   (source / 'Hands').rename(source / 'hands of others')
   with pytest.raises(layout.LayoutError, match='has no folder Hands'):
     hands11k.Hands11k.find(source)
+
+
+def test_an_image_told_twice_is_refused(put):
+  other = '"0000001",30,"female","fair",0,0,"palmar right","Hand_0000009.jpg",0'
+  for row in (other, _ROWS[1]):
+    with pytest.raises(ValueError, match=r'Hand_0000009\.jpg is told twice'):
+      hands11k.Hands11k.find(_set(put, rows=(*_ROWS, row)))
+
+
+def test_tables_that_cannot_be_read_are_named(put):
+  source = _set(put)
+  table = source / 'HandInfo.csv'
+  table.write_bytes(table.read_bytes() + b'"1",3,"m\xe9le"\n')
+  with pytest.raises(layout.LayoutError, match=r'HandInfo\.csv cannot be read'):
+    hands11k.Hands11k.find(source)
+  table.write_text(f'{_HEAD}\n"{"x" * 200_000}"\n')
+  with pytest.raises(layout.LayoutError, match=r'HandInfo\.csv cannot be read'):
+    hands11k.Hands11k.find(source)
+  table.write_text('\n'.join((f'{_HEAD},id', *_ROWS)))
+  with pytest.raises(layout.LayoutError, match=r'HandInfo\.csv has id twice'):
+    hands11k.Hands11k.find(source)

@@ -30,6 +30,18 @@ def test_bmp_and_tiff_become_png_without_loss(tmp_path, suffix, shape):
   np.testing.assert_array_equal(pixels, _noise(*shape))
 
 
+@pytest.mark.parametrize('suffix', ['webp', 'tif'])
+def test_images_that_become_png_are_turned(tmp_path, suffix):
+  exif = Image.Exif()
+  exif[0x0112] = 6
+  path = tmp_path / f'a.{suffix}'
+  options = {'lossless': True} if suffix == 'webp' else {}
+  Image.fromarray(_noise(7, 9, 3)).save(path, exif=exif, **options)
+  kind, pixels = _decoded(real_palms.encode(path))
+  assert kind == 'PNG'
+  np.testing.assert_array_equal(pixels, np.rot90(_noise(7, 9, 3), -1))
+
+
 def test_16_bits_stay_16_bits(tmp_path):
   deep = np.arange(12, dtype=np.uint16).reshape(3, 4) * 5000
   Image.fromarray(deep).save(tmp_path / 'a.tif')
@@ -60,6 +72,14 @@ def test_what_is_no_file_is_no_image(tmp_path):
     assert (
       image_file.attempt(real_palms.encode, tmp_path / name) == 'not a file'
     )
+
+
+def test_names_that_are_not_utf_8_name_a_config(tmp_path):
+  record = layout.Record(
+    path='\udce9.png', identity='a', person='a', hand='left', sample=1
+  )
+  name = real_palms.make_config(tmp_path, (record,)).name
+  assert name.startswith('1_images_')
 
 
 def test_config_is_named_after_its_files(put):
