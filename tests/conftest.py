@@ -1,32 +1,48 @@
-"""What tests of whole runs share."""
+"""What all tests share: how JAX compiles, and commands in real processes."""
 
 import os
 import pathlib
 import subprocess
 import sys
 
+import jax
 import pytest
+
+from palmjax import compile_cache
 
 ROOT = pathlib.Path(__file__).parents[1]
 
 
-@pytest.fixture(scope='session')
-def palmjax_command(tmp_path_factory):
-  """Starts `python -m palmjax.main` with arguments; returns the process.
+def pytest_configure():
+  """Compiles with little optimisation and keeps the compiled programs.
 
-  All processes of the session share compiled programs.
+  Most of the time of the tests is compilation. Workers of xdist and processes
+  that tests start inherit the environment: all share one folder.
   """
-  cache = tmp_path_factory.mktemp('compiled')
-  environment = os.environ | {
-    'JAX_COMPILATION_CACHE_DIR': str(cache),
-    'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0.2',
-  }
+  os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0.1')
+  folder = compile_cache.start()
+  if folder is not None:
+    os.environ['JAX_COMPILATION_CACHE_DIR'] = folder
+  # JAX read its variables when it was imported: both are for the processes.
+  jax.config.update(
+    'jax_persistent_cache_min_compile_time_secs',
+    float(os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS']),
+  )
+  os.environ.setdefault('JAX_DISABLE_MOST_OPTIMIZATIONS', '1')
+  jax.config.update(
+    'jax_disable_most_optimizations',
+    os.environ['JAX_DISABLE_MOST_OPTIMIZATIONS'] not in ('', '0'),
+  )
+
+
+@pytest.fixture(scope='session')
+def palmjax_command():
+  """Starts `python -m palmjax.main` with arguments; returns the process."""
 
   def start(*arguments):
     return subprocess.Popen(
       [sys.executable, '-m', 'palmjax.main', *arguments],
       cwd=ROOT,
-      env=environment,
       stdout=subprocess.PIPE,
       stderr=subprocess.STDOUT,
       text=True,

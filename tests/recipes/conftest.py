@@ -1,6 +1,5 @@
-"""A small prepared set, and how processes of smoke variants compile."""
+"""A small prepared set."""
 
-import jax
 import pytest
 
 from configs import metric as metric_config
@@ -33,11 +32,3 @@ def prepared(another):
   config.cnn.identities = 16
   config.cnn.images = 1
   return config
-
-
-@pytest.fixture
-def as_compiled_there():
-  """Without optimisation, as `optimise` of smoke configs is: the same bits."""
-  jax.config.update('jax_disable_most_optimizations', True)
-  yield
-  jax.config.update('jax_disable_most_optimizations', False)

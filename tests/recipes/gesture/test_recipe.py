@@ -213,7 +213,7 @@ def test_without_labels_teachers_teach(boxes_run):
 
 
 @pytest.mark.slow
-def test_results_are_those_of_the_export(boxes_run, as_compiled_there):
+def test_results_are_those_of_the_export(boxes_run):
   workdir, config = boxes_run
   found = hand_images.load(config, None, workdir / 'drawn')
   look = hand_networks.load(workdir / 'student_both' / 'export', shrink=2)

@@ -57,7 +57,7 @@ def _evaluation():
   return palm_images.turned(palm_images.load(_config(), key).evaluation)
 
 
-def test_results_are_those_of_the_export(run, as_compiled_there):
+def test_results_are_those_of_the_export(run):
   models = json.loads((run / 'metrics.json').read_text())['models']
   part = _evaluation()
   embed = palm_networks.load(run / 'network' / 'export').embed

@@ -106,9 +106,7 @@ def test_report_is_whole_and_needs_nothing_else(smoke_run):
   assert not re.search(r'(src|href)="https?:', text)
 
 
-def test_export_gives_the_embeddings_that_were_measured(
-  smoke_run, as_compiled_there
-):
+def test_export_gives_the_embeddings_that_were_measured(smoke_run):
   """Loads as a user would: the numbers of metrics.json come out again."""
   config = ssl_config.get_config('smoke')
   key = ssl_recipe.data_key(config)
