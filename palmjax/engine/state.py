@@ -52,28 +52,48 @@ def create(params, stats, tx, *, ema=False):
   )
 
 
-def apply_gradients(state, tx, grads, *, stats=None, ema_decay=None):
+def apply_gradients(state, tx, grads, *, loss=None, stats=None, ema_decay=None):
   """One update by the main loss: parameters, statistics, average, clock.
 
   Args:
     state: `TrainState`.
     tx: optax transformation whose state `state.opt_state` is.
     grads: pytree like `state.params`.
+    loss: scalar, for a `tx` that looks at it (`optim.Plateau`).
     stats: new statistics; None keeps the old ones.
     ema_decay: scalar in [0, 1]; None leaves `state.ema` alone.
 
   Returns:
-    The next `TrainState`, `step` advanced by one.
+    (next `TrainState`, `step` advanced by one; `norms` of the update).
   """
-  updates, opt_state = tx.update(grads, state.opt_state, state.params)
+  tx = optax.with_extra_args_support(tx)
+  updates, opt_state = tx.update(
+    grads, state.opt_state, state.params, value=loss
+  )
   params = optax.apply_updates(state.params, updates)
   ema = state.ema
   if ema_decay is not None:
     ema = optax.incremental_update(params, ema, 1.0 - ema_decay)
-  return state.replace(
+  state = state.replace(
     step=state.step + 1,
     params=params,
     stats=state.stats if stats is None else stats,
     opt_state=opt_state,
     ema=ema,
   )
+  return state, norms(grads, updates)
+
+
+def norms(grads, updates):
+  """Lengths of a gradient, before it is clipped, and of what it led to.
+
+  Args:
+    grads, updates: pytrees of arrays.
+
+  Returns:
+    {'grad_norm', 'update_norm'}, scalars.
+  """
+  return {
+    'grad_norm': optax.tree.norm(grads),
+    'update_norm': optax.tree.norm(updates),
+  }

@@ -113,7 +113,9 @@ def make_step(
       return loss, ({**new_stats, 'norms': norms}, metrics)
 
     grads, (new_stats, metrics) = jax.grad(loss_fn, has_aux=True)(state.params)
-    state = train_state.apply_gradients(state, tx, grads, stats=new_stats)
-    return state, metrics
+    state, norms = train_state.apply_gradients(
+      state, tx, grads, loss=metrics['loss'], stats=new_stats
+    )
+    return state, metrics | norms
 
   return step

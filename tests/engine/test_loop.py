@@ -108,7 +108,7 @@ def descend(train_state, frozen, batch, key):
     return jnp.mean((batch['x'] * params['w'] - frozen - noise) ** 2)
 
   loss, grads = jax.value_and_grad(loss_fn)(train_state.params)
-  new = state.apply_gradients(train_state, TX, grads, ema_decay=0.5)
+  new, _ = state.apply_gradients(train_state, TX, grads, ema_decay=0.5)
   return new, {'loss': loss}
 
 

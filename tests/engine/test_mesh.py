@@ -45,7 +45,7 @@ EIGHT = """
     (loss, stats), grads = jax.value_and_grad(loss_fn, has_aux=True)(
       train_state.params
     )
-    new = state.apply_gradients(
+    new, _ = state.apply_gradients(
       train_state, tx, grads, stats=stats, ema_decay=0.9
     )
     return new, {'loss': loss}
@@ -77,7 +77,7 @@ EIGHT = """
       workdir=tempfile.mkdtemp(), mesh=devices, name='net', ckpt_every=2,
       log_every=5,
     )
-    loop.fit(loop.always(jitted), first, num_steps=3, **common)[0]
+    loop.fit(loop.always(jitted), first, num_steps=3, **common)
     results.append(
       loop.fit(loop.always(jitted), first, num_steps=6, **common)[0]
     )

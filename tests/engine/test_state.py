@@ -5,7 +5,7 @@ import optax
 import pytest
 from flax import linen as nn
 
-from palmjax.engine import mesh, state
+from palmjax.engine import mesh, optim, state
 from palmjax.models import forward
 
 
@@ -26,7 +26,7 @@ def test_average_survives_donation():
   def step(train_state, frozen, batch, key):
     del frozen, key
     grads = {'w': batch.sum() * jnp.ones((4,))}
-    return state.apply_gradients(train_state, tx, grads, ema_decay=0.75), {}
+    return state.apply_gradients(train_state, tx, grads, ema_decay=0.75)
 
   devices = mesh.make(1)
   train_state = state.create({'w': jnp.ones((4,))}, {}, tx, ema=True)
@@ -54,13 +54,46 @@ def test_average_survives_donation():
 def test_apply_gradients_keeps_what_it_is_not_given():
   tx = optax.sgd(0.5)
   old = state.create({'w': jnp.ones((2,))}, {'s': jnp.ones(1)}, tx, ema=True)
-  new = state.apply_gradients(old, tx, {'w': jnp.ones((2,))})
+  new, _ = state.apply_gradients(old, tx, {'w': jnp.ones((2,))})
   assert new.stats is old.stats
   assert new.ema is old.ema
-  new = state.apply_gradients(
+  new, _ = state.apply_gradients(
     old, tx, {'w': jnp.ones((2,))}, stats={'s': jnp.zeros(1)}
   )
   assert float(new.stats['s'][0]) == 0
+
+
+def test_norms_are_those_of_the_gradient_and_of_the_update():
+  tx = optax.chain(optax.clip_by_global_norm(2.5), optax.sgd(0.5))
+  old = state.create({'a': jnp.ones((1,)), 'b': jnp.ones(())}, {}, tx)
+  grads = {'a': jnp.full((1,), 3.0), 'b': jnp.float32(-4.0)}
+  _, norms = jax.jit(lambda s, g: state.apply_gradients(s, tx, g))(old, grads)
+  # Length 5, clipped to 2.5, then times 0.5.
+  assert norms == {
+    'grad_norm': pytest.approx(5.0),
+    'update_norm': pytest.approx(1.25),
+  }
+
+
+def test_a_rate_on_plateau_sees_the_loss():
+  tx = optim.sgd(
+    1.0,
+    num_steps=1,
+    warmup_steps=0,
+    momentum=0.0,
+    weight_decay=0.0,
+    max_norm=9.0,
+    schedule='plateau',
+    plateau=optim.Plateau(factor=0.5, steps=1, patience=1),
+  )
+  train_state = state.create({'w': jnp.ones(())}, {}, tx)
+  lengths = []
+  for loss in (3.0, 2.0, 2.0, 2.0):
+    train_state, norms = state.apply_gradients(
+      train_state, tx, {'w': jnp.ones(())}, loss=jnp.float32(loss)
+    )
+    lengths.append(float(norms['update_norm']))
+  assert lengths == [1.0, 1.0, 0.5, 0.25]
 
 
 class Net(nn.Module):

@@ -50,7 +50,7 @@ def step(all_state, frozen, batch, key):
     return loss, {'mean': 0.9 * net.stats['mean'] + 0.1 * mean}
 
   (loss, stats), grads = jax.value_and_grad(loss_fn, has_aux=True)(net.params)
-  net = state.apply_gradients(net, TX, grads, stats=stats, ema_decay=0.9)
+  net, _ = state.apply_gradients(net, TX, grads, stats=stats, ema_decay=0.9)
   script = 61.0 - net.step.astype(jnp.float32)
   return {**all_state, 'net': net}, {'loss': loss, 'script': script}
 

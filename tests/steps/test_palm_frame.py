@@ -89,7 +89,15 @@ def test_loss_and_update_are_those_by_hand():
 
   (loss, (terms, stats)), grads = by_hand(state.params)
   np.testing.assert_allclose(metrics['loss'], loss, rtol=1e-5)
-  assert metrics.keys() == {'loss', *(f'loss/{name}' for name in terms)}
+  norm = optax.tree.norm(grads)
+  np.testing.assert_allclose(metrics['grad_norm'], norm, rtol=1e-5)
+  np.testing.assert_allclose(metrics['update_norm'], 0.1 * norm, rtol=1e-5)
+  assert metrics.keys() == {
+    'loss',
+    *(f'loss/{name}' for name in terms),
+    'grad_norm',
+    'update_norm',
+  }
   for name, value in terms.items():
     np.testing.assert_allclose(metrics[f'loss/{name}'], value, rtol=1e-5)
   assert after.params.keys() == {'reader'}

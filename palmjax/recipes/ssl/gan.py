@@ -18,6 +18,7 @@ from palmjax.networks import export as exports
 from palmjax.networks import generator as generator_networks
 from palmjax.networks import palm as palm_networks
 from palmjax.steps.gan import ada, updates
+from palmjax.steps.gan import networks as gan_networks
 
 # Streams of a stage's key.
 _INIT, _BATCHES, _TRAIN, _JUDGE, _FINAL = range(5)
@@ -31,7 +32,7 @@ def build(config, key):
     key: random key of the initial weights.
 
   Returns:
-    (Generator, state of `steps.gan.updates`, `steps.gan.updates.Steps`, not jitted).
+    (Generator, state of `steps.gan.networks`, `updates.Steps`, not jitted).
   """
   generator, discriminator = networks(config)
   size, config = config.image_size, config.gan
@@ -62,7 +63,7 @@ def build(config, key):
     ada_ramp_kimg=config.ada_kimg,
     ada_limit=config.ada_limit,
   )
-  state = updates.create_state(
+  state = gan_networks.create_state(
     generator,
     discriminator,
     *optimisers,

@@ -4,8 +4,7 @@ Discriminator, R1, generator and path length are updates of their own; R1 and
 path length share the Adam state of the main update of their network, whose
 coefficients come from `engine.optim.lazy_adam`. `schedule` orders the updates.
 
-State: {'generator': TrainState, 'discriminator': TrainState, 'ada': {...},
-'path_length': running mean}. `step` of either network counts its main updates.
+The state is that of `steps.gan.networks`.
 Batch: {'image': uint8 [B, H, W, 3]}. The generator is a module with methods
 `mapping` and `synthesis`, the discriminator one that maps images to logits.
 """
@@ -35,42 +34,6 @@ class Steps(NamedTuple):
   r1: Callable
   generator: Callable
   path_length: Callable
-
-
-def create_state(
-  generator, discriminator, generator_tx, discriminator_tx, batch, key
-):
-  """Fresh networks, p = 0.
-
-  Args:
-    generator: generator module.
-    discriminator: discriminator module.
-    generator_tx: optax transformation, as for `make_steps`.
-    discriminator_tx: optax transformation, as for `make_steps`.
-    batch: {'image': [B, H, W, C]}; only the shape is used.
-    key: random key.
-
-  Returns:
-    The state described at the top of the module.
-  """
-  generator_key, noise_key, discriminator_key = jax.random.split(key, 3)
-  z = jnp.zeros((1, generator.latent_size))
-  images = jnp.zeros((1, *batch['image'].shape[1:]))
-  stats = train_state.initialise(
-    generator.init, {'params': generator_key, 'noise': noise_key}, z
-  )
-  params = stats.pop('params')
-  variables = train_state.initialise(
-    discriminator.init, discriminator_key, images
-  )
-  return {
-    'generator': train_state.create(params, stats, generator_tx, ema=True),
-    'discriminator': train_state.create(
-      variables['params'], {}, discriminator_tx
-    ),
-    'ada': ada.create_state(),
-    'path_length': jnp.zeros(()),
-  }
 
 
 def make_steps(
@@ -150,7 +113,7 @@ def make_steps(
     (loss, (real_logits, fake_logits)), grads = jax.value_and_grad(
       loss_fn, has_aux=True
     )(d.params)
-    d = train_state.apply_gradients(d, discriminator_tx, grads)
+    d, norms = train_state.apply_gradients(d, discriminator_tx, grads)
     steered = ada.steer(
       steered,
       real_logits,
@@ -166,6 +129,7 @@ def make_steps(
       'd/fake': fake_logits.mean(),
       'ada/p': steered['p'],
       'ada/sign': steered['sign'],
+      **_named('d', norms),
     }
     return {**state, 'discriminator': d, 'ada': steered}, metrics
 
@@ -189,8 +153,9 @@ def make_steps(
 
     with jax.default_matmul_precision('float32'):
       grads, penalty = jax.grad(loss_fn, has_aux=True)(d.params)
-    d = _regularise(d, discriminator_tx, grads)
-    return {**state, 'discriminator': d}, {'d/r1': penalty}
+    d, norms = _regularise(d, discriminator_tx, grads)
+    metrics = {'d/r1': penalty, **_named('d/r1', norms)}
+    return {**state, 'discriminator': d}, metrics
 
   def generator_step(state, frozen, batch, key):
     del frozen
@@ -215,10 +180,10 @@ def make_steps(
       images_seen=g.step * batch_size,
       ramp=ema_ramp,
     )
-    g = train_state.apply_gradients(
+    g, norms = train_state.apply_gradients(
       g, generator_tx, grads, stats=stats, ema_decay=decay
     )
-    return {**state, 'generator': g}, {'g/loss': loss}
+    return {**state, 'generator': g}, {'g/loss': loss, **_named('g', norms)}
 
   def path_length_step(state, frozen, batch, key):
     del frozen
@@ -243,8 +208,12 @@ def make_steps(
 
     with jax.default_matmul_precision('float32'):
       grads, (penalty, mean) = jax.grad(loss_fn, has_aux=True)(g.params)
-    g = _regularise(g, generator_tx, grads)
-    metrics = {'g/path_penalty': penalty, 'g/path_length': mean}
+    g, norms = _regularise(g, generator_tx, grads)
+    metrics = {
+      'g/path_penalty': penalty,
+      'g/path_length': mean,
+      **_named('g/path', norms),
+    }
     return {**state, 'generator': g, 'path_length': mean}, metrics
 
   return Steps(discriminator_step, r1_step, generator_step, path_length_step)
@@ -296,4 +265,9 @@ def _regularise(state, tx, grads):
   """An update that shares the optimiser but does not advance the clock."""
   updates, opt_state = tx.update(grads, state.opt_state, state.params)
   params = optax.apply_updates(state.params, updates)
-  return state.replace(params=params, opt_state=opt_state)
+  state = state.replace(params=params, opt_state=opt_state)
+  return state, train_state.norms(grads, updates)
+
+
+def _named(prefix, norms):
+  return {f'{prefix}/{name}': value for name, value in norms.items()}

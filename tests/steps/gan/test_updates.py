@@ -11,7 +11,7 @@ from palmjax.engine import optim
 from palmjax.losses import gan as gan_losses
 from palmjax.models import discriminator as discriminator_lib
 from palmjax.models import generator as generator_lib
-from palmjax.steps.gan import ada, updates
+from palmjax.steps.gan import ada, networks, updates
 
 SIZE, BATCH = 8, 4
 GENERATOR = generator_lib.Generator(
@@ -40,7 +40,7 @@ def make(augment=plain, generator=GENERATOR, txs=None, **options):
 
   def fresh():
     key = jax.random.key(0)
-    return updates.create_state(GENERATOR, DISCRIMINATOR, *txs, batch(), key)
+    return networks.create_state(GENERATOR, DISCRIMINATOR, *txs, batch(), key)
 
   return steps, fresh
 
@@ -118,7 +118,15 @@ def test_discriminator_step_changes_the_discriminator_and_ada(built):
     'ada/sign_sum',
   }
   assert after['discriminator'].step == 2
-  assert set(metrics) == {'d/loss', 'd/real', 'd/fake', 'ada/p', 'ada/sign'}
+  assert set(metrics) == {
+    'd/loss',
+    'd/real',
+    'd/fake',
+    'd/grad_norm',
+    'd/update_norm',
+    'ada/p',
+    'ada/sign',
+  }
 
 
 def test_r1_step_changes_the_discriminator_but_not_its_clock(built):
