@@ -77,10 +77,9 @@ def draw(
     dict of image uint8 [S, S, 3]; boxes float32 [3, 4], tight around what is
     seen of a hand from the fingertips to the crease of the wrist; classes int32
     [3]; valid bool [3]; points float32 [3, 3, 2], the valleys index–middle and
-    ring–little and the wrist; framed bool [3]; facing bool [3]; keypoints
-    float32 [3, 21, 2], wrist, then thumb to little finger from the root to the
-    tip; left bool [3]. Coordinates are pixels. A hand of which less than the
-    share `hand_labels.VISIBLE` is seen is not valid. Valid rows come first, the
+    ring–little and the wrist; framed bool [3]; facing bool [3]; left bool
+    [3]. Coordinates are pixels. A hand of which less than the share
+    `hand_labels.VISIBLE` is seen is not valid. Valid rows come first, the
     others are 0.
 
   Raises:

@@ -1,4 +1,4 @@
-"""What is known of drawn hands: boxes, key points, the palm frame.
+"""What is known of drawn hands: boxes, gestures, the palm frame.
 
 A hand's box is tight around the pixels that show it, from the fingertips to the
 crease of the wrist. What part of a hand is seen is estimated at points spread
@@ -47,7 +47,7 @@ def annotate(owner, i, hand):
 
   Returns:
     dict of boxes [4], classes [], valid [], points [3, 2], framed [],
-    facing [], keypoints [21, 2] and left [].
+    facing [] and left [].
   """
   size = owner.shape[0]
   own = owner == i
@@ -58,7 +58,6 @@ def annotate(owner, i, hand):
 
   (x0, x1), (y0, y1) = ends(columns), ends(rows)
   points = hand_camera.project(hand.camera, hand.hand.frame)[0][:, :2]
-  keypoints = hand_camera.project(hand.camera, hand.hand.keypoints)[0][:, :2]
   # Points all over the hand: what part of them is seen?
   cones = jax.tree.map(lambda x: x[: pose.HAND], hand.cones)
   share = jnp.linspace(0, 1, 5)[:, None, None]
@@ -76,7 +75,6 @@ def annotate(owner, i, hand):
     'points': points,
     'framed': framed & hand.hand.open,
     'facing': hand.facing,
-    'keypoints': keypoints,
     'left': hand.left,
   }
 

@@ -123,13 +123,11 @@ class Hand(NamedTuple):
 
   Attributes:
     cones: `Cones` of palm, thumb and fingers.
-    keypoints: [21, 3].
     frame: [3, 3] the two valleys and the wrist.
     open: bool scalar, no finger hides a valley.
   """
 
   cones: Cones
-  keypoints: jax.Array
   frame: jax.Array
   open: jax.Array
 
@@ -177,20 +175,8 @@ def pose(gesture, u, z, flex):
     joints, dorsal, radius, thumb_joints, thumb_dorsal, thumb_radius
   )
   frame = jnp.asarray([*VALLEYS, WRIST])
-  tips = joints[:, 3] + 0.6 * radius[:, 3:] * _unit(joints[:, 3] - joints[:, 2])
-  thumb_tip = thumb_joints[3] + 0.6 * thumb_radius[3] * _unit(
-    thumb_joints[3] - thumb_joints[2]
-  )
-  keypoints = jnp.concatenate(
-    [
-      frame[2:],
-      thumb_joints[:3],
-      thumb_tip[None],
-      jnp.concatenate([joints[:, :3], tips[:, None]], axis=1).reshape(16, 3),
-    ]
-  )
   is_open = jnp.all(flexions[:, 0] < jnp.asarray([1.2, 0.6, 0.6, 0.6]))
-  return Hand(cones, keypoints, frame, is_open)
+  return Hand(cones, frame, is_open)
 
 
 def _fingers(flexions, length, spread, sway):

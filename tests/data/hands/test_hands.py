@@ -45,7 +45,6 @@ def test_shapes_and_types(drawn):
     'points': ((n, 3, 3, 2), np.float32),
     'framed': ((n, 3), np.bool_),
     'facing': ((n, 3), np.bool_),
-    'keypoints': ((n, 3, 21, 2), np.float32),
     'left': ((n, 3), np.bool_),
   }
   assert {k: (v.shape, v.dtype) for k, v in drawn.items()} == expected
@@ -127,19 +126,6 @@ def test_open_hands_are_framed_and_fists_are_not():
   )
   closed = [hands.GESTURES.index(name) for name in ('fist', 'thumb_up', 'one')]
   assert not np.any(drawn['framed'][np.isin(gesture, closed), 0])
-
-
-def test_keypoints_lie_in_the_box_of_a_whole_hand():
-  drawn = _pinned(np.arange(BATCH), gesture=np.arange(BATCH) % 10)
-  box, points = drawn['boxes'][:, 0], drawn['keypoints'][:, 0]
-  whole = np.all((box[:, :2] > 1) & (box[:, 2:] < SIZE - 1), axis=1)
-  assert whole.sum() > BATCH // 2
-  assert np.all(points[whole] > box[whole, None, :2] - 0.5)
-  assert np.all(points[whole] < box[whole, None, 2:] + 0.5)
-  # Open fingers end at the border of the box.
-  open_hand = whole & (drawn['classes'][:, 0] == FIVE)
-  gap = points[open_hand, :, 1].min(axis=1) - box[open_hand, 1]
-  assert np.all(gap < 0.06 * SIZE)
 
 
 @pytest.mark.parametrize('gesture', ['five', 'two'])

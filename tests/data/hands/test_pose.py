@@ -24,8 +24,37 @@ def _poses(name):
 POSE = jax.jit(jax.vmap(pose.pose))
 
 
+def _joints(name):
+  """Wrist, then thumb to little finger from root to tip: [N, 21, 3]."""
+  hands = jax.tree.map(np.asarray, _poses(name))
+  thumb, fingers = (
+    jax.tree.map(
+      lambda x, part=part: x[:, part].reshape(N, -1, 3, *x.shape[2:]),
+      hands.cones,
+    )
+    for part in (
+      slice(pose.PALM, pose.PALM + pose.THUMB),
+      slice(pose.PALM + pose.THUMB, pose.HAND),
+    )
+  )
+  chains = [
+    np.concatenate([bones.start, _tip(bones)[:, :, None]], axis=2)
+    for bones in (thumb, fingers)
+  ]
+  joints = np.concatenate(chains, axis=1).reshape(N, 20, 3)
+  return np.concatenate([hands.frame[:, 2:], joints], axis=1)
+
+
+def _tip(bones):
+  """Where the last bone's round end is, nearly."""
+  start, end = bones.start[:, :, -1], bones.end[:, :, -1]
+  along = end - start
+  along /= np.linalg.norm(along, axis=-1, keepdims=True)
+  return end + 0.6 * bones.radius[:, :, -1, 1:] * along
+
+
 def test_tips_are_where_the_gesture_says():
-  # Keypoints 8, 12, 16, 20 are the tips of index to little finger; y is down.
+  # Joints 8, 12, 16, 20 are the tips of index to little finger; y is down.
   stretched = {
     'one': (1, 0, 0, 0),
     'two': (1, 1, 0, 0),
@@ -36,22 +65,22 @@ def test_tips_are_where_the_gesture_says():
     'pinch': (0, 0, 0, 0),
   }
   for name, expected in stretched.items():
-    tips = np.asarray(_poses(name).keypoints)[:, [8, 12, 16, 20], 1]
+    tips = _joints(name)[:, [8, 12, 16, 20], 1]
     np.testing.assert_array_equal(tips < -0.4, np.tile(expected, (N, 1)) > 0)
 
 
 def test_thumb_and_index_meet():
   for name in ('ok', 'pinch', 'zero'):
-    points = np.asarray(_poses(name).keypoints)
+    points = _joints(name)
     gap = np.linalg.norm(points[:, 4] - points[:, 8], axis=-1)
     # Two radii of a tip are about .33.
     assert np.median(gap) < 0.45
-  apart = np.asarray(_poses('five').keypoints)
+  apart = _joints('five')
   assert np.linalg.norm(apart[:, 4] - apart[:, 8], axis=-1).min() > 0.8
 
 
 def test_three_has_two_forms():
-  tips = np.asarray(_poses('three').keypoints)
+  tips = _joints('three')
   ring, thumb = tips[:, 16, 1] < -0.4, tips[:, 4, 0] < -0.8
   np.testing.assert_array_equal(ring, ~thumb)
   assert 0.3 < thumb.mean() < 0.9
@@ -60,11 +89,11 @@ def test_three_has_two_forms():
 def test_bones_keep_their_length():
   # The middle finger's bones, whatever the gesture: same draws, same lengths.
   def bones(name):
-    joints = np.asarray(_poses(name).keypoints)[:, 9:12]
+    joints = _joints(name)[:, 9:12]
     return np.linalg.norm(np.diff(joints, axis=1), axis=-1)
 
   np.testing.assert_allclose(bones('five'), bones('fist'), rtol=1e-5)
-  thumb = np.asarray(_poses('fist').keypoints)[:, 1:4]
+  thumb = _joints('fist')[:, 1:4]
   length = np.linalg.norm(np.diff(thumb, axis=1), axis=-1)
   np.testing.assert_allclose(length, np.tile([1.02, 0.74], (N, 1)), rtol=1e-5)
 
