@@ -19,8 +19,8 @@ def show(metric, *, unit='', digits=2) -> str:
   return reason or f'{number} {interval}'.rstrip()
 
 
-def ratio_in_words(ratio, *, model, baseline, measure='EER') -> str:
-  """A sentence about the ratio of two error rates of one run.
+def ratio_in_words(ratio, *, model, baseline) -> str:
+  """A sentence about the ratio of two equal error rates of one run.
 
   No verdict: the interval is over identities, and another training may differ
   by more.
@@ -29,29 +29,27 @@ def ratio_in_words(ratio, *, model, baseline, measure='EER') -> str:
     ratio: metric, of the model's rate to the baseline's; below 1 is better.
     model: name of the model.
     baseline: name of what it is compared with.
-    measure: name of the rate.
   """
   if ratio['value'] is None:
-    return f'{measure} of {model} over that of {baseline}: {ratio["reason"]}.'
+    return f'EER of {model} over that of {baseline}: {ratio["reason"]}.'
   return (
-    f'{measure} of {model} is {ratio["value"]:.2f} times that of {baseline} '
+    f'EER of {model} is {ratio["value"]:.2f} times that of {baseline} '
     f'in this run (95 % interval over identities: {ratio["low"]:.2f} to '
     f'{ratio["high"]:.2f}).'
   )
 
 
-def difference_in_words(gain, *, model, baseline, measure='AP') -> str:
-  """A sentence about the difference of two shares of one run, in points.
+def difference_in_words(gain, *, model, baseline) -> str:
+  """A sentence about the difference of two average precisions of one run.
 
   No verdict, as in `ratio_in_words`; the interval is over images.
 
   Args:
-    gain: metric, share of the model minus that of the baseline.
+    gain: metric, AP of the model minus that of the baseline.
     model: name of the model.
     baseline: name of what it is compared with.
-    measure: name of the share.
   """
-  what = f'{measure} of {model} minus that of {baseline}'
+  what = f'AP of {model} minus that of {baseline}'
   if gain['value'] is None:
     return f'{what}: {gain["reason"]}.'
   value, low, high = (f'{100 * gain[k]:+.1f}' for k in ('value', 'low', 'high'))

@@ -14,6 +14,7 @@ from palmjax.report import html, metrics, svg
 
 _LARGEST = 0.5  # Where the axes end.
 _TICKS = (1e-5, 1e-4, 1e-3, 0.005, 0.02, 0.05, 0.1, 0.2, 0.4)
+_BARS = 60  # Of a histogram.
 _MOST_POINTS = 300  # Of a line: more cannot be seen.
 
 
@@ -21,7 +22,6 @@ def det(
   curves: Mapping[str, tuple],
   *,
   title='DET',
-  caption='',
   rates=('False match rate', 'False non-match rate'),
 ) -> html.Figure:
   """Detection error trade-off on normal deviate axes.
@@ -31,7 +31,6 @@ def det(
       them; the first of several, the baseline, is grey. One without points is
       left out and named in the caption.
     title: of the figure.
-    caption: below it.
     rates: what the axes are called.
 
   Returns:
@@ -44,10 +43,9 @@ def det(
       drawn[label] = _deviates(fmr[inside]), _deviates(fnmr[inside])
     else:
       absent.append(label)
-  if absent:
-    caption = (
-      f'{caption} No curve: too few pairs or errors for {_list(absent)}.'
-    )
+  caption = (
+    f'No curve: too few pairs or errors for {_list(absent)}.' if absent else ''
+  )
 
   with matplotlib.rc_context(svg.STYLE):
     figure, axes = svg.axes(title, height=4.3)
@@ -79,19 +77,16 @@ def det(
       ylabel=rates[1],
     )
     alt = f'{title}: curves of {_list(drawn) or "no model"}.'
-    return html.Figure(svg.finish(figure), alt, caption.strip(), tall=True)
+    return html.Figure(svg.finish(figure), alt, caption, tall=True)
 
 
-def precision_recall(
-  curves: Mapping[str, tuple], *, title, caption=''
-) -> html.Figure:
+def precision_recall(curves: Mapping[str, tuple], *, title) -> html.Figure:
   """Precision against recall of detectors.
 
   Args:
     curves: label → (recall [P], precision [P]), shares; the first of several,
       the baseline, is grey.
     title: of the figure.
-    caption: below it.
 
   Returns:
     `html.Figure`.
@@ -106,7 +101,7 @@ def precision_recall(
     if curves:
       axes.legend(loc='best')
     alt = f'{title}: precision-recall curves of {_list(curves) or "no model"}.'
-    return html.Figure(svg.finish(figure), alt, caption)
+    return html.Figure(svg.finish(figure), alt)
 
 
 def histogram(
@@ -116,8 +111,6 @@ def histogram(
   title,
   threshold=None,
   limits=None,
-  bins=60,
-  caption='',
 ) -> html.Figure:
   """Densities of genuine and impostor similarities.
 
@@ -127,8 +120,6 @@ def histogram(
     title: of the figure, e.g. the model.
     threshold: marked by a line, e.g. `error_rates.eer_threshold`.
     limits: (low, high) of the similarity; the same for figures to compare.
-    bins: number of bars.
-    caption: below it.
 
   Returns:
     `html.Figure`.
@@ -138,7 +129,7 @@ def histogram(
     limits = float(both.min()), float(both.max())
   if limits[0] == limits[1]:  # Of a network that collapsed.
     limits = limits[0] - 0.5, limits[1] + 0.5
-  edges = np.linspace(*limits, bins + 1)
+  edges = np.linspace(*limits, _BARS + 1)
   with matplotlib.rc_context(svg.STYLE):
     figure, axes = svg.axes(title, height=2.4)
     for scores, color, label in (
@@ -163,12 +154,10 @@ def histogram(
     axes.spines['left'].set_visible(False)
     svg.legend_above(axes)
     alt = f'{title}: score histograms of genuine and impostor pairs.'
-    return html.Figure(svg.finish(figure), alt, caption)
+    return html.Figure(svg.finish(figure), alt)
 
 
-def losses(
-  lines: Mapping[str, tuple], *, title, log=False, caption=''
-) -> html.Figure:
+def losses(lines: Mapping[str, tuple], *, title, log=False) -> html.Figure:
   """Curves over training steps: a running mean, the raw values behind it.
 
   Args:
@@ -176,7 +165,6 @@ def losses(
       not finite are left out.
     title: of the figure.
     log: a logarithmic value axis.
-    caption: below it.
 
   Returns:
     `html.Figure`.
@@ -206,11 +194,11 @@ def losses(
     if len(axes.get_legend_handles_labels()[1]) > 1:
       svg.legend_above(axes)
     alt = f'{title} over training steps: {_list(lines)}.'
-    return html.Figure(svg.finish(figure), alt, caption)
+    return html.Figure(svg.finish(figure), alt)
 
 
 def intervals(
-  cells: Mapping[str, Mapping], *, title, unit='', digits=2, caption=''
+  cells: Mapping[str, Mapping], *, title, unit='', digits=2
 ) -> html.Figure:
   """One metric of several models: a dot and its interval each.
 
@@ -220,7 +208,6 @@ def intervals(
     title: of the figure.
     unit: '%' shows shares as per cent.
     digits: after the point.
-    caption: below it.
 
   Returns:
     `html.Figure`.
@@ -260,7 +247,7 @@ def intervals(
     axes.margins(x=0.08)
     axes.set_xlabel(unit)
     alt = f'{title}: ' + '; '.join(f'{k} {v}' for k, v in shown.items()) + '.'
-    return html.Figure(svg.finish(figure), alt, caption)
+    return html.Figure(svg.finish(figure), alt)
 
 
 def series(rows: Iterable[Mapping], stage: str, name: str):

@@ -55,14 +55,15 @@ STYLE = {
   'lines.solid_capstyle': 'round',
   'path.simplify': False,
 }
+_WIDTH = 4.6  # Of a figure in inches; the page takes the ratio.
 # Of a legend above the axes: names in a row, and the row's height in points.
 _COLUMNS = 3
 _ROW = 13
 
 
-def axes(title, *, height, width=4.6):
-  """(figure, axes) with a title; inches of which the page takes the ratio."""
-  figure = matplotlib.figure.Figure((width, height), layout='constrained')
+def axes(title, *, height):
+  """(figure, axes) with a title; the height is in inches."""
+  figure = matplotlib.figure.Figure((_WIDTH, height), layout='constrained')
   axes = figure.add_subplot()
   axes.set_title(title)
   axes.tick_params(length=0)

@@ -1,4 +1,5 @@
 import base64
+import dataclasses
 import html.parser
 import io
 import re
@@ -81,7 +82,9 @@ def full_report(path, *, name='cnn2', tone='good'):
       report.Figures(
         'Curves',
         [
-          plots.det({'control': curve, name: curve}, caption=name),
+          dataclasses.replace(
+            plots.det({'control': curve, name: curve}), caption=name
+          ),
           plots.histogram(
             generator.normal(1, 1, 99),
             generator.normal(0, 1, 99),

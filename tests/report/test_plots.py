@@ -40,8 +40,8 @@ def test_det_names_what_it_cannot_draw():
   curve = (np.array([0.01, 0.1, 0.3]), np.array([0.2, 0.1, 0.05]))
   nothing = (np.empty(0), np.empty(0))
   perfect = (np.array([0.01, 1.0]), np.zeros(2))
-  figure = plots.det({'a': curve, 'b': nothing, 'c': perfect}, caption='DET.')
-  assert figure.caption == 'DET. No curve: too few pairs or errors for b, c.'
+  figure = plots.det({'a': curve, 'b': nothing, 'c': perfect})
+  assert figure.caption == 'No curve: too few pairs or errors for b, c.'
   assert figure.alt == 'DET: curves of a.'
   assert plots.det({'b': nothing}).alt == 'DET: curves of no model.'
 

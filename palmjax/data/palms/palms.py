@@ -229,7 +229,6 @@ def draw_set(
   size,
   difficulty=0.5,
   batch_size=256,
-  first_sample=0,
 ):
   """Draws a whole set in host memory, `batch_size` palms at a time.
 
@@ -240,13 +239,12 @@ def draw_set(
     size: int, side in pixels.
     difficulty: scalar in [0, 1].
     batch_size: int, what the device draws at once.
-    first_sample: int, number of each identity's first sample.
 
   Returns:
     images uint8 [N, size, size, 3], identities int32 [N] and samples int32 [N]
     as NumPy arrays, N = I · samples_per_identity, identity by identity.
   """
-  samples = first_sample + np.arange(samples_per_identity, dtype=np.int32)
+  samples = np.arange(samples_per_identity, dtype=np.int32)
   wanted = np.repeat(np.asarray(identities, np.int32), len(samples))
   samples = np.tile(samples, len(identities))
   images = np.empty((len(wanted), size, size, 3), np.uint8)

@@ -44,13 +44,13 @@ def eer(genuine, impostor) -> float:
   return float(eer_and_tars(genuine, impostor, ())[0])
 
 
-def tar_at_far(genuine, impostor, far) -> float:
-  """Largest true accept rate whose false accept rate is at most `far`."""
-  return float(eer_and_tars(genuine, impostor, (far,))[1])
-
-
 def eer_and_tars(genuine, impostor, fars) -> np.ndarray:
-  """[EER, TAR at each of `fars`], float64 [1 + F]."""
+  """EER and TAR@FAR of [G] and [I] similarities.
+
+  Returns:
+    float64 [1 + F]: the EER, then for each of `fars` the largest true accept
+    rate whose false accept rate is at most that.
+  """
   genuine, impostor = _sorted(genuine, impostor)
   levels = find_levels(genuine, impostor)
   return read_levels(levels, len(genuine), len(impostor), fars)

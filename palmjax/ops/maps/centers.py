@@ -28,6 +28,8 @@ from jax import lax
 from palmjax.ops.maps import cells as map_cells
 from palmjax.ops.maps import points as point_maps
 
+# Intersection over union that a box within the radius keeps.
+_OVERLAP = 0.7
 # Frame map: x and y of three points, then the logit of a palm that faces us.
 FRAME_VALUES = 7
 # Of the maps beside that of the classes.
@@ -41,8 +43,8 @@ VALUES = types.MappingProxyType(
 )
 
 
-def gaussian_radius(height, width, *, form='published', overlap=0.7):
-  """How far a box may move and still overlap its place by `overlap`.
+def gaussian_radius(height, width, *, form='published'):
+  """How far a box may move and still overlap its place by 0.7.
 
   With s = h + w, A = hw and overlap o, the corners of the box may move by
 
@@ -57,7 +59,6 @@ def gaussian_radius(height, width, *, form='published', overlap=0.7):
   Args:
     height, width: float > 0, of one shape.
     form: 'published' or 'fixed'.
-    overlap: intersection over union, in (0, 1).
 
   Returns:
     float of that shape, in the same unit, not rounded.
@@ -66,7 +67,7 @@ def gaussian_radius(height, width, *, form='published', overlap=0.7):
     ValueError: another form.
   """
   chex.assert_equal_shape([height, width])
-  s, o = height + width, overlap
+  s, o = height + width, _OVERLAP
   lost = (1 - o) * height * width
   # −b ± √(b² − 4ac) with the small root's cancellation taken out.
   outward = lost / (o * s + jnp.sqrt((o * s) ** 2 + 4 * o * lost))
