@@ -169,7 +169,7 @@ def _check_strengths(**strengths):
     chance = name in ('grey', 'erase', 'closer')
     if value < 0 or (chance and value > 1):
       raise ValueError(
-        f'--config.augment.{name}={value}: give '
+        f'{name}={value}: give '
         + ('a probability, 0 to 1' if chance else '0 or more')
       )
 

@@ -57,7 +57,7 @@ def make_views(
   """
   for name, value in {'angle': angle, 'scale': scale, 'shift': shift}.items():
     if value < 0:
-      raise ValueError(f'--config.frames.{name}={value}: give 0 or more')
+      raise ValueError(f'{name}={value}: give 0 or more')
   recolour = box_augment.make_recolour(
     saturation=saturation, hue=hue, grey=grey
   )

@@ -69,7 +69,7 @@ def make_augment(
   for name, value in strengths.items():
     if value < 0 or (name == 'erase' and value > 1):
       raise ValueError(
-        f'--config.augment.{name}={value}: give '
+        f'{name}={value}: give '
         + ('a probability, 0 to 1' if name == 'erase' else '0 or more')
       )
 

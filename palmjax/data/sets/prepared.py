@@ -74,6 +74,10 @@ class PreparedImages(folder.Images):
   devices: np.ndarray
 
 
+class OtherSizeError(ValueError):
+  """Drawn palms of a prepared set have another size than what is asked for."""
+
+
 class Source:
   """A prepared set for random access, e.g. for `pipeline.grain_batches`.
 
@@ -103,8 +107,9 @@ class Source:
 
     Raises:
       FileNotFoundError: nothing prepared there.
-      ValueError: several sets there, drawn palms of another size, or no size
-        given for a real set, whose images have many.
+      OtherSizeError: drawn palms of another size.
+      ValueError: several sets there, or no size given for a real set, whose
+        images have many.
     """
     found = builder(directory)
     features = found.info.features
@@ -112,7 +117,7 @@ class Source:
     if prepared is None and size is None:
       raise ValueError(f'{directory} has images of many sizes; give a size')
     if None not in (prepared, size) and prepared != size:
-      raise ValueError(
+      raise OtherSizeError(
         f'the images in {directory} have {prepared} px, not {size}; ask for '
         f'{prepared}, or prepare a set with --size={size}'
       )

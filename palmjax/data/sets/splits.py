@@ -74,8 +74,8 @@ def by_identity(labels, *, seed, evaluation, validation=0, groups=None):
       raise ValueError(
         f'{total} identities leave {size} for {name} (wanted: '
         f'{wanted["evaluation"]} evaluation, {wanted["validation"]} '
-        'validation); at least 2 are needed: add identities or change '
-        '--config.evaluation_share'
+        'validation); at least 2 are needed: add identities or change the '
+        'share'
       )
 
   def indices(name):
@@ -106,14 +106,13 @@ def budget(labels, *, identities, images, seed):
   if identities < 1 or images < 1:
     raise ValueError(
       f'a labelled budget of {identities} identities × {images} images is '
-      'empty; set --config.labelled.identities and --config.labelled.images '
-      'to 1 or more'
+      'empty; set `identities` and `images` to 1 or more'
     )
   names, counts = np.unique(labels, return_counts=True)
   if len(names) < identities:
     raise ValueError(
       f'the labelled budget asks for {identities} identities, but the training '
-      f'part has {len(names)}; lower --config.labelled.identities'
+      f'part has {len(names)}; lower `identities`'
     )
   enough = names[counts >= images]
   if len(enough) < identities:
@@ -121,9 +120,8 @@ def budget(labels, *, identities, images, seed):
     possible = np.sort(counts)[-identities]
     raise ValueError(
       f'the labelled budget asks for {images} images of each of {identities} '
-      f'identities, but only {len(enough)} have that many; lower '
-      f'--config.labelled.images to {possible} or '
-      f'--config.labelled.identities to {len(enough)}'
+      f'identities, but only {len(enough)} have that many; lower `images` to '
+      f'{possible} or `identities` to {len(enough)}'
     )
   chosen = []
   for name in _ranked(enough.tolist(), f'identity/{seed}')[:identities]:

@@ -3,11 +3,16 @@
 from palmjax.models import detector
 from palmjax.models import palm_frame as frame_reader
 from palmjax.recipes.gesture import palm_frame as palm_frame_stage
-from palmjax.recipes.shared import hand_images, hand_training, palm_training
+from palmjax.recipes.shared import (
+  config_keys,
+  hand_images,
+  hand_training,
+  palm_training,
+)
 from palmjax.steps import two_teachers
 
 _AT_LEAST = {
-  'log_every': 1,
+  'image_size': detector.STRIDE,
   'resolution.factor': 1,
   'resolution.level': 1,
   'data.images': 0,
@@ -46,9 +51,10 @@ def check(config, mesh, *, arms):
   Raises:
     ValueError: names the key and what it may be.
   """
-  palm_training.check_least(config, _AT_LEAST)
+  config_keys.check_numbers(config)
+  config_keys.check_least(config, _AT_LEAST)
   for key, choices in _CHOICES.items():
-    value = palm_training.get(config, key)
+    value = config_keys.get(config, key)
     if value not in choices:
       raise ValueError(
         f'--config.{key}={value}: choose one of {", ".join(map(str, choices))}'
@@ -79,7 +85,7 @@ def check(config, mesh, *, arms):
       f'{detector.STRIDE}'
     )
   if config.data.name == 'hands':
-    palm_training.check_least(
+    config_keys.check_least(
       config, {'data.images': 1, 'data.evaluation_images': 1}
     )
     if config.data.repeat > 1:
@@ -92,20 +98,18 @@ def check(config, mesh, *, arms):
       f'--config.data.name={config.data.name} needs --config.data.dir=DIR'
     )
   if config.data.images:
-    palm_training.check_least(config, {'data.evaluation_images': 1})
+    config_keys.check_least(config, {'data.evaluation_images': 1})
   elif config.data.palms:
     raise ValueError(
       f'--config.data.palms={config.data.palms} is a share of --config.data.'
       'images, of which there are none'
     )
-  for key in ('student.width', 'teacher1.width', 'frames.width'):
-    value = palm_training.get(config, key)
-    if not value > 0:
-      raise ValueError(f'--config.{key}={value}: give a number above 0')
-  for key in ('data.difficulty', 'data.palms', 'evaluation.score'):
-    value = palm_training.get(config, key)
-    if not 0 <= value <= 1:
-      raise ValueError(f'--config.{key}={value}: give a number from 0 to 1')
+  config_keys.check_above(
+    config, ('student.width', 'teacher1.width', 'frames.width')
+  )
+  config_keys.check_shares(
+    config, ('data.difficulty', 'data.palms', 'evaluation.score')
+  )
   weights = (config.loss.truth, *config.loss.teachers)
   if len(weights) != 3 or min(weights) < 0:
     raise ValueError(
@@ -140,13 +144,17 @@ def check(config, mesh, *, arms):
       f'--config.frames.steps={config.frames.steps} needs drawn hands, whose '
       'palm frames are known: give --config.data.images, or steps 0'
     )
-  hand_training.augmentation(config)
-  palm_frame_stage.views(config)
-  hand_training.optimiser(hand_training.of_teachers(config))
+  with config_keys.named('augment'):
+    hand_training.augmentation(config)
+  with config_keys.named('frames'):
+    palm_frame_stage.views(config)
   for section in ('train', 'frames') if config.frames.steps else ('train',):
-    hand_training.optimiser(config[section])
+    with config_keys.named(section):
+      hand_training.optimiser(config[section])
     if config[section].batch_size % mesh.size:
       raise ValueError(
         f'--config.{section}.batch_size={config[section].batch_size} does not '
         f'divide over {mesh.size} devices; use a multiple of {mesh.size}'
       )
+  with config_keys.named('teachers'):
+    hand_training.optimiser(hand_training.of_teachers(config))

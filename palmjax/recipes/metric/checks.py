@@ -1,19 +1,24 @@
 """Refuses settings of the recipe `metric` that fail late or do nothing."""
 
 from palmjax.recipes.metric import losses as metric_losses
-from palmjax.recipes.shared import palm_images, palm_training
+from palmjax.recipes.shared import config_keys, palm_images, palm_training
 
 _AT_LEAST = {
-  'log_every': 1,
+  'image_size': 8,
   'cnn.identities': 2,
   'cnn.images': 1,
   'cnn.steps': 1,
   'cnn.ckpt_every': 1,
+  'network.embedding_size': 1,
+  'loss.margin': 0,
+  'loss.triplet_margin': 0,
   'labelled.identities': 0,
   'labelled.images': 0,
   'evaluation.resamples': 1,
 }
-_SHARES = ('evaluation.fmrs', 'evaluation.fpirs')
+_ABOVE_0 = ('network.width', 'loss.scale')
+_RATES = ('evaluation_share', 'evaluation.fmrs', 'evaluation.fpirs')
+_SHARES = ('data.difficulty', 'evaluation.occlusion', 'loss.hard_share')
 
 
 def check(config, mesh):
@@ -26,16 +31,24 @@ def check(config, mesh):
   Raises:
     ValueError: names the key and what it may be.
   """
-  palm_training.check_least(config, _AT_LEAST)
-  for key in _SHARES:
-    for rate in palm_training.get(config, key):
-      if not 0 < rate < 1:
-        raise ValueError(f'--config.{key}={rate}: give rates between 0 and 1')
-  for share in config.evaluation.occlusion:
-    if not 0 <= share < 1:
-      raise ValueError(
-        f'--config.evaluation.occlusion={share}: give shares from 0 to below 1'
-      )
+  config_keys.check_numbers(config)
+  config_keys.check_least(config, _AT_LEAST)
+  config_keys.check_above(config, _ABOVE_0)
+  config_keys.check_rates(config, _RATES)
+  config_keys.check_shares(config, _SHARES)
+  if 1 in config.evaluation.occlusion:
+    raise ValueError(
+      '--config.evaluation.occlusion=1: give shares from 0 to below 1'
+    )
+  if not all(isinstance(one, int) for one in config.loss.boundaries):
+    raise ValueError(
+      f'--config.loss.boundaries={config.loss.boundaries}: give steps'
+    )
+  if not all(isinstance(one, str) for one in config.evaluation.sets):
+    raise ValueError(
+      f'--config.evaluation.sets={config.evaluation.sets}: give folders, e.g. '
+      "\"('DIR', 'DIR')\""
+    )
   identities, images = config.labelled.identities, config.labelled.images
   if (identities > 0) != (images > 0):
     raise ValueError(
@@ -43,9 +56,11 @@ def check(config, mesh):
       'two numbers above 0, or 0 and 0 to train on all'
     )
   palm_training.check_network(config)
-  palm_training.optimiser(config.cnn)
+  with config_keys.named('cnn'):
+    palm_training.optimiser(config.cnn)
   loss = config.loss.to_dict()
-  metric_losses.losses(loss)
+  with config_keys.named('loss'):
+    metric_losses.losses(loss)
   if metric_losses.needs_triplets(loss) and config.cnn.images < 2:
     raise ValueError(
       f'--config.loss.name={loss["name"]} compares images of one identity: '
@@ -55,7 +70,7 @@ def check(config, mesh):
     if config.data.name not in palm_images.PREPARED:
       raise ValueError(
         f'--config.data.stream reads prepared sets, not {config.data.name}: '
-        'use python -m palmjax.data.sets.prepared, or leave it off'
+        'use python -m palmjax.prepare, or leave it off'
       )
     if config.cnn.images > 1:
       raise ValueError(

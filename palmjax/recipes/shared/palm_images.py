@@ -11,6 +11,7 @@ from palmjax.data import streams
 from palmjax.data.palms import palms
 from palmjax.data.sets import folder, prepared, splits, stored_images
 from palmjax.data.sets.builders import layout, real_sets
+from palmjax.recipes.shared import config_keys, ending
 
 PREPARED = ('drawn_palms', *real_sets.BUILDERS)
 
@@ -43,6 +44,8 @@ class PalmImages:
       empty. Labels are those of `labelled`.
     evaluation: all images of identities that no training sees.
     skipped: names of unreadable images.
+    validation: all images of training identities that are held out to tell when
+      a training is over; None if none are.
     fingerprint: digest of images, labels and split (of a streamed set, of
       its name and the ids in place of the images); a stage whose data changed
       is refused instead of resumed.
@@ -53,13 +56,14 @@ class PalmImages:
   evaluation: Part
   skipped: tuple[str, ...]
   fingerprint: str
+  validation: Part | None = None
 
 
 def load(config, key):
   """Reads or draws the images of a run and splits them.
 
   Args:
-    config: with `data`, `image_size`, `labelled`, `evaluation_share`.
+    config: with `data`, `image_size`, `labelled`, `evaluation_share`, `stop`.
     key: random key of the data: palms drawn and identities chosen.
 
   Returns:
@@ -70,23 +74,25 @@ def load(config, key):
   """
   seed = streams.seed_of(jax.random.fold_in(key, 1))
   found = _read(config, key)
-  split = splits.by_identity(
-    found.labels,
-    seed=seed,
-    evaluation=float(config.evaluation_share),
-    groups=found.groups,
-  )
+  with config_keys.named('evaluation_share'):
+    split = splits.by_identity(
+      found.labels,
+      seed=seed,
+      evaluation=float(config.evaluation_share),
+      validation=ending.share(config) * (1 - config.evaluation_share),
+      groups=found.groups,
+    )
   chosen = split.train
   # A recipe without a budget trains on all there is.
   if config.labelled.identities or config.labelled.images:
-    chosen = chosen[
-      splits.budget(
+    with config_keys.named('labelled'):
+      budget = splits.budget(
         found.labels[split.train],
         identities=config.labelled.identities,
         images=config.labelled.images,
         seed=seed,
       )
-    ]
+    chosen = chosen[budget]
   others = np.setdiff1d(split.train, chosen)
   others = others[np.isin(found.labels[others], found.labels[chosen])]
   labelled = _part(found, chosen)
@@ -97,11 +103,7 @@ def load(config, key):
     labelled.identities,
     _sessions(found)[others],
   )
-  evaluation = _part(found, split.evaluation)
-  if isinstance(evaluation.images, stored_images.StoredImages):
-    evaluation = dataclasses.replace(
-      evaluation, images=evaluation.images.read()
-    )
+  evaluation = _held(_part(found, split.evaluation))
   if np.bincount(evaluation.labels).max() < 2:
     raise ValueError(
       f'none of the {len(evaluation.identities)} identities of the evaluation '
@@ -116,7 +118,7 @@ def load(config, key):
   else:
     digest.update(np.ascontiguousarray(found.images))
   digest.update(np.ascontiguousarray(found.labels))
-  for indices in (chosen, split.evaluation):
+  for indices in (chosen, split.evaluation, split.validation):
     digest.update(np.asarray(indices, np.int64).tobytes())
   return PalmImages(
     labelled=labelled,
@@ -124,6 +126,9 @@ def load(config, key):
     evaluation=evaluation,
     skipped=found.skipped,
     fingerprint=digest.hexdigest(),
+    validation=(
+      _held(_part(found, split.validation)) if len(split.validation) else None
+    ),
   )
 
 
@@ -162,9 +167,12 @@ def _read(config, key):
     )
   if data.name == 'folder':
     return folder.read(data.dir, size=config.image_size)
-  if not data.get('stream', False):
-    return prepared.load(data.dir, size=config.image_size)
-  source = prepared.Source(data.dir, size=config.image_size)
+  try:
+    if not data.get('stream', False):
+      return prepared.load(data.dir, size=config.image_size)
+    source = prepared.Source(data.dir, size=config.image_size)
+  except prepared.OtherSizeError as error:
+    raise ValueError(f'--config.image_size: {error}') from error
   return prepared.PreparedImages(
     images=stored_images.whole(source),
     labels=source.labels,
@@ -218,6 +226,13 @@ def _part(found, indices):
     tuple(found.identities[k] for k in names),
     _sessions(found)[indices],
   )
+
+
+def _held(part):
+  """A part whose images are in memory."""
+  if isinstance(part.images, stored_images.StoredImages):
+    return dataclasses.replace(part, images=part.images.read())
+  return part
 
 
 def _sessions(found):

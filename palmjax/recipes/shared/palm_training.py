@@ -16,7 +16,7 @@ from palmjax.losses import metric
 from palmjax.models import heads
 from palmjax.networks import export as exports
 from palmjax.networks import palm as palm_networks
-from palmjax.recipes.shared import palm_images
+from palmjax.recipes.shared import config_keys, palm_images
 from palmjax.steps import classify
 
 # Streams of a stage's key.
@@ -40,13 +40,15 @@ def build(config, *, comparison='cosine'):
     config: with `image_size`, `preprocess`, `network`.
     comparison: how two embeddings are compared (`losses.metric.comparison`).
   """
-  spec = preprocess.Preprocess(
-    image_size=config.image_size,
-    channels=config.preprocess.channels,
-    contrast=config.preprocess.contrast,
-    metric=comparison,
-  )
-  return palm_networks.build(config.network.to_dict()), spec
+  with config_keys.named('preprocess'):
+    spec = preprocess.Preprocess(
+      image_size=config.image_size,
+      channels=config.preprocess.channels,
+      contrast=config.preprocess.contrast,
+      metric=comparison,
+    )
+  with config_keys.named('network'):
+    return palm_networks.build(config.network.to_dict()), spec
 
 
 def logits_fn(loss):
@@ -183,12 +185,14 @@ def start(state, config, directory):
 def check_network(config):
   """Raises ValueError where the network of a config cannot be built or fed."""
   check_dtype(config, 'network')
-  palm_augment.make_augment(**config.augment.to_dict())
+  with config_keys.named('augment'):
+    palm_augment.make_augment(**config.augment.to_dict())
   model, spec = build(config)
-  jax.eval_shape(
-    lambda key: model.init(key, jnp.zeros((1, *spec.shape)), train=False),
-    jax.random.key(0),
-  )
+  with config_keys.named('network'):
+    jax.eval_shape(
+      lambda key: model.init(key, jnp.zeros((1, *spec.shape)), train=False),
+      jax.random.key(0),
+    )
 
 
 def check_dtype(config, section):
@@ -198,21 +202,6 @@ def check_dtype(config, section):
     raise ValueError(
       f'--config.{section}.dtype={name}: choose one of {", ".join(DTYPES)}'
     )
-
-
-def check_least(config, least):
-  """Raises ValueError where a dotted key of `least` is below its number."""
-  for key, number in least.items():
-    value = get(config, key)
-    if value < number:
-      raise ValueError(f'--config.{key}={value}: give {number} or more')
-
-
-def get(config, key):
-  """The value of a dotted key."""
-  for name in key.split('.'):
-    config = config[name]
-  return config
 
 
 def _collections(stats):

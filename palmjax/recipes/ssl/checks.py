@@ -1,17 +1,19 @@
 """Refuses settings of the recipe `ssl` that would fail late or do nothing."""
 
 from palmjax.models import layers
-from palmjax.recipes.shared import palm_training
+from palmjax.recipes.shared import config_keys, palm_training
 from palmjax.recipes.ssl import gan as ssl_gan
 from palmjax.steps.gan import updates
 
 _AT_LEAST = {
-  'log_every': 1,
+  'image_size': 8,
   'labelled.identities': 2,
   'labelled.images': 1,
   'cnn.batch_size': 2,
   'cnn.steps': 1,
   'cnn.ckpt_every': 1,
+  'cnn.margin': 0,
+  'network.embedding_size': 1,
   'gan.batch_size': 1,
   'gan.steps': 1,
   'gan.eval_every': 1,
@@ -21,10 +23,24 @@ _AT_LEAST = {
   'gan.eval_images': 4,
   'gan.latent_size': 1,
   'gan.mapping_layers': 1,
+  'gan.fmap_max': 1,
+  'gan.r1_gamma': 0,
+  'gan.path_length_weight': 0,
+  'gan.ada_hue': 0,
+  'gan.ada_rotation': 0,
   'soft.images': 1,
   'soft.weight': 0,
   'evaluation.resamples': 1,
 }
+_ABOVE_0 = (
+  'network.width',
+  'cnn.scale',
+  'gan.learning_rate',
+  'gan.ada_kimg',
+  'gan.ema_kimg',
+  'soft.temperature',
+  'soft.truncation',
+)
 
 
 def check(config, mesh):
@@ -37,8 +53,13 @@ def check(config, mesh):
   Raises:
     ValueError: names the key and what it may be.
   """
-  palm_training.check_least(config, _AT_LEAST)
-  _check_rates(config)
+  config_keys.check_numbers(config)
+  config_keys.check_least(config, _AT_LEAST)
+  config_keys.check_above(config, _ABOVE_0)
+  config_keys.check_shares(
+    config, ('data.difficulty', 'gan.style_mixing', 'gan.ada_limit')
+  )
+  config_keys.check_rates(config, ('evaluation_share', 'evaluation.fars'))
   if config.gan.images not in ('creases', 'photos'):
     raise ValueError(
       f'--config.gan.images={config.gan.images}: choose creases or photos'
@@ -53,13 +74,15 @@ def check(config, mesh):
       )
   palm_training.logits_fn(config.cnn.to_dict())
   _check_gan(config)
-  palm_training.optimiser(config.cnn)
-  updates.schedule(
-    updates.Steps(None, None, None, None),
-    r1_interval=config.gan.r1_interval,
-    path_length_interval=config.gan.path_length_interval,
-    order=config.gan.order,
-  )
+  with config_keys.named('cnn'):
+    palm_training.optimiser(config.cnn)
+  with config_keys.named('gan'):
+    updates.schedule(
+      updates.Steps(None, None, None, None),
+      r1_interval=config.gan.r1_interval,
+      path_length_interval=config.gan.path_length_interval,
+      order=config.gan.order,
+    )
   generated = generated_per_batch(config)
   if not 0 < generated < config.cnn.batch_size:
     raise ValueError(
@@ -98,26 +121,4 @@ def _check_gan(config):
       f'--config.gan.fmap_base={config.gan.fmap_base} leaves layers without '
       f'channels at {config.image_size} px: give {2 ** len(sizes)} or more'
     )
-  for name in ('ada_kimg', 'ema_kimg'):
-    if config.gan[name] <= 0:
-      raise ValueError(
-        f'--config.gan.{name}={config.gan[name]}: give more than 0'
-      )
-  if not 0 <= config.gan.style_mixing <= 1:
-    raise ValueError(
-      f'--config.gan.style_mixing={config.gan.style_mixing}: give a '
-      'probability, 0 to 1'
-    )
   ssl_gan.networks(config)
-
-
-def _check_rates(config):
-  for far in config.evaluation.fars:
-    if not 0 < far < 1:
-      raise ValueError(
-        f'--config.evaluation.fars={far}: give rates between 0 and 1'
-      )
-  if config.soft.temperature <= 0:
-    raise ValueError(
-      f'--config.soft.temperature={config.soft.temperature}: give more than 0'
-    )

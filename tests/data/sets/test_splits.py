@@ -149,8 +149,8 @@ def test_budget_passes_over_small_identities():
   'identities, images, message',
   [
     (5, 1, 'asks for 5 identities, but the training part has 4; lower'),
-    (3, 5, r'only 1 have that many; lower --config.labelled.images to 4 or'),
-    (4, 3, r'labelled.images to 2 or --config.labelled.identities to 3'),
+    (3, 5, r'only 1 have that many; lower `images` to 4 or'),
+    (4, 3, 'lower `images` to 2 or `identities` to 3'),
     (0, 1, 'empty; set'),
     (1, 0, 'empty; set'),
   ],
