@@ -49,15 +49,3 @@ def palmjax_command():
     )
 
   return start
-
-
-@pytest.fixture(scope='session')
-def smoke_run(palmjax_command, tmp_path_factory):
-  """The workdir of an undisturbed run of configs/ssl.py:smoke."""
-  workdir = tmp_path_factory.mktemp('smoke')
-  process = palmjax_command(
-    '--config=configs/ssl.py:smoke', f'--workdir={workdir}'
-  )
-  output, _ = process.communicate(timeout=900)
-  assert process.returncode == 0, output
-  return workdir

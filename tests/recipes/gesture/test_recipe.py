@@ -92,6 +92,7 @@ def boxes_run(run, palmjax_command, photos, tmp_path_factory):
   return workdir, config
 
 
+@pytest.mark.slow
 def test_metrics_of_all_models(run):
   models = _models(run)
   assert set(models) == {*TEACHERS, *STUDENTS}
@@ -108,6 +109,7 @@ def test_metrics_of_all_models(run):
   assert sizes['student_alone'] == sizes['student_both'] < sizes['teacher1']
 
 
+@pytest.mark.slow
 def test_gain_is_that_over_the_control_of_this_run(run):
   models = _models(run)
   gain = models['student_both']['ap - alone']
@@ -122,6 +124,7 @@ def test_gain_is_that_over_the_control_of_this_run(run):
 
 
 @pytest.mark.parametrize('arm', ['', 'teachers'])
+@pytest.mark.slow
 def test_every_column_of_a_sweep_is_measured(run, arm):
   timed = {'ms/image'}  # Of run.json: no two runs take the same time.
   measured = {*gesture_config.columns(arm)} - timed
@@ -131,6 +134,7 @@ def test_every_column_of_a_sweep_is_measured(run, arm):
   assert set(facts['seconds']) == {*_models(run), READER}
 
 
+@pytest.mark.slow
 def test_students_learn_from_what_they_are_told(run):
   alone, both = (_rows(run, name) for name in STUDENTS)
   assert alone[0]['loss'] == alone[0]['truth']
@@ -141,6 +145,7 @@ def test_students_learn_from_what_they_are_told(run):
   assert both[0]['teacher1/level8'] > 0 < both[0]['teacher2/class']
 
 
+@pytest.mark.slow
 def test_teachers_are_as_they_were_before_the_student(run):
   done = json.loads((run / 'student_both' / 'DONE.json').read_text())
   assert done['inputs'] == {
@@ -150,6 +155,7 @@ def test_teachers_are_as_they_were_before_the_student(run):
   assert alone['inputs'] == {}
 
 
+@pytest.mark.slow
 def test_teachers_are_bigger_and_see_larger_images(run):
   found = {name: export.load(run / name / 'export') for name in TEACHERS}
   student = export.load(run / 'student_both' / 'export')
@@ -162,6 +168,7 @@ def test_teachers_are_bigger_and_see_larger_images(run):
   assert student.model['factor'] == 1
 
 
+@pytest.mark.slow
 def test_report_is_whole_and_needs_nothing_else(run):
   text = (run / 'report.html').read_text()
   assert re.search(

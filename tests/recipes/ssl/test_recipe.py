@@ -25,6 +25,16 @@ SMOKE = '--config=configs/ssl.py:smoke'
 STAGES = ('cnn1', 'gan', 'soft_labels', 'cnn2', 'control')
 
 
+@pytest.fixture(scope='module')
+def smoke_run(palmjax_command, tmp_path_factory):
+  """The workdir of an undisturbed run of configs/ssl.py:smoke."""
+  workdir = tmp_path_factory.mktemp('smoke')
+  process = palmjax_command(SMOKE, f'--workdir={workdir}')
+  output, _ = process.communicate(timeout=900)
+  assert process.returncode == 0, output
+  return workdir
+
+
 def _results(workdir):
   """Bytes of everything that must not depend on interruptions."""
   paths = [workdir / 'metrics.json']
@@ -40,6 +50,7 @@ def _progress(workdir):
   return (log.stat().st_size if log.exists() else 0, done)
 
 
+@pytest.mark.slow
 def test_same_bytes_after_three_sigkills(
   smoke_run, palmjax_command, tmp_path, record_property
 ):
@@ -77,6 +88,7 @@ def test_same_bytes_after_three_sigkills(
   assert different == [], (seed, killed_at)
 
 
+@pytest.mark.slow
 def test_metrics_json_has_the_three_models_and_honest_gaps(smoke_run):
   results = json.loads((smoke_run / 'metrics.json').read_text())
   assert results['recipe'] == 'ssl'
@@ -98,6 +110,7 @@ def test_metrics_json_has_the_three_models_and_honest_gaps(smoke_run):
   assert set(run['seconds']) == set(STAGES)
 
 
+@pytest.mark.slow
 def test_report_is_whole_and_needs_nothing_else(smoke_run):
   text = (smoke_run / 'report.html').read_text()
   assert 'CNN-2' in text
@@ -106,6 +119,7 @@ def test_report_is_whole_and_needs_nothing_else(smoke_run):
   assert not re.search(r'(src|href)="https?:', text)
 
 
+@pytest.mark.slow
 def test_export_gives_the_embeddings_that_were_measured(smoke_run):
   """Loads as a user would: the numbers of metrics.json come out again."""
   config = ssl_config.get_config('smoke')
@@ -124,6 +138,7 @@ def test_export_gives_the_embeddings_that_were_measured(smoke_run):
   assert again['eer'] == results['models']['cnn2']['eer']
 
 
+@pytest.mark.slow
 def test_what_the_export_stores_is_what_use_applies(smoke_run, tmp_path):
   """Another stored pre-processing gives other embeddings: it is in effect."""
   copy = tmp_path / 'export'
@@ -146,6 +161,7 @@ def test_what_the_export_stores_is_what_use_applies(smoke_run, tmp_path):
   assert np.abs(other - same).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_weights_of_another_network_are_refused_in_one_line(
   smoke_run, tmp_path
 ):
@@ -173,6 +189,7 @@ def test_training_never_sees_an_identity_of_the_evaluation():
   assert not people[0] & people[1]
 
 
+@pytest.mark.slow
 def test_soft_labels_are_joined_by_id(smoke_run, tmp_path):
   source = smoke_run / 'soft_labels' / 'export'
   images, soft = ssl_labels.read_soft_labels(source)
@@ -192,6 +209,7 @@ def test_soft_labels_are_joined_by_id(smoke_run, tmp_path):
   np.testing.assert_array_equal(again, images)
 
 
+@pytest.mark.slow
 def test_the_teacher_labelled_what_is_stored(smoke_run):
   """Recomputes the soft labels of the stored images from CNN-1's export."""
   images, soft = ssl_labels.read_soft_labels(
@@ -262,6 +280,7 @@ def test_settings_that_cannot_work_are_refused_at_once(
   assert {path.name for path in tmp_path.iterdir()} <= {'.lock'}
 
 
+@pytest.mark.slow
 def test_a_loss_that_explodes_stops_the_run_and_keeps_what_was_saved(
   palmjax_command, smoke_run, tmp_path
 ):

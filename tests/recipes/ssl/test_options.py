@@ -57,6 +57,7 @@ def run(palmjax_command, photos, tmp_path_factory):
   return workdir, output
 
 
+@pytest.mark.slow
 def test_the_broken_file_is_named_and_left_out(run):
   workdir, output = run
   assert 'broken.png' in output
@@ -64,6 +65,7 @@ def test_the_broken_file_is_named_and_left_out(run):
   assert facts['skipped images'] == ['palm00/broken.png']
 
 
+@pytest.mark.slow
 def test_the_gan_stops_at_a_plateau_and_keeps_the_best(run):
   workdir, _ = run
   results = json.loads((workdir / 'metrics.json').read_text())['models']['gan']
@@ -77,6 +79,7 @@ def test_the_gan_stops_at_a_plateau_and_keeps_the_best(run):
   assert results['iterations']['value'] == (24 if all(falling) else steps[-1])
 
 
+@pytest.mark.slow
 def test_photographs_have_colour_and_soft_labels_are_distributions(run):
   workdir, _ = run
   images, soft = ssl_labels.read_soft_labels(workdir / 'soft_labels' / 'export')
@@ -87,6 +90,7 @@ def test_photographs_have_colour_and_soft_labels_are_distributions(run):
   assert model['loss'] == 'softmax'
 
 
+@pytest.mark.slow
 def test_the_order_changes_what_is_trained(run):
   workdir, _ = run
   rows = [json.loads(line) for line in (workdir / 'metrics.jsonl').open()]
