@@ -7,21 +7,21 @@ sweep() returns dicts of overrides, columns() the metrics that the table shows.
 Without the key 'row' every model of the recipe is a row of the table; with it,
 every value of 'row' is one, for the model given by --model.
 
-Every run is a process of its own in WORKDIR/<overrides>; they share compiled
-programs, in WORKDIR/compiled unless JAX_COMPILATION_CACHE_DIR is set. The same
-command again resumes what was cut off and skips what is done. WORKDIR/table.md
-is the table, WORKDIR/table.json the same numbers for machines.
+Every run is a process of its own in WORKDIR/<overrides>. The runs share their
+compiled programs (`palmjax.compile_cache`). The same command again resumes what
+was cut off and skips what is done. WORKDIR/table.md is the table, and
+WORKDIR/table.json holds the same numbers for machines.
 """
 
-import importlib.util
 import json
-import os
 import pathlib
 import statistics
 import subprocess
 import sys
 
 from absl import app, flags
+
+from palmjax import config_file
 
 _CONFIG = flags.DEFINE_string('config', None, 'File of the sweep.')
 _WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of the whole sweep.')
@@ -87,22 +87,13 @@ def _text(cell):
   return f'{cell["mean"]:.4f} ± {cell["std"]:.4f}'
 
 
-def load(path):
-  """Imports the configuration file at `path`, its argument cut off."""
-  spec = importlib.util.spec_from_file_location('sweep_config', path)
-  module = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(module)
-  return module
-
-
 def is_done(directory, overrides):
   """Whether a run of this very configuration has written all it writes."""
   # Options of the command line are text, of which only a run knows the type.
   files = [directory / name for name in ('config.json', 'report.html')]
   if _ARGS.value or not all(file.exists() for file in files):
     return False
-  path, arguments = _split(_CONFIG.value)
-  config = load(path).get_config(*arguments)
+  config = config_file.read(_CONFIG.value)
   config.update_from_flattened_dict(overrides)
   wanted = json.loads(json.dumps(config.to_dict()))
   return json.loads(files[0].read_text()) == wanted
@@ -122,32 +113,29 @@ def read(directory):
 
 def runs_of(config):
   """The dicts of overrides of FILE or FILE:ARGUMENT."""
-  path, arguments = _split(config)
-  return load(path).sweep(*arguments)
+  path, arguments = config_file.find(config)
+  return config_file.load(path).sweep(*arguments)
 
 
 def columns_of(config):
   """The metrics that the table of FILE or FILE:ARGUMENT shows."""
-  path, arguments = _split(config)
-  return load(path).columns(*arguments)
+  path, arguments = config_file.find(config)
+  return config_file.load(path).columns(*arguments)
 
 
-def _split(config):
-  path, _, argument = config.partition(':')
-  return path, [argument] if argument else []
-
-
-def main(_):
+def main(argv):
+  if argv[1:]:
+    raise app.UsageError(f'{argv[1]} is no argument: options begin with --')
   if not _CONFIG.value or not _WORKDIR.value:
     raise app.UsageError('give --config and --workdir')
   groups = {}
-  columns = _METRICS.value or columns_of(_CONFIG.value)
-  workdir = pathlib.Path(_WORKDIR.value)
-  environment = {
-    'JAX_COMPILATION_CACHE_DIR': str((workdir / 'compiled').absolute()),
-    **os.environ,
-  }
-  for overrides in runs_of(_CONFIG.value):
+  try:
+    columns = _METRICS.value or columns_of(_CONFIG.value)
+    runs = runs_of(_CONFIG.value)
+  except ValueError as error:
+    sys.exit(f'sweep: {error}')
+  workdir = pathlib.Path(_WORKDIR.value).expanduser()
+  for overrides in runs:
     row = overrides.pop('row', None)
     pairs = [f'{key}={value}' for key, value in overrides.items()]
     directory = workdir / '_'.join(pairs)
@@ -156,7 +144,7 @@ def main(_):
     command += [f'--config.{pair}' for pair in pairs + _ARGS.value]
     if not is_done(directory, overrides):
       print('+', ' '.join(command[1:]), flush=True)
-      if subprocess.run(command, env=environment, check=False).returncode:
+      if subprocess.run(command, check=False).returncode:
         sys.exit(
           f'sweep: the run in {directory} failed; its last line says why'
         )

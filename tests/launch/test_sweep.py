@@ -3,9 +3,10 @@ import pathlib
 import subprocess
 
 import pytest
-from absl import flags
+from absl import app, flags
 
 from launch import sweep
+from palmjax import config_file
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -49,7 +50,7 @@ def test_sweeps_of_metric_change_what_the_config_has(name):
   rows = {}
   for overrides in sweep.runs_of(f'{path}:{name}'):
     rows.setdefault(overrides.pop('row'), []).append(overrides.pop('seed'))
-    config = sweep.load(path).get_config(name)
+    config = config_file.read(f'{path}:{name}')
     config.update_from_flattened_dict(overrides)
   assert all(seeds == [0, 1, 2] for seeds in rows.values())
   assert len(rows) >= 2
@@ -106,9 +107,8 @@ def runs(tmp_path, monkeypatch):
   config.write_text(CONFIG)
   commands = []
 
-  def run(command, env, check):
+  def run(command, check):
     assert check is False
-    assert env['JAX_COMPILATION_CACHE_DIR']
     options = dict(arg.split('=', 1) for arg in command[3:])
     commands.append(options)
     workdir = pathlib.Path(options['--workdir'])
@@ -165,11 +165,29 @@ def test_other_columns_may_be_asked_for(runs, monkeypatch):
   assert '| a | 2.0000 ± 0.0000 | 0.1100 ± 0.0141 |' in table
 
 
+@pytest.mark.parametrize(
+  'config,message',
+  [
+    ('none.py', 'none.py; give its path, or one of'),
+    ('ssl:fast', 'choose one'),
+  ],
+)
+def test_a_wrong_config_ends_in_one_line(runs, monkeypatch, config, message):
+  monkeypatch.setattr(flags.FLAGS['config'], 'value', config)
+  with pytest.raises(SystemExit, match=f'^sweep: .*{message}'):
+    sweep.main([])
+
+
+def test_an_argument_that_nobody_reads_is_named(runs):
+  with pytest.raises(app.UsageError, match=r'seed=1 is no argument'):
+    sweep.main(['sweep', 'seed=1'])
+
+
 def test_a_failed_run_ends_the_sweep(runs, monkeypatch):
   monkeypatch.setattr(
     subprocess,
     'run',
-    lambda command, env, check: subprocess.CompletedProcess(command, 1),
+    lambda command, check: subprocess.CompletedProcess(command, 1),
   )
   with pytest.raises(SystemExit, match='seed=0 failed'):
     sweep.main([])
@@ -179,7 +197,7 @@ def test_a_stopped_run_can_be_resumed(runs, monkeypatch):
   monkeypatch.setattr(
     subprocess,
     'run',
-    lambda command, env, check: subprocess.CompletedProcess(command, 0),
+    lambda command, check: subprocess.CompletedProcess(command, 0),
   )
   with pytest.raises(SystemExit, match='the same command resumes'):
     sweep.main([])
