@@ -3,11 +3,12 @@
 import json
 import pathlib
 import posixpath
+import urllib.parse
 from typing import NamedTuple
 
 from palmjax.data.boxes import formats, lookup
 from palmjax.data.sets.builders import layout
-from palmjax.images import image_file
+from palmjax.images import image_file, image_tree
 
 TREE = """\
 DIR/annotations/instances_train*.json    instances_val*.json
@@ -157,10 +158,11 @@ def _unique(place, told):
 def _locate(directory, path, below, images):
   """({id: path of its image, relative to DIR}, problems)."""
   folders = [folder for folder in below if (directory / folder).is_dir()]
-  files = lookup.Lookup(directory)
-  found, sought = {}, {}
+  # The other folders hold images of all parts.
+  part = [folder for folder in folders if folder not in ('.', 'images')]
+  finder, found, sought = _Finder(directory, folders, part), {}, {}
   for image in images:
-    place = _find(files, folders, image.file)
+    place = finder.find(image.file)
     if place is None:
       sought[image.id] = image.file.replace('\\', '/').lstrip('/')
     else:
@@ -188,16 +190,39 @@ def _locate(directory, path, below, images):
   return found, problems
 
 
-def _find(files, folders, name):
-  """The image of a file name: below a folder, else by its last part in one."""
-  name = name.replace('\\', '/')
-  last = name.rpartition('/')[2]
-  for part in (name.lstrip('/'), last):
-    for folder in folders:
-      found = files.find(posixpath.join(folder, part))
-      if found is not None:
-        return found
-  return None
+class _Finder:
+  """Images by the file names that a COCO file tells."""
+
+  def __init__(self, directory, folders, part):
+    """Takes DIR, folders below it, and which of them hold only this part."""
+    self._directory, self._folders, self._part = directory, folders, part
+    self._files = lookup.Lookup(directory)
+    self._below = None
+
+  def find(self, name):
+    """The image of a name: below a folder, else by the name's last part."""
+    name = name.replace('\\', '/')
+    last = name.rpartition('/')[2]
+    # Of an address, e.g. '…/?d=five/a%20b.jpg'.
+    plain = urllib.parse.unquote(last.rpartition('=')[2])
+    for one in dict.fromkeys((name.lstrip('/'), last, plain)):
+      for folder in self._folders:
+        found = self._files.find(posixpath.join(folder, one))
+        if found is not None:
+          return found
+    if self._below is None:
+      self._below = self._list()
+    found = self._below.get(last, ())
+    return found[0] if len(found) == 1 else None
+
+  def _list(self):
+    """{last part: paths} of the images at any depth."""
+    below = {}
+    for folder in self._part:
+      for path in image_tree.find(self._directory / folder).images:
+        place = posixpath.join(folder, path)
+        below.setdefault(posixpath.basename(path), []).append(place)
+    return below
 
 
 def _coco_file(directory, split):

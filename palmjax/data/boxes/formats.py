@@ -60,9 +60,9 @@ class Source(NamedTuple):
 
 
 def read_text(path):
-  """What a file says; what is no UTF-8 fails where it is understood."""
+  """What a file says; bytes that are not UTF-8 as in names of files."""
   # Editors of one system begin files with a mark of their encoding.
-  return path.read_text(encoding='utf-8-sig', errors='replace')
+  return path.read_text(encoding='utf-8-sig', errors='surrogateescape')
 
 
 def names_in(folder):

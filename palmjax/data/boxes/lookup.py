@@ -18,16 +18,24 @@ class Lookup:
     self._directory = os.fspath(directory)
     self._folders = {}
 
-  def find(self, path):
+  def find(self, path, *, is_right=os.path.isfile):
     """The file that a relative path with '/' means; None if it is not one file.
 
     A file of that very name, else the only one whose name differs in capitals
     and in the spelling of accents alone.
+
+    Args:
+      path: relative to the folder.
+      is_right: what is looked for, e.g. `os.path.isdir`.
     """
     path = posixpath.normpath(path)
-    if os.path.isfile(os.path.join(self._directory, path)):
+    if is_right(os.path.join(self._directory, path)):
       return path
-    found = self._alike(path)
+    found = [
+      one
+      for one in self._alike(path)
+      if is_right(os.path.join(self._directory, one))
+    ]
     return found[0] if len(found) == 1 else None
 
   def images(self, path, suffixes):

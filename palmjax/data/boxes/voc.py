@@ -27,10 +27,7 @@ def read_voc(directory, split) -> formats.Source:
     if not place.exists():
       raise layout.LayoutError(f'there is no {place}', TREE)
   names, trees, reasons = set(), {}, {}
-  for name in formats.names_in(directory / 'Annotations'):
-    if not name.lower().endswith('.xml'):
-      continue
-    path = f'Annotations/{name}'
+  for path in _xml_files(directory):
     try:
       tree = xml.etree.ElementTree.parse(directory / path).getroot()
     # The last two of an encoding that nobody or not this parser knows.
@@ -67,6 +64,15 @@ def read_voc(directory, split) -> formats.Source:
   )
 
 
+def _xml_files(directory):
+  """Paths of all XML files in Annotations and below, sorted."""
+  return sorted(
+    path.relative_to(directory).as_posix()
+    for path in (directory / 'Annotations').rglob('*')
+    if path.suffix.lower() == '.xml'
+  )
+
+
 def _listed_name(line, files):
   """The NAME of a line; the lists of a class have a flag behind it."""
   name = line.strip()
@@ -80,7 +86,9 @@ def _image(files, name, tree):
   path = f'JPEGImages/{name}'
   found = files.images(path, image_file.SUFFIXES)
   if not found:
-    return f'{path}.jpg', []
+    # One of another kind is told as an image that cannot be read.
+    found = files.images(path, image_file.OTHER_SUFFIXES)
+    return next(iter(found), f'{path}.jpg'), []
   told = (tree.findtext('filename') or '').strip()
   best = next(
     (one for one in found if posixpath.basename(one) == told),

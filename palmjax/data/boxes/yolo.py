@@ -31,13 +31,14 @@ _ROUNDING = 0.01
 def read_yolo(directory, split) -> formats.Source:
   """The images and boxes of one part, as label files tell them."""
   directory = pathlib.Path(directory)
-  path = directory / 'data.yaml'
-  if not path.is_file():
+  files = lookup.Lookup(directory)
+  path = files.find('data.yaml') or files.find('data.yml')
+  if path is None:
     raise layout.LayoutError(f'{directory} has no data.yaml', TREE)
-  told = data_yaml.read(path)
+  told = data_yaml.read(directory / path)
   found = _find_images(directory, split, told)
   problems, notes = list(found.problems), list(found.notes)
-  files, owners, images, polygons = lookup.Lookup(directory), {}, [], 0
+  owners, images, polygons = {}, [], 0
   for image in found.images:
     wanted = _label_of(image)
     label = files.find(wanted)
@@ -131,12 +132,16 @@ def _place(directory, root, entry):
     inside = inside.removeprefix('../')
   for name in dict.fromkeys((entry, inside)):
     for base in (directory / root, directory):
-      path = os.path.normpath(base / name)
-      if os.path.isdir(path) or (
-        os.path.isfile(path) and path.lower().endswith('.txt')
-      ):
-        return _relative(path, directory)
+      path = _relative(os.path.normpath(base / name), directory)
+      found = lookup.Lookup(directory).find(path, is_right=_is_place)
+      if found is not None:
+        return found
   return None
+
+
+def _is_place(path):
+  is_list = path.lower().endswith('.txt') and os.path.isfile(path)
+  return is_list or os.path.isdir(path)
 
 
 def _relative(path, directory):

@@ -1,5 +1,6 @@
 """VOC sets whose names do not stand as on disk."""
 
+import os
 import unicodedata
 
 import pytest
@@ -14,7 +15,7 @@ _XML = (
 
 def _write(root, images, listing, xml=None):
   for name in ('JPEGImages', 'Annotations', 'ImageSets/Main'):
-    (root / name).mkdir(parents=True)
+    (root / name).mkdir(parents=True, exist_ok=True)
   for name in images:
     path = root / 'JPEGImages' / name
     path.parent.mkdir(exist_ok=True)
@@ -42,6 +43,32 @@ def test_letters_in_capitals_and_names_with_spaces(tmp_path, file, xml):
   assert [image.path for image in source.images] == [f'JPEGImages/{file}']
   assert len(source.images[0].rows) == 1
   assert source.problems == []
+
+
+def test_images_and_annotations_in_folders(tmp_path):
+  (tmp_path / 'Annotations/five').mkdir(parents=True)
+  source = _write(
+    tmp_path,
+    ['five/a.JPG', 'b.tif'],
+    'five/a\nb\n',
+    {'five/a.xml': '', 'b.xml': ''},
+  )
+  # Of another kind: told by its name when it cannot be read.
+  assert [image.path for image in source.images] == [
+    *('JPEGImages/five/a.JPG', 'JPEGImages/b.tif'),
+  ]
+  assert source.problems == []
+
+
+def test_names_in_another_encoding(tmp_path):
+  _write(tmp_path, [], '')
+  (tmp_path / 'ImageSets/Main/train.txt').write_bytes(b'M\xfcller\n')
+  for name in (b'Annotations/M\xfcller.xml', b'JPEGImages/M\xfcller.jpg'):
+    with open(os.path.join(os.fsencode(tmp_path), name), 'w') as file:
+      file.write(_XML.format(''))
+  (image,) = voc.read_voc(tmp_path, 'train').images
+  assert len(image.rows) == 1
+  assert os.fsencode(image.path) == b'JPEGImages/M\xfcller.jpg'
 
 
 def test_flags_behind_a_name(tmp_path):

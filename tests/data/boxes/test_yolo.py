@@ -138,6 +138,17 @@ def test_data_yaml_tells_where_images_are(tmp_path, yaml, folder):
   assert source.notes == (f'train images are read from {folder}',)
 
 
+def test_names_in_data_yaml_and_on_disk(tmp_path):
+  apart = unicodedata.normalize('NFD', 'Müller')
+  yaml = 'train: Müller/images\nnames: [five]\n'
+  names = _pairs(f'{apart}/images', f'{apart}/labels', 'a')
+  root = _write(tmp_path, names, yaml)
+  (root / 'data.yaml').rename(root / 'Data.YML')
+  (image,) = yolo.read_yolo(root, 'train').images
+  assert image.path == f'{apart}/images/a.jpg'
+  assert len(image.rows) == 1
+
+
 def test_several_folders_and_lists(tmp_path):
   yaml = 'train: [images/a, b.txt]\nval: b.txt\nnames: [five]\n'
   names = _pairs('images/a', 'labels/a', 'x', 'y')
