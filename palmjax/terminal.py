@@ -94,7 +94,6 @@ def command(main):
       finally:
         sys.stdout.flush()
     except BrokenPipeError:
-      _leave_output()
       return 141
     except KeyboardInterrupt:
       complain('stopped')
@@ -103,6 +102,8 @@ def command(main):
       complain(error)
     except (MemoryError, jax.errors.JaxRuntimeError) as error:
       complain(of_memory(error))
+    finally:
+      _drop_what_cannot_be_written()
     return 1
 
   return guarded
@@ -114,10 +115,13 @@ def of_memory(error):
   return f'out of memory; lower the batch sizes: {error}' if short else error
 
 
-def _leave_output():
-  """Lets Python's last flush succeed: it would print a traceback."""
-  with contextlib.suppress(OSError, ValueError):
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _drop_what_cannot_be_written():
+  """Python's last flush would fail again, with lines below our last one."""
+  try:
+    sys.stdout.flush()
+  except OSError:
+    with contextlib.suppress(OSError, ValueError):
+      os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def start(*, cache=True):
