@@ -181,6 +181,8 @@ def _ranked(names, salt):
   """Sorts by a hash of salt and name: random, and each name by itself."""
 
   def rank(name):
-    return hashlib.sha256(f'{salt}/{name}'.encode()).digest()
+    # A name need not be UTF-8.
+    text = f'{salt}/{name}'.encode('utf-8', 'surrogateescape')
+    return hashlib.sha256(text).digest()
 
   return sorted(names, key=rank)

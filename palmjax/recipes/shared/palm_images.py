@@ -114,7 +114,8 @@ def load(config, key):
   if isinstance(found.images, stored_images.StoredImages):
     # The name of a prepared set tells what it was made of.
     name = pathlib.Path(config.data.dir).resolve().parts[-3:]
-    digest.update('\n'.join([*name, *found.ids]).encode())
+    text = '\n'.join([*name, *found.ids])
+    digest.update(text.encode('utf-8', 'surrogateescape'))
   else:
     digest.update(np.ascontiguousarray(found.images))
   digest.update(np.ascontiguousarray(found.labels))

@@ -173,3 +173,10 @@ def test_dense():
   np.testing.assert_array_equal(labels, [1, 0, 1, 2])
   np.testing.assert_array_equal(names, [3, 7, 90])
   assert labels.dtype == np.int32
+
+
+def test_groups_whose_names_are_not_utf_8():
+  labels = _labels(6, 2)
+  names = np.array([f'\udce9{k}' for k in range(6)])
+  split = splits.by_identity(labels, seed=0, evaluation=2, groups=names[labels])
+  assert len(np.unique(labels[split.evaluation])) == 2
