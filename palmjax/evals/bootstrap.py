@@ -100,7 +100,7 @@ def resample(models, fars, resampling):
   """Rates of M models on the same images, and those of the same R resamples.
 
   Args:
-    models: M `verification.Scores` of the same labels.
+    models: M `verification.PairScores` of the same labels.
     fars: F false accept rates.
     resampling: `Resampling`; R is at most its draws.
 

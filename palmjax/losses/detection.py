@@ -40,7 +40,7 @@ WEIGHTS = types.MappingProxyType(
   }
 )
 # The terms that read palm frames.
-OF_FRAMES = ('frame', 'facing', 'points', 'place')
+OF_PALM_FRAMES = ('frame', 'facing', 'points', 'place')
 # Probabilities keep this distance from 0 and 1 (CenterNet).
 _MARGIN = 1e-4
 _EPSILON = 1e-4
@@ -93,12 +93,12 @@ def detection_loss(maps, targets, *, weights=WEIGHTS):
     The loss, and {name: L_j}, not weighted: float32 scalars. Terms without an
     object, or without a known point, are 0, except that of the class.
   """
-  size, offset, frame = (
+  size, offset, palm_frame = (
     cells.at_cells(maps[name], targets['cells'])
     for name in ('size', 'offset', 'frame')
   )
   present, framed = targets['present'], targets['framed']
-  points = frame[..., :-1].reshape(targets['frame'].shape)
+  points = palm_frame[..., :-1].reshape(targets['frame'].shape)
   # At least a cell: nobody can tell the points of a smaller hand apart.
   hand = jnp.maximum(jnp.sqrt(jnp.prod(targets['size'], axis=-1)), 1.0)
   known = targets['point_present']
@@ -112,7 +112,7 @@ def detection_loss(maps, targets, *, weights=WEIGHTS):
     ),
     'facing': masked_mean(
       optax.sigmoid_binary_cross_entropy(
-        frame[..., -1], targets['facing'].astype(jnp.float32)
+        palm_frame[..., -1], targets['facing'].astype(jnp.float32)
       ),
       framed,
     ),

@@ -1,8 +1,8 @@
 """Losses, regularisers and averaging of StyleGAN2 (arXiv:1912.04958).
 
 Logits D(·) are raw, softplus(t) = log(1 + e^t). The regularisers are updates
-of their own, every k main updates, multiplied by k (`steps.gan.updates`), with the
-coefficients of `engine.optim.lazy_adam`.
+of their own, every k main updates, multiplied by k (`steps.gan.updates`), with
+the coefficients of `engine.optim.lazy_adam`.
 """
 
 import chex

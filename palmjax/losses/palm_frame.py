@@ -21,8 +21,8 @@ WEIGHTS = types.MappingProxyType({'valleys': 1.0, 'wrist': 0.2, 'facing': 0.05})
 _EPSILON = 1e-8  # A distance of 0 has no gradient.
 
 
-def frame_loss(points, facing, targets, *, weights=WEIGHTS):
-  """L of the frames that a network read.
+def palm_frame_loss(points, facing, targets, *, weights=WEIGHTS):
+  """L of the palm frames that a network read.
 
   Args:
     points: float [B, 3, 2], two valleys and the wrist.

@@ -155,7 +155,7 @@ def head_terms(maps, teacher_maps):
 
   area = jnp.prod(jnp.maximum(teacher_maps['size'], 1.0), axis=-1)
   hand = jnp.sqrt(area)[..., None]
-  facing = center_maps.FRAME_VALUES - 1
+  facing = center_maps.PALM_FRAME_VALUES - 1
   points, teacher_points = (
     point_maps.logits_of(one['points']) for one in (maps, teacher_maps)
   )

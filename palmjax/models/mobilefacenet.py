@@ -13,6 +13,7 @@ BatchNorm's scale and shift and the slopes included.
 """
 
 import functools
+import itertools
 from typing import Any
 
 import jax.numpy as jnp
@@ -71,13 +72,16 @@ class MobileFaceNet(nn.Module):
     x = images.astype(self.dtype)
     x = layer(scaled(STEM_FEATURES), 3, stride=2)(x)
     x = layer(x.shape[-1], 3, groups=x.shape[-1])(x)
+    number = itertools.count()
     for expansion, features, blocks, stride in BOTTLENECKS:
       for block in range(blocks):
-        x = Bottleneck(
+        x = InvertedResidual(
           expansion=expansion,
           features=scaled(features),
           stride=stride if block == 0 else 1,
           train=train,
+          # What stored weights call it.
+          name=f'Bottleneck_{next(number)}',
         )(x)
     x = layer(scaled(HEAD_FEATURES), 1)(x)
     if self.attention:
@@ -87,7 +91,7 @@ class MobileFaceNet(nn.Module):
     return x[:, 0, 0].astype(jnp.float32)
 
 
-class Bottleneck(nn.Module):
+class InvertedResidual(nn.Module):
   """Expand, filter every channel, project; plus the input if shapes allow."""
 
   expansion: int

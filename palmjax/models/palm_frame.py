@@ -28,7 +28,7 @@ UP = (48, 32)
 _REACH = 1.25
 
 
-class FrameReader(nn.Module):
+class PalmFrameRegressor(nn.Module):
   """Views → places of the points, and whether a palm or a back is seen.
 
   Attributes:
@@ -57,7 +57,7 @@ class FrameReader(nn.Module):
     chex.assert_rank(images, 4)
     if images.shape[1] % STRIDE or images.shape[2] % STRIDE:
       raise ValueError(
-        f'FrameReader needs sides that are multiples of {STRIDE}, got '
+        f'PalmFrameRegressor needs sides that are multiples of {STRIDE}, got '
         f'{images.shape[1]}×{images.shape[2]}: change frames.image_size'
       )
 

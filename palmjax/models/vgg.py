@@ -11,6 +11,7 @@ the image (at 64×64: 8,388,608). No BatchNorm, as published.
 """
 
 import functools
+import itertools
 from typing import Any
 
 import jax
@@ -70,11 +71,14 @@ class VGG16(nn.Module):
     scaled = functools.partial(layers.scale_channels, width=self.width)
 
     x = images.astype(self.dtype)
+    number = itertools.count()
     for depth, features in STAGES:
       for index in range(depth):
         last = index == depth - 1
         stride = 2 if last and self.strided else 1
-        x = ConvLayer(scaled(features), stride)(x)
+        # What stored weights call it.
+        name = f'ConvLayer_{next(number)}'
+        x = BiasedConv(scaled(features), stride, name=name)(x)
       if not self.strided:
         x = layers.max_pool(x, window=2, border=0)
     if self.attention:
@@ -92,7 +96,7 @@ class VGG16(nn.Module):
     return x.astype(jnp.float32)
 
 
-class ConvLayer(nn.Module):
+class BiasedConv(nn.Module):
   """3×3 convolution with a border of one, bias, ReLU."""
 
   features: int

@@ -78,7 +78,7 @@ class PalmFrameReader:
 
 def build(description):
   """The module that `model` of an export describes."""
-  return palm_frame_model.FrameReader(
+  return palm_frame_model.PalmFrameRegressor(
     width=description['width'], dtype=jnp.dtype(description['dtype'])
   )
 

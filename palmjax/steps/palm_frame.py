@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from palmjax.engine import state as train_state
-from palmjax.losses import palm_frame as frames
+from palmjax.losses import palm_frame as palm_frame_losses
 from palmjax.models import forward
 
 # Every use folds its own constant into the key of the clock.
@@ -26,7 +26,7 @@ def create_state(model, tx, key, *, input_shape):
   return train_state.create({'reader': stats.pop('params')}, stats, tx)
 
 
-def make_step(model, tx, *, views, weights=frames.WEIGHTS):
+def make_step(model, tx, *, views, weights=palm_frame_losses.WEIGHTS):
   """One update on annotated images. Differentiates: the reader.
 
   Args:
@@ -34,7 +34,7 @@ def make_step(model, tx, *, views, weights=frames.WEIGHTS):
     tx: optax transformation.
     views: (key, batch) → {'image', 'points', 'facing', 'present'}, of
       `data.augment.palm_frame_views`.
-    weights: see `frames.frame_loss`.
+    weights: see `losses.palm_frame.palm_frame_loss`.
 
   Returns:
     step(state, frozen, batch, key) → (state, metrics).
@@ -53,7 +53,9 @@ def make_step(model, tx, *, views, weights=frames.WEIGHTS):
         batch['image'],
         jax.random.fold_in(key, _DROPOUT),
       )
-      loss, terms = frames.frame_loss(points, facing, batch, weights=weights)
+      loss, terms = palm_frame_losses.palm_frame_loss(
+        points, facing, batch, weights=weights
+      )
       metrics = {f'loss/{name}': term for name, term in terms.items()}
       return loss, (stats, {'loss': loss} | metrics)
 
@@ -64,3 +66,20 @@ def make_step(model, tx, *, views, weights=frames.WEIGHTS):
     return state, metrics | norms
 
   return step
+
+
+def make_loss(model, *, views, weights=palm_frame_losses.WEIGHTS):
+  """Builds the loss of `make_step` as a measure: loss(params, stats, batch, key).
+
+  Pure, with running statistics; arguments as of `make_step`.
+  """
+
+  def loss(params, stats, batch, key):
+    batch = views(key, batch)
+    output = forward.apply_eval(model, params['reader'], stats, batch['image'])
+    value, _ = palm_frame_losses.palm_frame_loss(
+      *output, batch, weights=weights
+    )
+    return value
+
+  return loss

@@ -6,10 +6,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from palmjax.losses import palm_frame as frames
+from palmjax.losses import palm_frame
 
 COUNT = 5
-frame_loss = jax.jit(frames.frame_loss)
+palm_frame_loss = jax.jit(palm_frame.palm_frame_loss)
 
 
 def random_targets(seed=0):
@@ -51,7 +51,7 @@ def total(terms):
 
 def test_terms_equal_numpy():
   output, targets = random_output(), random_targets()
-  loss, terms = frame_loss(*output, targets)
+  loss, terms = palm_frame_loss(*output, targets)
   want = reference(*output, targets)
   assert terms.keys() == want.keys()
   # Means are over rows + 1e-4.
@@ -69,7 +69,7 @@ def test_by_hand():
     'facing': jnp.array([True]),
     'present': jnp.array([True]),
   }
-  _, terms = frame_loss(points, jnp.zeros(1), targets)
+  _, terms = palm_frame_loss(points, jnp.zeros(1), targets)
   want = {'valleys': 0.125, 'wrist': 0.5, 'facing': np.log(2)}
   for name, value in want.items():
     np.testing.assert_allclose(terms[name], value, rtol=2e-4, err_msg=name)
@@ -77,9 +77,9 @@ def test_by_hand():
 
 def test_errors_are_relative_to_the_palm():
   (points, facing), targets = random_output(), random_targets()
-  _, small = frame_loss(points, facing, targets)
+  _, small = palm_frame_loss(points, facing, targets)
   larger = targets | {'points': 7 * targets['points']}
-  _, large = frame_loss(7 * points, facing, larger)
+  _, large = palm_frame_loss(7 * points, facing, larger)
   chex.assert_trees_all_close(large, small, rtol=1e-5)
   assert small['valleys'] > 0.1
 
@@ -90,10 +90,12 @@ def test_rows_that_do_not_count_change_nothing():
   moved[2] += 100
   other = facing.copy()
   other[2] = -50
-  same = frame_loss(moved, other, targets)
-  chex.assert_trees_all_equal(same, frame_loss(points, facing, targets))
+  same = palm_frame_loss(moved, other, targets)
+  chex.assert_trees_all_equal(same, palm_frame_loss(points, facing, targets))
   gradient = jax.jit(
-    jax.grad(lambda *output: frames.frame_loss(*output, targets)[0], (0, 1))
+    jax.grad(
+      lambda *output: palm_frame.palm_frame_loss(*output, targets)[0], (0, 1)
+    )
   )(points, facing)
   for part in gradient:
     touched = np.any(np.asarray(part).reshape(COUNT, -1) != 0, axis=1)
@@ -106,7 +108,7 @@ def test_batches_without_a_frame():
   targets = jax.tree.map(np.zeros_like, targets)
   (loss, terms), gradient = jax.jit(
     jax.value_and_grad(
-      lambda output: frames.frame_loss(*output, targets), has_aux=True
+      lambda output: palm_frame.palm_frame_loss(*output, targets), has_aux=True
     )
   )(output)
   assert loss == 0
@@ -118,7 +120,9 @@ def test_batches_without_a_frame():
 def test_a_distance_of_zero_has_a_gradient_of_zero():
   targets = random_targets()
   gradient = jax.jit(
-    jax.grad(lambda x: frames.frame_loss(x, jnp.zeros(COUNT), targets)[0])
+    jax.grad(
+      lambda x: palm_frame.palm_frame_loss(x, jnp.zeros(COUNT), targets)[0]
+    )
   )(targets['points'])
   np.testing.assert_array_equal(gradient, np.zeros((COUNT, 3, 2)))
 
@@ -126,7 +130,9 @@ def test_a_distance_of_zero_has_a_gradient_of_zero():
 def test_gradients_equal_differences():
   (points, facing), targets = random_output(), random_targets()
   gradient = jax.jit(
-    jax.grad(lambda *output: frames.frame_loss(*output, targets)[0], (0, 1))
+    jax.grad(
+      lambda *output: palm_frame.palm_frame_loss(*output, targets)[0], (0, 1)
+    )
   )(points, facing)
   direction = random_output(seed=5)
   step = 1e-3
@@ -152,11 +158,11 @@ def test_vmap_equals_a_loop():
   def stack(*trees):
     return jax.tree.map(lambda *leaves: np.stack(leaves), *trees)
 
-  loss, terms = jax.jit(jax.vmap(frames.frame_loss))(
+  loss, terms = jax.jit(jax.vmap(palm_frame.palm_frame_loss))(
     *stack(*outputs), stack(*targets)
   )
   for i in range(2):
-    one, parts = frame_loss(*outputs[i], targets[i])
+    one, parts = palm_frame_loss(*outputs[i], targets[i])
     np.testing.assert_allclose(loss[i], one, rtol=1e-6)
     for name, part in parts.items():
       np.testing.assert_allclose(terms[name][i], part, rtol=1e-6)
@@ -164,9 +170,9 @@ def test_vmap_equals_a_loop():
 
 def test_weights():
   output, targets = random_output(), random_targets()
-  loss, terms = frames.frame_loss(
+  loss, terms = palm_frame.palm_frame_loss(
     *output, targets, weights={'valleys': 0.0, 'wrist': 3.0, 'facing': 0.0}
   )
   np.testing.assert_allclose(loss, 3 * terms['wrist'], rtol=1e-6)
   with pytest.raises(ValueError, match='give those of valleys, wrist, facing'):
-    frames.frame_loss(*output, targets, weights={'valleys': 1.0})
+    palm_frame.palm_frame_loss(*output, targets, weights={'valleys': 1.0})

@@ -221,7 +221,7 @@ def test_bottleneck_adds_its_input_only_where_shapes_allow():
     np.random.default_rng(0).normal(size=(2, 4, 4, 8)), jnp.float32
   )
   for features, stride, adds in ((8, 1, True), (8, 2, False), (16, 1, False)):
-    block = mobilefacenet.Bottleneck(2, features, stride, train=False)
+    block = mobilefacenet.InvertedResidual(2, features, stride, train=False)
     variables = jax.jit(block.init)(jax.random.key(0), x)
     params = dict(variables['params'])
     # A projection of zero leaves the identity path.

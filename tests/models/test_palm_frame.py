@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from palmjax.models import palm_frame as frame_reader
+from palmjax.models import palm_frame
 
 # Compiled faster; runs are short.
 quick_jit = functools.partial(
@@ -18,7 +18,7 @@ quick_jit = functools.partial(
 
 def shapes(size, **options):
   """Abstract variables and output: nothing is compiled."""
-  model = frame_reader.FrameReader(**options)
+  model = palm_frame.PalmFrameRegressor(**options)
   images = jnp.zeros((2, *size, 3))
 
   def init(key):
@@ -55,7 +55,7 @@ def test_the_place_of_one_cell_is_its_centre():
   cells = np.random.default_rng(0).integers(0, (4, 5), (2, 3, 2))
   for i, k in np.ndindex(2, 3):
     logits[i, *cells[i, k], k] = 100.0
-  got = jax.jit(frame_reader.mean_place)(logits)
+  got = jax.jit(palm_frame.mean_place)(logits)
   want = (cells[..., ::-1] + 0.5) / [5, 4] - 0.5
   np.testing.assert_allclose(got, want, atol=1e-6)
 
@@ -64,19 +64,19 @@ def test_two_cells_alike_show_the_middle_between_them():
   logits = np.full((1, 4, 4, 1), -100.0, np.float32)
   logits[0, 1, 0] = logits[0, 2, 3] = 3.0
   np.testing.assert_allclose(
-    frame_reader.mean_place(logits), [[[0.0, 0.0]]], atol=1e-6
+    palm_frame.mean_place(logits), [[[0.0, 0.0]]], atol=1e-6
   )
   # One e times as likely as the other.
   logits[0, 2, 3] = 4.0
   share = np.e / (1 + np.e)
   want = (1 - share) * np.array([-3, -1]) / 8 + share * np.array([3, 1]) / 8
-  got = frame_reader.mean_place(logits)
+  got = palm_frame.mean_place(logits)
   np.testing.assert_allclose(got, want[None, None], atol=1e-6)
 
 
 def test_mean_place_equals_numpy():
   logits = np.random.default_rng(1).normal(size=(2, 3, 5, 4)) * 2
-  got = jax.jit(frame_reader.mean_place)(logits.astype(np.float32))
+  got = jax.jit(palm_frame.mean_place)(logits.astype(np.float32))
   for i, k in np.ndindex(2, 4):
     share = np.exp(logits[i, ..., k])
     share /= share.sum()
@@ -88,7 +88,7 @@ def test_mean_place_equals_numpy():
 @pytest.fixture(scope='module')
 def fresh():
   """A narrow reader and two views."""
-  model = frame_reader.FrameReader(width=0.25)
+  model = palm_frame.PalmFrameRegressor(width=0.25)
   images = jax.random.normal(jax.random.key(1), (2, 32, 32, 3))
   variables = quick_jit(lambda key: model.init(key, images, train=False))(
     jax.random.key(0)

@@ -12,10 +12,10 @@ from flax import linen as nn
 
 from palmjax.data.augment import palm_frame_views
 from palmjax.images import palm_frame
-from palmjax.losses import palm_frame as frame_losses
-from palmjax.models import palm_frame as frame_reader
+from palmjax.losses import palm_frame as palm_frame_losses
+from palmjax.models import palm_frame as palm_frame_model
 from palmjax.networks import palm_frame as palm_frame_networks
-from palmjax.steps import palm_frame as frames
+from palmjax.steps import palm_frame as palm_frame_steps
 
 SIZE = 32
 
@@ -59,8 +59,8 @@ def plain_views(key, data):
 
 def make(tx=None, *, model=None, views=plain_views):
   tx, model = tx or optax.sgd(0.1), model or Tiny()
-  step = frames.make_step(model, tx, views=views)
-  state = frames.create_state(
+  step = palm_frame_steps.make_step(model, tx, views=views)
+  state = palm_frame_steps.create_state(
     model, tx, jax.random.key(1), input_shape=(SIZE, SIZE, 3)
   )
   return model, step, state
@@ -82,7 +82,7 @@ def test_loss_and_update_are_those_by_hand():
       output, stats = model.apply(
         variables, views['image'], train=True, mutable=['batch_stats']
       )
-      loss, terms = frame_losses.frame_loss(*output, views)
+      loss, terms = palm_frame_losses.palm_frame_loss(*output, views)
       return loss, (terms, stats)
 
     return jax.value_and_grad(loss_fn, has_aux=True)(params)
@@ -179,7 +179,7 @@ def trained():
     **dict.fromkeys(('saturation', 'hue', 'grey', 'brightness'), 0.0),
     **dict.fromkeys(('contrast', 'blur', 'noise', 'erase'), 0.0),
   )
-  data, model = squares(), frame_reader.FrameReader(width=0.25)
+  data, model = squares(), palm_frame_model.PalmFrameRegressor(width=0.25)
   tx = optax.adam(optax.cosine_decay_schedule(0.01, 120))
   _, step, state = make(tx, model=model, views=views)
   step = quick_jit(step, donate_argnums=0)

@@ -132,7 +132,7 @@ def to_pixels(camera, cones):
   )
 
 
-def frame(camera, cones, i, count, own, turn, size):
+def place(camera, cones, i, count, own, turn, size):
   """The camera with a scale and a centre that put a hand into the image.
 
   Args:

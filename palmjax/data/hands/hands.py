@@ -174,7 +174,7 @@ def _pose_hands(key, u, z, difficulty, count, pins, size):
       jnp.ones(()),
       jnp.zeros(2),
     )
-    camera = hand_camera.frame(
+    camera = hand_camera.place(
       camera, hand.cones, i, count, own, u['count'][1], size
     )
     cones = hand_camera.to_pixels(camera, hand.cones)

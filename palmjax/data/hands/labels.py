@@ -14,7 +14,7 @@ from palmjax.data.hands import camera as hand_camera
 from palmjax.data.hands import pose
 
 VISIBLE = 0.4  # Less of a hand than this is not annotated.
-UPRIGHT = 0.6  # Cosine of tilt below which a palm has no frame.
+UPRIGHT = 0.6  # Cosine of tilt below which a palm has no palm frame.
 
 
 class Hands(NamedTuple):
@@ -24,7 +24,7 @@ class Hands(NamedTuple):
     gesture: index of `hand_pose.GESTURES`.
     left: bool.
     facing: bool, the palm faces the camera.
-    hand: `hand_pose.Hand` of the model.
+    hand: `pose.PosedHand` of the model.
     camera: `hand_camera.Camera`.
     cones: `hand_pose.Cones` in pixels, with the arm's.
   """
@@ -32,7 +32,7 @@ class Hands(NamedTuple):
   gesture: jax.Array
   left: jax.Array
   facing: jax.Array
-  hand: pose.Hand
+  hand: pose.PosedHand
   camera: hand_camera.Camera
   cones: pose.Cones
 
@@ -57,7 +57,7 @@ def annotate(owner, i, hand):
     return jnp.argmax(line), size - jnp.argmax(line[::-1])
 
   (x0, x1), (y0, y1) = ends(columns), ends(rows)
-  points = hand_camera.project(hand.camera, hand.hand.frame)[0][:, :2]
+  points = hand_camera.project(hand.camera, hand.hand.palm_frame)[0][:, :2]
   # Points all over the hand: what part of them is seen?
   cones = jax.tree.map(lambda x: x[: pose.HAND], hand.cones)
   share = jnp.linspace(0, 1, 5)[:, None, None]

@@ -118,17 +118,17 @@ class Cones(NamedTuple):
   dorsal: jax.Array
 
 
-class Hand(NamedTuple):
-  """A posed hand in its model frame.
+class PosedHand(NamedTuple):
+  """A posed hand in the coordinates of the model.
 
   Attributes:
     cones: `Cones` of palm, thumb and fingers.
-    frame: [3, 3] the two valleys and the wrist.
+    palm_frame: [3, 3] the two valleys and the wrist.
     open: bool scalar, no finger hides a valley.
   """
 
   cones: Cones
-  frame: jax.Array
+  palm_frame: jax.Array
   open: jax.Array
 
 
@@ -142,7 +142,7 @@ def pose(gesture, u, z, flex):
     flex: [4, 3] normal draws.
 
   Returns:
-    `Hand`.
+    `PosedHand`.
   """
   flexions = jnp.asarray([_FLEXIONS[name] for name in GESTURES])[gesture]
   thumb = jnp.asarray([_THUMBS[name] for name in GESTURES])[gesture]
@@ -174,9 +174,9 @@ def pose(gesture, u, z, flex):
   cones = _join_cones(
     joints, dorsal, radius, thumb_joints, thumb_dorsal, thumb_radius
   )
-  frame = jnp.asarray([*VALLEYS, WRIST])
+  palm_frame = jnp.asarray([*VALLEYS, WRIST])
   is_open = jnp.all(flexions[:, 0] < jnp.asarray([1.2, 0.6, 0.6, 0.6]))
-  return Hand(cones, frame, is_open)
+  return PosedHand(cones, palm_frame, is_open)
 
 
 def _fingers(flexions, length, spread, sway):

@@ -1,6 +1,6 @@
 """How well palm frames are found: the two valleys that define a palm's ROI.
 
-A true hand whose frame is known is found where the best detection that
+A true hand whose palm frame is known is found where the best detection that
 overlaps its box by half (IoU ≥ .5) has both valleys within a share of the palm
 width, 2 d, d being the distance of the true valleys. A hand that was not
 detected was not found. Intervals resample images.
@@ -33,22 +33,23 @@ def found_by(boxes, detected):
 
 
 def errors(truths, detections):
-  """Valley errors of the true frames of one image.
+  """Valley errors of the true palm frames of one image.
 
   Args:
-    truths: (boxes float [n, 4], points float [n, 3, 2]) of framed hands.
+    truths: (boxes float [n, 4], points float [n, 3, 2]) of hands whose palm
+      frame is known.
     detections: (boxes [K, 4], points [K, 3, 2]), best first.
 
   Returns:
     float64 [n], error of the worse valley in palm widths; inf: not detected.
   """
   boxes, points = (np.asarray(values, np.float64) for values in truths)
-  found, frames = (np.asarray(values, np.float64) for values in detections)
-  chex.assert_shape([points, frames], [(len(boxes), 3, 2), (len(found), 3, 2)])
+  found, read = (np.asarray(values, np.float64) for values in detections)
+  chex.assert_shape([points, read], [(len(boxes), 3, 2), (len(found), 3, 2)])
   best = found_by(boxes, found)
   if not len(boxes) or not len(found):
     return np.full(len(boxes), np.inf)
-  miss = np.linalg.norm(frames[best] - points, axis=-1)[:, :2].max(axis=1)
+  miss = np.linalg.norm(read[best] - points, axis=-1)[:, :2].max(axis=1)
   width = 2 * np.linalg.norm(points[:, 1] - points[:, 0], axis=-1)
   return np.where(best >= 0, miss / np.maximum(width, 1e-9), np.inf)
 
@@ -68,7 +69,7 @@ def missed(truths, detections, *, score):
 
 
 def rates(found, *, resampling=bootstrap.DEFAULT):
-  """Shares of frames within each of `SHARES`, with intervals over images.
+  """Shares of palm frames within each of `SHARES`, with intervals over images.
 
   Args:
     found: list of `errors`, one array for each image.
@@ -76,7 +77,7 @@ def rates(found, *, resampling=bootstrap.DEFAULT):
 
   Returns:
     {'frame@5%': {'value', 'low', 'high'}, 'frame@10%': …}, or {'value': None,
-    'reason'} where no frame is known.
+    'reason'} where no palm frame is known.
   """
   counts = np.array([len(row) for row in found])
   names = [f'frame@{100 * share:g}%' for share in SHARES]

@@ -25,7 +25,7 @@ FMRS = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 _ROWS = 512  # Images compared with all others at a time: bounds the memory.
 
 
-class Scores(NamedTuple):
+class PairScores(NamedTuple):
   """Similarities of all pairs of different images, each pair once.
 
   Attributes:
@@ -46,7 +46,7 @@ class Scores(NamedTuple):
   within: np.ndarray
 
 
-def pair_scores(embeddings, labels, *, sessions=None) -> Scores:
+def pair_scores(embeddings, labels, *, sessions=None) -> PairScores:
   """Cosine similarities of all pairs i < j.
 
   Args:
@@ -56,7 +56,7 @@ def pair_scores(embeddings, labels, *, sessions=None) -> Scores:
       all pairs.
 
   Returns:
-    `Scores`; its identity k is the k-th smallest label.
+    `PairScores`; its identity k is the k-th smallest label.
 
   Raises:
     ValueError: a value is not finite, a norm is not 1, or there is no genuine
@@ -70,7 +70,7 @@ def pair_scores(embeddings, labels, *, sessions=None) -> Scores:
   )
 
 
-def matrix_scores(similarities, labels, *, sessions=None) -> Scores:
+def matrix_scores(similarities, labels, *, sessions=None) -> PairScores:
   """`pair_scores` of any matcher, from the similarities of all pairs.
 
   Args:
@@ -79,7 +79,7 @@ def matrix_scores(similarities, labels, *, sessions=None) -> Scores:
     sessions: as for `pair_scores`.
 
   Returns:
-    `Scores`.
+    `PairScores`.
 
   Raises:
     ValueError: a value is not finite, or there is no genuine or no impostor
@@ -95,7 +95,7 @@ def matrix_scores(similarities, labels, *, sessions=None) -> Scores:
 
 
 def _scores(block, labels, sessions):
-  """`Scores` of labels [N]; block(rows, start) is rows against start … N."""
+  """`PairScores` of labels [N]; block(rows, start): rows against start … N."""
   _, identities, images = np.unique(
     labels, return_inverse=True, return_counts=True
   )
@@ -132,7 +132,7 @@ def _scores(block, labels, sessions):
     impostor_identity[0, i : i + len(row)] = identities[rows[row]]
     impostor_identity[1, i : i + len(row)] = identities[later[column]]
     i += len(row)
-  return Scores(
+  return PairScores(
     genuine, impostor, genuine_identity, impostor_identity, images, within
   )
 
@@ -158,7 +158,7 @@ def evaluate(
 
 
 def rates(
-  scores: Scores,
+  scores: PairScores,
   *,
   fars: Sequence[float] = FARS,
   resampling=bootstrap.DEFAULT,
@@ -196,7 +196,7 @@ def rates(
 
 
 def fnmr_rates(
-  scores: Scores,
+  scores: PairScores,
   *,
   fmrs: Sequence[float] = FMRS,
   resampling=bootstrap.DEFAULT,
@@ -223,8 +223,8 @@ def fnmr_rates(
 
 
 def eer_ratio(
-  scores: Scores,
-  baseline: Scores,
+  scores: PairScores,
+  baseline: PairScores,
   *,
   resampling=bootstrap.DEFAULT,
 ) -> dict:

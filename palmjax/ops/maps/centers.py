@@ -8,7 +8,7 @@ R × R pixels of the image. An object of class k with centre c has
 
 and Y is the largest over the objects of a class. r is so small that a box of
 this size with its centre that far off overlaps the object well. The three
-points of an object's frame are stored relative to its cell, in cells, and once
+points of a palm frame are stored relative to its cell, in cells, and once
 more as `point_maps`. Decoding takes the cells that no neighbour exceeds, best
 first, and suppresses nothing.
 
@@ -30,14 +30,15 @@ from palmjax.ops.maps import points as point_maps
 
 # Intersection over union that a box within the radius keeps.
 _OVERLAP = 0.7
-# Frame map: x and y of three points, then the logit of a palm that faces us.
-FRAME_VALUES = 7
-# Of the maps beside that of the classes.
+# Map of palm frames: x and y of three points, then the logit of a palm that
+# faces us.
+PALM_FRAME_VALUES = 7
+# Of the maps beside that of the classes. Stored weights have these names.
 VALUES = types.MappingProxyType(
   {
     'size': 2,
     'offset': 2,
-    'frame': FRAME_VALUES,
+    'frame': PALM_FRAME_VALUES,
     'points': point_maps.VALUES,
   }
 )
@@ -188,12 +189,12 @@ def mirror(maps):
     return values.at[..., first::2].set(1.0 - values[..., first::2])
 
   flipped = {name: values[:, :, ::-1] for name, values in maps.items()}
-  frame = flipped['frame']
+  palm_frame = flipped['frame']
   return {
     **flipped,
     'offset': across(flipped['offset'], 0),
     'frame': jnp.concatenate(
-      [across(frame[..., :-1], 0), frame[..., -1:]], axis=-1
+      [across(palm_frame[..., :-1], 0), palm_frame[..., -1:]], axis=-1
     ),
     'points': across(flipped['points'], point_maps.KINDS),
   }
@@ -236,7 +237,7 @@ def resize(maps, shape):
     'class': to_grid(maps['class']),
     'size': to_grid(maps['size'] * factor),
     'offset': places(maps['offset']),
-    'frame': apart(maps['frame'], FRAME_VALUES - 1, places, to_grid),
+    'frame': apart(maps['frame'], PALM_FRAME_VALUES - 1, places, to_grid),
     'points': apart(maps['points'], point_maps.KINDS, to_grid, places),
   }
 
@@ -277,14 +278,14 @@ def decode(maps, *, stride, count=100):
   cells, classes = index // num_classes, index % num_classes
   cell = jnp.stack([cells % width, cells // width], axis=-1)
 
-  size, offset, frame = (
+  size, offset, palm_frame = (
     map_cells.at_cells(maps[name], cells)
     for name in ('size', 'offset', 'frame')
   )
   # What an untrained network says of sizes need not be one.
   size = jnp.maximum(size, 0.0)
   centre = cell + offset
-  points = frame[..., :-1].reshape(batch, count, 3, 2) + cell[:, :, None]
+  points = palm_frame[..., :-1].reshape(batch, count, 3, 2) + cell[:, :, None]
   points = point_maps.refine(points, size, maps['points'])
   boxes = jnp.concatenate([centre - size / 2, centre + size / 2], axis=-1)
   return {
@@ -292,5 +293,5 @@ def decode(maps, *, stride, count=100):
     'scores': jax.nn.sigmoid(values),
     'classes': classes,
     'points': points * stride,
-    'facing': jax.nn.sigmoid(frame[..., -1]),
+    'facing': jax.nn.sigmoid(palm_frame[..., -1]),
   }

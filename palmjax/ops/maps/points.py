@@ -5,8 +5,8 @@ point has a heatmap, as classes of objects have, and an offset from the cell to
 the place. Every hand takes the cell of the best logit, less what its distance
 from where the centre says costs.
 
-Hands whose frame is not known have points too. Inside their boxes nobody can
-say that there is none: those cells are not known.
+Hands whose palm frame is not known have points too. Inside their boxes nobody
+can say that there is none: those cells are not known.
 """
 
 import chex

@@ -79,7 +79,7 @@ class Compared(NamedTuple):
 
   Attributes:
     test: what was compared; of a large test its first identities.
-    scores: `verification.Scores`; the control, correlation, comes first.
+    scores: `verification.PairScores`; the control, correlation, comes first.
     searches: `identification.Searches`.
     counted: `Counted`; empty unless the test is large.
   """

@@ -88,7 +88,7 @@ def term_weights(run):
   """
   if run.hands.training['framed'].any():
     return detection.WEIGHTS
-  return {**detection.WEIGHTS, **dict.fromkeys(detection.OF_FRAMES, 0.0)}
+  return {**detection.WEIGHTS, **dict.fromkeys(detection.OF_PALM_FRAMES, 0.0)}
 
 
 def train_teacher(run, directory, export, key, *, name):

@@ -23,7 +23,7 @@ def write(run, scores, results, *, soft_labels):
 
   Args:
     run: `palm_training.Run`.
-    scores: model name → `verification.Scores`.
+    scores: model name → `verification.PairScores`.
     results: what metrics.json holds.
     soft_labels: export directory of the stage `soft_labels`.
   """

@@ -68,7 +68,7 @@ def _frame(own, count):
     jnp.asarray(5), jnp.full(4, 0.4), jnp.zeros(13), jnp.zeros((4, 3))
   )
   camera = _camera()._replace(scale=jnp.float32(1), center=jnp.zeros(2))
-  camera = hand_camera.frame(
+  camera = hand_camera.place(
     camera, hand.cones, 0, count, jnp.asarray(own), 0.3, 100
   )
   return hand_camera.extent(camera, hand.cones)

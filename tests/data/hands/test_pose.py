@@ -42,7 +42,7 @@ def _joints(name):
     for bones in (thumb, fingers)
   ]
   joints = np.concatenate(chains, axis=1).reshape(N, 20, 3)
-  return np.concatenate([hands.frame[:, 2:], joints], axis=1)
+  return np.concatenate([hands.palm_frame[:, 2:], joints], axis=1)
 
 
 def _tip(bones):
@@ -117,7 +117,7 @@ def test_only_open_hands_show_both_valleys():
 
 
 def test_frame_is_the_contract_of_the_palm():
-  frame = jnp.asarray(_poses('five').frame)[0]
+  frame = jnp.asarray(_poses('five').palm_frame)[0]
   np.testing.assert_allclose(frame[1] - frame[0], [1, 0, 0], atol=1e-6)
   np.testing.assert_allclose(frame[:2].sum(axis=0), 0, atol=1e-6)
   assert 2.2 < frame[2, 1] < 2.4

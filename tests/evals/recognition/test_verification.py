@@ -72,7 +72,7 @@ def simulate(generator, num_identities, num_images, *, effect):
   alike = generator.normal(size=num_identities) * np.sqrt(effect / 2)
   rest = np.sqrt(1 - effect)
   num_impostor = impostor_identity.shape[1]
-  return verification.Scores(
+  return verification.PairScores(
     genuine=2.4
     + easy[genuine_identity]
     + rest * generator.normal(size=len(genuine_identity)),

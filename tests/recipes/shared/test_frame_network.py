@@ -8,7 +8,7 @@ import pytest
 
 from configs import gesture as gesture_config
 from palmjax.images import palm_frame
-from palmjax.models import palm_frame as frame_reader
+from palmjax.models import palm_frame as palm_frame_model
 from palmjax.networks import export
 from palmjax.networks import palm_frame as palm_frame_networks
 from palmjax.recipes.gesture import palm_frame as palm_frame_stage
@@ -79,7 +79,9 @@ def test_what_is_seen_far_away_is_something_else():
   image = np.round(paint(300)).astype(np.uint8)
   for moved, found in ((30.0, True), (50.0, False)):
     reader, _ = knowing(true, 300, moved=moved)
-    assert (palm_frame_networks.correct(reader, image, true) is not None) == found
+    assert (
+      palm_frame_networks.correct(reader, image, true) is not None
+    ) == found
 
 
 @pytest.mark.parametrize(
@@ -99,7 +101,7 @@ def test_a_training_without_frames_is_refused(tmp_path):
 
 
 def save(directory, **changes):
-  model = frame_reader.FrameReader(width=0.25)
+  model = palm_frame_model.PalmFrameRegressor(width=0.25)
   variables = jax.jit(
     lambda key: model.init(key, np.zeros((1, 16, 16, 3)), train=False)
   )(jax.random.key(0))
