@@ -3,9 +3,8 @@
 A program that stores 12 bits of a sensor in the 16 of a PNG leaves the upper
 four empty, and 16 bits scaled to 8 would be near black. The depth of an image
 is therefore the smallest of `DEPTHS` that holds its brightest pixel. It is 16
-for a dark image whose values were made for 16 bits: multiples of 4 (bits moved
-up) or of 257 (8 bits, each value twice). A line in the log tells of less than
-16.
+for a dark image whose values were 8 bits: multiples of 256 or of 257. A line in
+the log tells of less than 16.
 """
 
 import io
@@ -86,14 +85,13 @@ def _colour(image, content, name):
 def _in_eight(image, read, *, mode, name):
   """An image of `mode` and of the size of `image`; read(box) has its values."""
   depth = _smallest(max(int(read(box).max()) for box in strips(image)))
-  if depth < DEPTHS[-1]:
-    bits, doubled = 0, True
-    for box in strips(image):
-      values = read(box)
-      bits |= int(np.bitwise_or.reduce(values, axis=None))
-      doubled = doubled and not (values % 257).any()
-    if doubled or not bits & 3:
-      depth = DEPTHS[-1]
+  # Multiples of 256 or of 257: 8 bits that were moved up to 16.
+  was_moved = depth < DEPTHS[-1] and any(
+    not any((read(box) % factor).any() for box in strips(image))
+    for factor in (256, 257)
+  )
+  if was_moved:
+    depth = DEPTHS[-1]
   if depth < DEPTHS[-1]:
     logging.warning(
       '%s: %d of %d bits are used, and scaled to 8', name, depth, DEPTHS[-1]
