@@ -1,70 +1,72 @@
-"""Checkpoints that survive a kill.
+"""Checkpoints that survive a kill, by Orbax's CheckpointManager.
 
-A checkpoint is one file, STEP.npz. It holds {leaf name: array} and the names of
-types that NumPy does not know. It is written under another name and renamed, so
-a file of that name is whole. Check sums in the file show damage.
+Orbax does the work on the disk. It writes in threads of its own while training
+goes on. It writes into a temporary directory and renames it, so a directory
+named by a step is whole. It removes the oldest checkpoints, and what a killed
+run left behind. Where several processes train, the first one writes.
 
-Orbax is not used. It is made for arrays that lie in pieces on many hosts. Here
-the state is the same on every device and takes some megabytes, so one file is
-enough. Around Orbax this module was longer: it had to wait for the many writers
-of a failed checkpoint, to remove their files and to silence their errors.
+This module adds what Orbax lacks:
+* `restore` compares names, shapes, types and check sums. Orbax may cast types,
+  and it reads a large array without a look at what became of its bytes.
+* An error is one line that says what is intact and what to do. Orbax raises
+  errors of many types and prints pages of tracebacks. They are silenced here.
+* A disk that is too full is seen before it is filled.
+
+A checkpoint holds a flat tree, {leaf name: array}. No class of ours is needed
+to read it, and a leaf that does not fit can be named.
 """
 
+import contextlib
 import functools
-import json
+import logging
+import os
 import pathlib
+import re
 import shutil
-import zipfile
-from concurrent import futures
+import sys
+import zlib
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-
-from palmjax import files
-
-# Entries of a file: a leaf is no argument of `np.savez` then.
-_LEAF, _TYPES = 'leaf/', 'types'
+import orbax.checkpoint as ocp
 
 
 class Checkpoints:
   """The checkpoints of one training run; a context manager.
 
-  `save` returns as soon as it has copied the state to the host; a thread writes
-  it. Whoever leaves the context has waited for that thread.
+  `save` returns as soon as it has copied the state; threads write it. Whoever
+  leaves the context has waited for these threads.
 
   Attributes:
-    directory: holds one file per step.
+    directory: holds one directory per step.
   """
 
   def __init__(self, directory, *, keep=2):
     """Removes what a killed writer left behind; keeps the `keep` newest."""
     self.directory = pathlib.Path(directory).absolute()
-    self.directory.mkdir(parents=True, exist_ok=True)
     self._keep = keep
-    self._thread = futures.ThreadPoolExecutor(1, 'checkpoint')
-    self._writing = None
-    for partial in self.directory.glob('*.tmp'):
-      partial.unlink()
+    self._saving = None, 0, None  # Step, bytes, an error before the writing.
+    _silence_orbax()
+    self._manager = self._open()
 
   def __enter__(self):
     return self
 
   def __exit__(self, kind, error, traceback):
     try:
+      self.wait()
+    except OSError:
       if kind is None:
-        self.wait()
+        raise
     finally:
-      self._thread.shutdown(wait=True)
-
-  def path(self, step):
-    """The file of a step."""
-    return self.directory / f'{step}.npz'
+      self._close()
 
   def steps(self):
     """Steps that can be restored, ascending."""
-    names = (path.stem for path in self.directory.glob('*.npz'))
-    return sorted(int(name) for name in names if name.isdecimal())
+    names = (path.name for path in self.directory.iterdir())
+    # An older one may lack files: Orbax, or a kill, is deleting it.
+    return sorted(int(n) for n in names if n.isdecimal())[-self._keep :]
 
   def latest(self):
     """The newest step that can be restored, or None."""
@@ -75,19 +77,28 @@ class Checkpoints:
 
     Args:
       step: int.
-      state: pytree of arrays, without random keys; its buffers may be donated
-        as soon as this returns.
+      state: pytree of arrays, without random keys and arrays of size 0; its
+        buffers may be donated as soon as this returns.
 
     Raises:
       OSError: the checkpoint before this one could not be written.
     """
     self.wait()
-    names, leaves, _ = _named_leaves(state)
-    # A view of a donated buffer would change under the writer: copy.
-    arrays = {
-      name: np.array(leaf) for name, leaf in zip(names, leaves, strict=True)
-    }
-    self._writing = self._thread.submit(self._write, step, arrays)
+    # Views; Orbax copies NumPy arrays before it returns.
+    leaves = {k: np.asarray(v) for k, v in _named_leaves(state).items()}
+    size = sum(leaf.nbytes for leaf in leaves.values())
+    problem = None
+    try:
+      if shutil.disk_usage(self.directory).free <= size:
+        raise OSError('disk full')
+      items = ocp.args.Composite(
+        leaves=ocp.args.PyTreeSave(leaves),
+        checksums=ocp.args.JsonSave(_checksums(leaves)),
+      )
+      self._manager.save(step, args=items, force=True)
+    except Exception as error:  # Orbax documents no exception types.
+      problem = error
+    self._saving = step, size, problem
 
   def wait(self):
     """Returns when nothing is left to write.
@@ -95,9 +106,23 @@ class Checkpoints:
     Raises:
       OSError: it could not be written; older checkpoints are intact.
     """
-    writing, self._writing = self._writing, None
-    if writing is not None:
-      writing.result()
+    step, size, problem = self._saving
+    self._saving = None, 0, None
+    try:
+      self._manager.wait_until_finished()
+      if problem:
+        raise problem
+    except Exception as cause:  # Orbax documents no exception types.
+      self._close()
+      self._manager = self._open()  # Removes what was written.
+      free = shutil.disk_usage(self.directory).free
+      kept = [f'checkpoint {kept} is intact' for kept in self.steps()]
+      raise OSError(
+        f'cannot write checkpoint {step} to {self.directory}: needs '
+        f'{size / 1e6:.1f} MB, {free / 1e6:.1f} MB free ({_cause(cause)}); '
+        f'{kept[-1] if kept else "there is no earlier one"}: make room and run '
+        f'the same command again'
+      ) from cause
 
   def restore(self, like, step=None):
     """The state saved at `step`, by default the latest, as NumPy arrays.
@@ -115,52 +140,57 @@ class Checkpoints:
         shape or type.
     """
     step = self.latest() if step is None else step
-    path = self.path(step)
-    if not path.is_file():
+    if step not in self.steps():
       raise FileNotFoundError(f'no checkpoint {step} in {self.directory}')
-    saved = _read(path)
-    names, leaves, treedef = _named_leaves(like)
-    problem = _first_difference(saved, dict(zip(names, leaves, strict=True)))
+    path = self.directory / str(step)
+    items = ocp.args.Composite(
+      leaves=ocp.args.PyTreeRestore(), checksums=ocp.args.JsonRestore()
+    )
+    try:
+      restored = self._manager.restore(step, args=items)
+      saved = restored.leaves
+      if _checksums(saved) != restored.checksums:
+        raise ValueError('the values are not the ones that were saved')
+    except Exception as error:  # Orbax documents no exception types.
+      raise ValueError(
+        f'checkpoint {path} cannot be read ({_cause(error)}): delete '
+        f'{path} and run again'
+      ) from error
+    expected = _named_leaves(like)
+    problem = _first_difference(saved, expected)
     if problem:
       raise ValueError(
         f'checkpoint {path} does not fit: {problem}; use another workdir or '
         f'delete {self.directory}'
       )
-    return treedef.unflatten([saved[name] for name in names])
+    return jax.tree.structure(like).unflatten([saved[n] for n in expected])
 
-  def _write(self, step, arrays):
-    """Runs in the thread: space check, the file, then drops the oldest."""
-    needed = sum(array.nbytes for array in arrays.values())
-    cause = None
-    if shutil.disk_usage(self.directory).free > needed:
-      try:
-        files.write_file(self.path(step), functools.partial(_pack, arrays))
-        for old in self.steps()[: -self._keep]:
-          self.path(old).unlink()
-        return
-      except OSError as error:
-        cause = error.__cause__ or error
-    free = shutil.disk_usage(self.directory).free
-    reason = 'disk full' if cause is None else _first_line(cause)
-    latest = self.latest()
-    intact = (
-      'there is no earlier one'
-      if latest is None
-      else f'checkpoint {latest} is intact'
+  def _open(self):
+    return ocp.CheckpointManager(
+      self.directory,
+      options=ocp.CheckpointManagerOptions(
+        preservation_policy=ocp.checkpoint_managers.LatestN(self._keep),
+        cleanup_tmp_directories=True,
+      ),
     )
-    raise OSError(
-      f'cannot write checkpoint {step} to {self.directory}: needs '
-      f'{_megabytes(needed)}, {_megabytes(free)} free ({reason}); {intact}: '
-      f'make room and run the same command again'
-    ) from cause
+
+  def _close(self):
+    # Each part of the manager raises the error of its thread once.
+    for _ in range(3):
+      with contextlib.suppress(Exception):
+        self._manager.close()
+        break
 
 
 def _named_leaves(tree):
-  leaves, treedef = jax.tree_util.tree_flatten_with_path(tree)
-  names = [
-    jax.tree_util.keystr(path, simple=True, separator='/') for path, _ in leaves
-  ]
-  return names, [leaf for _, leaf in leaves], treedef
+  return {
+    jax.tree_util.keystr(path, simple=True, separator='/'): leaf
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+  }
+
+
+def _checksums(leaves):
+  return {name: zlib.crc32(leaf.tobytes()) for name, leaf in leaves.items()}
 
 
 def _describe(leaf):
@@ -168,47 +198,38 @@ def _describe(leaf):
   return f'{jnp.result_type(leaf)}[{shape}]'
 
 
-def _pack(arrays, file):
-  """Writes {name: array} into an open file."""
-  types = {name: array.dtype.name for name, array in arrays.items()}
-  # NumPy stores bfloat16 as bytes without a name.
-  types = {k: v for k, v in types.items() if arrays[k].dtype.kind == 'V'}
-  np.savez(
-    file,
-    **{_LEAF + name: array for name, array in arrays.items()},
-    **{_TYPES: np.array(json.dumps(types))},
-  )
+@functools.cache
+def _silence_orbax():
+  """Drops what Orbax prints about an error that we raise in one line.
+
+  It logs pages of tracebacks. It also leaves its event loop at the first array
+  that fails. The tasks of the other arrays print a traceback each whenever they
+  get there, even below our last line.
+  """
+
+  def is_ours(record):
+    return not re.search('orbax|OCDBT', record.pathname + record.getMessage())
+
+  for name in ('absl', 'asyncio'):
+    logging.getLogger(name).addFilter(is_ours)
+  hook = sys.unraisablehook
+
+  def quieter(unraisable):
+    if str(unraisable.exc_value) != 'Event loop is closed':
+      hook(unraisable)
+
+  sys.unraisablehook = quieter
 
 
-def _read(path):
-  """What `_pack` wrote, as {name: array}."""
-  try:
-    # The zip file closes itself, but not where it is none.
-    with path.open('rb') as file, np.load(file) as entries:
-      saved = {
-        name.removeprefix(_LEAF): entries[name]
-        for name in entries.files
-        if name.startswith(_LEAF)
-      }
-      types = json.loads(str(entries[_TYPES]))
-  except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
-    raise ValueError(
-      f'checkpoint {path} cannot be read ({_first_line(error)}): delete '
-      f'{path} and run again'
-    ) from error
-  for name, kind in types.items():
-    saved[name] = saved[name].view(jnp.dtype(kind))
-  return saved
-
-
-def _first_line(error):
-  """Of an error's text; of a long one the end, where the cause stands."""
-  text = (str(error).strip() or type(error).__name__).splitlines()[0]
+def _cause(error):
+  """What went wrong, in one line and without the names of Orbax's files."""
+  text = str(error).strip() or type(error).__name__
+  code = re.search(r"os_error_code='(\d+)'", text)
+  if code:
+    return os.strerror(int(code[1]))
+  text = text.splitlines()[0].split(' [tensorstore_spec=')[0]
+  # The end of a long text, where the cause stands.
   return text if len(text) <= 160 else f'…{text[-160:]}'
-
-
-def _megabytes(count):
-  return f'{count / 1e6:.1f} MB'
 
 
 def _first_difference(saved, expected):

@@ -15,13 +15,14 @@ import pathlib
 import resource
 import signal
 import sys
+import threading
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
-from palmjax.engine import loop, mesh, state, stop
+from palmjax.engine import checkpoint, loop, mesh, state, stop
 
 NUM_STEPS = 60
 TX = optax.sgd(0.05, momentum=0.9)
@@ -116,24 +117,27 @@ def main(workdir, die_at=None, die_in_save=None, file_limit=None, rule=None):
       if die_at is not None and i == int(die_at):
         kill()
       if file_limit is not None and i == 25:
-        while not (pathlib.Path(workdir) / 'toy/ckpt/20.npz').exists():
+        while not (pathlib.Path(workdir) / 'toy/ckpt/20').exists():
           pass
         limit = int(file_limit)
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
       yield batch
 
   if die_in_save is not None:
-    sync = os.fsync
+    save = checkpoint.Checkpoints.save
 
-    def mortal_sync(descriptor):
-      # A part of the file, under the name that a whole one does not have.
-      name = os.readlink(f'/proc/self/fd/{descriptor}')
-      if name.endswith(f'/{die_in_save}.npz.tmp'):
-        os.ftruncate(descriptor, 1000)
-        kill()
-      sync(descriptor)
+    def mortal_save(self, step, all_state):
+      if step == int(die_in_save):
 
-    os.fsync = mortal_sync
+        def kill_when_writing():
+          while not any(self.directory.glob(f'{step}.*/*/ocdbt*/d/*')):
+            pass
+          kill()
+
+        threading.Thread(target=kill_when_writing, daemon=True).start()
+      save(self, step, all_state)
+
+    checkpoint.Checkpoints.save = mortal_save
 
   devices = mesh.make(1)
   train_step, penalty_step = (

@@ -9,7 +9,7 @@ import jax
 from palmjax import files
 from palmjax.engine import stage
 
-_PACKAGES = ('jax', 'flax', 'optax', 'numpy')
+_PACKAGES = ('jax', 'flax', 'optax', 'orbax-checkpoint', 'numpy')
 
 
 def write(workdir, *, skipped, **more):
