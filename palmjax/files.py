@@ -94,7 +94,8 @@ def write_file(path, content):
 
   Args:
     path: of the file.
-    content: str, bytes, or a function that writes into an open binary file.
+    content: str, bytes, or a function that writes into an open binary file. A
+      str may hold names that are not UTF-8: they are written with escapes.
 
   Raises:
     OSError: one line with the path and what to do; what was there stays.
@@ -106,7 +107,9 @@ def write_file(path, content):
       if callable(content):
         content(file)
       else:
-        file.write(content.encode() if isinstance(content, str) else content)
+        if isinstance(content, str):
+          content = content.encode('utf-8', 'backslashreplace')
+        file.write(content)
       file.flush()
       os.fsync(file.fileno())
     partial.replace(path)

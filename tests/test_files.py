@@ -82,3 +82,8 @@ def test_a_lock_is_one_process_s_until_it_ends(tmp_path):
   with files.lock(path, wait=True), pytest.raises(BlockingIOError):
     files.lock(path, wait=False)
   files.lock(path, wait=False).close()
+
+
+def test_a_text_with_names_that_are_not_utf_8(tmp_path):
+  files.write_file(tmp_path / 'a.html', 'é \udce9')
+  assert (tmp_path / 'a.html').read_text() == r'é \udce9'
