@@ -1,0 +1,380 @@
+"""What README.md and docs/ say: results, commands, options, files."""
+
+import ast
+import contextlib
+import importlib.util
+import io
+import json
+import pathlib
+import re
+import shlex
+import tomllib
+
+import pytest
+
+from configs import gesture, metric, ssl
+from palmjax.models import backbones
+from palmjax.networks import shipped
+from palmjax.recipes.metric import losses as metric_losses
+
+ROOT = pathlib.Path(__file__).parents[1]
+README = (ROOT / 'README.md').read_text()
+PAGES = {
+  path.relative_to(ROOT).as_posix(): path.read_text()
+  for path in [ROOT / 'README.md', *sorted((ROOT / 'docs').glob('*.md'))]
+}
+TEXT = '\n'.join(PAGES.values())
+RESULTS = PAGES['docs/results.md']
+CONFIGS = {'ssl': ssl, 'metric': metric, 'gesture': gesture}
+TABLES = sorted((ROOT / 'docs' / 'results').glob('*.json'))
+PROJECT = tomllib.loads((ROOT / 'pyproject.toml').read_text())['project']
+
+
+def _is_known(value, key):
+  """Whether a dotted key is one of a configuration."""
+  name, _, rest = key.partition('.')
+  return name in value and (not rest or _is_known(value[name], rest))
+
+
+def _tables(text):
+  """Tables of a page: lists of rows, which are lists of cells."""
+  for block in re.findall(r'(?:^ *\|.*\n)+', text, re.MULTILINE):
+    lines = [line.strip().strip('|') for line in block.splitlines()]
+    rows = [[cell.strip() for cell in line.split('|')] for line in lines]
+    yield [rows[0], *rows[2:]]
+
+
+def _agrees(cell, value):
+  """Whether a cell shows a value {'mean', 'std'}, rounded as it is written."""
+  parts = [part.strip().replace(',', '') for part in cell.split('±')]
+  if len(parts) == 1 and value.get('std'):
+    return False
+  return all(
+    f'{value[name]:.{len(part.partition(".")[2])}f}' == part
+    for part, name in zip(parts, ('mean', 'std'), strict=False)
+  )
+
+
+def _differences(table, values):
+  """Cells of a table that are not what the JSON holds."""
+  head, *rows = table
+  return [
+    (name, column, cell)
+    for name, *cells in rows
+    for column, cell in zip(head[1:], cells, strict=True)
+    if not (
+      column not in values[name]
+      if cell == '–'
+      else _agrees(cell, values[name].get(column, {'mean': float('nan')}))
+    )
+  ]
+
+
+def test_the_readme_is_short():
+  assert len(README.splitlines()) <= 150
+
+
+@pytest.mark.parametrize('path', TABLES, ids=lambda path: path.stem)
+def test_a_table_is_what_its_json_holds(path):
+  found = json.loads(path.read_text())
+  before, link, after = RESULTS.partition(f'(results/{path.name})')
+  assert link
+  table = [*_tables(before)][-1]
+  assert {row[0] for row in table[1:]} == found['table'].keys()
+  columns = {name for row in found['table'].values() for name in row}
+  assert {*table[0][1:]} == columns
+  assert not _differences(table, found['table'])
+  command = after.split('```')[1].replace('\\\n', ' ')
+  assert command.split() == found['command'].split()
+  assert re.fullmatch('[0-9a-f]{7}', found['measured_at'])
+  # The README's tables are parts of these.
+  for part in _tables(README):
+    if part[0][0] == 'model' and {row[0] for row in part[1:]} <= {
+      *found['table']
+    }:
+      assert not _differences(part, found['table'])
+      assert f'`{found["command"]}`' in README
+
+
+def test_a_wrong_cell_is_found():
+  values = {'a': {'eer': {'mean': 0.12344, 'std': 0.01}, 'n': {'mean': 1234}}}
+  head = ['model', 'eer', 'n']
+  assert not _differences([head, ['a', '0.1234 ± 0.01', '1,234']], values)
+  for row in (
+    ['a', '0.1235 ± 0.01', '1,234'],
+    ['a', '0.1234 ± 0.02', '1,234'],
+    ['a', '0.1234', '1,234'],
+    ['a', '0.1234 ± 0.01', '–'],
+  ):
+    assert len(_differences([head, row], values)) == 1, row
+
+
+def test_every_table_of_the_readme_is_one_of_the_results():
+  rows = {
+    name for path in TABLES for name in json.loads(path.read_text())['table']
+  }
+  parts = [table for table in _tables(README) if table[0][0] == 'model']
+  assert len(parts) == len(CONFIGS)
+  assert all({row[0] for row in part[1:]} <= rows for part in parts)
+
+
+def test_every_loss_is_in_the_table():
+  rows = {run['loss.name'] for run in metric.sweep('losses')}
+  with pytest.raises(ValueError, match='choose one of') as refused:
+    metric_losses.losses({**metric.get_config().loss.to_dict(), 'name': 'none'})
+  names = re.search('choose one of (.*), or', str(refused.value))[1].split(', ')
+  assert {name for row in rows for name in row.split('+')} == {*names}
+  for run in metric.sweep('losses'):
+    assert f'| {run["row"]} |' in RESULTS
+
+
+def test_results_of_the_shipped_palm_weights():
+  results = json.loads((shipped.PALM / 'results.json').read_text())
+  rows = {
+    'correlation, nothing learned': ('subset, listed', 'correlation'),
+    'network, 8 turns': ('all, counted', 'cosine, 8 views'),
+    'network': ('all, counted', 'cosine'),
+    'correlation, across sessions': (
+      'subset, listed',
+      'correlation, across sessions',
+    ),
+    'network, across sessions': ('subset, listed', 'cosine, across sessions'),
+    'network, 8 turns, with correlation': (
+      'subset, listed',
+      'cosine, 8 views, with correlation',
+    ),
+  }
+  for name, (palms_of, key) in rows.items():
+    found = results[palms_of][key]
+    rates = [
+      f'{found[rate]["value"]:.3f}'
+      for rate in ('eer', 'fnmr@fmr=1e-2', 'fnmr@fmr=1e-3')
+    ]
+    number = {'all, counted': '1,000', 'subset, listed': '320'}[palms_of]
+    assert f'| {" | ".join([name, number, *rates])} |' in RESULTS
+
+
+def test_results_of_the_shipped_detector():
+  results = json.loads((shipped.HAND / 'results.json').read_text())
+  boxes, drawn = results['boxes'], results['drawn']
+  palms = results['open palms']
+  hard = results['open palms, difficulty 1']['looks=3']
+  rows = {
+    'photographs: AP50': boxes['ap50'],
+    'photographs: AP50, any gesture': boxes['ap50@any'],
+    '300 drawn images: AP50, any gesture': drawn['ap50@any'],
+    'photographs: hands that `detect` misses': boxes['detect']['missed'],
+    'photographs: right gesture of those found': boxes['detect']['gesture'],
+    'drawn images: hands that `detect` misses': drawn['detect']['missed'],
+    'drawn images: right gesture of those found': drawn['detect']['gesture'],
+    'drawn images without a hand in which it sees one': (
+      drawn['detect']['false@empty']
+    ),
+    '600 drawn open palms at any rotation: valleys within 5 % of the palm': (
+      palms['looks=3']['frame@5%']
+    ),
+    'the same within 10 %': palms['looks=3']['frame@10%'],
+    'the same within 5 %, without the frame reader': (
+      palms['looks=2']['frame@5%']
+    ),
+    'the same within 5 %, at full difficulty': hard['frame@5%'],
+    "drawn open palms that are taken for the other hand's": (
+      {'value': palms['looks=3']['other hand']}
+    ),
+    'the same at full difficulty': {'value': hard['other hand']},
+  }
+  for name, rate in rows.items():
+    assert f'| {name} | {rate["value"]:.3f} |' in RESULTS, name
+  times = results['ms per image']
+  for name, time in (
+    ('one image of 224 px, one view', times['one view, 224 px']),
+    ('one image of 224 px, six views', times['all views, 224 px']),
+    ('a photo of 320 px, all three looks of `detect`', times['looks=3']),
+  ):
+    assert f'| {name} | {time:.0f} |' in RESULTS, name
+  assert f'AP50 of {boxes["ap50"]["value"]:.3f}' in README
+
+
+@pytest.mark.parametrize(
+  'key', sorted({*re.findall(r'--config\.([\w.]+)[=`]', TEXT)} - {'KEY'})
+)
+def test_keys_that_are_named(key):
+  assert any(_is_known(config.get_config(), key) for config in CONFIGS.values())
+
+
+def test_values_that_are_named():
+  for name in re.findall(r'--config\.network\.name=(\w+)', TEXT):
+    backbones.build(
+      name, embedding_size=8, width=1.0, dtype='float32', attention=False
+    )
+  names = re.findall(r'--config\.loss\.name=([\w+]+)', TEXT)
+  assert names
+  for name in names:
+    metric_losses.losses({**metric.get_config().loss.to_dict(), 'name': name})
+  for pair in re.findall(r'--override (\S+)', TEXT):
+    key = pair.partition('=')[0]
+    assert any(
+      _is_known(config.get_config(), key) for config in CONFIGS.values()
+    )
+
+
+def test_every_key_of_the_stop_section_is_told():
+  told = re.findall(r'\| `(stop\.\w+)` \|', PAGES['docs/architecture.md'])
+  assert {*told} == {f'stop.{key}' for key in metric.get_config().stop}
+
+
+def test_variants_that_are_named():
+  found = {*re.findall(r'\b(\w+)\.py:(\w+)', TEXT)}
+  assert len(found) > 5
+  for name, variant in found:
+    if name == 'NAME':
+      for config in CONFIGS.values():
+        config.get_config(variant)
+    else:
+      CONFIGS[name].get_config(variant)
+
+
+def _commands():
+  """Words of each command line that the pages show, with its module."""
+  fence = re.compile(r'^```\w*\n(.*?)^```$', re.MULTILINE | re.DOTALL)
+  code = fence.findall(TEXT) + re.findall('`([^`]+)`', fence.sub('', TEXT))
+  found = set()
+  for text in code:
+    for line in re.sub(r'\\\n|\n(?=--)', ' ', text).splitlines():
+      _, found_one, rest = line.partition('python -m ')
+      if found_one:
+        name, *words = shlex.split(rest, comments=True)
+        found.add((name, tuple(words)))
+  return sorted(found)
+
+
+COMMANDS = _commands()
+
+
+@pytest.mark.parametrize('module', sorted({name for name, _ in COMMANDS}))
+def test_commands_that_are_named(module):
+  spec = importlib.util.find_spec(module)
+  assert spec is not None
+  known = _options_of(spec)
+  for name, words in COMMANDS:
+    options = {word.split('=')[0] for word in words if re.match(r'--\w', word)}
+    if name == module:
+      assert {x for x in options if not x.startswith('--config.')} <= known
+
+
+def test_options_that_are_named():
+  known = set().union(
+    *(
+      _options_of(importlib.util.find_spec(name))
+      for name in {name for name, _ in COMMANDS}
+    )
+  )
+  named = {*re.findall(r'(?<![\w-])--[a-z][\w-]*', TEXT)}
+  assert named <= known, named - known
+
+
+def _options_of(spec):
+  """Options of a command, as its --help tells them."""
+  source = pathlib.Path(spec.origin).read_text()
+  if 'app.run(' in source:  # absl: its --help ends the process.
+    return {f'--{x}' for x in re.findall(r"DEFINE_\w+\(\s*'(\w+)'", source)}
+  out = io.StringIO()
+  with contextlib.redirect_stdout(out), pytest.raises(SystemExit):
+    importlib.import_module(spec.name).main(['--help'])
+  return {*re.findall(r'--[\w-]+', out.getvalue())}
+
+
+def test_console_commands_are_the_project_s():
+  scripts = PROJECT['scripts']
+  found = {*re.findall(r'`(palmjax(?:-\w+)?)[`\s]', README)}
+  assert found == {*scripts}
+  for target in scripts.values():
+    module, _, name = target.partition(':')
+    assert hasattr(importlib.import_module(module), name)
+
+
+def test_python_that_is_shown():
+  blocks = re.findall(r'```python\n(.*?)```', TEXT, re.DOTALL)
+  assert blocks
+  for block in blocks:
+    tree, modules = ast.parse(block), {}
+    for node in ast.walk(tree):
+      if isinstance(node, ast.ImportFrom):
+        for alias in node.names:
+          modules[alias.name] = importlib.import_module(
+            f'{node.module}.{alias.name}'
+          )
+    methods = (
+      {*dir(modules['verifier'].Verifier)} if 'verifier' in modules else ()
+    )
+    for node in ast.walk(tree):
+      if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+        if node.value.id in modules:
+          assert hasattr(modules[node.value.id], node.attr), node.attr
+        if node.value.id == 'v':
+          assert node.attr in methods, node.attr
+        if node.value.id == 'answer':
+          assert node.attr in modules['verifier'].Comparison._fields
+
+
+@pytest.mark.parametrize('page', PAGES)
+def test_files_that_are_named(page):
+  text, folder = PAGES[page], (ROOT / page).parent
+  links = re.findall(r'\]\(([^)]+)\)', text)
+  assert links or page == 'docs/troubleshooting.md'
+  for link in links:
+    assert link.startswith('https://') or (folder / link).exists(), link
+  for path in re.findall(r'`((?:palmjax|tests|docs)/[\w./]+)`', text):
+    assert (ROOT / path).exists(), path
+
+
+def test_layout_tells_every_room():
+  rooms = {path.parent.name for path in ROOT.glob('palmjax/*/__init__.py')}
+  layout = README.partition('## Layout')[2].split('```')[1]
+  table = PAGES['docs/architecture.md']
+  for room in rooms:
+    assert f'{room}/' in layout, room
+    assert f'| `{room}/` |' in table, room
+
+
+def test_the_picture_s_rooms_exist():
+  picture = (ROOT / 'docs' / 'architecture.svg').read_text()
+  names = re.findall(r'class="name"[^>]*>([^<]+)<', picture)
+  for name in names:
+    folder = ''
+    for part in name.split(', '):
+      folder = part.rpartition('/')[0] if '/' in part else folder
+      path = ROOT / 'palmjax' / folder / part.rpartition('/')[2]
+      assert (
+        name == 'export/' or path.exists() or path.with_suffix('.py').exists()
+      ), name
+
+
+def test_errors_that_are_told_are_raised():
+  told = [
+    piece
+    for table in _tables(PAGES['docs/troubleshooting.md'])
+    if table[0][0] == 'the line says'
+    for row in table[1:]
+    for piece in re.findall('`([^`]+)`', row[0])
+  ]
+  assert len(told) > 20
+  texts = '\n'.join(
+    node.value
+    for path in ROOT.glob('palmjax/**/*.py')
+    for node in ast.walk(ast.parse(path.read_text()))
+    if isinstance(node, ast.Constant) and isinstance(node.value, str)
+  )
+  for piece in told:
+    assert piece in texts, piece
+
+
+def test_the_ci_finds_the_test_command():
+  command = re.compile('^pip install -r requirements-dev.txt && pytest', re.M)
+  assert command.search(README)
+  assert re.search(
+    r'^pip install -r requirements.txt && python -m palmjax.main '
+    r'--config configs/ssl.py --workdir runs/ssl$',
+    README,
+    re.M,
+  )
