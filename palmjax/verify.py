@@ -20,50 +20,58 @@ and of photos of whole hands:
   v.compare(palm, another)
 
 Exit codes: 0 answered, same or different; 1 there is no answer (the last line
-says why and what to do); 2 the command line is wrong.
+says why and what to do); 2 the command line is wrong; 3 answered, but palms of
+the gallery could not be read, so that nobody can be found to be one of them.
 """
 
 import argparse
 import functools
 import json
-import os
 import sys
 import warnings
 
 from PIL import Image
 
-from palmjax.engine import allocator
+from palmjax import compile_cache, terminal
 from palmjax.inference import finder, palm_files, verifier, words
 from palmjax.networks import shipped
 
+_EXAMPLES = """examples:
+  palmjax-verify A.jpg B.jpg
+  palmjax-verify A.jpg --gallery=DIR --top=3
+  palmjax-verify A.jpg B.jpg --photos --fmr=1e-4
+  palmjax-verify A.jpg B.jpg --export=runs/metric/network/export
+"""
 
+
+@terminal.command
 def main(argv=None):
   """The command line; returns the exit code."""
-  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
-  # Too large ones are refused in our own words.
-  warnings.simplefilter('ignore', Image.DecompressionBombWarning)
-  allocator.keep_freed_memory()
   args = _parse(argv)
-  try:
-    answer = _verify(args) if args.gallery is None else _rank(args)
-  except (ValueError, OSError) as error:
-    print(f'palmjax: {" ".join(str(error).split())}', file=sys.stderr)
-    return 1
+  terminal.start(cache=not args.no_cache)
+  # Too large ones are refused in our own words; damaged tags are none.
+  warnings.simplefilter('ignore', Image.DecompressionBombWarning)
+  warnings.filterwarnings('ignore', module=r'PIL\.')
+  answer = _verify(args) if args.gallery is None else _rank(args)
   if args.json:
     print(json.dumps(answer, ensure_ascii=False))
   else:
     text = words.pair if args.gallery is None else words.ranks
     print(text(answer))
-  return 0
+  return 3 if answer.get('missing') else 0
 
 
 def _parse(argv):
-  parser = argparse.ArgumentParser(
-    prog='python -m palmjax.verify', description=__doc__.split('\n')[0]
+  summary, _, text = __doc__.partition('\n')
+  parser = terminal.Parser(
+    'verify', description=summary, epilog=f'{text}\n{_EXAMPLES}'
   )
-  parser.add_argument('images', nargs='+', metavar='IMAGE')
+  parser.add_argument('images', nargs='+', metavar='IMAGE', type=terminal.path)
   parser.add_argument(
-    '--gallery', metavar='DIR', help='rank <identity>/<image> or <image> in it'
+    '--gallery',
+    metavar='DIR',
+    type=terminal.path,
+    help='rank <identity>/<image> or <image> in it',
   )
   parser.add_argument('--top', type=int, default=5, help='ranks to show')
   parser.add_argument(
@@ -72,9 +80,15 @@ def _parse(argv):
   for name, own, text in (
     ('export', shipped.PALM, 'another trained network'),
     ('detector', shipped.HAND, 'with --photos: another detector'),
-    ('frames', shipped.PALM_FRAME, 'with --photos: another reader of frames'),
+    (
+      'frames',
+      shipped.PALM_FRAME,
+      'with --photos: another reader of palm frames',
+    ),
   ):
-    parser.add_argument(f'--{name}', metavar='DIR', default=own, help=text)
+    parser.add_argument(
+      f'--{name}', metavar='DIR', type=terminal.path, default=own, help=text
+    )
   parser.add_argument(
     '--fmr', type=float, default=1e-3, help='false match rate to allow'
   )
@@ -86,7 +100,8 @@ def _parse(argv):
   parser.add_argument(
     '--correlation', action='store_true', help='half the score by correlation'
   )
-  parser.add_argument('--json', action='store_true')
+  parser.add_argument('--json', action='store_true', help='print JSON')
+  compile_cache.add_argument(parser)
   args = parser.parse_args(argv)
   if len(args.images) != (2 if args.gallery is None else 1):
     parser.error('give two images, or one and --gallery=DIR')

@@ -451,6 +451,17 @@ def test_gallery_of_identities(ask, answer, save, tmp_path):
   assert lines[-1].startswith('4 palms, 8 images: at most 0.008 of strangers')
 
 
+def test_a_palm_of_the_gallery_that_cannot_be_read(ask, save, tmp_path):
+  probe = save('probe.png', seed=1)
+  save('gallery/p1/0.png', seed=1)
+  save('gallery/p2/0.png', change=black((8, 8)))
+  code, text, _ = ask(probe, f'--gallery={tmp_path}/gallery')
+  # Nobody can be found to be p2: an answer, but not of the whole gallery.
+  assert code == 3
+  assert text.splitlines()[1].endswith('p1/0.png')
+  assert 'left out: p2: no image of this palm can be read' in text
+
+
 def test_equal_scores_are_ranked_by_name(answer, save, tmp_path):
   probe = save('probe.png')
   for name in ('b', 'c', 'a'):
@@ -638,6 +649,7 @@ def test_hands_of_two_sides_and_several_palms_are_told(ask, answer, photos):
   assert lines[2] == f"{left}: left hand, 'five' with a score of 0.90"
   assert lines[3].endswith('of 0.90; the best of 2 palms')
   assert lines[4].startswith('a left and a right hand: two palms')
+  assert 'one of them is mirrored' in lines[4]
   # Without photos nobody knows.
   assert 'same_side' not in answer(left, both)
 

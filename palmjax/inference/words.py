@@ -14,7 +14,8 @@ def pair(answer):
   if not answer.get('same_side', True):
     lines.append(
       'a left and a right hand: two palms, whatever the score; compare hands '
-      'of one side'
+      'of one side. If both photos show one hand, one of them is mirrored, as '
+      'many front cameras do: mirror it back'
     )
   return '\n'.join(lines)
 

@@ -68,18 +68,18 @@ class HandDetector:
 
   @functools.cached_property
   def _programs(self):
-    prepare, look, decode = make_parts(
-      self.model,
-      shrink=self.shrink,
-      count=_OBJECTS,
-      mirror=self.mirror,
-      smaller=self.smaller,
-      multiple=detector.STRIDE * self.model.resolution_factor,
-    )
+    options = {
+      'shrink': self.shrink,
+      'count': _OBJECTS,
+      'mirror': self.mirror,
+      'smaller': self.smaller,
+      'multiple': detector.STRIDE * self.model.resolution_factor,
+    }
+    prepare, look, decode = make_parts(self.model, **options)
     return (
-      compiled.small(prepare),
-      compiled.network(look),
-      compiled.small(decode),
+      compiled.small(prepare, 'prepare images', options),
+      compiled.network(look, 'look at hands', self.model),
+      compiled.small(decode, 'decode hands', options),
     )
 
 

@@ -63,7 +63,12 @@ class PalmNetwork:
 
   @functools.cached_property
   def _embed(self):
-    return compiled.network(make_embedder(self.model, self.preprocess.apply))
+    return compiled.network(
+      make_embedder(self.model, self.preprocess.apply),
+      'embed',
+      self.model,
+      self.preprocess,
+    )
 
   @functools.cached_property
   def _classify(self):
@@ -76,7 +81,11 @@ class PalmNetwork:
         self.model,
         self.preprocess.apply,
         logits_fn=free_logits(self.description),
-      )
+      ),
+      'classify',
+      self.model,
+      self.preprocess,
+      self.description,
     )
 
 
@@ -119,20 +128,13 @@ def of_export(found, directory):
   exports.require_kind(found, 'palm network', directory)
   model = build(found.model)
   spec = preprocess.Preprocess.from_json(found.preprocess)
-  expected = jax.eval_shape(
-    lambda: model.init(
-      jax.random.key(0), jnp.zeros((1, *spec.shape)), train=False
-    )
+  stats = variables.load(
+    found, model, spec.shape, directory, backbone='backbone'
   )
-  # Whatever head there is: shipped weights have none.
-  params = {**found.variables['params'], 'backbone': expected.pop('params')}
-  variables.check(found, {**expected, 'params': params}, directory)
-  stats = dict(found.variables)
-  params = jax.device_put(stats.pop('params'))
   return PalmNetwork(
     model=model,
-    params=params,
-    stats=jax.device_put(stats),
+    params=stats.pop('params'),
+    stats=stats,
     preprocess=spec,
     description=found.model,
     digests=found.digests,

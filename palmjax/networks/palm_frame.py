@@ -70,9 +70,9 @@ class PalmFrameReader:
   def _programs(self):
     prepare, look, merge = make_parts(self.model)
     return (
-      compiled.small(prepare),
-      compiled.network(look),
-      compiled.small(merge),
+      compiled.small(prepare, 'prepare views'),
+      compiled.network(look, 'read views', self.model),
+      compiled.small(merge, 'merge views'),
     )
 
 

@@ -2,6 +2,8 @@
 
 import pathlib
 
+from palmjax.networks import export as exports
+
 _WEIGHTS = pathlib.Path(__file__).parents[1] / 'weights'
 
 # Trained on drawn palms only: nobody's palm.
@@ -34,3 +36,11 @@ def folder(directory, shipped, *, config):
       'folder of the export'
     )
   return directory
+
+
+def holds(digests):
+  """Whether these are the digests of an export of the package."""
+  return any(
+    digests == exports.recorded_digests(directory)
+    for directory in (PALM, HAND, PALM_FRAME)
+  )
