@@ -37,6 +37,7 @@ def main(argv=None):
     argv: arguments without the program's name; None takes the process's.
   """
   config, args = _parse(sys.argv[1:] if argv is None else argv)
+  flags.FLAGS.mark_as_parsed()  # absl would warn of logging before it.
   logging.use_absl_handler()
   logging.set_verbosity(logging.INFO)
   terminal.start(cache=not args.no_cache)
