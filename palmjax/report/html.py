@@ -8,7 +8,6 @@ reason, never as a number (`report.metrics`).
 import base64
 import dataclasses
 import io
-import os
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,6 +16,7 @@ import jinja2
 import numpy as np
 from PIL import Image
 
+from palmjax import files
 from palmjax.report import metrics
 
 _TEMPLATES = pathlib.Path(__file__).parent
@@ -213,10 +213,7 @@ def write(
     sections=sections,
     footer=footer,
   )
-  path = pathlib.Path(path)
-  partial = path.with_name(path.name + '.partial')
-  partial.write_text(document, encoding='utf-8')
-  os.replace(partial, path)
+  files.write_file(path, document)
 
 
 def tile(image, *, alt, caption='', shares=()) -> Tile:

@@ -214,7 +214,7 @@ def test_tile_wants_bytes():
 
 
 def test_write_into_nowhere_keeps_the_old_report(tmp_path):
-  with pytest.raises(FileNotFoundError):
+  with pytest.raises(OSError, match='a folder of this path is missing'):
     report.write(tmp_path / 'no' / 'report.html', title='t', headline='h')
   report.write(tmp_path / 'report.html', title='t', headline='first')
   with pytest.raises(jinja2.UndefinedError):
@@ -223,3 +223,9 @@ def test_write_into_nowhere_keeps_the_old_report(tmp_path):
     )
   assert 'first' in (tmp_path / 'report.html').read_text()
   assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_names_that_are_not_utf_8_are_escaped(tmp_path):
+  path = tmp_path / 'report.html'
+  report.write(path, title='t', headline='read from d\udce9')
+  assert r'read from d\udce9' in path.read_text()
