@@ -282,39 +282,6 @@ def test_other_format(tmp_path):
     export.load(tmp_path)
 
 
-def test_variables_that_do_not_fit_the_network(tmp_path):
-  loaded = export.load(_save(tmp_path))
-  shapes = jax.eval_shape(lambda: jax.tree.map(jnp.asarray, _variables()))
-  export.check_fits(loaded, shapes, tmp_path)
-
-  wrong = jax.tree.map(lambda leaf: leaf, shapes)
-  wrong['params']['conv']['kernel'] = jax.ShapeDtypeStruct(
-    (3, 3, 1, 8), jnp.float32
-  )
-  with pytest.raises(
-    ValueError,
-    match=r'does not fit .* params/conv/kernel is float32\[3, 3, 1, 4\] in the '
-    r'export and '
-    r'float32\[3, 3, 1, 8\] in the network',
-  ):
-    export.check_fits(loaded, wrong, tmp_path)
-
-  wrong = jax.tree.map(lambda leaf: leaf, shapes)
-  wrong['params']['scale'] = jax.ShapeDtypeStruct((), jnp.int32)
-  with pytest.raises(ValueError, match=r'scale is float32\[\] .* int32\[\]'):
-    export.check_fits(loaded, wrong, tmp_path)
-
-  wrong = jax.tree.map(lambda leaf: leaf, shapes)
-  del wrong['batch_stats']
-  with pytest.raises(ValueError, match=r'bn/count is int32.* none in the net'):
-    export.check_fits(loaded, wrong, tmp_path)
-
-  wrong = jax.tree.map(lambda leaf: leaf, shapes)
-  wrong['params']['extra'] = jax.ShapeDtypeStruct((1,), jnp.float32)
-  with pytest.raises(ValueError, match='params/extra is none in the export'):
-    export.check_fits(loaded, wrong, tmp_path)
-
-
 @pytest.mark.parametrize(
   'variables, message',
   [
