@@ -12,9 +12,9 @@ kernel flip) and takes the lowering that was measured fastest on the backend;
   convolution with a block-diagonal kernel 4 ms.
 * 1×1: as a matrix product 2 to 4 times faster than the convolution.
 * dense 3×3 of stride 1 with 64 channels or more: by Winograd's transforms
-  (`conv_winograd`) 64²×64 takes 190 ms with its gradients, 32²×128 91, 16²×256
+  (`winograd`) 64²×64 takes 190 ms with its gradients, 32²×128 91, 16²×256
   66, 8²×512 62; XLA's own 347, 185, 154 and 176.
-* dense of stride 2: in blocks (`conv_blocked`) 64²×64 → 128 takes 35 ms and its
+* dense of stride 2: in blocks (`blocked`) 64²×64 → 128 takes 35 ms and its
   gradients 74, XLA's own 72 and 182. One input channel: 11 and 5 ms instead of
   20 and 44.
 """

@@ -13,6 +13,13 @@ matrix [6·tiles, size] that also holds the border, mostly zeros; G and A of bot
 axes together are their Kronecker products, [36, 9] and [16, 36]. Gradients of
 all orders are products of the same kind.
 
+What it gains in a whole training step (network, gradients, SGD; batch 32, jax
+0.10.2, 2 cores; CPU seconds, each step taken in turn with the same step on
+XLA's convolution): ResNet-18 with the small stem, of half width at 64 px, takes
+2.8 s with it and 4.5 s without (1.6 ×); of a quarter width at 48 px, where few
+layers have the 64 channels that it needs, 0.46 s and 0.50 s (1.05 ×).
+MobileFaceNet has no convolution for it.
+
 In float32 the result is off by about 1e-5 of the largest value: Bᵀ and A add
 and subtract numbers of up to 8 times the size.
 """
