@@ -164,7 +164,7 @@ def _locate(directory, path, below, images):
   for image in images:
     place = finder.find(image.file)
     if place is None:
-      sought[image.id] = image.file.replace('\\', '/').lstrip('/')
+      sought[image.id] = _posix(image.file)
     else:
       found[image.id] = place
   if images and not found:
@@ -177,17 +177,34 @@ def _locate(directory, path, below, images):
     line = f'{directory} has no image of {path.name}'
     line += f': looked for {image.file}, there is {layout.some(there)}'
     raise layout.LayoutError(line, TREE)
-  twice, problems = set(formats.repeated(found.values())), []
-  for key, place in list(found.items()):
-    if place in twice:
-      problems.append(
-        f'{path.name}: image {key!r}: {place} is of several images; left out'
-      )
-      del found[key]
+  owners, problems = {}, []
+  for image in images:
+    if image.id in found:
+      owners.setdefault(found[image.id], []).append(image)
+  for place, several in owners.items():
+    if len(several) == 1:
+      continue
+    # A file belongs to the image that names it as it is, if there is one.
+    exact = [
+      one for one in several if f'/{place}'.endswith(f'/{_posix(one.file)}')
+    ]
+    for image in several:
+      if len(exact) == 1 and image is not exact[0]:
+        sought[image.id] = _posix(image.file)
+      elif len(exact) != 1:
+        problems.append(
+          f'{path.name}: image {image.id!r}: {place} is of several images; '
+          'left out'
+        )
+        del found[image.id]
   for key, name in sought.items():
     # Told as an image that cannot be read.
     found[key] = posixpath.join(folders[0] if folders else below[0], name)
   return found, problems
+
+
+def _posix(name):
+  return name.replace('\\', '/').lstrip('/')
 
 
 class _Finder:

@@ -39,10 +39,12 @@ def read_yolo(directory, split) -> formats.Source:
   found = _find_images(directory, split, told)
   problems, notes = list(found.problems), list(found.notes)
   owners, images, polygons = {}, [], 0
-  for image in found.images:
-    wanted = _label_of(image)
+  wanted_by = {image: _label_of(image) for image in found.images}
+  every = set(wanted_by.values())
+  for image, wanted in wanted_by.items():
     label = files.find(wanted)
-    if label is None:
+    # Labels that are spelled alike may be those of another image.
+    if label is None or (label != wanted and label in every):
       problems.append(f'{wanted}: missing, {image} is taken to show nothing')
       images.append(formats.Listed(image, [], ()))
       continue

@@ -153,6 +153,18 @@ def test_images_of_one_file_are_left_out(tmp_path):
   assert sum('b.jpg is of several images' in x for x in source.problems) == 2
 
 
+def test_a_file_belongs_to_the_image_that_names_it_as_it_is(tmp_path):
+  images = [(1, 'A.jpg', 1), (2, 'a.jpg', 2), (3, '/mnt/b.jpg', 3)]
+  _set(tmp_path, [*images, (4, 'b.jpg', 4)])
+  _, source = _read(tmp_path, 'a.jpg', 'b.jpg')
+  paths = [image.path for image in source.images]
+  # The others are told as images that cannot be read.
+  assert paths == [
+    *('train/A.jpg', 'train/a.jpg', 'train/mnt/b.jpg', 'train/b.jpg'),
+  ]
+  assert source.problems == []
+
+
 def test_an_image_told_twice_is_read_once(tmp_path):
   _set(tmp_path, [(1, 'a.jpg', 1), (1, 'a.jpg', 1), (2, 'b.jpg', 2)])
   found, source = _read(tmp_path, 'a.jpg', 'b.jpg')

@@ -95,6 +95,14 @@ def test_what_is_left_out_is_named(tmp_path):
   ]
 
 
+def test_labels_spelled_alike_are_those_of_the_image_so_named(tmp_path):
+  names = ['train/images/A.jpg', *_pairs('train/images', 'train/labels', 'a')]
+  source = yolo.read_yolo(_write(tmp_path, names), 'train')
+  assert [len(image.rows) for image in source.images] == [0, 1]
+  (problem,) = source.problems
+  assert problem.startswith('train/labels/A.txt: missing')
+
+
 def test_accents_behind_their_letters(tmp_path):
   name = 'Müller'
   root = _write(tmp_path, _pairs('train/images', 'train/labels', name))
