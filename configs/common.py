@@ -17,7 +17,7 @@ def get_config(recipe):
 
 
 def augment(**changes):
-  """The section `augment`: how training images are changed (data/augment/palms.py).
+  """The section `augment`: what data/augment/palms.py does to images.
 
   Args:
     **changes: values other than these.
@@ -37,6 +37,40 @@ def augment(**changes):
     }
   )
   return override(section, changes)
+
+
+def stop():
+  """The section `stop`: what ends a training before its last step.
+
+  As it is, nothing does. For a training until convergence give a measure, and
+  more steps than it will need: `--config.stop.measure=eer`. A learning rate
+  without a known end goes with it: `--config.cnn.schedule=plateau`.
+  """
+  return ml_collections.ConfigDict(
+    {
+      # Of held-out identities or images, which then are not trained on: 'eer'
+      # or 'd_prime' of palms, 'loss' of hands; '' measures nothing.
+      'measure': '',
+      # Ends when the measure did not improve by more than `delta` in `patience`
+      # evaluations, one after every `every` steps.
+      'delta': 0.0,
+      'patience': 5,
+      'every': 100,
+      'share': 0.1,  # of the training that is held out
+      # Ends when the mean training loss of an epoch is at most this; 0: never.
+      'loss': 0.0,
+    }
+  )
+
+
+def schedule():
+  """Keys of a section that trains: how its learning rate goes on."""
+  return {
+    # 'cosine' to 0 at the last step; 'constant'; or 'plateau': times `factor`
+    # when the mean loss of `steps` steps has not fallen `patience` times.
+    'schedule': 'cosine',
+    'plateau': {'factor': 0.1, 'steps': 100, 'patience': 5},
+  }
 
 
 def override(config, values):

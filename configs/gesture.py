@@ -149,6 +149,7 @@ def get_config(arg=''):
       'warmup_steps': 50,
       'weight_decay': 1e-4,
       'max_norm': 10.0,
+      **common.schedule(),
       'ckpt_every': 100,
       # Export that students start from, in place of random weights.
       'start': '',
@@ -170,9 +171,11 @@ def get_config(arg=''):
       'warmup_steps': 50,
       'weight_decay': 1e-4,
       'max_norm': 10.0,
+      **common.schedule(),
       'ckpt_every': 100,
     }
   )
+  config.stop = common.stop()
   config.evaluation = ml_collections.ConfigDict(
     {
       'resamples': 1000,

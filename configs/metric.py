@@ -159,12 +159,14 @@ def get_config(arg=''):
       'weight_decay': 5e-4,
       'warmup_steps': 50,
       'max_norm': 5.0,
+      **common.schedule(),
       'ckpt_every': 100,
       # Export that the backbone starts from, in place of random weights; class
       # weights always start afresh.
       'start': '',
     }
   )
+  config.stop = common.stop()
   config.evaluation = ml_collections.ConfigDict(
     {
       # Folders of further prepared sets, on all of which the network is tested

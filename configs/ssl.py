@@ -126,9 +126,11 @@ def get_config(arg=''):
       'weight_decay': 5e-4,
       'warmup_steps': 50,
       'max_norm': 5.0,
+      **common.schedule(),
       'ckpt_every': 100,
     }
   )
+  config.stop = common.stop()
   config.gan = ml_collections.ConfigDict(
     {
       # What the GAN learns to draw: 'photos', or 'creases', the photographs

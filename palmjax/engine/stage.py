@@ -1,12 +1,13 @@
 """Stages: a recipe is a straight list of calls of `run`.
 
-A stage reads its arguments, writes only its own directory, and ends with
-export/ and then DONE.json. A finished stage that was made of the same config,
+A stage reads its arguments and the sections of the config that it names, writes
+only its own directory, and ends with export/ and then DONE.json. A finished stage that was made of the same config,
 inputs and key is not run again; an unfinished one goes on from its ckpt/. Its
 key is fold_in(root, crc32(name)), so skipping one changes nothing later.
 """
 
 import contextlib
+import copy
 import dataclasses
 import hashlib
 import json
@@ -19,9 +20,27 @@ import zlib
 from typing import Any
 
 import jax
+import ml_collections
 import numpy as np
 
 from palmjax import files
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Stage:
+  """Where a stage works and what it draws from.
+
+  Attributes:
+    workdir: of the run: the log of all stages is there.
+    name: of the stage and of its directory in `workdir`.
+    export: existing empty directory for its results.
+    key: random key of the stage.
+  """
+
+  workdir: pathlib.Path
+  name: str
+  export: pathlib.Path
+  key: jax.Array
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,17 +60,20 @@ class Result:
   fingerprint: str
 
 
-def run(name, body, *, workdir, key, config, inputs):
+def run(name, body, *, workdir, key, config, sections, facts, inputs):
   """Runs a stage, resumes it, or hands back what it made before.
 
   Args:
     name: of the stage and of its directory in `workdir`.
-    body: (directory, export, key) → metrics: trains in `directory`, writes its
-      results into the existing empty directory `export`, returns JSON values.
+    body: (`Stage`, config, **exports) → metrics: writes its results into
+      `Stage.export`, returns JSON values. Its config is a `ConfigDict` of the
+      `sections` alone; exports are the directories of the `inputs` by name.
     workdir: path.
     key: root key of the recipe.
-    config: JSON values that the stage depends on.
-    inputs: dict name → `Result.fingerprint` of the stages that it reads.
+    config: dict of JSON values, the config of the recipe.
+    sections: keys of `config` that the stage depends on.
+    facts: dict of JSON values that it depends on beside these.
+    inputs: dict name → `Result` of the stages that it reads.
 
   Returns:
     `Result`.
@@ -64,9 +86,10 @@ def run(name, body, *, workdir, key, config, inputs):
   export = directory / 'export'
   done = directory / 'DONE.json'
   begun = directory / 'stage.json'
+  values = {name: config[name] for name in sections}
   record = {
-    'config': config,
-    'inputs': inputs,
+    'config': {**facts, **values},
+    'inputs': {name: result.fingerprint for name, result in inputs.items()},
     'key': jax.random.key_data(key).tolist(),
   }
   record = json.loads(files.to_json(record))
@@ -85,7 +108,11 @@ def run(name, body, *, workdir, key, config, inputs):
       partial = directory / 'export.tmp'
       shutil.rmtree(partial, ignore_errors=True)
       partial.mkdir()
-      metrics = body(directory, partial, stage_key(key, name))
+      metrics = body(
+        Stage(directory.parent, name, partial, stage_key(key, name)),
+        ml_collections.ConfigDict(copy.deepcopy(values)),
+        **{name: result.path for name, result in inputs.items()},
+      )
       fingerprint = _fingerprint(partial)
       result = files.to_json(
         {**record, 'metrics': metrics, 'fingerprint': fingerprint}

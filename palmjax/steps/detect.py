@@ -93,6 +93,31 @@ def make_step(
   return step
 
 
+def make_loss(
+  model,
+  *,
+  augment,
+  shrink=1,
+  radius='published',
+  cells=9,
+  weights=detection.WEIGHTS,
+):
+  """Builds loss(params, stats, batch, key), that of `make_step` as a measure.
+
+  Pure, with running statistics; arguments as of `make_step`.
+  """
+
+  def loss(params, stats, batch, key):
+    batch = augment(key, batch)
+    images = pool.block_mean(pixels.to_float(batch['image']), shrink)
+    maps, _ = forward.apply_eval(model, params['detector'], stats, images)
+    wanted = targets(maps, batch, radius=radius, cells=cells)
+    value, _ = detection.detection_loss(maps, wanted, weights=weights)
+    return value
+
+  return loss
+
+
 def targets(maps, batch, *, radius, cells):
   """`center_maps.encode` of a batch in the shape of a detector's maps."""
   _, height, width, num_classes = maps['class'].shape

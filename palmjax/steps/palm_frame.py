@@ -69,7 +69,7 @@ def make_step(model, tx, *, views, weights=palm_frame_losses.WEIGHTS):
 
 
 def make_loss(model, *, views, weights=palm_frame_losses.WEIGHTS):
-  """Builds the loss of `make_step` as a measure: loss(params, stats, batch, key).
+  """Builds loss(params, stats, batch, key), that of `make_step` as a measure.
 
   Pure, with running statistics; arguments as of `make_step`.
   """

@@ -17,9 +17,14 @@ CONFIG = {'steps': 5, 'model': {'width': 8, 'sizes': (1, 2)}}
 def run(workdir, body=None, **changes):
   calls = []
 
-  def write(directory, export, key):
-    assert export.parent == directory == pathlib.Path(workdir) / 'net'
-    calls.append(key)
+  def write(this, config):
+    assert this.workdir == pathlib.Path(workdir)
+    assert this.name == 'net'
+    assert this.export.parent == this.workdir / 'net'
+    assert list(this.export.iterdir()) == []
+    assert config.to_dict() == CONFIG
+    export = this.export
+    calls.append(this.key)
     (export / 'weights').mkdir()
     (export / 'weights/w.npy').write_bytes(b'123')
     (export / 'model.json').write_text('{}')
@@ -28,8 +33,10 @@ def run(workdir, body=None, **changes):
   arguments = {
     'workdir': workdir,
     'key': KEY,
-    'config': CONFIG,
-    'inputs': {'data': 'abc'},
+    'config': {**CONFIG, 'unread': 1},
+    'sections': tuple(CONFIG),
+    'facts': {'data': 'abc'},
+    'inputs': {},
   }
   result = stage.run('net', body or write, **(arguments | changes))
   return result, calls
@@ -57,6 +64,35 @@ def test_first_run_and_second_hand_back_the_same(tmp_path):
   ]
 
 
+def test_a_body_gets_the_sections_that_its_fingerprint_lists(tmp_path):
+  first, _ = run(tmp_path)
+  seen = []
+
+  def body(this, config, *, teacher):
+    seen.append((config.to_dict(), teacher))
+    with pytest.raises(AttributeError):
+      _ = config.unread
+    config.model.width = 9  # Its own copy.
+    return {}
+
+  config = {**CONFIG, 'unread': 1}
+  stage.run(
+    'other',
+    body,
+    workdir=tmp_path,
+    key=KEY,
+    config=config,
+    sections=('model',),
+    facts={'start': None},
+    inputs={'teacher': first},
+  )
+  assert seen == [({'model': CONFIG['model']}, first.path)]
+  assert config == {**CONFIG, 'unread': 1}
+  done = json.loads((tmp_path / 'other/DONE.json').read_text())
+  assert done['config'].keys() == {'model', 'start'}
+  assert done['inputs'] == {'teacher': first.fingerprint}
+
+
 def test_key_is_the_roots_folded_with_the_crc_of_the_name(tmp_path):
   _, (key,) = run(tmp_path)
   # The check value of CRC-32.
@@ -80,8 +116,12 @@ def test_key_is_the_roots_folded_with_the_crc_of_the_name(tmp_path):
       'config.model.sizes = [1, 2] there and nothing here',
     ),
     (
-      {'inputs': {'data': 'abd'}},
-      'inputs.data = "abc" there and "abd" here',
+      {'facts': {'data': 'abd'}},
+      'config.data = "abc" there and "abd" here',
+    ),
+    (
+      {'inputs': {'net': stage.Result('net', pathlib.Path(), {}, 'f00')}},
+      'inputs.net = nothing there and "f00" here',
     ),
     ({'key': jax.random.key(4)}, 'key = [0, 3] there and [0, 4] here'),
   ],
@@ -89,7 +129,7 @@ def test_key_is_the_roots_folded_with_the_crc_of_the_name(tmp_path):
 def test_work_of_another_config_is_refused(
   tmp_path, finished, change, difference
 ):
-  def fail(directory, export, key):
+  def fail(this, config, **exports):
     raise RuntimeError('power cut')
 
   if finished:
@@ -106,9 +146,9 @@ def test_work_of_another_config_is_refused(
 
 
 def test_a_run_cut_short_leaves_no_export(tmp_path):
-  def fail(directory, export, key):
-    (directory / 'ckpt').mkdir()
-    (export / 'half').write_text('x')
+  def fail(this, config):
+    (this.workdir / this.name / 'ckpt').mkdir()
+    (this.export / 'half').write_text('x')
     raise RuntimeError('power cut')
 
   with pytest.raises(RuntimeError):
@@ -137,9 +177,9 @@ def test_a_changed_export_is_refused(tmp_path, where):
 
 def test_fingerprint_covers_names_and_contents(tmp_path):
   def body_of(**files):
-    def body(directory, export, key):
+    def body(this, config):
       for name, content in files.items():
-        (export / name).write_text(content)
+        (this.export / name).write_text(content)
       return {}
 
     return body
@@ -156,7 +196,7 @@ def test_fingerprint_covers_names_and_contents(tmp_path):
 
 def test_metrics_that_json_cannot_hold_are_refused(tmp_path):
   with pytest.raises(ValueError, match='not JSON compliant'):
-    run(tmp_path, lambda directory, export, key: {'loss': float('nan')})
+    run(tmp_path, lambda this, config: {'loss': float('nan')})
   assert not (tmp_path / 'net/DONE.json').exists()
 
 
@@ -164,11 +204,11 @@ def test_seconds_add_up_over_resumptions(tmp_path, monkeypatch):
   now = [100.0]
   monkeypatch.setattr(stage.time, 'monotonic', lambda: now[0])
 
-  def cut(directory, export, key):
+  def cut(this, config):
     now[0] += 7
     raise RuntimeError('power cut')
 
-  def whole(directory, export, key):
+  def whole(this, config):
     now[0] += 5
     return {}
 

@@ -5,6 +5,7 @@ from palmjax.models import palm_frame as frame_reader
 from palmjax.recipes.gesture import palm_frame as palm_frame_stage
 from palmjax.recipes.shared import (
   config_keys,
+  ending,
   hand_images,
   hand_training,
   palm_training,
@@ -53,6 +54,7 @@ def check(config, mesh, *, arms):
   """
   config_keys.check_numbers(config)
   config_keys.check_least(config, _AT_LEAST)
+  ending.check(config, hand_training.MEASURES)
   for key, choices in _CHOICES.items():
     value = config_keys.get(config, key)
     if value not in choices:

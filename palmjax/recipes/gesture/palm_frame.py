@@ -8,12 +8,14 @@ from palmjax.engine import loop
 from palmjax.engine import mesh as meshes
 from palmjax.networks import export as exports
 from palmjax.networks import palm_frame as palm_frames
-from palmjax.recipes.shared import hand_training
-from palmjax.steps import palm_frame as frames
+from palmjax.recipes.shared import ending, hand_training
+from palmjax.steps import palm_frame as palm_frame_steps
 
 NAME = 'frame_reader'
 # Streams of the stage's key.
 _INIT, _TRAIN, _BATCHES = range(3)
+# Sections of a config that `train` reads.
+SECTIONS = ('augment', 'dtype', 'frames', 'stop', 'log_every')
 # What of the section `augment` changes views: their light, not their place.
 _LIGHT = (
   'saturation',
@@ -28,7 +30,7 @@ _LIGHT = (
 
 
 def views(config):
-  """What the training looks at, see `data.augment.palm_frame_views.make_views`."""
+  """What the training looks at, of `data.augment.palm_frame_views`."""
   section = config.frames
   return palm_frame_views.make_views(
     size=section.image_size,
@@ -39,24 +41,25 @@ def views(config):
   )
 
 
-def train(run, directory, export, key):
+def train(hands, mesh, stage, config):
   """Trains the reader on the hands whose frame is known, and exports it.
 
   Args:
-    run: `hand_training.Run`.
-    directory: of the stage.
-    export: directory of the result.
-    key: random key: initial weights, order and views.
+    hands: `hand_images.HandImages`.
+    mesh: devices.
+    stage: `engine.stage.Stage`; its key is that of initial weights, order and
+      views.
+    config: with `SECTIONS`.
 
   Returns:
-    Metrics: {'params'}.
+    Metrics: {'params', 'ended'}.
 
   Raises:
     ValueError: no training image shows a palm frame.
   """
-  config, section = run.config, run.config.frames
-  known = run.hands.training['framed'].any(axis=1)
-  if not known.any():
+  section, key = config.frames, stage.key
+  training = _framed(hands.training)
+  if not len(training['image']):
     raise ValueError(
       'no training image shows a palm frame: give --config.data.images, drawn '
       'hands, or --config.frames.steps=0'
@@ -67,25 +70,17 @@ def train(run, directory, export, key):
     'dtype': config.dtype,
   }
   model, tx = palm_frames.build(description), hand_training.optimiser(section)
-  state = frames.create_state(
+  state = palm_frame_steps.create_state(
     model,
     tx,
     jax.random.fold_in(key, _INIT),
     input_shape=(section.image_size, section.image_size, 3),
   )
-  data = streams.DeviceSet(
-    {
-      name: run.hands.training[name][known]
-      for name in ('image', 'points', 'framed', 'facing')
-    },
-    sharding=meshes.batch_sharding(run.mesh),
-  )
+  look = views(config)
+  data = streams.DeviceSet(training, sharding=meshes.batch_sharding(mesh))
+  step = palm_frame_steps.make_step(model, tx, views=look)
   state, ended = loop.fit(
-    loop.always(
-      meshes.jit_step(
-        frames.make_step(model, tx, views=views(config)), run.mesh
-      )
-    ),
+    loop.always(meshes.jit_step(step, mesh)),
     state,
     frozen=None,
     batches=data.batches(
@@ -94,18 +89,26 @@ def train(run, directory, export, key):
     ),
     num_steps=section.steps,
     key=jax.random.fold_in(key, _TRAIN),
-    workdir=run.workdir,
-    mesh=run.mesh,
-    name=directory.name,
+    workdir=stage.workdir,
+    mesh=mesh,
+    name=stage.name,
     ckpt_every=section.ckpt_every,
     log_every=config.log_every,
+    eval_every=config.stop.every,
+    **ending.by_loss(
+      config.stop,
+      palm_frame_steps.make_loss(model, views=look),
+      training=training,
+      held_out=hands.held_out and _framed(hands.held_out),
+      batch_size=section.batch_size,
+    ),
   )
   state = jax.device_get(state)
   params = state.params['reader']
   exports.save(
-    export,
+    stage.export,
     variables={'params': params, **state.stats},
-    model=description,
+    model={**description, 'ended': ended},
     preprocess={
       'image_size': section.image_size,
       'channels': 'rgb',
@@ -113,4 +116,14 @@ def train(run, directory, export, key):
       **palm_frames.view(),
     },
   )
-  return {'params': int(sum(leaf.size for leaf in jax.tree.leaves(params)))}
+  count = sum(leaf.size for leaf in jax.tree.leaves(params))
+  return {'params': int(count), 'ended': ended}
+
+
+def _framed(arrays):
+  """Of the images that show a palm frame what the step reads."""
+  known = arrays['framed'].any(axis=1)
+  return {
+    name: arrays[name][known]
+    for name in ('image', 'points', 'framed', 'facing')
+  }

@@ -18,7 +18,7 @@ def hands(run, scores, student, test):
   """The first images of a test: true, by the control, by a student.
 
   Args:
-    run: `hand_training.Run`.
+    run: `hand_training.HandRun`.
     scores: {(model, suffix of the test): `gesture_scores.Scores`}.
     student: model that is shown beside the control.
     test: suffix of the test.

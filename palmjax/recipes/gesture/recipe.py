@@ -62,45 +62,42 @@ def run(config, workdir):
     len(hands.training['image']),
     ' and '.join(f'{len(test["image"])}' for test in hands.tests.values()),
   )
-  this = hand_training.Run(config, hands, mesh, workdir)
-  values = config.to_dict()
 
-  # What lies at the path, not the path, is what students start from.
-  start = exports.start_digests(config.train.start)
-
-  def make(name, body, sections, inputs, **more):
-    """Runs a stage that reads these sections of the config and these stages."""
+  def make(name, body, sections, inputs, **facts):
     return stage.run(
       name,
-      functools.partial(
-        body, this, **{key: result.path for key, result in inputs.items()}
-      ),
+      functools.partial(body, hands, mesh),
       workdir=workdir,
       key=root,
-      config={
-        'data': hands.fingerprint,
-        **{section: values[section] for section in sections},
-        **more,
-      },
-      inputs={key: result.fingerprint for key, result in inputs.items()},
+      config=config.to_dict(),
+      sections=sections,
+      facts={'data': hands.fingerprint, **facts},
+      inputs=inputs,
     )
 
-  shared = ('image_size', 'resolution', 'augment', 'dtype', 'loss', 'train')
   trained = {}
   for name in sorted({name for arm in config.arms for name in ARMS[arm]}):
-    section = 'teacher1' if name == 'teacher1' else 'student'
-    body = functools.partial(_train_teacher, name=name)
-    trained[name] = make(name, body, (*shared, section, 'teachers'), {})
+    size = 'teacher1' if name == 'teacher1' else 'student'
+    body = functools.partial(hand_training.train_teacher, name=name)
+    sections = (*hand_training.SECTIONS, size, 'teachers')
+    trained[name] = make(name, body, sections, {})
+  # What lies at the path, not the path, is what students start from.
+  start = exports.start_digests(config.train.start)
+  # One key for all students: equal weights, equal draws.
+  body = functools.partial(
+    hand_training.train_student, key=stage.stage_key(root, 'student')
+  )
   for arm in config.arms:
     teachers = {name: trained[name] for name in ARMS[arm]}
-    trained[arm] = make(
-      arm, _train_student, (*shared, 'student'), teachers, start=start
-    )
-  reader = None
+    sections = (*hand_training.SECTIONS, 'student')
+    trained[arm] = make(arm, body, sections, teachers, start=start)
+  reader, read = None, {}
   if config.frames.steps:
-    sections = ('augment', 'dtype', 'frames')
-    result = make(palm_frame_stage.NAME, palm_frame_stage.train, sections, {})
-    reader = palm_frame_networks.load(result.path)
+    name = palm_frame_stage.NAME
+    read[name] = make(
+      name, palm_frame_stage.train, palm_frame_stage.SECTIONS, {}
+    )
+    reader = palm_frame_networks.load(read[name].path)
 
   looks = {
     name: hand_networks.load(
@@ -115,15 +112,11 @@ def run(config, workdir):
     'seed': config.seed,
     'models': gesture_scores.models(config, scores, looks),
   }
+  for name, result in {**trained, **read}.items():
+    results['models'].setdefault(name, {})['ended'] = {
+      'value': result.metrics['ended']
+    }
   files.write_json(workdir / 'metrics.json', results)
-  gesture_report.write(this, scores, results, looks=looks)
-
-
-def _train_teacher(run, directory, export, key, *, name):
-  return hand_training.train_teacher(run, directory, export, key, name=name)
-
-
-def _train_student(run, directory, export, key, **teachers):
-  del key  # One for all students: equal weights, equal draws.
-  key = stage.stage_key(jax.random.key(run.config.seed), 'student')
-  return hand_training.train_student(run, directory, export, key, **teachers)
+  gesture_report.write(
+    hand_training.HandRun(config, hands, workdir), scores, results, looks=looks
+  )

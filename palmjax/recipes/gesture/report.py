@@ -21,7 +21,7 @@ def write(run, scores, results, *, looks):
   """Writes run.json and report.html into the workdir.
 
   Args:
-    run: `hand_training.Run`.
+    run: `hand_training.HandRun`.
     scores: {(model, suffix of the test): `gesture_scores.Scores`}.
     results: what metrics.json holds.
     looks: {model: `networks.hand.HandDetector`}.

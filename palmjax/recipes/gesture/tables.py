@@ -17,7 +17,7 @@ def detection(run, models, names, times, test):
   """All models on one test.
 
   Args:
-    run: `hand_training.Run`.
+    run: `hand_training.HandRun`.
     models: what metrics.json holds of them.
     names: of `NAMES`.
     times: {name: milliseconds for an image alone}.

@@ -1,7 +1,12 @@
 """Refuses settings of the recipe `metric` that fail late or do nothing."""
 
 from palmjax.recipes.metric import losses as metric_losses
-from palmjax.recipes.shared import config_keys, palm_images, palm_training
+from palmjax.recipes.shared import (
+  config_keys,
+  ending,
+  palm_images,
+  palm_training,
+)
 
 _AT_LEAST = {
   'image_size': 8,
@@ -33,6 +38,7 @@ def check(config, mesh):
   """
   config_keys.check_numbers(config)
   config_keys.check_least(config, _AT_LEAST)
+  ending.check(config, palm_training.MEASURES)
   config_keys.check_above(config, _ABOVE_0)
   config_keys.check_rates(config, _RATES)
   config_keys.check_shares(config, _SHARES)

@@ -65,6 +65,7 @@ def run(config, workdir):
       palms,
       labelled=palm_images.turned(palms.labelled),
       evaluation=palm_images.turned(palms.evaluation),
+      validation=palms.validation and palm_images.turned(palms.validation),
     )
   tests = _tests(config, palms)
   stage.keep_config(workdir, config.to_dict())
@@ -75,18 +76,16 @@ def run(config, workdir):
     len(palms.evaluation.labels),
     len(palms.evaluation.identities),
   )
-  this = palm_training.Run(config, palms, mesh, workdir)
-  values = config.to_dict()
-  sections = ('image_size', 'preprocess', 'augment', 'network', 'loss', 'cnn')
   network = stage.run(
     'network',
-    functools.partial(_train, this),
+    functools.partial(_train, palms, mesh),
     workdir=workdir,
     key=root,
-    config={
+    config=config.to_dict(),
+    sections=(*palm_training.SECTIONS, 'loss'),
+    facts={
       'data': palms.fingerprint,
       'turned': config.data.turned,
-      **{section: values[section] for section in sections},
       # What lies at the path, not the path, is what the network starts from.
       'start': exports.start_digests(config.cnn.start),
     },
@@ -105,23 +104,26 @@ def run(config, workdir):
   )
   results = _results(config, compared, curve, network.metrics)
   files.write_json(workdir / 'metrics.json', results)
+  this = palm_training.PalmRun(config, palms, workdir)
   metric_report.write(this, compared, results, embed=trained.embed)
 
 
-def _train(run, directory, export, key):
+def _train(palms, mesh, this, config):
   """The network, with the loss of the config."""
-  config = run.config
   loss = config.loss.to_dict()
+  comparison = metric_losses.comparison(loss)
+  batch_size = config.cnn.identities * config.cnn.images
   return palm_training.train(
-    run,
-    directory,
-    export,
-    key,
+    this,
+    config,
+    mesh=mesh,
+    classes=len(palms.labelled.identities),
     make_step=functools.partial(metric.make_step, **metric_losses.losses(loss)),
     create_state=_create_state(config),
-    batches=_batches(run, key),
+    batches=batches(palms.labelled, mesh, config.cnn, this.key),
     loss={'loss': loss['name']},
-    comparison=metric_losses.comparison(loss),
+    comparison=comparison,
+    **palm_training.until(config, palms, batch_size, comparison=comparison),
   )
 
 
@@ -153,13 +155,23 @@ def _tests(config, palms):
   return tests
 
 
-def _batches(run, key):
-  """The stream: any images, or several of each identity in a batch."""
-  config, labelled = run.config, run.palms.labelled
+def batches(labelled, mesh, section, key):
+  """The stream: any images, or several of each identity in a batch.
+
+  Args:
+    labelled: `palm_images.Part`; read from disk as it goes, where its images
+      are there.
+    mesh: devices.
+    section: {'identities', 'images'} of a batch: `cnn` of a config.
+    key: random key of the stage.
+
+  Returns:
+    start → iterator of {'image', 'label'}.
+  """
   seed = streams.seed_of(jax.random.fold_in(key, _LABELLED))
-  sharding = meshes.batch_sharding(run.mesh)
-  identities, images = config.cnn.identities, config.cnn.images
-  if config.data.stream:
+  sharding = meshes.batch_sharding(mesh)
+  identities, images = section.identities, section.images
+  if isinstance(labelled.images, stored_images.StoredImages):
     examples = stored_images.Examples(labelled.images, labelled.labels)
     return streams.grain_batches(
       examples, identities, seed=seed, sharding=sharding
@@ -210,5 +222,6 @@ def _results(config, compared, curve, trained):
   models['network'] |= {
     **{f'eer@erased={share:g}': rate for share, rate in curve.items()},
     'params': {'value': trained['params']},
+    'ended': {'value': trained['ended']},
   }
   return {'recipe': config.recipe, 'seed': config.seed, 'models': models}

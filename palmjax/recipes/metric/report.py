@@ -19,7 +19,7 @@ def write(run, compared, results, *, embed):
   """Writes run.json and report.html into the workdir.
 
   Args:
-    run: `palm_training.Run`.
+    run: `palm_training.PalmRun`.
     compared: list of `metric_protocols.Compared`, the run's own first.
     results: what metrics.json holds.
     embed: uint8 [N, H, W, 3] → [N, D], compiled.

@@ -13,6 +13,7 @@ from absl import logging
 from palmjax import files
 from palmjax.data.boxes import boxes
 from palmjax.data.hands import hands
+from palmjax.recipes.shared import ending
 
 NAMES = ('hands', *boxes.FORMS)
 # Streams of the key of the data.
@@ -30,6 +31,8 @@ class HandImages:
     classes: names.
     skipped: names of unreadable images.
     fingerprint: digest of all of it.
+    held_out: further arrays as of `training`, which are not trained on but tell
+      when a training is over; None if there are none.
   """
 
   training: dict[str, np.ndarray]
@@ -37,6 +40,7 @@ class HandImages:
   classes: tuple[str, ...]
   skipped: tuple[str, ...]
   fingerprint: str
+  held_out: dict[str, np.ndarray] | None = None
 
 
 def load(config, key, folder):
@@ -58,6 +62,20 @@ def load(config, key, folder):
   size = config.image_size * config.resolution.factor
   sizes = {'train': round(size * data.detail), 'valid': size}
   training, tests, classes, skipped = [], {}, hands.GESTURES, ()
+  share, held_out = ending.share(config), []
+
+  def keep_apart(arrays):
+    """What is trained on; the rest joins `held_out`."""
+    if not share:
+      return arrays
+    # Another seed is another choice, and so is another set.
+    rank = np.random.default_rng([config.seed, len(held_out)])
+    order = rank.permutation(len(arrays['image']))
+    count = max(round(share * len(order)), 1)
+    apart, kept = np.sort(order[:count]), np.sort(order[count:])
+    held_out.append({name: array[apart] for name, array in arrays.items()})
+    return {name: array[kept] for name, array in arrays.items()}
+
   if data.name != 'hands':
     found = {
       split: boxes.read(
@@ -76,7 +94,8 @@ def load(config, key, folder):
         f'{found["valid"].names} differ; make them the same'
       )
     loaded = {k: boxes.load(v, size=sizes[k]) for k, v in found.items()}
-    training += [loaded['train'].arrays] * data.repeat
+    # An image that comes more than once is held out with all its copies.
+    training += [keep_apart(loaded['train'].arrays)] * data.repeat
     tests[''] = loaded['valid'].arrays
     skipped = tuple(
       name
@@ -88,7 +107,7 @@ def load(config, key, folder):
     palms = round(data.images * data.palms)
     drawn = functools.partial(_draw_once, folder, difficulty=data.difficulty)
     training += [
-      drawn(stream, number, size=sizes['train'], **pins)
+      keep_apart(drawn(stream, number, size=sizes['train'], **pins))
       for stream, number, pins in (
         (streams[_TRAINING], data.images - palms, {}),
         (streams[_PALMS], palms, open_palms(streams[_ANGLES], palms)),
@@ -99,8 +118,14 @@ def load(config, key, folder):
       streams[_EVALUATION], data.evaluation_images, size=size
     )
   training = _join(training)
+  apart = _join(held_out) if held_out else None
   return HandImages(
-    training, tests, classes, skipped, _digest([training, *tests.values()])
+    training,
+    tests,
+    classes,
+    skipped,
+    _digest([training, *tests.values(), *([apart] if apart else [])]),
+    apart,
   )
 
 

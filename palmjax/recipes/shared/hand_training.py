@@ -1,5 +1,6 @@
 """A hand detector in a recipe: trained and exported."""
 
+import dataclasses
 import pathlib
 from typing import NamedTuple
 
@@ -13,19 +14,34 @@ from palmjax.engine import mesh as meshes
 from palmjax.losses import detection
 from palmjax.networks import export as exports
 from palmjax.networks import hand as hand_networks
-from palmjax.recipes.shared import hand_images
+from palmjax.recipes.shared import ending, hand_images
 from palmjax.steps import detect, two_teachers
 
 # Streams of a stage's key.
 _INIT, _TRAIN, _BATCHES = range(3)
 
 
-class Run(NamedTuple):
-  """What every stage of the recipe may read."""
+# Sections of a config that the training of any detector reads; that of a
+# teacher reads `teachers` and its own size beside them, that of a student
+# `student`.
+SECTIONS = (
+  'image_size',
+  'resolution',
+  'augment',
+  'dtype',
+  'loss',
+  'train',
+  'stop',
+  'log_every',
+)
+MEASURES = ('loss',)
+
+
+class HandRun(NamedTuple):
+  """What the report of a recipe shows."""
 
   config: ml_collections.ConfigDict
   hands: hand_images.HandImages
-  mesh: jax.sharding.Mesh
   workdir: pathlib.Path
 
 
@@ -58,12 +74,14 @@ def optimiser(config):
     warmup_steps=config.warmup_steps,
     weight_decay=config.weight_decay,
     max_norm=config.max_norm,
+    schedule=config.schedule,
+    plateau=optim.Plateau(**config.plateau.to_dict()),
   )
 
 
 def of_teachers(config):
   """The section `train` of a config as it holds for teachers."""
-  train = ml_collections.ConfigDict(config.train)
+  train = ml_collections.ConfigDict(config.train.to_dict())
   train.steps = config.teachers.steps or train.steps
   return train
 
@@ -80,66 +98,68 @@ def _shown(config):
   return config.image_size * config.resolution.factor
 
 
-def term_weights(run):
+def term_weights(hands):
   """Weights of the head's terms: 0 for what no training image shows.
 
   A network that was shown no palm frame says anything of frames, and a student
   would learn that.
   """
-  if run.hands.training['framed'].any():
+  if hands.training['framed'].any():
     return detection.WEIGHTS
   return {**detection.WEIGHTS, **dict.fromkeys(detection.OF_PALM_FRAMES, 0.0)}
 
 
-def train_teacher(run, directory, export, key, *, name):
-  """Trains a teacher on the labels alone and exports it."""
-  config = run.config
-  train = of_teachers(config)
-  description = describe(config, name, run.hands.classes)
-  model, tx = hand_networks.build(description), optimiser(train)
+def train_teacher(hands, mesh, stage, config, *, name):
+  """Trains a teacher on the labels alone and exports it.
+
+  Args:
+    hands: `hand_images.HandImages`.
+    mesh: devices.
+    stage: `engine.stage.Stage`.
+    config: with `SECTIONS`, `teachers` and its own size.
+    name: 'teacher1' or 'teacher2'.
+
+  Returns:
+    Metrics: {'params', 'ended'}.
+  """
+  section = of_teachers(config)
+  description = describe(config, name, hands.classes)
+  model, tx = hand_networks.build(description), optimiser(section)
   shrink = 1 if name == 'teacher2' else config.resolution.factor
   side = _shown(config) // shrink
   state = detect.create_state(
-    model, tx, jax.random.fold_in(key, _INIT), input_shape=(side, side, 3)
+    model, tx, jax.random.fold_in(stage.key, _INIT), input_shape=(side, side, 3)
   )
-  step = detect.make_step(
-    model,
-    tx,
-    augment=augmentation(config),
-    shrink=shrink,
-    radius=config.loss.radius,
-    cells=config.loss.cells,
-    weights=term_weights(run),
-  )
-  return _fit(
-    run,
-    directory,
-    export,
-    key,
-    step,
-    state,
-    train=train,
-    frozen=None,
+  looks = {'shrink': shrink, **_targets(hands, config)}
+  return train(
+    stage,
+    config,
+    hands=hands,
+    mesh=mesh,
+    step=detect.make_step(model, tx, augment=augmentation(config), **looks),
+    state=state,
+    section=section,
     description=description,
     side=side,
+    **until(config, hands, section, model, **looks),
   )
 
 
-def train_student(run, directory, export, key, **teachers):
+def train_student(hands, mesh, stage, config, *, key=None, **teachers):
   """Trains a student; without teachers it is the control.
 
   Args:
-    run: `Run`.
-    directory: of the stage.
-    export: directory of the result.
-    key: random key: initial weights, order and augmentation.
+    hands, mesh, stage: as of `train_teacher`.
+    config: with `SECTIONS` and `student`.
+    key: of initial weights, order and augmentation, in place of the stage's.
     **teachers: export directories by name.
 
   Returns:
-    Metrics: {'params'}.
+    Metrics: {'params', 'ended'}.
   """
-  config = run.config
-  description = describe(config, 'student', run.hands.classes)
+  if key is not None:
+    stage = dataclasses.replace(stage, key=key)
+  description = describe(config, 'student', hands.classes)
   model, tx = hand_networks.build(description), optimiser(config.train)
   read = {name: exports.load(path) for name, path in teachers.items()}
   models = {
@@ -150,19 +170,19 @@ def train_student(run, directory, export, key, **teachers):
   state = two_teachers.create_state(
     model,
     tx,
-    jax.random.fold_in(key, _INIT),
+    jax.random.fold_in(stage.key, _INIT),
     input_shape=(side, side, 3),
     teachers=models,
     shrink=shrink,
   )
   if config.train.start:
     state = _start(state, config.train.start, description)
+  looks = {'shrink': shrink, **_targets(hands, config)}
   step = two_teachers.make_step(
     model,
     tx,
     teachers=models,
     augment=augmentation(config),
-    shrink=shrink,
     level=config.resolution.level,
     # The control learns from labels, whatever the others learn from.
     truth_weight=config.loss.truth if teachers else 1.0,
@@ -174,23 +194,51 @@ def train_student(run, directory, export, key, **teachers):
     ],
     form=config.loss.form,
     below=config.loss.below,
-    radius=config.loss.radius,
-    cells=config.loss.cells,
-    weights=term_weights(run),
+    **looks,
   )
-  frozen = {name: found.variables for name, found in read.items()}
-  side //= shrink
-  return _fit(
-    run,
-    directory,
-    export,
-    key,
-    step,
-    state,
-    train=config.train,
-    frozen=frozen,
+  return train(
+    stage,
+    config,
+    hands=hands,
+    mesh=mesh,
+    step=step,
+    state=state,
+    section=config.train,
     description=description,
-    side=side,
+    side=side // shrink,
+    frozen={name: found.variables for name, found in read.items()},
+    **until(config, hands, config.train, model, **looks),
+  )
+
+
+def _targets(hands, config):
+  """How boxes become maps, and what counts of them."""
+  return {
+    'radius': config.loss.radius,
+    'cells': config.loss.cells,
+    'weights': term_weights(hands),
+  }
+
+
+def until(config, hands, section, model, **looks):
+  """What ends `train` as the section `stop` of a config says.
+
+  Args:
+    config: with `SECTIONS`.
+    hands: `hand_images.HandImages`.
+    section: `train` of the config, or as it holds for teachers.
+    model: the detector.
+    **looks: as `detect.make_loss`.
+
+  Returns:
+    {'evals', 'stop'} of `train`; evaluations are 'held_out/loss', by labels.
+  """
+  return ending.by_loss(
+    config.stop,
+    detect.make_loss(model, augment=augmentation(config), **looks),
+    training=hands.training,
+    held_out=hands.held_out,
+    batch_size=section.batch_size,
   )
 
 
@@ -198,48 +246,81 @@ def _start(state, directory, description):
   """`state` with the weights of an export of the same network."""
   found = exports.load(directory)
   stats = dict(found.variables)
-  if found.model != description:
+  # Why it ended says nothing of the network.
+  theirs = {k: v for k, v in found.model.items() if k != 'ended'}
+  if theirs != description:
     key = next(
       key
-      for key in {**description, **found.model}
-      if found.model.get(key) != description.get(key)
+      for key in {**description, **theirs}
+      if theirs.get(key) != description.get(key)
     )
     raise ValueError(
       f'--config.train.start={directory} has another {key}: '
-      f'{found.model.get(key)}, not {description.get(key)}'
+      f'{theirs.get(key)}, not {description.get(key)}'
     )
   params = {**state.params, 'detector': jax.device_put(stats.pop('params'))}
   return state.replace(params=params, stats=jax.device_put(stats))
 
 
-def _fit(
-  run, directory, export, key, step, state, *, train, frozen, description, side
+def train(
+  stage,
+  config,
+  *,
+  hands,
+  mesh,
+  step,
+  state,
+  section,
+  description,
+  side,
+  frozen=None,
+  evals=None,
+  stop=(),
 ):
-  data = streams.DeviceSet(
-    run.hands.training, sharding=meshes.batch_sharding(run.mesh)
-  )
+  """Trains a detector from a state and exports it.
+
+  Args:
+    stage: `engine.stage.Stage`.
+    config: with `SECTIONS`.
+    hands: `hand_images.HandImages`.
+    mesh: devices.
+    step: pure step on batches of hands.
+    state: `TrainState`, params {'detector', …}; only the detector is exported.
+    section: {'batch_size', 'steps', 'ckpt_every'}.
+    description: `describe`.
+    side: of the network's input.
+    frozen: pytree that the steps read.
+    evals, stop: see `loop.fit` and `until`.
+
+  Returns:
+    Metrics: {'params', 'ended'}.
+  """
+  data = streams.DeviceSet(hands.training, sharding=meshes.batch_sharding(mesh))
   state, ended = loop.fit(
-    loop.always(meshes.jit_step(step, run.mesh)),
+    loop.always(meshes.jit_step(step, mesh)),
     state,
     frozen=frozen,
     batches=data.batches(
-      train.batch_size,
-      seed=streams.seed_of(jax.random.fold_in(key, _BATCHES)),
+      section.batch_size,
+      seed=streams.seed_of(jax.random.fold_in(stage.key, _BATCHES)),
     ),
-    num_steps=train.steps,
-    key=jax.random.fold_in(key, _TRAIN),
-    workdir=run.workdir,
-    mesh=run.mesh,
-    name=directory.name,
-    ckpt_every=train.ckpt_every,
-    log_every=run.config.log_every,
+    num_steps=section.steps,
+    key=jax.random.fold_in(stage.key, _TRAIN),
+    workdir=stage.workdir,
+    mesh=mesh,
+    name=stage.name,
+    ckpt_every=section.ckpt_every,
+    log_every=config.log_every,
+    evals=evals,
+    eval_every=config.stop.every,
+    stop=stop,
   )
   state = jax.device_get(state)
   params = state.params['detector']
   exports.save(
-    export,
+    stage.export,
     variables={'params': params, **state.stats},
-    model=description,
+    model={**description, 'ended': ended},
     preprocess={
       'image_size': side,
       'channels': 'rgb',
@@ -247,4 +328,5 @@ def _fit(
       'fit': 'whole image, proportions kept, centred in a square, grey around',
     },
   )
-  return {'params': int(sum(leaf.size for leaf in jax.tree.leaves(params)))}
+  count = sum(leaf.size for leaf in jax.tree.leaves(params))
+  return {'params': int(count), 'ended': ended}

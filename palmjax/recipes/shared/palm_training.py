@@ -11,12 +11,14 @@ import ml_collections
 from palmjax.data.augment import palms as palm_augment
 from palmjax.engine import loop, optim
 from palmjax.engine import mesh as meshes
+from palmjax.evals.recognition import error_rates, verification
 from palmjax.images import preprocess
 from palmjax.losses import metric
 from palmjax.models import heads
+from palmjax.networks import chunks
 from palmjax.networks import export as exports
 from palmjax.networks import palm as palm_networks
-from palmjax.recipes.shared import config_keys, palm_images
+from palmjax.recipes.shared import config_keys, ending, palm_images
 from palmjax.steps import classify
 
 # Streams of a stage's key.
@@ -24,12 +26,24 @@ _INIT, _HEAD, _TRAIN = range(3)
 DTYPES = ('float32', 'bfloat16')
 
 
-class Run(NamedTuple):
-  """What every stage of a recipe may read."""
+# Sections of a config that `train` reads.
+SECTIONS = (
+  'image_size',
+  'preprocess',
+  'augment',
+  'network',
+  'cnn',
+  'stop',
+  'log_every',
+)
+MEASURES = ('eer', 'd_prime')
+
+
+class PalmRun(NamedTuple):
+  """What the report of a recipe shows."""
 
   config: ml_collections.ConfigDict
   palms: palm_images.PalmImages
-  mesh: jax.sharding.Mesh
   workdir: pathlib.Path
 
 
@@ -73,48 +87,55 @@ def optimiser(config):
     momentum=config.momentum,
     weight_decay=config.weight_decay,
     max_norm=config.max_norm,
+    schedule=config.schedule,
+    plateau=optim.Plateau(**config.plateau.to_dict()),
   )
 
 
 def train(
-  run,
-  directory,
-  export,
-  key,
+  stage,
+  config,
   *,
+  mesh,
+  classes,
   make_step,
   batches,
   loss,
   comparison='cosine',
   create_state=classify.create_state,
+  frozen=None,
+  evals=None,
+  stop=(),
 ):
-  """Trains a fresh network on a stream of batches and exports it.
+  """Trains a network on a stream of batches and exports it.
 
   Args:
-    run: `Run`.
-    directory: of the stage.
-    export: directory of the result.
-    key: random key of the initial weights and of the steps.
+    stage: `engine.stage.Stage`; its key is that of the initial weights and of
+      the steps.
+    config: with `SECTIONS`.
+    mesh: devices.
+    classes: K, identities that are told apart.
     make_step: (model, tx, *, preprocess, augment) → step.
     batches: start → iterator of batches.
     loss: plain values that describe the loss, kept in the export.
     comparison: how two embeddings are compared.
     create_state: as `classify.create_state`.
+    frozen: pytree that the steps read.
+    evals, stop: see `loop.fit` and `until`; evaluated every `config.stop.every`
+      steps.
 
   Returns:
-    Metrics: {'params', 'classes'}.
+    Metrics: {'params', 'classes', 'ended'}.
   """
-  config = run.config
   model, spec = build(config, comparison=comparison)
-  classes = len(run.palms.labelled.identities)
   tx = optimiser(config.cnn)
   state = create_state(
     model,
     tx,
-    jax.random.fold_in(key, _INIT),
+    jax.random.fold_in(stage.key, _INIT),
     input_shape=spec.shape,
     head=heads.init_head(
-      jax.random.fold_in(key, _HEAD), classes, model.embedding_size
+      jax.random.fold_in(stage.key, _HEAD), classes, model.embedding_size
     ),
   )
   step = make_step(
@@ -124,27 +145,67 @@ def train(
     augment=palm_augment.make_augment(**config.augment.to_dict()),
   )
   state, ended = loop.fit(
-    loop.always(meshes.jit_step(step, run.mesh)),
+    loop.always(meshes.jit_step(step, mesh)),
     state,
-    frozen=None,
+    frozen=frozen,
     batches=batches,
     num_steps=config.cnn.steps,
-    key=jax.random.fold_in(key, _TRAIN),
-    workdir=run.workdir,
-    mesh=run.mesh,
-    name=directory.name,
+    key=jax.random.fold_in(stage.key, _TRAIN),
+    workdir=stage.workdir,
+    mesh=mesh,
+    name=stage.name,
     ckpt_every=config.cnn.ckpt_every,
     log_every=config.log_every,
+    evals=evals,
+    eval_every=config.stop.every,
+    stop=stop,
   )
   state = jax.device_get(state)
   exports.save(
-    export,
+    stage.export,
     variables={'params': state.params, **_collections(state.stats)},
-    model={**config.network.to_dict(), **loss},
+    model={**config.network.to_dict(), **loss, 'ended': ended},
     preprocess=spec.to_json(),
   )
   count = sum(leaf.size for leaf in jax.tree.leaves(state.params['backbone']))
-  return {'params': int(count), 'classes': classes}
+  return {'params': int(count), 'classes': classes, 'ended': ended}
+
+
+def until(config, palms, batch_size, *, comparison='cosine'):
+  """What ends `train` as the section `stop` of a config says.
+
+  Args:
+    config: with `SECTIONS`.
+    palms: `palm_images.PalmImages`; all pairs of its validation are measured.
+    batch_size: labelled images in a batch.
+    comparison: as for `train`.
+
+  Returns:
+    {'evals', 'stop'} of `train`; evaluations are 'held_out/eer' and
+    'held_out/d_prime'.
+  """
+  steps = ending.epoch_steps(len(palms.labelled.labels), batch_size)
+  stop = ending.rules(config.stop, epoch_steps=steps)
+  if not config.stop.measure:
+    return {'evals': None, 'stop': stop}
+  model, spec = build(config, comparison=comparison)
+  embed = jax.jit(palm_networks.make_embedder(model, spec.apply))
+  part = palms.validation
+
+  def evaluate(state, step):
+    del step
+    embeddings = chunks.apply(
+      functools.partial(embed, state.params, _collections(state.stats)),
+      part.images,
+    )
+    found = verification.pair_scores(embeddings, part.labels)
+    pairs = found.genuine, found.impostor
+    return state, {
+      f'{ending.PREFIX}eer': error_rates.eer(*pairs),
+      f'{ending.PREFIX}d_prime': error_rates.d_prime(*pairs)['value'],
+    }
+
+  return {'evals': evaluate, 'stop': stop}
 
 
 def start(state, config, directory):

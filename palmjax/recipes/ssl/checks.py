@@ -1,7 +1,7 @@
 """Refuses settings of the recipe `ssl` that would fail late or do nothing."""
 
 from palmjax.models import layers
-from palmjax.recipes.shared import config_keys, palm_training
+from palmjax.recipes.shared import config_keys, ending, palm_training
 from palmjax.recipes.ssl import gan as ssl_gan
 from palmjax.steps.gan import updates
 
@@ -55,6 +55,7 @@ def check(config, mesh):
   """
   config_keys.check_numbers(config)
   config_keys.check_least(config, _AT_LEAST)
+  ending.check(config, palm_training.MEASURES)
   config_keys.check_above(config, _ABOVE_0)
   config_keys.check_shares(
     config, ('data.difficulty', 'gan.style_mixing', 'gan.ada_limit')

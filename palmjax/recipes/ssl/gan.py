@@ -22,6 +22,8 @@ from palmjax.steps.gan import networks as gan_networks
 
 # Streams of a stage's key.
 _INIT, _BATCHES, _TRAIN, _JUDGE, _FINAL = range(5)
+# Sections of a config that `train` reads.
+SECTIONS = ('image_size', 'gan', 'log_every', 'optimise')
 
 
 def build(config, key):
@@ -110,7 +112,7 @@ def training_images(config, images):
   return np.asarray(preprocess.crease_images(images))
 
 
-def train(run, directory, export, key, *, judge):
+def train(palms, mesh, stage, config, *, judge):
   """Trains the GAN on the labelled images, without augmenting them first.
 
   Every `gan.eval_every` iterations the moving average of the generator draws;
@@ -118,17 +120,17 @@ def train(run, directory, export, key, *, judge):
   in `judge`, decides which average is kept and when to stop.
 
   Args:
-    run: `palm_training.Run`.
-    directory: of the stage.
-    export: directory of the result.
-    key: random key of the stage.
+    palms: `palm_images.PalmImages`.
+    mesh: devices.
+    stage: `engine.stage.Stage`.
+    config: with `SECTIONS`.
     judge: export directory of CNN-1.
 
   Returns:
-    Metrics: {'iterations', 'best', 'kid@palm', …}.
+    Metrics: {'iterations', 'ended', 'kept', 'kid@palm', …}.
   """
-  config = run.config.gan
-  generator, state, steps = build(run.config, jax.random.fold_in(key, _INIT))
+  section, key = config.gan, stage.key
+  generator, state, steps = build(config, jax.random.fold_in(key, _INIT))
   state['best'] = {
     'params': state['generator'].ema,
     'stats': state['generator'].stats,
@@ -138,13 +140,13 @@ def train(run, directory, export, key, *, judge):
 
   embed = palm_networks.load(judge).embed
   draw = generator_networks.make_draw(generator)
-  shown = training_images(run.config, run.palms.labelled.images)
+  shown = training_images(config, palms.labelled.images)
   real = _features(embed, shown)
   judge_key = jax.random.fold_in(key, _JUDGE)
 
   def evaluate(state, step):
     now = state['generator']
-    images = draw(now.ema, now.stats, judge_key, config.eval_images)
+    images = draw(now.ema, now.stats, judge_key, section.eval_images)
     features = _features(embed, images)
     kid = generative.kid(real, features, subsets=20)['value']
     best = state['best']
@@ -164,54 +166,56 @@ def train(run, directory, export, key, *, judge):
 
   seed = streams.seed_of(jax.random.fold_in(key, _BATCHES))
   batches = streams.DeviceSet(
-    {'image': shown}, sharding=meshes.batch_sharding(run.mesh)
-  ).batches(config.batch_size, seed=seed)
-  steps = [meshes.jit_step(step, run.mesh) for step in steps]
-  if not run.config.optimise:
+    {'image': shown}, sharding=meshes.batch_sharding(mesh)
+  ).batches(section.batch_size, seed=seed)
+  steps = [meshes.jit_step(step, mesh) for step in steps]
+  if not config.optimise:
     # Most of such a run is compilation.
     steps = meshes.compile_together(
-      steps, state, None, next(batches(0)), key, mesh=run.mesh
+      steps, state, None, next(batches(0)), key, mesh=mesh
     )
   state, ended = loop.fit(
     updates.schedule(
-      updates.Steps(*steps), **_intervals(config), order=config.order
+      updates.Steps(*steps), **_intervals(section), order=section.order
     ),
     state,
     frozen=None,
     batches=batches,
-    num_steps=config.steps,
+    num_steps=section.steps,
     key=jax.random.fold_in(key, _TRAIN),
-    workdir=run.workdir,
-    mesh=run.mesh,
-    name=directory.name,
-    ckpt_every=config.ckpt_every,
-    log_every=run.config.log_every,
+    workdir=stage.workdir,
+    mesh=mesh,
+    name=stage.name,
+    ckpt_every=section.ckpt_every,
+    log_every=config.log_every,
     evals=evaluate,
-    eval_every=config.eval_every,
-    stop=(stops.Plateau('kid@palm', patience=config.patience),),
+    eval_every=section.eval_every,
+    stop=(stops.Plateau('kid@palm', patience=section.patience),),
   )
   best = jax.device_get(state['best'])
   exports.save(
-    export,
+    stage.export,
     variables={'params': best['params'], **best['stats']},
     model={
       'name': 'generator',
-      'image_size': run.config.image_size,
-      'latent_size': config.latent_size,
-      'mapping_layers': config.mapping_layers,
-      'fmap_base': config.fmap_base,
-      'fmap_max': config.fmap_max,
-      'dtype': config.dtype,
+      'image_size': config.image_size,
+      'latent_size': section.latent_size,
+      'mapping_layers': section.mapping_layers,
+      'fmap_base': section.fmap_base,
+      'fmap_max': section.fmap_max,
+      'dtype': section.dtype,
+      'ended': ended,
     },
     preprocess={},
   )
   # Other pictures than those that chose the best: these had luck.
   final_key = jax.random.fold_in(key, _FINAL)
-  images = draw(best['params'], best['stats'], final_key, config.eval_images)
+  images = draw(best['params'], best['stats'], final_key, section.eval_images)
   return {
     'iterations': int(state['generator'].step),
+    'ended': ended,
     'kept': int(best['step']),
-    **_judge(run, embed, shown, images),
+    **_judge(config, palms, embed, shown, images),
   }
 
 
@@ -228,7 +232,7 @@ def _features(embed, images):
   return embeddings * np.sqrt(embeddings.shape[1])
 
 
-def _judge(run, embed, shown, images):
+def _judge(config, palms, embed, shown, images):
   """What the report says of the generator."""
   real = _features(embed, shown)
   fake = _features(embed, images)
@@ -238,8 +242,8 @@ def _judge(run, embed, shown, images):
     'kid@palm_std': distance['std'],
     'diversity': generative.diversity(real, fake)['value'],
   }
-  if len(run.palms.unseen.labels):
-    unseen = training_images(run.config, run.palms.unseen.images)
+  if len(palms.unseen.labels):
+    unseen = training_images(config, palms.unseen.images)
     unseen = _features(embed, unseen)
     memory = generative.memorisation(real, unseen, fake)
     metrics['memorisation'] = memory['value']

@@ -10,27 +10,26 @@ from palmjax.networks import generator as generator_networks
 from palmjax.networks import palm as palm_networks
 
 
-def label(run, directory, export, key, *, teacher, generator):
+def label(palms, mesh, stage, config, *, teacher, generator):
   """Draws unlabelled palms and has CNN-1 label them.
 
   Writes generated.npz {'id', 'image'} and soft_labels.npz {'id', 'soft'}. Image
   and soft label are joined by the id, which also fixes the latents.
 
   Args:
-    run: `palm_training.Run`.
-    directory: of the stage.
-    export: directory of the result.
-    key: random key of the stage.
+    palms, mesh: not used.
+    stage: `engine.stage.Stage`.
+    config: with `soft`.
     teacher: export directory of CNN-1.
     generator: export directory of the GAN.
 
   Returns:
     Metrics: {'images', 'confidence', 'classes'}.
   """
-  del directory  # One pass, nothing to resume.
-  config = run.config.soft
+  del palms, mesh  # All that it reads comes from the stages before.
+  config = config.soft
   draw = generator_networks.load(generator, truncation=config.truncation)
-  images = draw(key, config.images)
+  images = draw(stage.key, config.images)
   logits = palm_networks.load(teacher).classify(images)
   soft = np.asarray(
     soft_label.soft_labels(logits, temperature=config.temperature)
@@ -41,7 +40,7 @@ def label(run, directory, export, key, *, teacher, generator):
     ('soft_labels', {'id': ids, 'soft': soft}),
   ):
     files.write_file(
-      export / f'{name}.npz', functools.partial(np.savez, **arrays)
+      stage.export / f'{name}.npz', functools.partial(np.savez, **arrays)
     )
   return {
     'images': len(images),

@@ -12,6 +12,7 @@ which a part is generated for CNN-2: it sees each labelled image less often. All
 are measured on identities that none of them has seen.
 """
 
+import dataclasses
 import functools
 import pathlib
 
@@ -63,32 +64,31 @@ def run(config, workdir):
     len(palms.evaluation.labels),
     len(palms.evaluation.identities),
   )
-  this = palm_training.Run(config, palms, mesh, workdir)
 
   def make(name, body, sections, **inputs):
-    """Runs a stage that reads these sections of the config and these stages."""
-    paths = {key: result.path for key, result in inputs.items()}
-    values = config.to_dict()
     return stage.run(
       name,
-      functools.partial(body, this, **paths),
+      functools.partial(body, palms, mesh),
       workdir=workdir,
       key=root,
-      config={
-        'data': palms.fingerprint,
-        **{section: values[section] for section in sections},
-      },
-      inputs={key: result.fingerprint for key, result in inputs.items()},
+      config=config.to_dict(),
+      sections=sections,
+      facts={'data': palms.fingerprint},
+      inputs=inputs,
     )
 
-  shared = ('image_size', 'preprocess', 'augment', 'network', 'cnn')
-  cnn1 = make('cnn1', _train_cnn1, shared)
-  gan = make('gan', ssl_gan.train, ('image_size', 'gan'), judge=cnn1)
+  # CNN-2 and the control: equal weights, order and augmentation.
+  shared_key = stage.stage_key(root, 'start of cnn2')
+  train_on_both = functools.partial(_train_on_both, key=shared_key)
+  train_control = functools.partial(_train_on_labels, key=shared_key)
+  cnn = palm_training.SECTIONS
+  cnn1 = make('cnn1', _train_on_labels, cnn)
+  gan = make('gan', ssl_gan.train, ssl_gan.SECTIONS, judge=cnn1)
   soft = make(
     'soft_labels', ssl_labels.label, ('soft',), teacher=cnn1, generator=gan
   )
-  cnn2 = make('cnn2', _train_on_both, (*shared, 'soft'), soft=soft)
-  control = make('control', _train_control, shared)
+  cnn2 = make('cnn2', train_on_both, (*cnn, 'soft'), soft=soft)
+  control = make('control', train_control, cnn)
 
   trained = dict(zip(MODELS, (cnn1, cnn2, control), strict=True))
   scores = {
@@ -97,7 +97,12 @@ def run(config, workdir):
   }
   results = _results(config, scores, {**trained, 'gan': gan})
   files.write_json(workdir / 'metrics.json', results)
-  ssl_report.write(this, scores, results, soft_labels=soft.path)
+  ssl_report.write(
+    palm_training.PalmRun(config, palms, workdir),
+    scores,
+    results,
+    soft_labels=soft.path,
+  )
 
 
 def data_key(config):
@@ -105,45 +110,54 @@ def data_key(config):
   return stage.stage_key(jax.random.key(config.seed), 'data')
 
 
-def _train_cnn1(run, directory, export, key):
-  """CNN-1: the first loss, on labelled images alone."""
-  return _train_on_labels(run, directory, export, key)
+def _train_on_labels(palms, mesh, this, config, *, key=None):
+  """The first loss, on labelled images alone.
 
+  Args:
+    palms: `palm_images.PalmImages`.
+    mesh: devices.
+    this: `stage.Stage`.
+    config: `palm_training.SECTIONS`.
+    key: in place of that of the stage.
 
-def _train_control(run, directory, export, key):
-  """The control: like CNN-1, but from the start of CNN-2."""
-  del key  # That of CNN-2: equal weights, equal draws.
-  return _train_on_labels(run, directory, export, _shared_key(run))
-
-
-def _shared_key(run):
-  """Key of CNN-2 and of the control: initial weights, order, augmentation."""
-  return stage.stage_key(jax.random.key(run.config.seed), 'start of cnn2')
-
-
-def _train_on_labels(run, directory, export, key):
+  Returns:
+    Metrics of `palm_training.train`.
+  """
+  if key is not None:
+    this = dataclasses.replace(this, key=key)
+  batch_size = config.cnn.batch_size
   return palm_training.train(
-    run,
-    directory,
-    export,
-    key,
+    this,
+    config,
+    mesh=mesh,
+    classes=len(palms.labelled.identities),
     make_step=functools.partial(
-      classify.make_step, logits_fn=_logits_fn(run.config)
+      classify.make_step, logits_fn=_logits_fn(config)
     ),
-    loss=_loss(run.config),
-    batches=_labelled(run, run.config.cnn.batch_size, key),
+    loss=_loss(config),
+    batches=_labelled(palms, mesh, batch_size, this.key),
+    **palm_training.until(config, palms, batch_size),
   )
 
 
-def _train_on_both(run, directory, export, key, *, soft):
-  """CNN-2: the second loss, labelled and generated images in one batch."""
-  del key  # That of the control.
-  config, key = run.config, _shared_key(run)
+def _train_on_both(palms, mesh, this, config, *, key, soft):
+  """The second loss, labelled and generated images in one batch.
+
+  Args:
+    palms, mesh, this, key: as of `_train_on_labels`.
+    config: `palm_training.SECTIONS` and `soft`.
+    soft: export directory of the stage `soft_labels`.
+
+  Returns:
+    Metrics of `palm_training.train`.
+  """
+  this = dataclasses.replace(this, key=key)
   images, labels = ssl_labels.read_soft_labels(soft)
   arrays = {'generated': images, 'soft': labels}
   if config.soft.confidence:
     arrays['confidence'] = soft_label_loss.confidence(labels)
   generated = ssl_checks.generated_per_batch(config)
+  batch_size = config.cnn.batch_size - generated
   make_step = functools.partial(
     soft_label.make_step,
     logits_fn=_logits_fn(config),
@@ -152,19 +166,20 @@ def _train_on_both(run, directory, export, key, *, soft):
     plain_mean=config.soft.plain_mean,
   )
   batches = streams.merge(
-    _labelled(run, config.cnn.batch_size - generated, key),
-    _on_devices(run, arrays).batches(
+    _labelled(palms, mesh, batch_size, key),
+    _on_devices(mesh, arrays).batches(
       generated, seed=streams.seed_of(jax.random.fold_in(key, _GENERATED))
     ),
   )
   return palm_training.train(
-    run,
-    directory,
-    export,
-    key,
+    this,
+    config,
+    mesh=mesh,
+    classes=len(palms.labelled.identities),
     make_step=make_step,
     loss=_loss(config),
     batches=batches,
+    **palm_training.until(config, palms, batch_size),
   )
 
 
@@ -177,18 +192,17 @@ def _logits_fn(config):
   return palm_training.logits_fn(_loss(config))
 
 
-def _labelled(run, batch_size, key):
+def _labelled(palms, mesh, batch_size, key):
   """The stream of labelled images."""
-  part = run.palms.labelled
+  part = palms.labelled
   arrays = {'image': part.images, 'label': part.labels}
-  return _on_devices(run, arrays).batches(
+  return _on_devices(mesh, arrays).batches(
     batch_size, seed=streams.seed_of(jax.random.fold_in(key, _LABELLED))
   )
 
 
-def _on_devices(run, arrays):
-  sharding = meshes.batch_sharding(run.mesh)
-  return streams.DeviceSet(arrays, sharding=sharding)
+def _on_devices(mesh, arrays):
+  return streams.DeviceSet(arrays, sharding=meshes.batch_sharding(mesh))
 
 
 def _scores(part, directory):
@@ -208,6 +222,7 @@ def _results(config, scores, stages):
         found, fars=config.evaluation.fars, resampling=resampling
       ),
       'params': {'value': stages[name].metrics['params']},
+      'ended': {'value': stages[name].metrics['ended']},
     }
     for name, found in scores.items()
   }

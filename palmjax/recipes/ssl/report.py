@@ -22,7 +22,7 @@ def write(run, scores, results, *, soft_labels):
   """Writes run.json and report.html into the workdir.
 
   Args:
-    run: `palm_training.Run`.
+    run: `palm_training.PalmRun`.
     scores: model name → `verification.PairScores`.
     results: what metrics.json holds.
     soft_labels: export directory of the stage `soft_labels`.

@@ -26,10 +26,8 @@ def test_a_set_that_stays_on_disk_gives_the_same_images(prepared):
   for i in range(0, len(examples), 5):
     np.testing.assert_array_equal(examples[i]['image'], expected.images[i])
     assert examples[i]['label'] == expected.labels[i]
-  run = palm_training.Run(
-    prepared, palm_images.PalmImages(part, part, part, (), ''), mesh.make(1), ''
-  )
-  batch = next(metric_recipe._batches(run, key)(3))
+  stream = metric_recipe.batches(part, mesh.make(1), prepared.cnn, key)
+  batch = next(stream(3))
   assert batch['image'].shape == (16, 32, 32, 3)
   found = np.asarray(batch['image'])
   for image, label in zip(found, np.asarray(batch['label']), strict=True):

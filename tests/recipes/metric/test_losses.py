@@ -198,5 +198,5 @@ def test_what_trains_the_head(name, expected):
 def test_the_report_shows_the_accuracy_of_trained_heads_only(name, figures):
   config = metric_config.get_config('smoke')
   config.loss.name = name
-  run = palm_training.Run(config, None, None, None)
+  run = palm_training.PalmRun(config, None, None)
   assert len(metric_report._training([], run).figures) == figures

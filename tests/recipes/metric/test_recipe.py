@@ -19,7 +19,7 @@ from palmjax.evals.recognition import error_rates, verification
 from palmjax.networks import palm as palm_networks
 from palmjax.recipes.metric import protocols as metric_protocols
 from palmjax.recipes.metric import recipe as metric_recipe
-from palmjax.recipes.shared import palm_images, palm_training
+from palmjax.recipes.shared import palm_images
 
 # Every kind of loss in one run; left and right, turned in all ways.
 ARGUMENTS = (
@@ -236,12 +236,13 @@ def test_batches_are_the_same_for_all_losses(loss):
   labels = np.repeat(np.arange(6), 5)
   images = np.arange(30, dtype=np.uint8)[:, None, None, None]
   part = palm_images.Part(images, labels, tuple('abcdef'), 0 * labels)
-  palms = palm_images.PalmImages(part, part, part, (), '')
 
   def batch(count):
     config.cnn.images = count
-    run = palm_training.Run(config, palms, mesh.make(1), '')
-    return next(metric_recipe._batches(run, jax.random.key(0))(3))
+    stream = metric_recipe.batches(
+      part, mesh.make(1), config.cnn, jax.random.key(0)
+    )
+    return next(stream(3))
 
   found = np.asarray(batch(4)['label']).reshape(4, 4)
   assert (found == found[:, :1]).all()

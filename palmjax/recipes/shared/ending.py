@@ -1,0 +1,116 @@
+"""What ends a training in a recipe: the section `stop` of a config as rules.
+
+The measure is taken of images that no training sees and that no test counts:
+a share of the identities, or of the images of hands, is held out for it.
+"""
+
+import jax
+import numpy as np
+
+from palmjax.engine import stop
+from palmjax.recipes.shared import config_keys
+
+# Of the names of held-out measures in the logs.
+PREFIX = 'held_out/'
+# Which way a measure improves.
+_MODES = {'eer': 'min', 'd_prime': 'max', 'loss': 'min'}
+
+
+def rules(section, *, epoch_steps):
+  """Rules of `engine.stop`; none where the section asks for none.
+
+  Args:
+    section: `stop` of a config.
+    epoch_steps: steps in which each training image is used once.
+
+  Returns:
+    A tuple of rules, as `loop.fit` takes them.
+  """
+  made = []
+  if section.measure:
+    made.append(
+      stop.Plateau(
+        PREFIX + section.measure,
+        delta=section.delta,
+        patience=section.patience,
+        mode=_MODES[section.measure],
+      )
+    )
+  if section.loss:
+    made.append(stop.Threshold('loss', section.loss, epoch_steps))
+  return tuple(made)
+
+
+def epoch_steps(examples, batch_size):
+  """Steps until each of so many examples was used, at least one."""
+  return max(-(-examples // batch_size), 1)
+
+
+def by_loss(section, loss, *, training, held_out, batch_size):
+  """What ends a training whose held-out measure is its own loss.
+
+  Args:
+    section: `stop` of a config.
+    loss: (params, stats, batch, key) → scalar.
+    training: {name: array [N, ...]}.
+    held_out: the same, which is not trained on; None if nothing is measured.
+    batch_size: examples of a batch.
+
+  Returns:
+    {'evals', 'stop'} of `engine.loop.fit`.
+  """
+  steps = epoch_steps(len(training['image']), batch_size)
+  stops = rules(section, epoch_steps=steps)
+  if not section.measure:
+    return {'evals': None, 'stop': stops}
+  loss = jax.jit(loss)
+  count = len(held_out['image'])
+  # Each evaluation sees the same views of the same images.
+  key = jax.random.key(0)
+
+  def evaluate(state, step):
+    del step
+    total = 0.0
+    for start in range(0, count, batch_size):
+      # The last batch wraps around: one compilation.
+      index = (start + np.arange(batch_size)) % count
+      batch = {name: array[index] for name, array in held_out.items()}
+      part = loss(
+        state.params, state.stats, batch, jax.random.fold_in(key, start)
+      )
+      total += float(part) / -(-count // batch_size)
+    return state, {f'{PREFIX}loss': total}
+
+  return {'evals': evaluate, 'stop': stops}
+
+
+def share(config):
+  """Share of the training that is held out: 0 where nothing is measured."""
+  return float(config.stop.share) if config.stop.measure else 0.0
+
+
+def check(config, measures):
+  """Refuses a section `stop` that cannot be measured or ends nothing.
+
+  Args:
+    config: of a recipe.
+    measures: names that `stop.measure` may have.
+
+  Raises:
+    ValueError: names the key and what it may be.
+  """
+  section = config.stop
+  if section.measure and section.measure not in measures:
+    raise ValueError(
+      f'--config.stop.measure={section.measure}: choose one of '
+      f"{', '.join(measures)}, or '' for none"
+    )
+  config_keys.check_least(
+    config,
+    {'stop.delta': 0, 'stop.patience': 1, 'stop.every': 1, 'stop.loss': 0},
+  )
+  if section.measure and not 0 < section.share < 1:
+    raise ValueError(
+      f'--config.stop.share={section.share}: give a share between 0 and 1 of '
+      'the training, which is held out to measure'
+    )
