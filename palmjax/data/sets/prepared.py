@@ -108,8 +108,8 @@ class Source:
     Raises:
       FileNotFoundError: nothing prepared there.
       OtherSizeError: drawn palms of another size.
-      ValueError: several sets there, or no size given for a real set, whose
-        images have many.
+      ValueError: several sets there, no size given for a real set, whose images
+        have many, or several images of one id.
     """
     found = builder(directory)
     features = found.info.features
@@ -132,6 +132,11 @@ class Source:
       [_plain(record[name]) for name in names] for record in self._records
     ]
     labels, groups, sessions, devices, ids = zip(*rows, strict=True)
+    if len(set(ids)) < len(ids):
+      name, times = collections.Counter(ids).most_common(1)[0]
+      raise ValueError(
+        f'{directory}: {times} images have the id {name}; prepare the set again'
+      )
     # A palm none of whose images could be read has a number but no image.
     self.labels, numbers = splits.dense(labels)
     label = features['label']
