@@ -4,7 +4,7 @@ A program that stores 12 bits of a sensor in the 16 of a PNG leaves the upper
 four empty, and 16 bits scaled to 8 would be near black. The depth of an image
 is therefore the smallest of `DEPTHS` that holds its brightest pixel. It is 16
 for a dark image whose values were 8 bits: multiples of 256 or of 257. A line in
-the log tells of less than 16.
+the log tells of less than 16, for the first images of a process.
 """
 
 import io
@@ -18,6 +18,8 @@ from palmjax import file_names
 # Bits of a channel that sensors have.
 DEPTHS = (8, 10, 12, 14, 16)
 STRIP = 2**20  # Pixels that are converted at a time.
+# A set may hold thousands of such images, and reads each more than once.
+_TOLD = 20
 
 
 def load(image):
@@ -93,8 +95,11 @@ def _in_eight(image, read, *, mode, name):
   if was_moved:
     depth = DEPTHS[-1]
   if depth < DEPTHS[-1]:
-    logging.warning(
-      '%s: %d of %d bits are used, and scaled to 8', name, depth, DEPTHS[-1]
+    logging.log_first_n(
+      logging.WARNING,
+      '%s: %d of %d bits are used, and scaled to 8 (told of %d images at most)',
+      _TOLD,
+      *(name, depth, DEPTHS[-1], _TOLD),
     )
   result = Image.new(mode, image.size)
   for box in strips(image):
