@@ -144,7 +144,7 @@ def start(*, cache=True):
   if changed:
     complain(
       f'{", ".join(changed).upper()} of the environment: not used, palmjax '
-      'computes with 32 bits and random numbers of its own choice'
+      'computes in 32 bits and draws the same random numbers everywhere'
     )
   allocator.keep_freed_memory()
   compile_cache.start(use=cache)

@@ -56,6 +56,7 @@ def run(config, workdir):
   hands = hand_images.load(
     config, stage.stage_key(root, 'data'), workdir / 'drawn'
   )
+  hand_training.check_start(config, hands.classes)
   stage.keep_config(workdir, config.to_dict())
   logging.info(
     'training: %d images; evaluation: %s',

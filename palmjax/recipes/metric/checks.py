@@ -62,6 +62,7 @@ def check(config, mesh):
       'two numbers above 0, or 0 and 0 to train on all'
     )
   palm_training.check_network(config)
+  palm_training.check_start(config)
   with config_keys.named('cnn'):
     palm_training.optimiser(config.cnn)
   loss = config.loss.to_dict()

@@ -29,12 +29,15 @@ SECTIONS = (
   'resolution',
   'augment',
   'dtype',
+  'batch_norm_momentum',
   'loss',
   'train',
   'stop',
   'log_every',
 )
 MEASURES = ('loss',)
+# What an export says of its training and not of its network.
+_OF_TRAINING = ('batch_norm_momentum', 'ended')
 
 
 class HandRun(NamedTuple):
@@ -63,6 +66,7 @@ def describe(config, name, classes):
     'level': config.resolution.level,
     'factor': config.resolution.factor if larger else 1,
     'dtype': config.dtype,
+    'batch_norm_momentum': config.batch_norm_momentum,
   }
 
 
@@ -242,22 +246,41 @@ def until(config, hands, section, model, **looks):
   )
 
 
-def _start(state, directory, description):
-  """`state` with the weights of an export of the same network."""
+def check_start(config, classes):
+  """Checks what students start from before anything is trained.
+
+  Args:
+    config: with `SECTIONS` and `student`.
+    classes: names.
+
+  Raises:
+    ValueError, OSError: the export is damaged or of another network.
+  """
+  if config.train.start:
+    _read_start(config.train.start, describe(config, 'student', classes))
+
+
+def _read_start(directory, description):
+  """The export of the network of this description."""
   found = exports.load(directory)
-  stats = dict(found.variables)
-  # Why it ended says nothing of the network.
-  theirs = {k: v for k, v in found.model.items() if k != 'ended'}
-  if theirs != description:
+  mine, theirs = (
+    {k: v for k, v in sizes.items() if k not in _OF_TRAINING}
+    for sizes in (description, found.model)
+  )
+  if theirs != mine:
     key = next(
-      key
-      for key in {**description, **theirs}
-      if theirs.get(key) != description.get(key)
+      key for key in {**mine, **theirs} if theirs.get(key) != mine.get(key)
     )
     raise ValueError(
       f'--config.train.start={directory} has another {key}: '
-      f'{theirs.get(key)}, not {description.get(key)}'
+      f'{theirs.get(key)}, not {mine.get(key)}'
     )
+  return found
+
+
+def _start(state, directory, description):
+  """`state` with the weights of an export of the same network."""
+  stats = dict(_read_start(directory, description).variables)
   params = {**state.params, 'detector': jax.device_put(stats.pop('params'))}
   return state.replace(params=params, stats=jax.device_put(stats))
 

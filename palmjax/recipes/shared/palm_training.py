@@ -223,6 +223,22 @@ def start(state, config, directory):
     ValueError, OSError: the export is damaged, or of another network or
       pre-processing; names what differs.
   """
+  stats = dict(_read_start(config, directory).variables)
+  backbone = stats.pop('params')['backbone']
+  return state.replace(
+    params={**state.params, 'backbone': jax.device_put(backbone)},
+    stats={**state.stats, **jax.device_put(stats)},
+  )
+
+
+def check_start(config):
+  """Raises as `start` would, before anything is trained."""
+  if config.cnn.start:
+    _read_start(config, config.cnn.start)
+
+
+def _read_start(config, directory):
+  """The export of a network that the config describes."""
   found = exports.load(directory)
   _, spec = build(config, comparison=found.preprocess.get('metric'))
   for mine, theirs in (
@@ -230,17 +246,13 @@ def start(state, config, directory):
     (spec.to_json(), found.preprocess),
   ):
     for key, value in mine.items():
-      if theirs.get(key) != value:
+      # It says nothing of the weights.
+      if key != 'batch_norm_momentum' and theirs.get(key) != value:
         raise ValueError(
           f'--config.cnn.start={directory} has another {key}: '
           f'{theirs.get(key)}, not {value}'
         )
-  stats = dict(found.variables)
-  backbone = stats.pop('params')['backbone']
-  return state.replace(
-    params={**state.params, 'backbone': jax.device_put(backbone)},
-    stats={**state.stats, **jax.device_put(stats)},
-  )
+  return found
 
 
 def check_network(config):

@@ -9,10 +9,11 @@ from configs import gesture as gesture_config
 from configs import metric as metric_config
 from configs import ssl as ssl_config
 from palmjax.engine import mesh as meshes
+from palmjax.networks import shipped
 from palmjax.recipes.gesture import checks as gesture_checks
 from palmjax.recipes.gesture import recipe as gesture
 from palmjax.recipes.metric import checks as metric_checks
-from palmjax.recipes.shared import config_keys
+from palmjax.recipes.shared import config_keys, hand_training
 from palmjax.recipes.ssl import checks as ssl_checks
 
 ROOT = pathlib.Path(__file__).parents[3]
@@ -115,3 +116,19 @@ def test_what_would_fail_late_is_refused_by_its_key(recipe, key, value):
   config.update_from_flattened_dict({key: value})
   with pytest.raises(ValueError, match=f'^--config.{key}=.*give'):
     check(config, meshes.make(1))
+
+
+def test_what_a_network_starts_from_is_looked_at_first(tmp_path):
+  config = metric_config.get_config('smoke')
+  config.cnn.start = str(shipped.PALM)
+  with pytest.raises(ValueError, match=r'--config\.cnn\.start=.* has another'):
+    metric_checks.check(config, meshes.make(1))
+  config.cnn.start = str(tmp_path)
+  with pytest.raises((ValueError, OSError), match=str(tmp_path)):
+    metric_checks.check(config, meshes.make(1))
+
+  config = gesture_config.get_config('smoke')
+  hand_training.check_start(config, ('open',))  # From random weights.
+  config.train.start = str(shipped.HAND)
+  with pytest.raises(ValueError, match=r'--config\.train\.start=.* another'):
+    hand_training.check_start(config, ('open',))
