@@ -86,7 +86,7 @@ def detection_loss(maps, targets, *, weights=WEIGHTS):
   Args:
     maps: {'class': logits [B, h, w, C], 'size', 'offset': [B, h, w, 2],
       'frame': [B, h, w, 7], 'points': [B, h, w, 9]}, lengths in cells.
-    targets: of `center_maps.encode`.
+    targets: of `ops.maps.centers.encode`.
     weights: w_j by name.
 
   Returns:

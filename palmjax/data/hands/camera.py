@@ -123,7 +123,7 @@ def arm(camera, aim, begin):
 
 
 def to_pixels(camera, cones):
-  """`hand_pose.Cones` of the model as the camera sees them, in pixels."""
+  """`pose.Cones` of the model as the camera sees them, in pixels."""
   start, near_start = project(camera, cones.start)
   end, near_end = project(camera, cones.end)
   near = jnp.stack([near_start, near_end], axis=-1)
@@ -137,7 +137,7 @@ def place(camera, cones, i, count, own, turn, size):
 
   Args:
     camera: `Camera` of scale 1 and centre 0.
-    cones: `hand_pose.Cones` of the hand in the model.
+    cones: `pose.Cones` of the hand in the model.
     i: int scalar, number of the hand.
     count: int scalar, hands in the image.
     own: [12] uniform draws of the hand.

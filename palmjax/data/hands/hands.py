@@ -1,8 +1,8 @@
 """Procedural hands: an annotated image is a pure function of (key, number).
 
-number → up to three hands (`hand_pose`), drawn as height fields
-(`hand_render`), with the skin of a palm identity (`hand_skin`), in a cluttered
-room (`hand_scene`), through the camera of `palm_camera`.
+number → up to three hands (`pose`), drawn as height fields (`render`), with the
+skin of a palm identity (`skin`), in a cluttered room (`scene`), through the
+camera of drawn palms (`data.palms.camera`).
 
 The palm of a hand is the palm that `palms.draw` draws with the same key and
 identity; as there, even identities are left, odd ones right hands.
@@ -46,52 +46,6 @@ _NORMALS = {
   'light': (16,),
   'camera': (2, 9),
 }
-
-
-def draw(
-  key,
-  number,
-  *,
-  size,
-  difficulty=0.5,
-  count=None,
-  gesture=None,
-  facing=None,
-  angle=None,
-  identity=None,
-):
-  """Draws an image of hands.
-
-  Args:
-    key: root random key; the same for a whole data set.
-    number: int scalar >= 0, which image.
-    size: static int, side S in pixels.
-    difficulty: scalar in [0, 1]: clutter, tilt, light, blur; may be traced.
-    count: int scalar in [0, 3], hands to draw; default at random.
-    gesture: int scalar, index of `GESTURES`, of all hands; default at random.
-    facing: bool scalar, the palm faces the camera; default at random.
-    angle: scalar, radians clockwise from fingers up; default at random.
-    identity: int scalar, whose hands; default at random.
-
-  Returns:
-    dict of image uint8 [S, S, 3]; boxes float32 [3, 4], tight around what is
-    seen of a hand from the fingertips to the crease of the wrist; classes int32
-    [3]; valid bool [3]; points float32 [3, 3, 2], the valleys index–middle and
-    ring–little and the wrist; framed bool [3]; facing bool [3]; left bool
-    [3]. Coordinates are pixels. A hand of which less than the share
-    `hand_labels.VISIBLE` is seen is not valid. Valid rows come first, the
-    others are 0.
-
-  Raises:
-    ValueError: `size` is below 32.
-  """
-  if size < 32:
-    raise ValueError(f'size is {size}; hands need at least 32 pixels a side')
-  pins = _pins(count, gesture, facing, angle, identity)
-  difficulty = jnp.asarray(difficulty, jnp.float32)
-  # TF32 or bfloat16 products would draw other pictures on other devices.
-  with jax.default_matmul_precision('highest'):
-    return _draw(key, number, difficulty, pins, size)
 
 
 class _Pins(NamedTuple):
@@ -263,13 +217,24 @@ def draw_batch(
 
   Args:
     key: root random key.
-    numbers: int [B].
-    size: int, side in pixels.
-    difficulty: scalar in [0, 1].
-    count, gesture, facing, angle, identity: as in `draw`; scalars or [B].
+    numbers: int [B] >= 0, which images.
+    size: int, side S in pixels.
+    difficulty: scalar in [0, 1]: clutter, tilt, light, blur.
+    count: int scalar or [B] in [0, 3], hands to draw; default at random.
+    gesture: int scalar or [B], index of `GESTURES`, of all hands of an image;
+      default at random.
+    facing: bool scalar or [B], the palm faces the camera; default at random.
+    angle: scalar or [B], radians clockwise from fingers up; default at random.
+    identity: int scalar or [B], whose hands; default at random.
 
   Returns:
-    The dict of `draw` with leading B.
+    dict of image uint8 [B, S, S, 3]; boxes float32 [B, 3, 4], tight around what
+    is seen of a hand from the fingertips to the crease of the wrist; classes
+    int32 [B, 3]; valid bool [B, 3]; points float32 [B, 3, 3, 2], the valleys
+    index–middle and ring–little and the wrist; framed bool [B, 3], the points
+    are known; facing bool [B, 3]; left bool [B, 3]. Coordinates are pixels. A
+    hand of which less than the share `labels.VISIBLE` is seen is not valid.
+    Valid rows come first, the others are 0.
 
   Raises:
     ValueError: `difficulty` is outside [0, 1], `size` below 32, `count` outside

@@ -21,12 +21,12 @@ class Hands(NamedTuple):
   """Hands of an image; [N, ...].
 
   Attributes:
-    gesture: index of `hand_pose.GESTURES`.
+    gesture: index of `pose.GESTURES`.
     left: bool.
     facing: bool, the palm faces the camera.
     hand: `pose.PosedHand` of the model.
-    camera: `hand_camera.Camera`.
-    cones: `hand_pose.Cones` in pixels, with the arm's.
+    camera: `camera.Camera`.
+    cones: `pose.Cones` in pixels, with the arm's.
   """
 
   gesture: jax.Array

@@ -96,7 +96,7 @@ def surface(cones, scale, *, size):
   """Draws cones.
 
   Args:
-    cones: `hand_pose.Cones` [COUNT] in pixels.
+    cones: `pose.Cones` [COUNT] in pixels.
     scale: scalar, pixels a unit of the model.
     size: static int, side in pixels.
 

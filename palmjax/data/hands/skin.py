@@ -1,6 +1,6 @@
 """From a hand's surface to its colours: skin, nails, sleeve, light and shade.
 
-The palm has the creases, texture and colour of an identity of `palms.palms`.
+The palm has the creases, texture and colour of an identity of `data.palms`.
 They lie on the palm's plane in the square u ∈ [−0.9, 0.9], v ∈ [0.1, 1.9] of
 the palm frame, where an ROI is cut out, and a little beyond.
 """
@@ -30,7 +30,7 @@ def identity_draws(key, identity):
     identity: int scalar.
 
   Returns:
-    `palm_skin.Person`, dict of uniform and dict of normal draws.
+    `data.palms.skin.Person`, dict of uniform and dict of normal draws.
   """
   streams = palm_random.folds(key, (palms.PERSON, palms.IDENTITY))
   person_key, identity_key = palm_random.folds(
@@ -99,8 +99,8 @@ def shade(surface, camera, relief, base, facing, noise, u, z):
   """Linear radiance [S, S, 3] of a hand, its arm and sleeve.
 
   Args:
-    surface: `hand_render.Surface`, [S, S] each.
-    camera: `hand_camera.Camera`.
+    surface: `render.Surface`, [S, S] each.
+    camera: `camera.Camera`.
     relief: [T, T, 3] from `texture`.
     base: [3] from `texture`.
     facing: bool scalar; else the relief is not looked at.

@@ -1,8 +1,8 @@
 """Procedural palms: a picture is a pure function of (key, identity, sample).
 
-identity → creases (`palm_lines`, `palm_curves`), skin (`palm_skin`); sample →
-latents (`palm_latents`) → pose (`palm_pose`), light and camera (`palm_camera`);
-all → pixels (`palm_render`).
+identity → creases (`lines`, `curves`), skin (`skin`); sample → latents
+(`latents`) → pose (`pose`), light and camera (`camera`); all → pixels
+(`render`).
 
 Identities 2p and 2p + 1 are the left and the right palm of person p. They share
 skin, not lines, and the right one is mirrored. Samples belong to sessions,

@@ -54,7 +54,7 @@ class Person(NamedTuple):
 
 
 class Kernels(NamedTuple):
-  """K Gabor kernels in palm coordinates, see `palm_render.splat_waves`."""
+  """K Gabor kernels in palm coordinates, see `render.splat_waves`."""
 
   centers: jax.Array
   waves: jax.Array

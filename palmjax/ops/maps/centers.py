@@ -9,7 +9,7 @@ R × R pixels of the image. An object of class k with centre c has
 and Y is the largest over the objects of a class. r is so small that a box of
 this size with its centre that far off overlaps the object well. The three
 points of a palm frame are stored relative to its cell, in cells, and once
-more as `point_maps`. Decoding takes the cells that no neighbour exceeds, best
+more as in `points`. Decoding takes the cells that no neighbour exceeds, best
 first, and suppresses nothing.
 
 The neighbours of c̃ tell the same size, and offset and points as seen from them:
@@ -108,7 +108,7 @@ def encode(
     cells·M, row · w + column of c̃, then of its neighbours (`cells.spread`),
     'present': bool [B, R], 'size', 'offset': [B, R, 2], 'frame': [B, R, 3, 2],
     'framed', 'facing': bool [B, R]}, where not present 0 or False, and what
-    `point_maps.encode` returns. Lengths in cells.
+    `points.encode` returns. Lengths in cells.
 
   Raises:
     ValueError: another radius or number of cells.
