@@ -165,18 +165,6 @@ def test_wrong_arguments(tmp_path, capsys, arguments, message):
   assert error.count('\n') == 1
 
 
-_SCRIPT = """
-import json, sys
-from palmjax import prepare
-from palmjax.data.sets import prepared
-
-code = prepare.main(sys.argv[1:])
-data = prepared.load(sys.argv[2].split('=')[1], size=16)
-loaded = [m for m in sys.modules if m.split('.')[0] == 'tensorflow']
-print(json.dumps([code, len(data.ids), loaded]))
-"""
-
-
 def test_command_line_never_imports_tensorflow(tmp_path):
   # A tensorflow that cannot be imported comes first on the path.
   trap = tmp_path / 'trap' / 'tensorflow'
@@ -185,11 +173,10 @@ def test_command_line_never_imports_tensorflow(tmp_path):
   result = subprocess.run(
     [
       sys.executable,
-      '-c',
-      _SCRIPT,
+      _ROOT / 'tests/data/sets/prepare_program.py',
       '--dataset=tongji',
-      f'--data_dir={tmp_path}/sets',
       f'--source={_tongji(tmp_path / "tongji")}',
+      f'--data_dir={tmp_path}/sets',
     ],
     cwd=_ROOT,
     env={**os.environ, 'PYTHONPATH': f'{trap.parent}:{_ROOT}'},

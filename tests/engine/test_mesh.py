@@ -2,7 +2,6 @@ import os
 import pathlib
 import subprocess
 import sys
-import textwrap
 
 import jax
 import jax.numpy as jnp
@@ -11,125 +10,17 @@ import pytest
 
 from palmjax.engine import mesh
 
-# A process of its own: the device count is fixed when JAX starts.
-EIGHT = """
-  import jax, jax.numpy as jnp, numpy as np, optax, tempfile
-  from flax import linen as nn
-  from palmjax.engine import loop, mesh, state
-  from palmjax.models import forward
-
-  assert len(jax.devices()) == 8
-
-  class Net(nn.Module):
-    @nn.compact
-    def __call__(self, images, train):
-      x = nn.Conv(4, (3, 3), use_bias=False)(images)
-      x = nn.BatchNorm(use_running_average=not train, momentum=0.9)(x)
-      return nn.Dense(3)(nn.relu(x).mean((1, 2)))
-
-  net, tx = Net(), optax.sgd(0.1, momentum=0.9)
-
-  def step(train_state, frozen, batch, key):
-    key = jax.random.fold_in(key, train_state.step)
-    noise = 0.1 * jax.random.normal(key, batch['image'].shape)
-
-    def loss_fn(params):
-      logits, stats = forward.apply_train(
-        net, params, train_state.stats, batch['image'] + noise, key
-      )
-      losses = optax.softmax_cross_entropy_with_integer_labels(
-        logits, batch['label']
-      )
-      return losses.mean(), stats
-
-    (loss, stats), grads = jax.value_and_grad(loss_fn, has_aux=True)(
-      train_state.params
-    )
-    new, _ = state.apply_gradients(
-      train_state, tx, grads, stats=stats, ema_decay=0.9
-    )
-    return new, {'loss': loss}
-
-  def batches(start):
-    for i in range(start, 100):
-      random = np.random.default_rng(i)
-      # Rows differ in mean and scale: the statistics of a shard are not those
-      # of the batch.
-      scale = np.arange(1, 17, dtype=np.float32)[:, None, None, None]
-      yield {
-        'image': scale * random.normal(size=(16, 6, 6, 2)).astype(np.float32),
-        'label': random.integers(0, 3, 16).astype(np.int32),
-      }
-
-  results = []
-  for devices in (mesh.make(1), mesh.make(8)):
-    images = jnp.zeros((1, 6, 6, 2))
-    variables = net.init(jax.random.key(0), images, train=False)
-    first = state.create(
-      variables['params'], {'batch_stats': variables['batch_stats']}, tx,
-      ema=True,
-    )
-    # Shared buffers crash eight devices outright where one raises.
-    first = first.replace(ema=first.params)
-    jitted = mesh.jit_step(step, devices)
-    common = dict(
-      frozen=None, batches=batches, key=jax.random.key(2),
-      workdir=tempfile.mkdtemp(), mesh=devices, name='net', ckpt_every=2,
-      log_every=5,
-    )
-    loop.fit(loop.always(jitted), first, num_steps=3, **common)
-    results.append(
-      loop.fit(loop.always(jitted), first, num_steps=6, **common)[0]
-    )
-    assert jitted._cache_size() == 1, jitted._cache_size()
-  one, eight = results
-  assert len(eight.params['Dense_0']['kernel'].sharding.device_set) == 8
-  moved = jax.tree.map(
-    lambda a, b: np.abs(a - b).max(), first.params, one.params
-  )
-  assert min(jax.tree.leaves(moved)) > 1e-4, moved
-  leaves = jax.tree_util.tree_leaves_with_path(one)
-  for (path, a), b in zip(leaves, jax.tree.leaves(eight), strict=True):
-    np.testing.assert_allclose(
-      a, b, rtol=1e-5, atol=1e-5, err_msg=jax.tree_util.keystr(path)
-    )
-
-  # Not the mean of the shards' variances.
-  batch = next(batches(0))['image']
-  variance = jax.jit(lambda x: x.var())
-  sharded = mesh.shard_batch(batch, devices)
-  np.testing.assert_allclose(variance(sharded), batch.var(), rtol=1e-5)
-
-  try:
-    mesh.shard_batch({'image': batch[:12]}, devices)
-  except ValueError as error:
-    print(error)
-  tree = mesh.replicate({'a': np.ones(64, np.float32)}, devices)
-  tree['b'] = tree['a']
-  owned = mesh.own(tree, devices)
-
-  def pointers(*leaves):
-    return {
-      shard.data.unsafe_buffer_pointer()
-      for leaf in leaves
-      for shard in leaf.addressable_shards
-    }
-
-  mine = pointers(*owned.values())
-  print(len(mine), mine & pointers(tree['a']))
-"""
-
 
 def test_eight_devices_give_the_result_of_one():
-  root = str(pathlib.Path(__file__).parents[2])
+  here = pathlib.Path(__file__)
   result = subprocess.run(
-    [sys.executable, '-c', textwrap.dedent(EIGHT)],
+    [sys.executable, here.with_name('mesh_program.py')],
     capture_output=True,
     text=True,
     timeout=120,
     env={
       **os.environ,
-      'PYTHONPATH': root,
+      'PYTHONPATH': str(here.parents[2]),
       'JAX_PLATFORMS': 'cpu',
       'XLA_FLAGS': '--xla_force_host_platform_device_count=8',
     },

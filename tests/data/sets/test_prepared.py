@@ -268,25 +268,6 @@ def test_a_source_is_for_real_sets(tmp_path, capsys):
   assert error.count('\n') == 1
 
 
-_SCRIPT = """
-import json, sys
-import numpy as np
-from palmjax.data.palms import palms
-
-def draw_batch(key, identities, samples, *, size, **numbers):
-  return np.zeros((len(identities), size, size, 3), np.uint8)
-
-palms.draw_batch = draw_batch
-from palmjax import prepare
-from palmjax.data.sets import prepared
-
-code = prepare.main(sys.argv[1:])
-data = prepared.load(sys.argv[2].split('=')[1], size=16)
-loaded = [m for m in sys.modules if m.split('.')[0] == 'tensorflow']
-print(json.dumps([code, len(data.ids), loaded]))
-"""
-
-
 def test_command_line_never_imports_tensorflow(tmp_path):
   # A tensorflow that cannot be imported comes first on the path.
   trap = tmp_path / 'trap' / 'tensorflow'
@@ -295,13 +276,12 @@ def test_command_line_never_imports_tensorflow(tmp_path):
   result = subprocess.run(
     [
       sys.executable,
-      '-c',
-      _SCRIPT,
+      pathlib.Path(__file__).with_name('prepare_program.py'),
       '--dataset=drawn_palms',
-      f'--data_dir={tmp_path}/sets',
       '--identities=4',
       '--samples=3',
       '--size=16',
+      f'--data_dir={tmp_path}/sets',
     ],
     cwd=_ROOT,
     env={**os.environ, 'PYTHONPATH': f'{trap.parent}:{_ROOT}'},

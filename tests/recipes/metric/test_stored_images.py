@@ -6,7 +6,7 @@ import numpy as np
 from palmjax.data.sets import stored_images
 from palmjax.engine import mesh
 from palmjax.recipes.metric import recipe as metric_recipe
-from palmjax.recipes.shared import palm_images, palm_training
+from palmjax.recipes.shared import palm_images
 
 
 def test_a_set_that_stays_on_disk_gives_the_same_images(prepared):
