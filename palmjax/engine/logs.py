@@ -1,4 +1,4 @@
-"""What a run tells while it runs: metrics.jsonl, TensorBoard, the terminal.
+"""Logs of a run: metrics.jsonl, TensorBoard, the terminal.
 
 A line of metrics.jsonl is {"stage", "step", "kind", NAME: VALUE, ...}: of kind
 "train" (means over the steps since the line before) or "eval". `step` counts

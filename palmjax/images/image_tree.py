@@ -1,4 +1,4 @@
-"""Images below a folder, and what there could not be read or is not read."""
+"""Finds the images below a folder, and names what is left out."""
 
 import os
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""Views of hands that lie as their palm frame says: the geometry.
+"""Geometry of views of a hand that are placed by its palm frame.
 
 The view of a palm frame is the square of `roi.frame_transform` with `SIDE` and
 `CENTRE`: the roots of the fingers above, the wrist below, the thumb beside the

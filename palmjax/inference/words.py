@@ -1,4 +1,4 @@
-"""What palmjax.verify answers, in words."""
+"""Answers of palmjax.verify as text."""
 
 from palmjax.evals.recognition import error_rates
 

@@ -1,4 +1,4 @@
-"""How far read palm frames are off, in palm widths.
+"""Loss of a reader of palm frames: distances of its points, in palm widths.
 
   L = Σ_j w_j L_j
 

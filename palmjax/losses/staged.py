@@ -1,4 +1,4 @@
-"""Different losses at different times, and for different samples.
+"""Staged and mixed losses: other losses at other steps, or for other samples.
 
 By step, L = Σ_i w_i(t) L_i: with boundaries b_1 ≤ … ≤ b_(S-1) and a change that
 takes n steps,

@@ -1,4 +1,4 @@
-"""What a student's maps should have in common with a teacher's.
+"""Distillation loss: a student's maps come near those of a teacher.
 
 A student and a teacher each give N level maps A_i, B_i and M kinds of map of
 the head, s_j, t_j (patent application "Model training method and related

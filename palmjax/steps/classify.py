@@ -1,4 +1,4 @@
-"""Identity classification: the first network's step, and a network's use.
+"""Identity classification: the training step of CNN-1, and its state.
 
   L₁ = mean cross-entropy of logits(e, W, y) and y,
   e = backbone(preprocess(augment(x)))

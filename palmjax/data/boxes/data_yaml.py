@@ -1,4 +1,4 @@
-"""What the data.yaml of a YOLO data set tells."""
+"""Reads the data.yaml of a YOLO data set."""
 
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-"""What label files say of images, before it is checked.
+"""Contents of label files, before they are checked against the images.
 
 Each reader (`yolo`, `voc`, `coco`) lists the images of one part of a data set
 with what the files say of them, right or wrong; `boxes` checks it against the

@@ -1,4 +1,4 @@
-"""The camera that sees a hand, and the arm that it sees with it.
+"""Camera of drawn hands: projection of the hand, and the arm below it.
 
 A point p of the model is turned and then projected with perspective,
 

@@ -1,4 +1,4 @@
-"""What is known of drawn hands: boxes, gestures, the palm frame.
+"""Labels of drawn hands: boxes, gestures, palm frames.
 
 A hand's box is tight around the pixels that show it, from the fingertips to the
 crease of the wrist. What part of a hand is seen is estimated at points spread

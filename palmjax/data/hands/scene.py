@@ -1,4 +1,4 @@
-"""What is around hands: rooms, things, skin that is no hand, and occluders.
+"""Surroundings of drawn hands: rooms, things, other skin, occluders.
 
 A thing is a rounded box or an ellipse, sheared and turned, filled with a
 gradient, stripes or checks, flat or rounded by shading.

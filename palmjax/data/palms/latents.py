@@ -1,4 +1,4 @@
-"""What differs between samples of one palm, and what sessions share of it.
+"""Latent variables of the samples of a palm, and the part a session shares.
 
 A latent is √s · z_session + √(1 − s) · z_sample, cut to ±2: two samples
 correlate by s within a session and not at all across sessions.

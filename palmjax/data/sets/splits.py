@@ -1,4 +1,4 @@
-"""Which identities are trained on, which are tested, and what is labelled.
+"""Splits identities into training, validation and test, and labels some.
 
 All choices rank by a hash of (seed, name): the k best ranked are taken. A
 choice therefore depends on no order and no random stream, a larger budget

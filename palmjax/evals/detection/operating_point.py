@@ -1,4 +1,4 @@
-"""What a detector decides at the score it is used at: found, named, invented.
+"""Errors of a detector at one score: hands missed, misnamed, invented.
 
 Average precision runs over all scores and lets a detector name one hand twice,
 once as each gesture it may be. In use every hand has one gesture and one score

@@ -1,4 +1,4 @@
-"""What every evaluation asks of the embeddings it is given."""
+"""Checks of the embeddings and labels that evaluations are given."""
 
 import chex
 import numpy as np

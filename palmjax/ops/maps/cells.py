@@ -1,4 +1,4 @@
-"""Cells of maps: what stands in them, their neighbours, and blobs on them."""
+"""Cells of maps: values at cells, neighbours of cells, Gaussian blobs."""
 
 import chex
 import jax

@@ -1,6 +1,4 @@
-"""Test pictures in the report of the recipe `gesture`: what is there, and what
-the students found.
-"""
+"""Test pictures in the report of the recipe `gesture`, with what was found."""
 
 import numpy as np
 

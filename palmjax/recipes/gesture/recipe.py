@@ -1,4 +1,4 @@
-"""A small detector of hands learns from two teachers, and what that gains.
+"""Trains a small hand detector with two teachers, and measures their gain.
 
   hands ─┬─ teacher1 (bigger) ──────────────────────┐
          ├─ teacher2 (larger images, larger stride) ┤

@@ -1,4 +1,4 @@
-"""What the recipe `gesture` measures of its detectors."""
+"""Measures the detectors of the recipe `gesture`."""
 
 from typing import NamedTuple
 

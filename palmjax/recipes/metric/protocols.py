@@ -1,4 +1,4 @@
-"""What a trained network is tested on, and which pairs of it count.
+"""Tests of a trained palm network: which images and which pairs count.
 
 all pairs         of the identities that were not trained on
 across sessions   pairs of two sessions; the last is searched in the first

@@ -1,4 +1,4 @@
-"""Where a recipe's annotated hands come from: drawn, or boxes in a folder."""
+"""Annotated hands of a recipe: drawn, or read from a folder of boxes."""
 
 import dataclasses
 import functools

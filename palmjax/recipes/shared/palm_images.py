@@ -1,4 +1,4 @@
-"""Where a recipe's palms come from, and which of them it may train on."""
+"""Palms of a recipe: read or drawn, then split into training and test."""
 
 import dataclasses
 import hashlib
