@@ -222,7 +222,7 @@ def _silence_orbax():
 
 
 def _cause(error):
-  """What went wrong, in one line and without the names of Orbax's files."""
+  """What went wrong, in one line; the system's own words where it has them."""
   text = str(error).strip() or type(error).__name__
   code = re.search(r"os_error_code='(\d+)'", text)
   if code:
