@@ -128,6 +128,8 @@ def get_config(arg=''):
   # Steps of both teachers' training; 0: as many as the students'.
   config.teachers = ml_collections.ConfigDict({'steps': 0})
   config.dtype = 'float32'
+  # Of the running statistics; 0.99 for runs of 10⁵ steps.
+  config.batch_norm_momentum = 0.9
 
   # Which students are trained; the teachers that they need are trained first.
   config.arms = ('student_alone', 'student_both')

@@ -128,6 +128,8 @@ def get_config(arg=''):
       'embedding_size': 128,
       'attention': False,  # spatial, before the tail
       'dtype': 'float32',
+      # Of the running statistics; 0.99 for runs of 10⁵ steps.
+      'batch_norm_momentum': 0.9,
     }
   )
   config.loss = ml_collections.ConfigDict(

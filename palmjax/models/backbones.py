@@ -2,10 +2,18 @@
 
 import functools
 
-from palmjax.models import mobilefacenet, resnet, vgg
+from palmjax.models import batch_norm, mobilefacenet, resnet, vgg
 
 
-def build(name, *, embedding_size, width, dtype, attention):
+def build(
+  name,
+  *,
+  embedding_size,
+  width,
+  dtype,
+  attention,
+  batch_norm_momentum=batch_norm.MOMENTUM,
+):
   """The network of a name: images [B, H, W, C] → embeddings [B, D] float32.
 
   Suffixes change one thing of the published form: `_strided` pools nowhere but
@@ -18,18 +26,21 @@ def build(name, *, embedding_size, width, dtype, attention):
     width: factor of every other channel count; 1 is the published one.
     dtype: of the activations.
     attention: whether spatial attention stands before the tail.
+    batch_norm_momentum: of the running statistics.
 
   Returns:
     A flax module, called with (images, train=).
 
   Raises:
-    ValueError: no network of this name.
+    ValueError: no network of this name, or no momentum.
   """
+  batch_norm.check_momentum(batch_norm_momentum)
   sizes = {
     'embedding_size': embedding_size,
     'width': width,
     'dtype': dtype,
     'attention': attention,
+    'batch_norm_momentum': batch_norm_momentum,
   }
 
   basic = functools.partial(resnet.ResNet, 'basic', resnet.DEPTH_18, **sizes)

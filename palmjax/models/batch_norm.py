@@ -16,9 +16,10 @@ from flax import linen as nn
 
 from palmjax.ops import sums
 
-# Running statistics forget with this factor a step, for runs of a few hundred
-# steps: at .99 or .995 (usual for 10⁵ steps) the first steps, whose variances
-# are far off, would still be felt in evaluation. They average 19 batches.
+# Running statistics forget with this factor a step where the network says no
+# other, for runs of a few hundred steps: at .99 or .995 (usual for 10⁵ steps)
+# the first steps, whose variances are far off, would still be felt in
+# evaluation. They average 19 batches.
 MOMENTUM = 0.9
 EPSILON = 1e-5
 PRELU_SLOPE = 0.25
@@ -47,7 +48,9 @@ def normalise(module, x, *, train, activation, initial_scale=1.0):
 
   Args:
     module: flax module that gets the parameters `scale`, `shift` and, for
-      PReLU, `slope`, and the statistics `mean` and `variance`.
+      PReLU, `slope`, and the statistics `mean` and `variance`. The nearest
+      module around it with a field `batch_norm_momentum` says how fast the
+      running statistics forget.
     x: [B, H, W, C].
     train: normalise with the batch's statistics and update the running ones.
     activation: 'none', 'relu' or 'prelu'.
@@ -88,9 +91,32 @@ def normalise(module, x, *, train, activation, initial_scale=1.0):
     return jnp.where(y >= 0, y, slope * y).astype(x.dtype)
   y, batch_mean, batch_variance = _normalise(x, scale, shift, slope, activation)
   if not module.is_initializing():
-    mean.value = MOMENTUM * mean.value + (1 - MOMENTUM) * batch_mean
-    variance.value = MOMENTUM * variance.value + (1 - MOMENTUM) * batch_variance
+    keep = _momentum(module)
+    mean.value = keep * mean.value + (1 - keep) * batch_mean
+    variance.value = keep * variance.value + (1 - keep) * batch_variance
   return y
+
+
+def check_momentum(value):
+  """Raises ValueError unless 0 ≤ value < 1."""
+  if not 0 <= value < 1:
+    raise ValueError(
+      f'batch_norm_momentum={value}: give 0 or more and less than 1'
+    )
+
+
+def momentum_of(description):
+  """The momentum in `model` of an export; those before it was kept had 0.9."""
+  return description.get('batch_norm_momentum', MOMENTUM)
+
+
+def _momentum(module):
+  """That of the network around a layer: one number, not thirty arguments."""
+  while isinstance(module, nn.Module):
+    if hasattr(module, 'batch_norm_momentum'):
+      return module.batch_norm_momentum
+    module = module.parent
+  return MOMENTUM
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(4,))

@@ -55,6 +55,7 @@ class Detector(nn.Module):
     resolution_level: K, the level whose stride is multiplied.
     resolution_factor: L, how much larger than the student's its images are.
     dtype: of the activations; parameters, statistics and output are float32.
+    batch_norm_momentum: of the running statistics, see `batch_norm`.
   """
 
   num_classes: int
@@ -63,6 +64,7 @@ class Detector(nn.Module):
   resolution_level: int = 1
   resolution_factor: int = 1
   dtype: Any = jnp.float32
+  batch_norm_momentum: float = batch_norm.MOMENTUM
 
   @nn.compact
   def __call__(self, images, *, train):

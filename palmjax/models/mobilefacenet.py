@@ -19,7 +19,7 @@ from typing import Any
 import jax.numpy as jnp
 from flax import linen as nn
 
-from palmjax.models import attention, layers
+from palmjax.models import attention, batch_norm, layers
 
 # (expansion, features, blocks, stride of the first block)
 BOTTLENECKS = (
@@ -41,12 +41,14 @@ class MobileFaceNet(nn.Module):
     attention: spatial attention before the last depthwise window.
     width: factor of every other channel count (rounded to multiples of 8).
     dtype: of the activations; parameters, statistics and output are float32.
+    batch_norm_momentum: of the running statistics, see `batch_norm`.
   """
 
   embedding_size: int = 128
   attention: bool = False
   width: float = 1.0
   dtype: Any = jnp.float32
+  batch_norm_momentum: float = batch_norm.MOMENTUM
 
   @nn.compact
   def __call__(self, images, *, train):

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from palmjax.models import detector, layers
+from palmjax.models import batch_norm, detector, layers
 from palmjax.ops import warp
 from palmjax.ops.conv import dispatch as conv
 
@@ -34,10 +34,12 @@ class PalmFrameRegressor(nn.Module):
   Attributes:
     width: factor of all channel counts (rounded to multiples of 8).
     dtype: of the activations; parameters, statistics and output are float32.
+    batch_norm_momentum: of the running statistics, see `batch_norm`.
   """
 
   width: float = 1.0
   dtype: Any = jnp.float32
+  batch_norm_momentum: float = batch_norm.MOMENTUM
 
   @nn.compact
   def __call__(self, images, *, train):

@@ -60,6 +60,7 @@ class ResNet(nn.Module):
     width: factor of every other channel count (rounded to multiples of 8 and of
       the groups).
     dtype: of the activations; parameters, statistics and output are float32.
+    batch_norm_momentum: of the running statistics, see `batch_norm`.
   """
 
   block: str
@@ -72,6 +73,7 @@ class ResNet(nn.Module):
   attention: bool = False
   width: float = 1.0
   dtype: Any = jnp.float32
+  batch_norm_momentum: float = batch_norm.MOMENTUM
 
   @nn.compact
   def __call__(self, images, *, train):
@@ -141,6 +143,7 @@ class IResNet(nn.Module):
     attention: spatial attention before the tail.
     width: factor of every other channel count (rounded to multiples of 8).
     dtype: of the activations; parameters, statistics and output are float32.
+    batch_norm_momentum: of the running statistics, see `batch_norm`.
   """
 
   depth: tuple[int, ...]
@@ -149,6 +152,7 @@ class IResNet(nn.Module):
   attention: bool = False
   width: float = 1.0
   dtype: Any = jnp.float32
+  batch_norm_momentum: float = batch_norm.MOMENTUM
 
   @nn.compact
   def __call__(self, images, *, train):

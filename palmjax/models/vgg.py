@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from palmjax.models import attention, layers
+from palmjax.models import attention, batch_norm, layers
 from palmjax.ops.conv import dispatch as conv
 
 # (convolutions, features) of a stage.
@@ -41,6 +41,7 @@ class VGG16(nn.Module):
       needs the random stream 'dropout'.
     width: factor of every other channel count (rounded to multiples of 8).
     dtype: of the activations; parameters and output are float32.
+    batch_norm_momentum: of the running statistics, see `batch_norm`.
   """
 
   embedding_size: int = 512
@@ -50,6 +51,7 @@ class VGG16(nn.Module):
   dropout: float = 0.5
   width: float = 1.0
   dtype: Any = jnp.float32
+  batch_norm_momentum: float = batch_norm.MOMENTUM
 
   @nn.compact
   def __call__(self, images, *, train):

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from palmjax.models import detector, forward
+from palmjax.models import batch_norm, detector, forward
 from palmjax.networks import chunks, compiled, variables
 from palmjax.networks import export as exports
 from palmjax.ops import pixels, pool
@@ -92,6 +92,7 @@ def build(description):
     resolution_level=description['level'],
     resolution_factor=description['factor'],
     dtype=jnp.dtype(description['dtype']),
+    batch_norm_momentum=batch_norm.momentum_of(description),
   )
 
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from palmjax.images import preprocess
-from palmjax.models import backbones, forward
+from palmjax.models import backbones, batch_norm, forward
 from palmjax.networks import chunks, compiled, variables
 from palmjax.networks import export as exports
 from palmjax.ops import pixels, vectors
@@ -104,6 +104,7 @@ def build(description):
     width=description['width'],
     dtype=jnp.dtype(description['dtype']),
     attention=description['attention'],
+    batch_norm_momentum=batch_norm.momentum_of(description),
   )
 
 

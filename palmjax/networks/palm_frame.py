@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from palmjax.images import palm_frame, photo
-from palmjax.models import forward
+from palmjax.models import batch_norm, forward
 from palmjax.models import palm_frame as palm_frame_model
 from palmjax.networks import chunks, compiled, variables
 from palmjax.networks import export as exports
@@ -79,7 +79,9 @@ class PalmFrameReader:
 def build(description):
   """The module that `model` of an export describes."""
   return palm_frame_model.PalmFrameRegressor(
-    width=description['width'], dtype=jnp.dtype(description['dtype'])
+    width=description['width'],
+    dtype=jnp.dtype(description['dtype']),
+    batch_norm_momentum=batch_norm.momentum_of(description),
   )
 
 

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from palmjax.models import batch_norm
+from palmjax.models import backbones, batch_norm
 
 SLOPES = {'none': 1.0, 'relu': 0.0, 'prelu': 0.3}
 
@@ -125,3 +125,51 @@ def test_unknown_activation_is_refused():
   layer = batch_norm.BatchNorm(train=True, activation='gelu')
   with pytest.raises(ValueError, match="activation 'gelu': use 'none'"):
     layer.init(jax.random.key(0), draw(1, 2, 2, 3))
+
+
+@pytest.mark.parametrize(
+  'name', ['mobilefacenet', 'resnet18_small', 'iresnet18', 'vgg16_gdconv']
+)
+def test_a_networks_momentum_reaches_every_layer(name):
+  """Each mean moves from 0 by 1 − momentum of the way to that of the batch."""
+  images = jax.random.normal(jax.random.key(0), (2, 32, 32, 1))
+  sizes = {
+    'embedding_size': 4,
+    'width': 0.125,
+    'dtype': jnp.float32,
+    'attention': True,
+  }
+  moved = {}
+  for momentum in (None, 0.9, 0.75):
+    given = {} if momentum is None else {'batch_norm_momentum': momentum}
+    model = backbones.build(name, **sizes, **given)
+    variables = model.init(jax.random.key(1), images, train=False)
+    _, new = model.apply(variables, images, train=True, mutable=['batch_stats'])
+    flat = jax.tree_util.tree_leaves_with_path(new['batch_stats'])
+    moved[momentum] = {
+      jax.tree_util.keystr(path): leaf
+      for path, leaf in flat
+      if 'mean' in jax.tree_util.keystr(path)
+    }
+  assert moved[None]
+  for path, mean in moved[0.75].items():
+    np.testing.assert_array_equal(moved[None][path], moved[0.9][path])
+    np.testing.assert_allclose(0.4 * mean, moved[0.9][path], rtol=1e-4)
+
+
+@pytest.mark.parametrize('value', [1.0, -0.1, float('nan')])
+def test_a_momentum_that_learns_nothing_is_refused(value):
+  with pytest.raises(ValueError, match='give 0 or more and less than 1'):
+    backbones.build(
+      'vgg16',
+      embedding_size=4,
+      width=1,
+      dtype=jnp.float32,
+      attention=False,
+      batch_norm_momentum=value,
+    )
+
+
+def test_exports_without_a_momentum_had_the_default():
+  assert batch_norm.momentum_of({}) == 0.9
+  assert batch_norm.momentum_of({'batch_norm_momentum': 0.5}) == 0.5

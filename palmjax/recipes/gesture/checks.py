@@ -146,6 +146,11 @@ def check(config, mesh, *, arms):
       f'--config.frames.steps={config.frames.steps} needs drawn hands, whose '
       'palm frames are known: give --config.data.images, or steps 0'
     )
+  if not 0 <= config.batch_norm_momentum < 1:
+    raise ValueError(
+      f'--config.batch_norm_momentum={config.batch_norm_momentum}: give 0 or '
+      'more and less than 1'
+    )
   with config_keys.named('augment'):
     hand_training.augmentation(config)
   with config_keys.named('frames'):

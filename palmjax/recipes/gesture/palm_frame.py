@@ -1,4 +1,4 @@
-"""The stage `frame_reader`: a network that reads palm frames is trained."""
+"""The stage `frame_reader`: trains a network that reads palm frames."""
 
 import jax
 
@@ -15,7 +15,14 @@ NAME = 'frame_reader'
 # Streams of the stage's key.
 _INIT, _TRAIN, _BATCHES = range(3)
 # Sections of a config that `train` reads.
-SECTIONS = ('augment', 'dtype', 'frames', 'stop', 'log_every')
+SECTIONS = (
+  'augment',
+  'dtype',
+  'batch_norm_momentum',
+  'frames',
+  'stop',
+  'log_every',
+)
 # What of the section `augment` changes views: their light, not their place.
 _LIGHT = (
   'saturation',
@@ -68,6 +75,7 @@ def train(hands, mesh, stage, config):
     'name': NAME,
     'width': section.width,
     'dtype': config.dtype,
+    'batch_norm_momentum': config.batch_norm_momentum,
   }
   model, tx = palm_frames.build(description), hand_training.optimiser(section)
   state = palm_frame_steps.create_state(
