@@ -5,9 +5,9 @@ across sessions   pairs of two sessions; the last is searched in the first
 across devices    the same of what took the images
 on another set    all of these, of sets that nothing was trained on
 
-Scores are kept in lists, 50 bytes a pair. A test of more than `LISTED` images
-has its pairs counted as well, on the device and all of them
-(`evals.recognition.streaming`); lists, and correlation, are of its first identities.
+Scores are kept in lists, 50 bytes a pair. All pairs of a test of more than
+`LISTED` images are counted on the device (`evals.recognition.streaming`). Lists
+and correlation are then of its first identities.
 """
 
 import collections
