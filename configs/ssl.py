@@ -6,7 +6,7 @@ python -m palmjax.main --config configs/ssl.py --workdir runs/ssl
 'smoke'  the same path in miniature, for tests
 'full'   an accelerator: 128 px, StyleGAN2 channels, bfloat16
 
-Expected on the default, 3 seeds: the table in README.md, made by
+Expected on the default, 3 seeds: the table in docs/results.md, made by
 python -m launch.sweep --config configs/ssl.py --workdir runs/ssl_sweep
 """
 
@@ -85,7 +85,7 @@ def get_config(arg=''):
   config.data = ml_collections.ConfigDict(
     {
       # 'palms' are drawn, 'folder' is DIR/<identity>/<image>, 'drawn_palms' is
-      # the prepared set of python -m palmjax.data.sets.prepared.
+      # the prepared set of python -m palmjax.prepare.
       'name': 'palms',
       'dir': '',
       # For 'palms': a person has two identities, the left and the right palm.
@@ -137,7 +137,7 @@ def get_config(arg=''):
     {
       # What the GAN learns to draw: 'photos', or 'creases', the photographs
       # after local contrast normalisation. Of photographs it learns the skin
-      # tone first; see README, Results, for how far either gets on a CPU.
+      # tone first; docs/results.md tells how far either gets on a CPU.
       'images': 'creases',
       'fmap_base': 256,
       'fmap_max': 64,
@@ -175,7 +175,7 @@ def get_config(arg=''):
       'images': 2048,
       'truncation': 1.0,
       # Above 1: CNN-1 is sure of itself where nobody can be. The search that
-      # these two come from is in README.md, Results.
+      # these two come from is in docs/results.md.
       'temperature': 3.0,
       'weight': 2.0,
       'share': 0.5,  # of the batch that is generated
@@ -195,7 +195,7 @@ def get_config(arg=''):
 
 
 def sweep(arg=''):
-  """The README's table: three seeds, each of which trains all three arms.
+  """Runs of the table in docs/results.md: three seeds, all three arms each.
 
   Seeds 101 to 103 were searched on, 0 to 2 measured before.
   """
