@@ -3,6 +3,9 @@
 import chex
 import jax.numpy as jnp
 
+# Largest height over width of a random rectangle.
+_ASPECT = 3.0
+
 
 def rectangles(area, aspect, centre, shape):
   """Masks of one rectangle an image.
@@ -26,3 +29,24 @@ def rectangles(area, aspect, centre, shape):
     distance = jnp.abs(position - centre[:, axis, None])
     sides.append(distance < half[:, None])
   return sides[0][:, :, None] & sides[1][:, None, :]
+
+
+def random_rectangles(uniform, shape, *, area):
+  """Masks of rectangles of random area, aspect ratio and place.
+
+  Args:
+    uniform: float [B, 4], uniform draws.
+    shape: (H, W) of the images.
+    area: (least, most), shares of the image.
+
+  Returns:
+    bool [B, H, W]. Height over width is between 1/3 and 3. The centre is
+    anywhere in the image: a rectangle may leave it.
+  """
+  low, high = area
+  return rectangles(
+    low + (high - low) * uniform[:, 0],
+    _ASPECT ** (uniform[:, 1] - 0.5),
+    uniform[:, 2:4],
+    shape,
+  )

@@ -25,3 +25,18 @@ def test_nothing_and_everything():
     jnp.array([0.0, 1.0]), jnp.ones(2), jnp.full((2, 2), 0.5), (5, 3)
   )
   assert masks.sum(axis=(1, 2)).tolist() == [0, 15]
+
+
+def test_random_rectangles_are_as_large_and_as_long_as_they_may_be():
+  uniform = np.random.default_rng(0).uniform(size=(900, 4)).astype(np.float32)
+  uniform[:, 2:] = 0.5  # Nothing is lost at the border.
+  masks = erase.random_rectangles(
+    jnp.array(uniform), (200, 200), area=(0.1, 0.2)
+  )
+  share = np.asarray(masks).mean(axis=(1, 2))
+  assert 0.09 < share.min() < 0.105
+  assert 0.195 < share.max() < 0.21
+  height = np.asarray(masks).any(axis=2).sum(axis=1)
+  width = np.asarray(masks).any(axis=1).sum(axis=1)
+  assert 2.7 < np.max(height / width) < 3.3
+  assert 2.7 < np.max(width / height) < 3.3

@@ -17,13 +17,13 @@ import jax
 import jax.numpy as jnp
 
 from palmjax.data.augment import palms as palm_augment
-from palmjax.ops import color, erase, pixels, warp
+from palmjax.ops import color, pixels, warp
+from palmjax.ops import erase as erasing
 
 # A box of which less is left, inside the image and not erased, is not valid.
 LEFT = 0.4
-# Area of an erased rectangle, share of the image, and its largest aspect ratio.
-_ERASE_AREA = (0.01, 0.08)
-_ERASE_ASPECT = 3.0
+# Area of an erased rectangle, share of the image.
+_ERASED = (0.01, 0.08)
 # Share of a closer look that the longer side of the hand takes, and how much
 # closer it may be; hands that fill the image are not looked at from afar.
 CLOSER_FILL = (0.35, 0.85)
@@ -57,7 +57,7 @@ def make_augment(
     saturation: standard deviation of the log of the factor of chroma.
     hue: standard deviation in degrees.
     grey: probability that the colours are taken away.
-    brightness, contrast, blur, noise: as in `augment.make_augment`.
+    brightness, contrast, blur, noise: as in `palms.make_augment`.
     erase: probability that a rectangle of one random colour covers a part.
     closer: probability that an image with hands is a closer look at one.
     size: side of the result in pixels; None: that of the images. Theirs may be
@@ -79,11 +79,7 @@ def make_augment(
   """
   _check_strengths(scale=scale, shift=shift, erase=erase, closer=closer)
   recolour = make_recolour(saturation=saturation, hue=hue, grey=grey)
-  change_light = palm_augment.make_augment(
-    rotation=0,
-    shift=0,
-    scale=0,
-    perspective=0,
+  change_light = palm_augment.make_light(
     brightness=brightness,
     contrast=contrast,
     blur=blur,
@@ -127,7 +123,9 @@ def make_augment(
     images = change_light(light_key, images)
     left = _area(notes['boxes'])
     if erase:
-      covered = _rectangles(uniform[:, 3:7], side)
+      covered = erasing.random_rectangles(
+        uniform[:, 3:7], (side, side), area=_ERASED
+      )
       covered &= (uniform[:, 7] < erase)[:, None, None]
       colour = 2 * uniform[:, None, None, 8:11] - 1
       images = jnp.where(covered[..., None], colour, images)
@@ -265,14 +263,6 @@ def _move_notes(notes, matrices, offsets, given, side):
     'points': points,
     'framed': notes['framed'] & inside,
   }
-
-
-def _rectangles(uniform, side):
-  """Masks [B, S, S] of random rectangles, from uniform numbers [B, 4]."""
-  low, high = _ERASE_AREA
-  area = low + (high - low) * uniform[:, 0]
-  aspect = _ERASE_ASPECT ** (uniform[:, 1] - 0.5)
-  return erase.rectangles(area, aspect, uniform[:, 2:4], (side, side))
 
 
 def _covered_area(covered, boxes):

@@ -12,7 +12,7 @@ from palmjax.data.augment import palms as palm_augment
 from palmjax.images import palm_frame
 from palmjax.ops import pixels, warp
 
-# Frames are off by no more than so many standard deviations.
+# Palm frames are off by no more than so many standard deviations.
 _MOST = 2.5
 # A pixel of a training view is the mean of TAPS × TAPS places.
 _TAPS = 2
@@ -33,11 +33,11 @@ def make_views(
   noise,
   erase,
 ):
-  """Builds the views that a network learns from, of frames that are off.
+  """Builds the views that a network learns from, of palm frames that are off.
 
   Args:
     size: side of the views in pixels.
-    angle: standard deviation of the frames' error in degrees.
+    angle: standard deviation of the palm frames' error in degrees.
     scale: likewise of the log of the size.
     shift: likewise along each axis, in distances of the valleys.
     saturation, hue, grey, brightness, contrast, blur, noise, erase: see
@@ -61,11 +61,7 @@ def make_views(
   recolour = box_augment.make_recolour(
     saturation=saturation, hue=hue, grey=grey
   )
-  change_light = palm_augment.make_augment(
-    rotation=0,
-    shift=0,
-    scale=0,
-    perspective=0,
+  change_light = palm_augment.make_light(
     brightness=brightness,
     contrast=contrast,
     blur=blur,
@@ -114,7 +110,7 @@ def make_views(
   return views
 
 
-# In sides of an image: the frame of those that show none.
+# In sides of an image: the palm frame of those that show none.
 _SOMEWHERE = jnp.array([[0.4, 0.4], [0.6, 0.4], [0.5, 0.8]])
 
 

@@ -8,15 +8,17 @@ CN111860424A names augmentation but no kinds: these are ours; random erasing is
 arXiv:1708.04896.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 
 from palmjax.ops import blur as blurs
-from palmjax.ops import erase, warp
+from palmjax.ops import erase as erasing
+from palmjax.ops import warp
 
-# Area of an erased rectangle, share of the image, and its largest aspect ratio.
-_ERASE_AREA = (0.02, 0.15)
-_ERASE_ASPECT = 3.0
+# Area of an erased rectangle, share of the image.
+_ERASED = (0.02, 0.15)
 
 
 def make_augment(
@@ -105,7 +107,9 @@ def make_augment(
       white = jax.vmap(lambda k: jax.random.normal(k, images.shape[1:]))
       images += _each(noise * uniform[:, 2]) * white(keys[:, 2])
     if erase:
-      covered = _rectangles(uniform[:, 3:7], images.shape[1:3])
+      covered = erasing.random_rectangles(
+        uniform[:, 3:7], images.shape[1:3], area=_ERASED
+      )
       covered &= (uniform[:, 7] < erase)[:, None, None]
       colour = 2 * uniform[:, None, None, 8:11] - 1
       images = jnp.where(covered[..., None], colour, images)
@@ -114,6 +118,12 @@ def make_augment(
     return images
 
   return augment
+
+
+# `make_augment` without geometry.
+make_light = functools.partial(
+  make_augment, rotation=0, shift=0, scale=0, perspective=0
+)
 
 
 def _each(values):
@@ -132,12 +142,3 @@ def _matrices(*, flip, tilt, angle, size, move):
     warp.scaling(1 / size, 1 / size),
     warp.translation(-move[:, 0], -move[:, 1]),
   )
-
-
-def _rectangles(uniform, shape):
-  """Masks [B, H, W] of random rectangles, from uniform numbers [B, 4]."""
-  low, high = _ERASE_AREA
-  area = low + (high - low) * uniform[:, 0]
-  aspect = _ERASE_ASPECT ** (uniform[:, 1] - 0.5)
-  # The centre is uniform over the image: a rectangle may leave it.
-  return erase.rectangles(area, aspect, uniform[:, 2:4], shape)
