@@ -179,7 +179,7 @@ def losses(lines: Mapping[str, tuple], *, title, log=False) -> html.Figure:
       steps, values = steps[finite], values[finite]
       if not len(steps):
         continue
-      smooth = _running_mean(values)
+      smooth = running_mean(values)
       some = np.unique(
         np.linspace(0, len(steps) - 1, _MOST_POINTS).round().astype(int)
       )
@@ -270,7 +270,7 @@ def _deviates(rates):
   return np.array([statistics.NormalDist().inv_cdf(rate) for rate in rates])
 
 
-def _running_mean(values):
+def running_mean(values):
   """Mean of the last fortieth of the run, at each value."""
   window = max(1, len(values) // 40)
   sums = np.cumsum(np.concatenate([[0.0], values]))

@@ -98,7 +98,7 @@ def test_losses_leave_out_what_is_not_finite():
 def test_running_mean_matches_loop():
   values = np.random.default_rng(0).normal(size=200)  # A window of 5.
   expected = [values[max(0, k - 4) : k + 1].mean() for k in range(200)]
-  np.testing.assert_allclose(plots._running_mean(values), expected, atol=1e-12)
+  np.testing.assert_allclose(plots.running_mean(values), expected, atol=1e-12)
 
 
 def test_series_picks_stage_and_name():

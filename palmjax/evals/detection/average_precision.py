@@ -65,7 +65,7 @@ def rates(
   """
   weights = _weights(matches, resampling)
   # Images with a true box, for each metric: only these can show a miss.
-  independent, columns = _metrics(matches, weights)
+  independent, columns = weighted(matches, weights)
   found = {}
   for name, column in columns.items():
     if np.isnan(column[0]):
@@ -108,8 +108,8 @@ def difference(
   if not np.array_equal(matches.truths, baseline.truths):
     raise ValueError('Detectors of different images cannot be compared.')
   weights = _weights(matches, resampling)
-  independent, mine = _metrics(matches, weights)
-  gain = mine[metric] - _metrics(baseline, weights)[1][metric]
+  independent, mine = weighted(matches, weights)
+  gain = mine[metric] - weighted(baseline, weights)[1][metric]
   if np.isnan(gain[0]):
     return {'value': None, 'reason': 'not measurable with 0 boxes'}
   if independent[metric] < bootstrap.MIN_IDENTITIES:
@@ -162,7 +162,7 @@ def _weights(matches, resampling):
   return np.concatenate([np.ones((1, num_images), np.int64), draws])
 
 
-def _metrics(matches, weights):
+def weighted(matches, weights):
   """(images with a true box, values [R]) of each metric, at weights [R, I]."""
   areas, counts = list(box_matching.AREAS), matches.truths > 0
   ap = np.stack(

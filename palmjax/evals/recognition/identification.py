@@ -184,7 +184,7 @@ def rates(
 
   values, *resamples = (
     np.concatenate(
-      [_rank_rates(searches, w, ranked), _fnirs(searches, w, measured)], axis=1
+      [_rank_rates(searches, w, ranked), fnirs(searches, w, measured)], axis=1
     )
     for w in (np.ones((1, searches.num_identities), int), weights[usable])
   )
@@ -262,7 +262,7 @@ def _rank_rates(searches, weights, ranks):
   return np.reshape(hits, (len(ranks), len(weights))).T / searched[:, None]
 
 
-def _fnirs(searches, weights, fpirs):
+def fnirs(searches, weights, fpirs):
   """FNIR@FPIR at identities counted by weights [R, K]: [R, F]."""
   accepted_at = _accepted_at(searches)
   mated, nonmated = np.argsort(-accepted_at), np.argsort(-searches.nonmated)

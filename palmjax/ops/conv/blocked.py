@@ -46,7 +46,7 @@ def convolve(x, kernel, stride, padding):
   def block(x):
     return _rows(x, window, stride, padding) @ matrix
 
-  count = _block_images(x, height * width * matrix.shape[0])
+  count = images_per_block(x, height * width * matrix.shape[0])
   y = lax.map(block, _blocks(x, count))
   return y.reshape(x.shape[0], height, width, kernel.shape[-1])
 
@@ -80,7 +80,7 @@ def _gradients_of_stride_one(x, kernel, g, padding):
     total += x.reshape(-1, channels).T @ rows
     return total, (rows @ turned).reshape(x.shape)
 
-  count = _block_images(x, x[0, ..., 0].size * turned.shape[0])
+  count = images_per_block(x, x[0, ..., 0].size * turned.shape[0])
   total, gradient = lax.scan(
     block,
     jnp.zeros((channels, height * width * features), x.dtype),
@@ -100,7 +100,7 @@ def _gradients(x, kernel, g, stride, padding):
     g = g.reshape(-1, g.shape[-1])
     return total + rows.T @ g, transpose(g @ matrix.T)[0]
 
-  count = _block_images(x, g[0, ..., 0].size * matrix.shape[0])
+  count = images_per_block(x, g[0, ..., 0].size * matrix.shape[0])
   total, gradient = lax.scan(
     block, jnp.zeros_like(matrix), (_blocks(x, count), _blocks(g, count))
   )
@@ -149,7 +149,7 @@ def _output_size(x, window, stride, padding):
   )
 
 
-def _block_images(x, row_values):
+def images_per_block(x, row_values):
   """The most images, of which the batch is a multiple, whose rows fit."""
   batch = x.shape[0]
   fitting = max(1, int(_BLOCK_BYTES // (row_values * x.dtype.itemsize)))

@@ -86,8 +86,8 @@ def convolve(x, kernel, padding):
     for size, border in zip((height, width), padding, strict=True)
   ]
   rows, columns = (-(-size // TILE) for size in out)
-  along_y = _all_tiles(height, rows, padding[0][0])
-  along_x = _all_tiles(width, columns, padding[1][0])
+  along_y = all_tiles(height, rows, padding[0][0])
+  along_x = all_tiles(width, columns, padding[1][0])
 
   # The axis that is transformed first, so that each product is one.
   v = along_y @ jnp.moveaxis(x, 1, 0).reshape(height, -1)
@@ -108,7 +108,7 @@ def convolve(x, kernel, padding):
   return y[:, : out[0], : out[1]]
 
 
-def _all_tiles(size, tiles, border):
+def all_tiles(size, tiles, border):
   """Bᵀ of every tile along an axis: [6·tiles, size], row i of all tiles first.
 
   Args:

@@ -178,7 +178,7 @@ def test_weighted_images_are_repeated_images():
   ]
   matches = box_matching.match(truths, detections, names=NAMES)
   weights = np.random.default_rng(0).integers(0, 4, (3, len(truths)))
-  _, columns = average_precision._metrics(matches, weights)
+  _, columns = average_precision.weighted(matches, weights)
   for r, row in enumerate(weights):
     repeated = np.repeat(np.arange(len(truths)), row)
     rates = average_precision.evaluate(

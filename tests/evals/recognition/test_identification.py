@@ -27,7 +27,7 @@ def search_twin(probe, gallery, labels, own):
 def fnirs(searches, *fpirs):
   """FNIR at each FPIR, few as the searches may be."""
   equal = np.ones((1, searches.num_identities), int)
-  return identification._fnirs(searches, equal, fpirs)[0].tolist()
+  return identification.fnirs(searches, equal, fpirs)[0].tolist()
 
 
 def fnir_twin(mated, rank, nonmated, fpir):

@@ -86,7 +86,7 @@ def test_dense_equals_lax_up_to_second_derivatives(
   size, window, stride, padding, monkeypatch
 ):
   # Two images a block, of four.
-  monkeypatch.setattr(blocked, '_block_images', lambda x, values: 2)
+  monkeypatch.setattr(blocked, 'images_per_block', lambda x, values: 2)
   x, kernel = random(4, *size, 3), random(*window, 3, 2, seed=1)
   got, want = (
     derivatives(
@@ -106,7 +106,7 @@ def test_blocks_are_as_large_as_fit_and_divide_the_batch():
   x = random(12, 2, 2, 1)
   million = 1_000_000
   for values, images in ((1, 12), (million // 2, 4), (million, 2), (5e6, 1)):
-    assert blocked._block_images(x, values) == images
+    assert blocked.images_per_block(x, values) == images
 
 
 @pytest.mark.parametrize('groups, stride', [(1, 1), (2, 1), (4, 2)])

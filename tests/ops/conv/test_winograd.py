@@ -31,7 +31,7 @@ def test_the_transforms_filter_a_signal():
 
 
 def test_tiles_overlap_by_two_and_see_zeros_beyond_the_border():
-  rows = winograd._all_tiles(7, 2, 1)
+  rows = winograd.all_tiles(7, 2, 1)
   assert rows.shape == (12, 7)
   signal = np.arange(1.0, 8.0)
   padded = np.concatenate([[0.0], signal, np.zeros(9)])
