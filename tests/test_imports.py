@@ -32,6 +32,9 @@ def test_running_needs_no_tensorflow_and_no_test_package():
 
 def test_using_a_network_needs_no_training_system():
   heavy = [
+    *('tensorflow_datasets', 'grain', 'orbax', 'tensorboardX', 'optax'),
+    *('ml_collections', 'matplotlib', 'ott'),
+  ]
     'tensorflow_datasets',
     'grain',
     'orbax',

@@ -11,7 +11,7 @@ import pytest
 from flax import linen as nn
 
 from palmjax.losses import metric
-from palmjax.models import heads, mobilefacenet
+from palmjax.models import forward, heads, mobilefacenet
 from palmjax.networks import palm as palm_networks
 from palmjax.ops import pixels, vectors
 from palmjax.steps import classify
@@ -241,13 +241,13 @@ def test_mobilefacenet_trains_every_parameter(trained):
 def test_eval_mode_depends_on_no_other_image_and_recognises(trained):
   model, _, state, _, data = trained
   eval_images = mean_channel(pixels.to_float(data['image']))
-  forward = jax.jit(
+  embed = jax.jit(
     lambda images: forward.apply_eval(
       model, state.params['backbone'], state.stats, images
     )
   )
-  whole = forward(eval_images)
-  mixed = forward(eval_images.at[1:].set(0.0))
+  whole = embed(eval_images)
+  mixed = embed(eval_images.at[1:].set(0.0))
   np.testing.assert_allclose(whole[0], mixed[0], atol=1e-4)
   logits = vectors.cosines(whole, state.params['head'])
   np.testing.assert_array_equal(np.argmax(logits, axis=1), data['label'])
