@@ -35,15 +35,6 @@ def test_using_a_network_needs_no_training_system():
     *('tensorflow_datasets', 'grain', 'orbax', 'tensorboardX', 'optax'),
     *('ml_collections', 'matplotlib', 'ott'),
   ]
-    'tensorflow_datasets',
-    'grain',
-    'orbax',
-    'tensorboardX',
-    'optax',
-    'ml_collections',
-    'matplotlib',
-    'ott',
-  ]
   code = (
     'import sys; '
     'import palmjax.verify, palmjax.detect, palmjax.inference.verifier; '
