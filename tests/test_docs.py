@@ -91,7 +91,7 @@ def test_a_table_is_what_its_json_holds(path):
   else:
     command = after.split('```')[1].replace('\\\n', ' ')
     assert command.split() == found['command'].split()
-  assert re.fullmatch('[0-9a-f]{7}', found['measured_at'])
+    assert re.fullmatch('[0-9a-f]{7}', found['measured_at'])
   # The README's tables are parts of these.
   for part in _tables(README):
     if part[0][0] == 'model' and {row[0] for row in part[1:]} <= {
