@@ -69,6 +69,7 @@ def write(run, compared, results, *, embed):
       _histograms(own.scores),
       _pictures(run),
       _training(logs.read(run.workdir / 'metrics.jsonl'), run),
+      run_facts.endings(models),
       html.Values('Configuration', run.config.to_dict()),
       html.Values('Run', facts),
     ],

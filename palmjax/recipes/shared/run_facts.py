@@ -8,6 +8,7 @@ import jax
 
 from palmjax import files
 from palmjax.engine import stage
+from palmjax.report import html
 
 _PACKAGES = ('jax', 'flax', 'optax', 'orbax-checkpoint', 'numpy')
 
@@ -42,6 +43,27 @@ def write(workdir, *, skipped, **more):
   }
   files.write_json(workdir / 'run.json', facts)
   return facts
+
+
+def endings(models):
+  """Why the training of each model ended, as a part of a report.
+
+  Args:
+    models: of metrics.json.
+
+  Returns:
+    `html.Values`.
+  """
+  return html.Values(
+    'Why trainings ended',
+    {
+      name: cells['ended']['value']
+      for name, cells in models.items()
+      if 'ended' in cells
+    },
+    'cap: it ran all its steps; converged: a held-out measure no longer '
+    'improved; threshold: the training loss was low enough.',
+  )
 
 
 def minutes(seconds):
