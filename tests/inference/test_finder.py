@@ -524,6 +524,7 @@ def drawn_palms():
   )
 
 
+@pytest.mark.slow
 def test_the_shipped_detector_finds_open_palms(drawn_palms):
   """Not all that it should: a broken file or another scale would find none."""
   find = finder.load()

@@ -223,6 +223,7 @@ def trained():
   return model, first, state, metrics, data
 
 
+@pytest.mark.slow
 def test_mobilefacenet_overfits(trained):
   _, _, state, metrics, _ = trained
   assert float(metrics['accuracy']) == 1.0
@@ -230,6 +231,7 @@ def test_mobilefacenet_overfits(trained):
   chex.assert_tree_all_finite(state)
 
 
+@pytest.mark.slow
 def test_mobilefacenet_trains_every_parameter(trained):
   _, first, state, _, _ = trained
   moved = jax.tree.map(
@@ -238,6 +240,7 @@ def test_mobilefacenet_trains_every_parameter(trained):
   assert all(jax.tree.leaves(moved))
 
 
+@pytest.mark.slow
 def test_eval_mode_depends_on_no_other_image_and_recognises(trained):
   model, _, state, _, data = trained
   eval_images = mean_channel(pixels.to_float(data['image']))

@@ -192,6 +192,7 @@ def trained():
   return model, views(jax.random.key(9), data), first, state, losses
 
 
+@pytest.mark.slow
 def test_reader_overfits(trained):
   _, _, first, state, losses = trained
   assert np.mean(losses[-5:]) < 0.15 * losses[0]
@@ -202,6 +203,7 @@ def test_reader_overfits(trained):
   assert all(jax.tree.leaves(moved))
 
 
+@pytest.mark.slow
 def test_reader_reads_what_it_was_taught(trained):
   model, views, _, state, _ = trained
   read = quick_jit(palm_frame_networks.make_reader(model))
@@ -219,6 +221,7 @@ def test_reader_reads_what_it_was_taught(trained):
   assert errors.mean() < 0.6 * unread.mean()
 
 
+@pytest.mark.slow
 def test_mirror_images_are_read_alike(trained):
   model, views, _, state, _ = trained
   read = quick_jit(palm_frame_networks.make_reader(model))
