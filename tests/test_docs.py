@@ -28,6 +28,8 @@ PAGES = {
 TEXT = '\n'.join(PAGES.values())
 RESULTS = PAGES['docs/results.md']
 CONFIGS = {'ssl': ssl, 'metric': metric, 'gesture': gesture}
+# Files of the project, named on a page.
+NAMED = r'`((?:palmjax|tests|docs)/[\w./]+)`'
 TABLES = sorted((ROOT / 'docs' / 'results').glob('*.json'))
 PROJECT = tomllib.loads((ROOT / 'pyproject.toml').read_text())['project']
 
@@ -344,8 +346,16 @@ def test_files_that_are_named(page):
   assert links or page == 'docs/troubleshooting.md'
   for link in links:
     assert link.startswith('https://') or (folder / link).exists(), link
-  for path in re.findall(r'`((?:palmjax|tests|docs)/[\w./]+)`', text):
+  for path in re.findall(NAMED, text):
     assert (ROOT / path).exists(), path
+
+
+def test_files_that_the_weights_name():
+  pages = [*ROOT.glob('palmjax/weights/*/*README.md')]
+  assert len(pages) >= 3
+  for page in pages:
+    for path in re.findall(NAMED, page.read_text()):
+      assert (ROOT / path).exists(), path
 
 
 def test_layout_tells_every_room():
