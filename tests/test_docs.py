@@ -350,12 +350,14 @@ def test_files_that_are_named(page):
     assert (ROOT / path).exists(), path
 
 
-def test_files_that_the_weights_name():
+def test_files_and_commands_that_the_weights_name():
   pages = [*ROOT.glob('palmjax/weights/*/*README.md')]
   assert len(pages) >= 3
   for page in pages:
     for path in re.findall(NAMED, page.read_text()):
       assert (ROOT / path).exists(), path
+    for name in re.findall(r'python -m ([\w.]+\w)', page.read_text()):
+      assert importlib.util.find_spec(name) is not None, name
 
 
 def test_layout_tells_every_room():

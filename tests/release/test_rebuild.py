@@ -57,7 +57,7 @@ def test_the_detector(run, tmp_path):
 def test_the_network_and_what_it_went_on_from(run, tmp_path):
   done = run('--weights=mobilefacenet', f'--workdir={tmp_path}')
   assert [command[2] for command in done] == 2 * [
-    'palmjax.data.sets.prepared',
+    'palmjax.prepare',
     'palmjax.main',
     'release.palm_weights',
   ]
