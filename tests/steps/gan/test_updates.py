@@ -180,7 +180,10 @@ def test_regularisers_share_the_adam_state_of_the_main_update(built):
   'name, network, option',
   [
     ('r1', 'discriminator', 'r1_interval'),
-    ('path_length', 'generator', 'path_length_interval'),
+    pytest.param(
+      *('path_length', 'generator', 'path_length_interval'),
+      marks=pytest.mark.slow,
+    ),
   ],
 )
 def test_the_interval_multiplies_the_gradient(name, network, option):
