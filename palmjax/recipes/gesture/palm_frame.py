@@ -65,12 +65,12 @@ def train(hands, mesh, stage, config):
     ValueError: no training image shows a palm frame.
   """
   section, key = config.frames, stage.key
-  training = _framed(hands.training)
-  if not len(training['image']):
+  if not hands.training['framed'].any():
     raise ValueError(
       'no training image shows a palm frame: give --config.data.images, drawn '
       'hands, or --config.frames.steps=0'
     )
+  training = _framed(hands.training)
   description = {
     'name': NAME,
     'width': section.width,

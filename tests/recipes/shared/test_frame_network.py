@@ -92,12 +92,12 @@ def test_a_frame_without_direction_is_not_read(points):
   assert palm_frame_networks.correct(None, image, points) is None
 
 
-def test_a_training_without_frames_is_refused(tmp_path):
+def test_a_training_without_frames_is_refused():
   config = gesture_config.get_config('smoke')
   hands = types.SimpleNamespace(training={'framed': np.zeros((4, 3), bool)})
-  run = types.SimpleNamespace(config=config, hands=hands)
+  made = types.SimpleNamespace(key=jax.random.key(0))
   with pytest.raises(ValueError, match='no training image shows a palm frame'):
-    palm_frame_stage.train(run, tmp_path, tmp_path, jax.random.key(0))
+    palm_frame_stage.train(hands, None, made, config)
 
 
 def save(directory, **changes):

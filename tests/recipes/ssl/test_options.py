@@ -11,7 +11,7 @@ from PIL import Image
 
 from configs import ssl as ssl_config
 from palmjax.data.palms import palms
-from palmjax.engine import mesh
+from palmjax.engine import mesh, stage
 from palmjax.losses import soft_label
 from palmjax.recipes.shared import palm_training
 from palmjax.recipes.ssl import labels as ssl_labels
@@ -109,7 +109,9 @@ def test_options_of_soft_labels_reach_the_step(monkeypatch, confidence):
   soft = np.array([[0.7, 0.1, 0.1, 0.1], [0.25, 0.25, 0.25, 0.25]], np.float32)
   soft = np.tile(soft, (8, 1))
   images = np.zeros((16, 32, 32, 3), np.uint8)
-  labelled = types.SimpleNamespace(images=images, labels=np.zeros(16, np.int32))
+  labelled = types.SimpleNamespace(
+    images=images, labels=np.zeros(16, np.int32), identities=('a', 'b')
+  )
   made = {}
   monkeypatch.setattr(
     ssl_labels, 'read_soft_labels', lambda path: (images, soft)
@@ -117,12 +119,14 @@ def test_options_of_soft_labels_reach_the_step(monkeypatch, confidence):
   monkeypatch.setattr(
     palm_training, 'train', lambda *_, **given: made.update(given)
   )
-  this = types.SimpleNamespace(
-    config=config,
-    palms=types.SimpleNamespace(labelled=labelled),
-    mesh=mesh.make(1),
+  ssl_recipe._train_on_both(
+    types.SimpleNamespace(labelled=labelled),
+    mesh.make(1),
+    stage.Stage(None, 'cnn2', None, None),
+    config,
+    key=jax.random.key(0),
+    soft=None,
   )
-  ssl_recipe._train_on_both(this, None, None, None, soft=None)
   given = made['make_step'].keywords
   assert given['weight'] == 0.7
   assert given['plain_mean'] is True
