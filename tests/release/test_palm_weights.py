@@ -35,8 +35,8 @@ NETWORK = {
   'dtype': 'float32',
 }
 SCORES = [
-  {'views': views, 'correlation': correlation}
-  for views in (False, True)
+  {'turns': turns, 'correlation': correlation}
+  for turns in (False, True)
   for correlation in (False, True)
 ]
 
@@ -179,7 +179,7 @@ def test_verify_gives_the_score_of_the_calibration(
     # Pairs of image 0 come first, those with its own palm left out.
     want = packed.lists[name][(SUBSET - 1) * SAMPLES - 1]
   else:
-    vectors = packed.embeddings[1 if score['views'] else 0]
+    vectors = packed.embeddings[1 if score['turns'] else 0]
     want = vectors[0] @ vectors[SUBSET * SAMPLES - 1]
   assert answer['score'] == pytest.approx(want, abs=1e-5)
   assert answer['comparison'] == name
