@@ -166,6 +166,7 @@ def test_crease_images_show_lines_and_neither_light_nor_tone():
   assert shown.max() < 1.5 * shown.min()
 
 
+@pytest.mark.slow
 def test_a_network_takes_a_crease_image_much_like_its_photograph():
   photos = np.asarray(
     palms.draw_batch(

@@ -186,6 +186,7 @@ def trained():
   return data, model, first, state, losses
 
 
+@pytest.mark.slow
 def test_detector_overfits(trained):
   _, _, first, state, losses = trained
   assert losses[-1] < 0.05 * losses[0]
@@ -196,6 +197,7 @@ def test_detector_overfits(trained):
   assert all(jax.tree.leaves(moved))
 
 
+@pytest.mark.slow
 def test_detector_finds_what_it_was_taught(trained):
   data, model, _, state, _ = trained
   find = quick_jit(hand_networks.make_detector(model, count=10))
@@ -215,6 +217,7 @@ def test_detector_finds_what_it_was_taught(trained):
       assert facing == data['facing'][b, m]
 
 
+@pytest.mark.slow
 def test_detector_reads_images_larger_by_shrink(trained):
   data, model, _, state, _ = trained
   find = quick_jit(hand_networks.make_detector(model, count=2))
@@ -226,6 +229,7 @@ def test_detector_reads_images_larger_by_shrink(trained):
   np.testing.assert_allclose(got['scores'], want['scores'], rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_detector_that_looks_at_mirror_images_sees_them_alike(trained):
   data, model, _, state, _ = trained
   find = quick_jit(hand_networks.make_detector(model, count=6, mirror=True))
@@ -281,6 +285,7 @@ class Remembers(nn.Module):
     return maps, []
 
 
+@pytest.mark.slow
 def test_smaller_looks_have_whole_cells_and_equal_weight():
   sides = []
   model = Remembers(sides.append)
@@ -301,6 +306,7 @@ def test_smaller_looks_have_whole_cells_and_equal_weight():
   )
 
 
+@pytest.mark.slow
 def test_a_detector_that_looks_at_smaller_images_too(trained):
   """It was taught one size, and is shown twice as large and that one."""
   data, model, _, state, _ = trained
