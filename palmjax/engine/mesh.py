@@ -93,11 +93,18 @@ def jit_step(step, mesh, *, donate=True):
     The jitted step; `batch` split over the devices, all else replicated.
   """
   replicated = _replicated(mesh)
+  options = None
+  platforms = {device.platform for device in mesh.devices.flat}
+  if platforms == {'cpu'} and not jax.config.jax_disable_most_optimizations:
+    # The GAN's updates compile in 0.75 of the CPU-seconds of XLA's usual level,
+    # and take as long to run: 0.092 and 0.086 s, 0.061 and 0.064 s.
+    options = {'xla_backend_optimization_level': 1}
   return jax.jit(
     step,
     in_shardings=(replicated, replicated, batch_sharding(mesh), replicated),
     out_shardings=replicated,
     donate_argnums=(0,) if donate else (),
+    compiler_options=options,
   )
 
 
