@@ -1,9 +1,10 @@
 """Stages: a recipe is a straight list of calls of `run`.
 
 A stage reads its arguments and the sections of the config that it names, writes
-only its own directory, and ends with export/ and then DONE.json. A finished stage that was made of the same config,
-inputs and key is not run again; an unfinished one goes on from its ckpt/. Its
-key is fold_in(root, crc32(name)), so skipping one changes nothing later.
+only its own directory, and ends with export/ and then DONE.json. A finished
+stage that was made of the same config, inputs and key is not run again; an
+unfinished one goes on from its ckpt/. Its key is fold_in(root, crc32(name)), so
+skipping one changes nothing later.
 """
 
 import contextlib
@@ -133,6 +134,11 @@ def run(name, body, *, workdir, key, config, sections, facts, inputs):
 def stage_key(key, name):
   """The key of stage `name` under the root key of the recipe."""
   return jax.random.fold_in(key, np.uint32(zlib.crc32(name.encode())))
+
+
+def endings(results):
+  """Why trainings ended, {name: reason}, of {name: `Result`}."""
+  return {name: result.metrics['ended'] for name, result in results.items()}
 
 
 def seconds(workdir):

@@ -112,11 +112,8 @@ def run(config, workdir):
     'recipe': config.recipe,
     'seed': config.seed,
     'models': gesture_scores.models(config, scores, looks),
+    'ended': stage.endings({**trained, **read}),
   }
-  for name, result in {**trained, **read}.items():
-    results['models'].setdefault(name, {})['ended'] = {
-      'value': result.metrics['ended']
-    }
   files.write_json(workdir / 'metrics.json', results)
   gesture_report.write(
     hand_training.HandRun(config, hands, workdir), scores, results, looks=looks

@@ -61,7 +61,7 @@ def write(run, scores, results, *, looks):
         student,
         reader=bool(run.config.frames.steps),
       ),
-      run_facts.endings(models),
+      run_facts.endings(results['ended']),
       html.Values('Configuration', run.config.to_dict()),
       html.Values('Run', facts),
     ],

@@ -102,7 +102,7 @@ def run(config, workdir):
     shares=config.evaluation.occlusion,
     resampling=_resampling(config),
   )
-  results = _results(config, compared, curve, network.metrics)
+  results = _results(config, compared, curve, network)
   files.write_json(workdir / 'metrics.json', results)
   this = palm_training.PalmRun(config, palms, workdir)
   metric_report.write(this, compared, results, embed=trained.embed)
@@ -191,7 +191,7 @@ def _resampling(config):
   )
 
 
-def _results(config, compared, curve, trained):
+def _results(config, compared, curve, network):
   """What metrics.json holds: results only, the same bytes for the same run."""
   resampling = _resampling(config)
   models = {}
@@ -221,7 +221,11 @@ def _results(config, compared, curve, trained):
     )
   models['network'] |= {
     **{f'eer@erased={share:g}': rate for share, rate in curve.items()},
-    'params': {'value': trained['params']},
-    'ended': {'value': trained['ended']},
+    'params': {'value': network.metrics['params']},
   }
-  return {'recipe': config.recipe, 'seed': config.seed, 'models': models}
+  return {
+    'recipe': config.recipe,
+    'seed': config.seed,
+    'models': models,
+    'ended': stage.endings({'network': network}),
+  }

@@ -69,7 +69,7 @@ def write(run, compared, results, *, embed):
       _histograms(own.scores),
       _pictures(run),
       _training(logs.read(run.workdir / 'metrics.jsonl'), run),
-      run_facts.endings(models),
+      run_facts.endings(results['ended']),
       html.Values('Configuration', run.config.to_dict()),
       html.Values('Run', facts),
     ],

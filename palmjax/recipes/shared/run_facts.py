@@ -45,22 +45,18 @@ def write(workdir, *, skipped, **more):
   return facts
 
 
-def endings(models):
+def endings(ended):
   """Why the training of each model ended, as a part of a report.
 
   Args:
-    models: of metrics.json.
+    ended: {name: reason}, of metrics.json.
 
   Returns:
     `html.Values`.
   """
   return html.Values(
     'Why trainings ended',
-    {
-      name: cells['ended']['value']
-      for name, cells in models.items()
-      if 'ended' in cells
-    },
+    ended,
     'cap: it ran all its steps; converged: a held-out measure no longer '
     'improved; threshold: the training loss was low enough.',
   )

@@ -222,7 +222,6 @@ def _results(config, scores, stages):
         found, fars=config.evaluation.fars, resampling=resampling
       ),
       'params': {'value': stages[name].metrics['params']},
-      'ended': {'value': stages[name].metrics['ended']},
     }
     for name, found in scores.items()
   }
@@ -233,5 +232,11 @@ def _results(config, scores, stages):
   models['gan'] = {
     name: value if isinstance(value, dict) else {'value': value}
     for name, value in stages['gan'].metrics.items()
+    if name != 'ended'
   }
-  return {'recipe': config.recipe, 'seed': config.seed, 'models': models}
+  return {
+    'recipe': config.recipe,
+    'seed': config.seed,
+    'models': models,
+    'ended': stage.endings(stages),
+  }

@@ -66,7 +66,7 @@ def write(run, scores, results, *, soft_labels):
       _pictures(run, soft_labels),
       _generator(models['gan']),
       _training(rows),
-      run_facts.endings(models),
+      run_facts.endings(results['ended']),
       html.Values('Configuration', run.config.to_dict()),
       html.Values('Run', facts),
     ],

@@ -11,6 +11,7 @@ from configs import metric as metric_config
 from palmjax import files
 from palmjax.data.sets import prepared as prepare
 from palmjax.data.sets.builders import real_sets
+from palmjax.engine import stage
 from palmjax.evals.recognition import iso19795, verification
 from palmjax.recipes.metric import protocols as metric_protocols
 from palmjax.recipes.metric import recipe as metric_recipe
@@ -218,7 +219,7 @@ def test_a_network_that_collapsed_is_reported(monkeypatch, listed):
     metric_config.get_config('smoke'),
     [compared],
     {0.0: {'value': 0.5}},
-    {'params': 1},
+    stage.Result('network', None, {'params': 1, 'ended': 'cap'}, ''),
   )
   told = json.loads(files.to_json(results))['models']
   for name in {'network', *compared.counted}:

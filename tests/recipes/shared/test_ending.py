@@ -154,6 +154,6 @@ def test_a_run_says_why_it_ended(tmp_path, changes, step, reason):
   model = json.loads((tmp_path / 'network/export/model.json').read_text())
   assert model['model']['ended'] == reason
   told = json.loads((tmp_path / 'metrics.json').read_text())
-  assert told['models']['network']['ended'] == {'value': reason}
+  assert told['ended'] == {'network': reason}
   assert f'>{reason}<' in (tmp_path / 'report.html').read_text()
   assert list((tmp_path / 'network/ckpt').glob(f'{step}*'))
