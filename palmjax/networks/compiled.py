@@ -65,7 +65,7 @@ class _Program:
   def _compile(self, arguments, tree, shapes):
     options = None
     # Where JAX optimises least already, it stays so.
-    least = jax.config.jax_disable_most_optimizations
+    least = jax.config.values['jax_disable_most_optimizations']
     if jax.default_backend() == 'cpu' and not least:
       options = {'xla_backend_optimization_level': self._level}
     jit = functools.partial(jax.jit, compiler_options=options)
