@@ -26,7 +26,7 @@ from palmjax.networks import shipped
 from palmjax.ops import vectors
 
 
-class Comparison(NamedTuple):
+class Decision(NamedTuple):
   """What is said of two palms.
 
   Attributes:
@@ -143,11 +143,11 @@ class Verifier:
     return self._calibrated().threshold(fmr)
 
   def decide(self, score, *, fmr=1e-3, same_side=None):
-    """The `Comparison` of a score of `scores`."""
+    """The `Decision` of a score of `scores`."""
     threshold = self.threshold(fmr)
     same = bool(score >= threshold) and same_side is not False
     calibration = self._calibrated()
-    return Comparison(
+    return Decision(
       decision='same' if same else 'different',
       score=self._measured(score),
       threshold=self._measured(threshold),
@@ -159,7 +159,7 @@ class Verifier:
     )
 
   def compare(self, a, b, *, fmr=1e-3):
-    """Whether two palms are one: a `Comparison`.
+    """Whether two palms are one: a `Decision`.
 
     Raises:
       ValueError: no threshold was set for this rate, or an image is of another
