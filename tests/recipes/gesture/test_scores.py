@@ -104,8 +104,10 @@ def test_gain_over_the_control_on_every_test():
     return wrong.detect(images) if len(images) == 8 else detect(images)
 
   looks = {
-    'student_alone': wrong._replace(detect=detect_wrong),
-    'student_both': wrong._replace(detect=detect),
+    'student_alone': types.SimpleNamespace(
+      **{**vars(wrong), 'detect': detect_wrong}
+    ),
+    'student_both': types.SimpleNamespace(**{**vars(wrong), 'detect': detect}),
   }
   cells = _measure(looks, {'': arrays, ', drawn hands': drawn})
   assert set(cells) == {

@@ -131,7 +131,10 @@ def test_an_export_is_loaded(tmp_path):
 @pytest.mark.parametrize(
   'changes, message',
   [
-    ({'model': {'name': 'detector'}}, 'holds no reader of palm frames but det'),
+    (
+      {'model': {'name': 'detector'}},
+      'holds a hand detector; give the export of a reader of palm frames',
+    ),
     ({'model': {'width': 1.0}}, 'does not fit the network'),
     ({'preprocess': {'view_side': 2.0}}, 'trained with view_side 2.0, this'),
     (
