@@ -7,6 +7,7 @@ from palmjax.recipes.shared import (
   config_keys,
   ending,
   hand_images,
+  hand_settings,
   hand_training,
   palm_training,
 )
@@ -152,16 +153,16 @@ def check(config, mesh, *, arms):
       'more and less than 1'
     )
   with config_keys.named('augment'):
-    hand_training.augmentation(config)
+    hand_settings.augmentation(config)
   with config_keys.named('frames'):
     palm_frame_stage.views(config)
   for section in ('train', 'frames') if config.frames.steps else ('train',):
     with config_keys.named(section):
-      hand_training.optimiser(config[section])
+      hand_settings.optimiser(config[section])
     if config[section].batch_size % mesh.size:
       raise ValueError(
         f'--config.{section}.batch_size={config[section].batch_size} does not '
         f'divide over {mesh.size} devices; use a multiple of {mesh.size}'
       )
   with config_keys.named('teachers'):
-    hand_training.optimiser(hand_training.of_teachers(config))
+    hand_settings.optimiser(hand_settings.of_teachers(config))

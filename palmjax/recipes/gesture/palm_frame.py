@@ -8,7 +8,7 @@ from palmjax.engine import loop
 from palmjax.engine import mesh as meshes
 from palmjax.networks import export as exports
 from palmjax.networks import palm_frame as palm_frames
-from palmjax.recipes.shared import ending, hand_training
+from palmjax.recipes.shared import ending, hand_settings
 from palmjax.steps import palm_frame as palm_frame_steps
 
 NAME = 'frame_reader'
@@ -77,7 +77,7 @@ def train(hands, mesh, stage, config):
     'dtype': config.dtype,
     'batch_norm_momentum': config.batch_norm_momentum,
   }
-  model, tx = palm_frames.build(description), hand_training.optimiser(section)
+  model, tx = palm_frames.build(description), hand_settings.optimiser(section)
   state = palm_frame_steps.create_state(
     model,
     tx,

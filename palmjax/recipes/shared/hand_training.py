@@ -8,13 +8,11 @@ import jax
 import ml_collections
 
 from palmjax.data import streams
-from palmjax.data.augment import boxes as box_augment
-from palmjax.engine import loop, optim
+from palmjax.engine import loop
 from palmjax.engine import mesh as meshes
-from palmjax.losses import detection
 from palmjax.networks import export as exports
 from palmjax.networks import hand as hand_networks
-from palmjax.recipes.shared import ending, hand_images
+from palmjax.recipes.shared import ending, hand_images, hand_settings
 from palmjax.steps import detect, two_teachers
 
 # Streams of a stage's key.
@@ -48,71 +46,6 @@ class HandRun(NamedTuple):
   workdir: pathlib.Path
 
 
-def describe(config, name, classes):
-  """What a detector of a recipe is made of, plain values.
-
-  Args:
-    config: of configs/gesture.py.
-    name: 'teacher1', 'teacher2' or an arm.
-    classes: names.
-  """
-  larger = name == 'teacher2'
-  section = config.teacher1 if name == 'teacher1' else config.student
-  return {
-    'name': 'detector',
-    'classes': list(classes),
-    'width': section.width,
-    'depth': section.depth,
-    'level': config.resolution.level,
-    'factor': config.resolution.factor if larger else 1,
-    'dtype': config.dtype,
-    'batch_norm_momentum': config.batch_norm_momentum,
-  }
-
-
-def optimiser(config):
-  """AdamW as the section `train` of a config describes it."""
-  return optim.adamw(
-    config.learning_rate,
-    num_steps=config.steps,
-    warmup_steps=config.warmup_steps,
-    weight_decay=config.weight_decay,
-    max_norm=config.max_norm,
-    schedule=config.schedule,
-    plateau=optim.Plateau(**config.plateau.to_dict()),
-  )
-
-
-def of_teachers(config):
-  """The section `train` of a config as it holds for teachers."""
-  train = ml_collections.ConfigDict(config.train.to_dict())
-  train.steps = config.teachers.steps or train.steps
-  return train
-
-
-def augmentation(config):
-  """Of the training images, see `data.augment.boxes.make_augment`."""
-  return box_augment.make_augment(
-    **config.augment.to_dict(), size=_shown(config)
-  )
-
-
-def _shown(config):
-  """Side of the images that a step makes of those of the training."""
-  return config.image_size * config.resolution.factor
-
-
-def term_weights(hands):
-  """Weights of the head's terms: 0 for what no training image shows.
-
-  A network that was shown no palm frame says anything of frames, and a student
-  would learn that.
-  """
-  if hands.training['framed'].any():
-    return detection.WEIGHTS
-  return {**detection.WEIGHTS, **dict.fromkeys(detection.OF_PALM_FRAMES, 0.0)}
-
-
 def train_teacher(hands, mesh, stage, config, *, name):
   """Trains a teacher on the labels alone and exports it.
 
@@ -126,11 +59,11 @@ def train_teacher(hands, mesh, stage, config, *, name):
   Returns:
     Metrics: {'params', 'ended'}.
   """
-  section = of_teachers(config)
-  description = describe(config, name, hands.classes)
-  model, tx = hand_networks.build(description), optimiser(section)
+  section = hand_settings.of_teachers(config)
+  description = hand_settings.describe(config, name, hands.classes)
+  model, tx = hand_networks.build(description), hand_settings.optimiser(section)
   shrink = 1 if name == 'teacher2' else config.resolution.factor
-  side = _shown(config) // shrink
+  side = hand_settings.shown(config) // shrink
   state = detect.create_state(
     model, tx, jax.random.fold_in(stage.key, _INIT), input_shape=(side, side, 3)
   )
@@ -140,7 +73,9 @@ def train_teacher(hands, mesh, stage, config, *, name):
     config,
     hands=hands,
     mesh=mesh,
-    step=detect.make_step(model, tx, augment=augmentation(config), **looks),
+    step=detect.make_step(
+      model, tx, augment=hand_settings.augmentation(config), **looks
+    ),
     state=state,
     section=section,
     description=description,
@@ -163,13 +98,16 @@ def train_student(hands, mesh, stage, config, *, key=None, **teachers):
   """
   if key is not None:
     stage = dataclasses.replace(stage, key=key)
-  description = describe(config, 'student', hands.classes)
-  model, tx = hand_networks.build(description), optimiser(config.train)
+  description = hand_settings.describe(config, 'student', hands.classes)
+  model, tx = (
+    hand_networks.build(description),
+    hand_settings.optimiser(config.train),
+  )
   read = {name: exports.load(path) for name, path in teachers.items()}
   models = {
     name: hand_networks.build(found.model) for name, found in read.items()
   }
-  side = _shown(config)
+  side = hand_settings.shown(config)
   shrink = config.resolution.factor
   state = two_teachers.create_state(
     model,
@@ -186,7 +124,7 @@ def train_student(hands, mesh, stage, config, *, key=None, **teachers):
     model,
     tx,
     teachers=models,
-    augment=augmentation(config),
+    augment=hand_settings.augmentation(config),
     level=config.resolution.level,
     # The control learns from labels, whatever the others learn from.
     truth_weight=config.loss.truth if teachers else 1.0,
@@ -220,7 +158,7 @@ def _targets(hands, config):
   return {
     'radius': config.loss.radius,
     'cells': config.loss.cells,
-    'weights': term_weights(hands),
+    'weights': hand_settings.term_weights(hands),
   }
 
 
@@ -239,7 +177,9 @@ def until(config, hands, section, model, **looks):
   """
   return ending.by_loss(
     config.stop,
-    detect.make_loss(model, augment=augmentation(config), **looks),
+    detect.make_loss(
+      model, augment=hand_settings.augmentation(config), **looks
+    ),
     training=hands.training,
     held_out=hands.held_out,
     batch_size=section.batch_size,
@@ -257,7 +197,9 @@ def check_start(config, classes):
     ValueError, OSError: the export is damaged or of another network.
   """
   if config.train.start:
-    _read_start(config.train.start, describe(config, 'student', classes))
+    _read_start(
+      config.train.start, hand_settings.describe(config, 'student', classes)
+    )
 
 
 def _read_start(directory, description):
@@ -310,7 +252,7 @@ def train(
     step: pure step on batches of hands.
     state: `TrainState`, params {'detector', …}; only the detector is exported.
     section: {'batch_size', 'steps', 'ckpt_every'}.
-    description: `describe`.
+    description: `hand_settings.describe`.
     side: of the network's input.
     frozen: pytree that the steps read.
     evals, stop: see `loop.fit` and `until`.
