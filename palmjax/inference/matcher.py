@@ -7,10 +7,9 @@ Two palms a, b are called the same where their score s reaches a threshold t:
                      image and of its mirror image
   with correlation   s = ½ [(s_n − μ_n) / σ_n + (s_c − μ_c) / σ_c]
 
-n the network, c correlation without learning, μ and σ over impostor pairs. The
-score of 8 turns is again a product of unit vectors, the 8 embeddings one after
-the other over √8: what evaluates a network evaluates its turns. The stored name
-of such a score is 'cosine, 8 views'.
+n is the network, c correlation, μ and σ are over impostor pairs. The score of 8
+turns is a product of unit vectors, too: the 8 embeddings one after the other
+over √8. Files call that score 'cosine, 8 views'.
 
 `calibration.json` beside the weights of an export holds the thresholds of each
 score and what they were set on. It names the digests of the weights and of the
@@ -107,7 +106,7 @@ def embed_turns(embed, images):
 
   Args:
     embed: uint8 [N, S, S, 3] → float32 [N, D], unit norm.
-    images: uint8 [N, S, S, 3].
+    images: uint8 [N, S, S, 3]; of none `embed` is asked once, too.
 
   Returns:
     float32 [N, 8 D]; products of two are the mean over turns.
@@ -117,7 +116,6 @@ def embed_turns(embed, images):
   return np.concatenate(
     [
       _embed_turns_of_chunk(embed, images[start : start + _CHUNK])
-      # Once for no images, too: `embed` knows D.
       for start in range(0, max(1, len(images)), _CHUNK)
     ]
   )
