@@ -329,7 +329,7 @@ def test_python_that_is_shown():
         if node.value.id == 'v':
           assert hasattr(verifier.Verifier, node.attr), node.attr
         if node.value.id == 'answer':
-          assert node.attr in verifier.Comparison._fields, node.attr
+          assert node.attr in verifier.Decision._fields, node.attr
 
 
 def test_the_readme_s_python_runs(capsys):
