@@ -181,6 +181,7 @@ def test_report_has_the_sections_of_the_standard(run):
   assert not re.search(r'(src|href)="https?:', text)
 
 
+@pytest.mark.slow
 def test_same_bytes_after_sigkill(run, palmjax_command, tmp_path, arguments):
   process = palmjax_command(*arguments, f'--workdir={tmp_path}')
   log = tmp_path / 'metrics.jsonl'

@@ -110,6 +110,7 @@ def test_held_out_palms_are_of_nobody_else():
   assert found.fingerprint != plain.fingerprint
 
 
+@pytest.mark.slow
 def test_held_out_hands_are_not_trained_on(tmp_path):
   config = gesture_config.get_config('smoke')
   plain = hand_images.load(config, jax.random.key(0), tmp_path)
@@ -138,6 +139,7 @@ def test_held_out_hands_are_not_trained_on(tmp_path):
     ),
   ],
 )
+@pytest.mark.slow
 def test_a_run_says_why_it_ended(tmp_path, changes, step, reason):
   config = metric_config.get_config('smoke')
   config.labelled.identities = config.labelled.images = 0
