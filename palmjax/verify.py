@@ -16,7 +16,7 @@ distances the output is a distance: smaller is more alike. From Python:
 and of photos of whole hands:
 
   find = palmjax.inference.finder.load()
-  palm = palmjax.inference.palm_files.find_palm(find, photo, size=128)
+  palm = palmjax.inference.palm_files.find_palm(find, photo, size=v.image_size)
   v.compare(palm, another)
 
 Exit codes: 0 answered, same or different; 1 there is no answer (the last line
