@@ -1,11 +1,12 @@
 """How well a packed hand detector does, at the size at which it is used.
 
-AP and more on drawn images as the recipe `gesture` measures it, and on the
-validation part of real images with boxes: of all that the network detects, in
-which one hand may have several gestures. What `palmjax.detect` decides on these
-images, drawn or read twice as large. Palm frames of single open palms at any
-rotation, found by one, two and three looks of `palmjax.inference.finder`. Times. All
-by the means of several views of an image, as in use.
+AP and more are measured as the recipe `gesture` does: on drawn images, and on
+the validation part of real images with boxes. They are of all that the network
+detects, where one hand may have several gestures. The decisions of
+`palmjax.detect` are measured on the same images, drawn or read twice as large.
+Palm frames are measured on single open palms at any rotation, with one, two and
+three looks of `palmjax.inference.finder`. All of them, and the times, use the
+mean of several passes over an image, as in use.
 """
 
 import functools
@@ -27,7 +28,7 @@ from palmjax.recipes.shared import hand_images
 
 _NAME = 'hands'  # Of the detector among the models of the recipe.
 _LOOKS = (1, 2, 3)
-_TIMED = 20
+TIMED = 20
 _HARD = 1.0  # The difficulty at which palm frames are measured as well.
 _LARGE = 224  # Side of images that the network alone is timed on as well.
 # Streams of the key: images of any hands, of open palms, rotations of these.
@@ -44,9 +45,10 @@ def measure(out, frames, args):
 
   Returns:
     {'drawn': AP and more, 'boxes': likewise with --boxes, each with
-    'detect': `evals.detection.operating_point` of all looks; 'open palms' and 'open
-    palms, difficulty 1': see `measure_frames`; 'ms per image': of the network,
-    of one view and of all, and of each number of looks, one image at a time}.
+    'detect': `evals.detection.operating_point` of all looks; 'open palms' and
+    'open palms, difficulty 1': see `measure_frames`; 'ms per image': of the
+    network with one view and with all, and of each number of looks, one image
+    at a time}.
   """
   network = hand_networks.load(out, passes=True)
   reader = palm_frame_networks.load(frames)
@@ -214,7 +216,7 @@ def milliseconds(network, plain, reader, photo):
 def _fastest(function):
   """Seconds of the fastest of several calls."""
   seconds = []
-  for _ in range(_TIMED):
+  for _ in range(TIMED):
     start = time.perf_counter()
     function()
     seconds.append(time.perf_counter() - start)

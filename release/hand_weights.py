@@ -2,75 +2,47 @@
 
 python -m release.hand_weights --run=RUN --out=palmjax/weights/hand_detector
 
-Of several runs, each with a --run of its own, that went on from the same
-weights, the mean is shipped: where such trainings end, one valley of the loss
-is shared, and the middle of it does better than its rims (Wortsman et al. 2022,
-"Model soups").
+Give --run several times to ship the mean of several runs. The runs must have
+gone on from the same weights: they then end in one valley of the loss, and its
+middle does better than its rims (Wortsman et al. 2022, "Model soups").
 
-The reader of palm frames that the run trained goes into the folder
-frame_reader beside it; where it trained none, that of the package is used.
+The reader of palm frames that a run trained goes into the folder frame_reader
+beside the detector. If no run trained one, the package's reader is measured.
 
-What is measured, on drawn hands that no training saw and with --boxes on real
-images: `release/hand_measures.py`. Without --run what lies in --out is measured
-again.
+`release/hand_measures.py` measures on drawn hands that no training saw, and
+with --boxes on real images. Without --run it measures what lies in --out.
 """
 
 import argparse
-import json
 import pathlib
 import sys
 
-import jax
-import numpy as np
-
-from configs import gesture as gesture_config
 from palmjax import files
 from palmjax.data.boxes import boxes
 from palmjax.models import detector
 from palmjax.networks import export as exports
 from palmjax.networks import shipped
 from palmjax.recipes.gesture import palm_frame as palm_frame_stage
-from release import hand_measures, record
+from release import hand_measures, hand_runs, made_by, record
 
-_ARM = 'student_alone'
-
-_README = """# {name}
-Weights of the detector of hands. Licence: Apache-2.0, as palmjax.
-`python -m palmjax.detect` and `python -m palmjax.verify --photos` use them.
-{credit}
-| file | what |
-| --- | --- |
-| `weights.npz`, `model.json`, `preprocess.json` | the network \
-(`palmjax/networks/export.py`) |
-| `results.json` | average precision, palm frames and times, on hands that no \
-training saw |
-| {records} |
-
-Made by
-```
-{commands}
-```
-"""
-
-_RECORD = (
-  '`config.json`, `training.jsonl` | configuration and log of the training; '
-  '`start_…` of the one that it went on from'
+_ABOUT = [
+  'Weights of the detector of hands. Licence: Apache-2.0, as palmjax.',
+  '`python -m palmjax.detect` and `python -m palmjax.verify --photos` use '
+  'them.',
+]
+_NETWORK = made_by.row(
+  'weights.npz model.json preprocess.json',
+  'the network (`palmjax/networks/export.py`)',
 )
-_RECORDS = (
-  '`run0_…` and so on: `config.json`, `training.jsonl` | configuration and log '
-  'of each training that the mean was taken of; `start_…` of the one that they '
-  'went on from'
+_RESULTS = made_by.row(
+  'results.json',
+  'average precision, palm frames and times, on hands that no training saw',
 )
-
-_READER = """# {name}
-Weights of the reader of palm frames, trained on drawn hands only. Licence:
-Apache-2.0, as palmjax. `python -m palmjax.detect` and
-`python -m palmjax.verify --photos` use them.
-
-Made by the same commands as `{detector}` beside it, whose README has them;
-`{detector}/{log}` is its log, too (stage `{name}`), and
-`{detector}/results.json` says how well it reads (`open palms`, looks=3).
-"""
+_READER = [
+  'Weights of the reader of palm frames, trained on drawn hands only.',
+  'Licence: Apache-2.0, as palmjax. `python -m palmjax.detect` and',
+  '`python -m palmjax.verify --photos` use them.',
+]
 
 
 def main(argv=None):
@@ -79,15 +51,16 @@ def main(argv=None):
   runs, out = [pathlib.Path(run) for run in args.run], pathlib.Path(args.out)
   try:
     if runs:
-      pack(
+      commands = pack(
         runs,
         out,
         size=args.size,
         smaller=args.smaller,
         boxes=bool(args.boxes),
         credit=args.credit,
+        seed=args.seed,
       )
-      frames = pack_reader(runs, out)
+      frames = pack_reader(runs, out, commands=commands)
     else:
       exports.load(out)
       beside = out.with_name(palm_frame_stage.NAME)
@@ -147,8 +120,8 @@ def _parse(argv):
   return args
 
 
-def pack(runs, out, *, size, smaller, boxes, credit):
-  """Writes what runs trained, and what it is, into a folder.
+def pack(runs, out, *, size, smaller, boxes, credit, seed):
+  """Writes what runs trained, and how, into a folder.
 
   Args:
     runs: paths of the workdirs; of several the mean is taken.
@@ -157,13 +130,18 @@ def pack(runs, out, *, size, smaller, boxes, credit):
     smaller: sides that it looks at, too, as shares of that one; a list.
     boxes: whether real images with boxes are measured on.
     credit: whose images were trained on; '' if nobody's.
+    seed: of the hands that it is measured on.
+
+  Returns:
+    The commands that make the weights, see `release.made_by`.
 
   Raises:
-    ValueError: the runs trained networks of several kinds, or `commands` does.
+    ValueError: the runs trained networks of several kinds, or
+      `hand_runs.commands` does.
     OSError: a run has no export.
   """
-  found = [exports.load(run / _ARM / 'export') for run in runs]
-  trainings = commands(runs)
+  found = [exports.load(run / hand_runs.ARM / 'export') for run in runs]
+  trainings = hand_runs.commands(runs)
   first = found[0]
   for run, other in zip(runs, found, strict=True):
     if (other.model, other.preprocess) != (first.model, first.preprocess):
@@ -172,7 +150,7 @@ def pack(runs, out, *, size, smaller, boxes, credit):
       )
   exports.save(
     out,
-    variables=mean([other.variables for other in found]),
+    variables=hand_runs.mean([other.variables for other in found]),
     model=first.model,
     preprocess={
       **first.preprocess,
@@ -180,63 +158,77 @@ def pack(runs, out, *, size, smaller, boxes, credit):
       'smaller': list(smaller),
     },
   )
-  for run, prefix in zip(runs, _prefixes(runs), strict=True):
+  for run, prefix in zip(runs, hand_runs.prefixes(runs), strict=True):
     record.keep(run, out, prefix=prefix)
-  if (start := _start(runs[0])) is not None:
+  if (start := hand_runs.start(runs[0])) is not None:
     record.keep(start, out, prefix='start_')
-  every = ' '.join(f'--run={name}' for name in _names(runs))
-  last = (
-    f'python -m release.hand_weights {every} --out=palmjax/weights/{out.name}'
-  )
+  last = [
+    *(f'--run={{workdir}}/{name}' for name in hand_runs.names(runs)),
+    f'--out={{workdir}}/weights/{out.name}',
+    f'--seed={seed}',
+  ]
   if size:
-    last += f' \\\n  --size={size}'
+    last += [f'--size={size}']
   if smaller:
-    last += ' \\\n  --smaller ' + ' '.join(f'{share:g}' for share in smaller)
+    last += ['--smaller', *(f'{share:g}' for share in smaller)]
   if boxes:
-    last += ' \\\n  --boxes=BOXES'
+    last += ['--boxes={boxes}']
   if credit:
-    last += f' \\\n  --credit="{credit}"'
-  files.write_file(
-    out / 'README.md',
-    _README.format(
-      name=out.name,
-      commands='\n'.join([*trainings, last]),
-      credit=f'\nBeside drawn hands it saw {credit}.\n' if credit else '',
-      records=_RECORDS if len(runs) > 1 else _RECORD,
-    ),
+    last += [f'--credit={credit}']
+  commands = [
+    *trainings,
+    record.command('release.hand_weights', last, seed=seed),
+  ]
+  made_by.write(
+    out,
+    {
+      'name': out.name,
+      'about': [
+        *_ABOUT,
+        *([f'\nBeside drawn hands it saw {credit}.'] if credit else []),
+      ],
+      'files': [_NETWORK, _RESULTS, *_logs(runs)],
+      'figures': ['results.json'],
+      'commands': commands,
+    },
   )
+  return commands
 
 
-def mean(variables):
-  """The mean of networks of one kind, leaf by leaf.
+def _logs(runs):
+  """What is kept of the trainings: rows of 'files'."""
+  found = [
+    made_by.row(
+      f'{prefix}config.json {prefix}training.jsonl',
+      'configuration and log of the training'
+      + (' of one network of the mean' if prefix else ''),
+    )
+    for prefix in hand_runs.prefixes(runs)
+  ]
+  if hand_runs.start(runs[0]) is not None:
+    found.append(
+      made_by.row(
+        'start_config.json start_training.jsonl',
+        'the same of an earlier training, whose weights this one started from',
+      )
+    )
+  return found
 
-  Args:
-    variables: list of trees of float arrays.
 
-  Returns:
-    A tree with the types of the first.
-  """
-  return jax.tree.map(
-    lambda *leaves: np.mean(leaves, axis=0, dtype=np.float64).astype(
-      leaves[0].dtype
-    ),
-    *variables,
-  )
-
-
-def pack_reader(runs, out):
+def pack_reader(runs, out, *, commands):
   """Writes the reader of palm frames of a run beside the detector.
 
   Args:
     runs: paths of the workdirs; the first that trained a reader gives it.
     out: path of the folder of the detector.
+    commands: what `pack` returned.
 
   Returns:
     Path of the reader's folder; that of the package where no run trained one.
   """
   trained = [
     (export, prefix)
-    for run, prefix in zip(runs, _prefixes(runs), strict=True)
+    for run, prefix in zip(runs, hand_runs.prefixes(runs), strict=True)
     if (export := run / palm_frame_stage.NAME / 'export').is_dir()
   ]
   if not trained:
@@ -250,76 +242,23 @@ def pack_reader(runs, out):
     model=found.model,
     preprocess=found.preprocess,
   )
-  text = _READER.format(
-    name=folder.name, detector=out.name, log=f'{prefix}training.jsonl'
+  made_by.write(
+    folder,
+    {
+      'name': folder.name,
+      'about': [
+        *_READER,
+        f'\nIt is trained and packed with `{out.name}`.',
+        f'`{out.name}/{prefix}training.jsonl` is the log of both (this one is '
+        f'the stage `{palm_frame_stage.NAME}`).',
+        f'`{out.name}/results.json` has its errors (`open palms`, `looks=3`).',
+      ],
+      'files': [_NETWORK],
+      'figures': [f'../{out.name}/results.json'],
+      'commands': commands,
+    },
   )
-  files.write_file(folder / 'README.md', text)
   return folder
-
-
-def commands(runs):
-  """The command lines of trainings, with the paths of a machine renamed.
-
-  Args:
-    runs: paths of the workdirs.
-
-  Returns:
-    list of str; one more where the trainings went on from another one.
-
-  Raises:
-    ValueError: the config has other keys than configs/gesture.py has now, the
-      training before it went on from a third one, or several trainings did not
-      go on from the same one.
-  """
-  start = _start(runs[0])
-  for run in runs[1:]:
-    if start is None or _start(run) != start:
-      raise ValueError(
-        f'{run} and {runs[0]} went on from different weights: a mean is taken '
-        'of trainings that went on from the same ones'
-      )
-  lines = [
-    _command(run, name) for run, name in zip(runs, _names(runs), strict=True)
-  ]
-  if start is None:
-    return lines
-  if _start(start) is not None:
-    raise ValueError(
-      f'{runs[0]} went on from {start}, which went on from another: train in '
-      'one or two steps'
-    )
-  return [_command(start, 'START'), *lines]
-
-
-def _names(runs):
-  """What the commands call the workdirs."""
-  if len(runs) == 1:
-    return ['RUN']
-  return [f'RUN{k}' for k in range(len(runs))]
-
-
-def _prefixes(runs):
-  """Of the files that are kept of each run."""
-  if len(runs) == 1:
-    return ['']
-  return [f'{name.lower()}_' for name in _names(runs)]
-
-
-def _start(run):
-  """The workdir that a run went on from, or None."""
-  path = json.loads((run / 'config.json').read_text())['train']['start']
-  # WORKDIR/<stage>/export.
-  return pathlib.Path(path).parents[1] if path else None
-
-
-def _command(run, workdir):
-  return record.command(
-    run,
-    path='configs/gesture.py:weights',
-    usual=gesture_config.get_config('weights'),
-    names={'data.dir': 'BOXES', 'train.start': f'START/{_ARM}/export'},
-    workdir=workdir,
-  )
 
 
 if __name__ == '__main__':

@@ -8,9 +8,9 @@ by the network, by the network over 8 views, and by correlation without
 learning. The thresholds of calibration.json come from the impostor pairs.
 Without --run what lies in --out is measured again.
 
-Pairs of all palms are counted (`evals.recognition.streaming`). Correlation, alone or in a
-score with the network, needs lists: these are of the first palms only, and
-results.json has the network on the same pairs beside them.
+Pairs of all palms are counted (`evals.recognition.streaming`). Correlation
+needs lists of pairs, alone and in a score with the network. The lists are of
+the first palms only. results.json has the network on the same pairs, too.
 """
 
 import argparse
@@ -36,35 +36,40 @@ from palmjax.inference import matcher
 from palmjax.networks import export as exports
 from palmjax.networks import palm as palm_networks
 from palmjax.recipes.metric import protocols as metric_protocols
-from release import record
+from release import made_by, record
 
 _DEVICES = 64
 _BATCH = 64  # Palms drawn at once.
 
-_README = """# {name}
-Weights for palm recognition, trained on drawn palms only: nobody's palm.
-Licence: Apache-2.0, as palmjax. `python -m palmjax.verify` uses them.
-
-| file | what |
-| --- | --- |
-| `weights.npz`, `model.json`, `preprocess.json` | the network, without the \
-class weights of its training (`palmjax/networks/export.py`) |
-| `calibration.json` | thresholds for false match rates \
-(`palmjax/inference/matcher.py`) |
-| `results.json` | error rates on drawn palms that no training saw, beside \
-correlation without learning |
-| `config.json`, `training.jsonl` | configuration and log of the training |
-{start_row}
-Made by
-```
-{commands}
-```
-{remarks}
-"""
-_START_ROW = (
-  '| `start_…` | README, configuration and log of the weights that it went on '
-  'from |\n'
-)
+_ABOUT = [
+  "Weights for palm recognition, trained on drawn palms only: nobody's palm.",
+  'Licence: Apache-2.0, as palmjax. `python -m palmjax.verify` uses them.',
+]
+_FILES = [
+  made_by.row(
+    'weights.npz model.json preprocess.json',
+    'the network, without the class weights of its training '
+    '(`palmjax/networks/export.py`)',
+  ),
+  made_by.row(
+    'calibration.json',
+    'thresholds for false match rates (`palmjax/inference/matcher.py`)',
+  ),
+  made_by.row(
+    'results.json',
+    'error rates on drawn palms that no training saw, beside correlation '
+    'without learning',
+  ),
+  made_by.row(
+    'config.json training.jsonl', 'configuration and log of the training'
+  ),
+]
+_START_FILES = [
+  made_by.row(
+    'start_config.json start_training.jsonl',
+    'the same of an earlier training, whose weights this one started from',
+  )
+]
 
 
 def main(argv=None):
@@ -73,7 +78,7 @@ def main(argv=None):
   out = pathlib.Path(args.out)
   try:
     if args.run:
-      pack(pathlib.Path(args.run), out)
+      pack(pathlib.Path(args.run), out, seed=args.seed)
     spec = preprocess.Preprocess.from_json(exports.load(out).preprocess)
   except (OSError, ValueError) as error:
     sys.exit(f'weights: {error}')
@@ -119,12 +124,17 @@ def _parse(argv):
   return parser.parse_args(argv)
 
 
-def pack(run, out):
-  """Writes what a run trained, and what it is, into a folder.
+def pack(run, out, *, seed):
+  """Writes what a run trained, and how, into a folder.
 
   Args:
     run: path of the workdir.
     out: path of the folder.
+    seed: of the palms that it is measured on.
+
+  Raises:
+    ValueError: the commands cannot be told, see `release.record`.
+    OSError: a file is missing.
   """
   found = exports.load(run / 'network' / 'export')
   # Class weights of drawn identities are of no use to anybody.
@@ -137,32 +147,38 @@ def pack(run, out):
   )
   config = json.loads((run / 'config.json').read_text())
   start = config['cnn']['start']
-  if start:
-    record.keep_start(pathlib.Path(start), out)
+  before = record.keep_start(pathlib.Path(start), out) if start else []
   record.keep(run, out)
-  remarks = 'SET is the folder that the first command names.'
-  if start:
-    remarks += ' START holds the weights that `start_README.md` is of.'
-  files.write_file(
-    out / 'README.md',
-    _README.format(
-      name=out.name,
-      start_row=_START_ROW if start else '',
-      remarks=remarks,
-      commands='\n'.join(
-        [
-          record.drawn_set(config['data']['dir']),
-          record.command(
-            run,
-            path='configs/metric.py:weights',
-            usual=metric_config.get_config('weights'),
-            names={'data.dir': 'SET', 'cnn.start': 'START'},
-          ),
-          'python -m release.palm_weights --run=RUN '
-          f'--out=palmjax/weights/{out.name}',
-        ]
-      ),
-    ),
+  made_by.write(
+    out,
+    {
+      'name': out.name,
+      'about': _ABOUT,
+      'files': [*_FILES, *(_START_FILES if start else [])],
+      'figures': ['results.json', 'calibration.json'],
+      'commands': [
+        *before,
+        record.drawn_set(config['data']['dir']),
+        record.training(
+          run,
+          path='configs/metric.py:weights',
+          usual=metric_config.get_config('weights'),
+          names={
+            'data.dir': '{set}',
+            'cnn.start': f'{{workdir}}/start/weights/{out.name}',
+          },
+        ),
+        record.command(
+          'release.palm_weights',
+          [
+            '--run={workdir}/run',
+            f'--out={{workdir}}/weights/{out.name}',
+            f'--seed={seed}',
+          ],
+          seed=seed,
+        ),
+      ],
+    },
   )
 
 

@@ -1,42 +1,40 @@
-"""Makes shipped weights again, by the commands that their README keeps.
+"""Makes shipped weights again, by the commands in their made_by.json.
 
 python -m release.rebuild --weights=hand_detector --boxes=BOXES --workdir=DIR
 python -m release.rebuild --weights=mobilefacenet --workdir=DIR
 
-Runs one command after the other: sets are drawn, networks trained, and what
-comes out is packed and measured in DIR/weights. Nothing of the package is
-replaced. The same command again goes on where it was cut off. It takes as long
-as the trainings did: most of a day on two cores (--dry_run shows the commands).
+Runs one command after the other. The commands draw sets, train networks, and
+pack and measure them in DIR/weights. Nothing of the package is replaced. The
+same command again goes on where it was cut off. It takes as long as the
+trainings did, most of a day on two cores. --dry_run shows the commands.
 """
 
 import argparse
 import pathlib
-import re
 import shlex
 import subprocess
 import sys
 
 from palmjax.networks import shipped
+from release import made_by
 
 _SHIPPED = shipped.PALM.parent
-_PACKED = 'palmjax/weights/'
-_DRAWN = 'drawn_palms'
-# Of weights that others went on from: what is kept of these beside the later.
-_START = 'start_README.md'
-# What stands for a path in the commands, a whole word at the start of a value.
-_NAMES = re.compile(r'(?<==)(BOXES|DIR|RUN\d*|SET|START)(?=$|/)')
 
 
 def main(argv=None):
   """The command line."""
   args = _parse(argv)
-  for command in commands(
-    _SHIPPED / args.weights, pathlib.Path(args.workdir), boxes=args.boxes
-  ):
+  places = {'workdir': args.workdir, 'boxes': args.boxes}
+  for words in args.commands:
+    # The set that an earlier command drew is known once it is there.
+    if 'set' in made_by.placeholders([words]):
+      places['set'] = _only_set(places['sets'])
+    command = made_by.fill(words, places)
+    for word in command:
+      if word.startswith('--data_dir='):
+        places['sets'] = pathlib.Path(word.partition('=')[2])
     if command[0] == 'python':
       command[0] = sys.executable
-    # The set that an earlier command drew is known once it is there.
-    command = [_with_set(word) for word in command]
     print('+', shlex.join(command), flush=True)
     if args.dry_run:
       continue
@@ -57,71 +55,37 @@ def _parse(argv):
     prog='python -m release.rebuild', description=__doc__.split('\n')[0]
   )
   parser.add_argument(
-    '--weights', required=True, choices=('hand_detector', 'mobilefacenet')
+    '--weights',
+    required=True,
+    choices=sorted(
+      path.parent.name for path in _SHIPPED.glob('*/' + made_by.FILE)
+    ),
   )
   parser.add_argument('--workdir', required=True, metavar='DIR')
-  parser.add_argument('--boxes', metavar='DIR', help='of hand_detector')
+  parser.add_argument(
+    '--boxes', metavar='DIR', help='real images with boxes, for detectors'
+  )
   parser.add_argument('--dry_run', action='store_true', help='only show')
   args = parser.parse_args(argv)
-  if (args.weights == 'hand_detector') != bool(args.boxes):
-    parser.error('give --boxes=DIR with hand_detector, and only there')
+  found = made_by.read(_SHIPPED / args.weights)['commands']
+  args.commands = [command['argv'] for command in found]
+  needed = 'boxes' in made_by.placeholders(args.commands)
+  if needed != bool(args.boxes):
+    parser.error(
+      f'{args.weights} needs --boxes=DIR: it was trained on real images'
+      if needed
+      else f'{args.weights} was trained without real images: leave out --boxes'
+    )
   return args
 
 
-def commands(weights, workdir, *, boxes=None):
-  """The commands that make weights.
-
-  Args:
-    weights: path of the folder of shipped weights.
-    workdir: path of the folder in which everything is made.
-    boxes: path of the real images with boxes.
-
-  Returns:
-    list of lists of words. A word may hold the name of a set that is not drawn
-    yet, see `_with_set`.
-  """
-  found, names = [], {'BOXES': boxes}
-  if (weights / _START).exists():
-    start = workdir / 'start'
-    found += _of_readme(weights / _START, start, names)
-    # In one folder: what these went on from, packed.
-    names['START'] = start / 'weights' / weights.name
-  return found + _of_readme(weights / 'README.md', workdir, names)
-
-
-def _of_readme(path, workdir, names):
-  text = path.read_text().split('```')[1]
-  names = {
-    'DIR': workdir / 'sets',
-    'SET': workdir / 'sets' / _DRAWN,
-    'START': workdir / 'START',
-    **names,
-  }
-
-  def place(match):
-    name = match[0]
-    return str(names.get(name, workdir / name))
-
-  found = []
-  for line in text.replace('\\\n', ' ').strip().splitlines():
-    words = [_NAMES.sub(place, word) for word in shlex.split(line)]
-    packed = f'--out={workdir}/weights/'
-    found.append([word.replace(f'--out={_PACKED}', packed) for word in words])
-  return found
-
-
-def _with_set(word):
-  """A word whose folder of sets, if it ends with one, is that of its one set.
-
-  `palmjax.data.sets.prepared` draws into DIR/drawn_palms/<numbers>/<version>.
-  """
-  key, _, path = word.partition('=')
-  if not path.endswith(f'/sets/{_DRAWN}'):
-    return word
-  found = list(pathlib.Path(path).glob('*/*/dataset_info.json'))
+def _only_set(folder):
+  """The one set in a folder: `palmjax.prepare` draws DIR/drawn_palms/*/*."""
+  drawn = folder / 'drawn_palms'
+  found = list(drawn.glob('*/*/dataset_info.json'))
   if len(found) > 1:
-    sys.exit(f'rebuild: {path} holds {len(found)} sets; keep one of them')
-  return f'{key}={found[0].parent}' if found else word
+    sys.exit(f'rebuild: {drawn} holds {len(found)} sets; keep one of them')
+  return found[0].parent if found else drawn
 
 
 if __name__ == '__main__':

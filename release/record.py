@@ -1,7 +1,7 @@
 """What is kept of a training beside the weights that it made.
 
-Its configuration and its log, and for the README file the command lines, in
-which paths of the machine that trained have other names.
+Its configuration, its log, and its command for made_by.json, in which
+placeholders stand for the paths of the machine that trained.
 """
 
 import json
@@ -9,6 +9,7 @@ import re
 import shutil
 
 from palmjax import files
+from release import made_by
 
 # {identities}x{samples}_{size}px_difficulty{difficulty}_devices…_seed….
 _SET = re.compile(
@@ -17,18 +18,18 @@ _SET = re.compile(
 )
 
 
-def command(run, *, path, usual, names, workdir='RUN'):
+def training(run, *, path, usual, names, workdir='run'):
   """The command that trained a run.
 
   Args:
     run: path of its workdir.
     path: of the configuration and its variant, 'configs/gesture.py:weights'.
-    usual: ConfigDict of that variant; what is the same there is not named.
+    usual: ConfigDict of that variant; equal values are left out.
     names: {key: what stands in place of its value, unless that is empty}.
-    workdir: name of the workdir in the command.
+    workdir: folder of {workdir} in which the command trains.
 
   Returns:
-    str of several lines.
+    A command of `release.made_by`.
 
   Raises:
     ValueError: the config of the run has other keys than the variant has now.
@@ -45,24 +46,35 @@ def command(run, *, path, usual, names, workdir='RUN'):
     for key, value in sorted(config.items())
     if _plain(value) != _plain(usual[key])
   ]
-  lines = [f'python -m palmjax.main --config={path}']
-  return ' \\\n  '.join([*lines, *changes, f'--workdir={workdir}'])
+  words = [f'--config={path}', *changes, f'--workdir={{workdir}}/{workdir}']
+  return command('palmjax.main', words, seed=config['seed'])
+
+
+def command(module, words, *, seed):
+  """A command of `release.made_by`: words of a module's command line."""
+  return {'argv': ['python', '-m', module, *words], 'seed': seed}
 
 
 def drawn_set(directory):
-  """The command that drew the set in a folder of `palmjax.data.sets.prepared`."""
+  """The command that drew the set in a folder of `palmjax.data.sets.prepared`.
+
+  Raises:
+    ValueError: the folder holds other images than drawn palms.
+  """
   match = _SET.search(directory)
   if match is None:
     raise ValueError(
       f'{directory} is no set of drawn palms: weights that anyone may use are '
       'trained on those alone'
     )
-  numbers = ' '.join(
-    f'--{name}={value}' for name, value in match.groupdict().items()
-  )
-  return (
-    'python -m palmjax.prepare --dataset=drawn_palms --data_dir=DIR \\\n'
-    f'  {numbers}'
+  return command(
+    'palmjax.prepare',
+    [
+      '--dataset=drawn_palms',
+      '--data_dir={workdir}/sets',
+      *(f'--{name}={value}' for name, value in match.groupdict().items()),
+    ],
+    seed=int(match['seed']),
   )
 
 
@@ -84,28 +96,32 @@ def keep(run, out, *, prefix=''):
 
 
 def keep_start(start, out):
-  """Writes what is known of the weights that a training went on from.
+  """Keeps what is known of the weights that a training went on from.
 
   Args:
     start: path of shipped weights.
     out: path of the folder; may be the same.
 
+  Returns:
+    The commands that made those, in the folder `start` of {workdir}.
+
   Raises:
     ValueError: those went on from others.
+    OSError: a file is missing.
   """
-  if (start / 'start_README.md').exists():
+  if (start / 'start_config.json').exists():
     raise ValueError(
       f'{start} went on from other weights: train in one or two steps'
     )
-  for name in ('README.md', 'config.json', 'training.jsonl'):
+  found = made_by.read(start)['commands']
+  for name in ('config.json', 'training.jsonl'):
     files.write_file(out / f'start_{name}', (start / name).read_bytes())
+  return made_by.inside(found, 'start')
 
 
 def _plain(value):
   """A value as it stands on a command line; lists of JSON are tuples."""
-  if isinstance(value, (list, tuple)):
-    return f'"{tuple(value)!r}"'
-  return str(value)
+  return repr(tuple(value)) if isinstance(value, (list, tuple)) else str(value)
 
 
 def _flat(values, prefix=''):

@@ -18,7 +18,7 @@ from palmjax.models import palm_frame as frame_reader
 from palmjax.networks import export, shipped
 from palmjax.networks import hand as hand_networks
 from palmjax.recipes.gesture import palm_frame as palm_frame_stage
-from release import hand_measures, hand_weights
+from release import hand_measures, hand_runs, hand_weights, made_by
 
 SIZE = 32
 DESCRIPTION = {
@@ -115,8 +115,12 @@ def packed(tmp_path_factory):
   # Boxes of fresh weights are nothing, or less.
   variables['params']['Head_0']['size']['bias'] += 0.25
   write_export(root / 'run', jax.device_get(variables))
-  description = {'name': palm_frame_stage.NAME, 'width': 0.25, 'dtype': 'float32'}
-  reader = frame_reader.FrameReader(width=0.25)
+  description = {
+    'name': palm_frame_stage.NAME,
+    'width': 0.25,
+    'dtype': 'float32',
+  }
+  reader = frame_reader.PalmFrameRegressor(width=0.25)
   export.save(
     root / 'run' / palm_frame_stage.NAME / 'export',
     variables=jax.device_get(
@@ -142,7 +146,7 @@ def packed(tmp_path_factory):
     (root / f'boxes/valid/labels/{name}.txt').write_text('1 .5 .5 .4 .4\n')
   with pytest.MonkeyPatch.context() as patch:
     patch.setattr(hands, 'draw_batch', draw_batch)
-    patch.setattr(hand_measures, '_TIMED', 1)
+    patch.setattr(hand_measures, 'TIMED', 1)
     hand_weights.main(
       [
         *(f'--run={root}/run', f'--out={root}/out', f'--boxes={root}/boxes'),
@@ -159,6 +163,7 @@ def test_what_is_shipped(packed):
   assert sorted(files) == [
     'README.md',
     'config.json',
+    'made_by.json',
     'model.json',
     'preprocess.json',
     'results.json',
@@ -193,6 +198,7 @@ def test_the_reader_is_shipped_beside_it(packed):
   folder = packed.root / 'frame_reader'
   assert sorted(path.name for path in folder.iterdir()) == [
     'README.md',
+    'made_by.json',
     'model.json',
     'preprocess.json',
     'weights.npz',
@@ -211,40 +217,47 @@ def test_the_reader_is_shipped_beside_it(packed):
 
 def test_a_run_without_a_reader_takes_that_of_the_package(tmp_path):
   (tmp_path / 'run').mkdir()
-  folder = hand_weights.pack_reader([tmp_path / 'run'], tmp_path / 'out')
+  folder = hand_weights.pack_reader(
+    [tmp_path / 'run'], tmp_path / 'out', commands=[]
+  )
   assert folder == shipped.PALM_FRAME
   assert not (tmp_path / 'frame_reader').exists()
 
 
-def test_the_readme_has_every_command_of_both_trainings(packed):
+TRAIN = ['python', '-m', 'palmjax.main', '--config=configs/gesture.py:weights']
+PACK = ['python', '-m', 'release.hand_weights']
+
+
+def test_every_command_of_both_trainings(packed):
+  found = made_by.read(packed.out)
   text = (packed.out / 'README.md').read_text()
+  assert text == made_by.readme(found)
   assert 'Beside drawn hands it saw images of a test.' in text
-  commands = text.split('```')[1].strip()
-  assert commands == (
-    'python -m palmjax.main --config=configs/gesture.py:weights \\\n'
-    '  --config.train.steps=900 \\\n'
-    '  --workdir=START\n'
-    'python -m palmjax.main --config=configs/gesture.py:weights \\\n'
-    "  --config.arms=\"('student_alone', 'student_both')\" \\\n"
-    '  --config.data.dir=BOXES \\\n'
-    '  --config.data.name=yolo \\\n'
-    '  --config.data.repeat=4 \\\n'
-    '  --config.train.start=START/student_alone/export \\\n'
-    '  --workdir=RUN\n'
-    'python -m release.hand_weights --run=RUN '
-    '--out=palmjax/weights/out \\\n'
-    '  --size=32 \\\n'
-    '  --smaller 0.75 0.5 \\\n'
-    '  --boxes=BOXES \\\n'
-    '  --credit="images of a test"'
-  )
+  assert [command['argv'] for command in found['commands']] == [
+    [*TRAIN, '--config.train.steps=900', '--workdir={workdir}/start'],
+    [
+      *TRAIN,
+      "--config.arms=('student_alone', 'student_both')",
+      *('--config.data.dir={boxes}', '--config.data.name=yolo'),
+      '--config.data.repeat=4',
+      '--config.train.start={workdir}/start/student_alone/export',
+      '--workdir={workdir}/run',
+    ],
+    [
+      *(*PACK, '--run={workdir}/run', '--out={workdir}/weights/out'),
+      *('--seed=7', '--size=32', '--smaller', '0.75', '0.5'),
+      *('--boxes={boxes}', '--credit=images of a test'),
+    ],
+  ]
+  assert [command['seed'] for command in found['commands']] == [0, 0, 7]
+  reader = made_by.read(packed.root / 'frame_reader')
+  assert reader['commands'] == found['commands']
 
 
-def test_the_readme_of_one_training(tmp_path):
+def test_the_command_of_one_training(tmp_path):
   write_run(tmp_path / 'run')
-  assert hand_weights.commands([tmp_path / 'run']) == [
-    'python -m palmjax.main --config=configs/gesture.py:weights \\\n'
-    '  --workdir=RUN'
+  assert hand_runs.commands([tmp_path / 'run']) == [
+    {'argv': [*TRAIN, '--workdir={workdir}/run'], 'seed': 0}
   ]
 
 
@@ -252,13 +265,13 @@ def test_trainings_that_no_command_repeats(tmp_path):
   write_run(tmp_path / 'a')
   write_run(tmp_path / 'b', **after(tmp_path / 'a'))
   write_run(tmp_path / 'c', **after(tmp_path / 'b'))
-  assert len(hand_weights.commands([tmp_path / 'b'])) == 2
+  assert len(hand_runs.commands([tmp_path / 'b'])) == 2
   with pytest.raises(ValueError, match='which went on from another'):
-    hand_weights.commands([tmp_path / 'c'])
+    hand_runs.commands([tmp_path / 'c'])
   path = tmp_path / 'a' / 'config.json'
   path.write_text(path.read_text().replace('"repeat"', '"again"'))
   with pytest.raises(ValueError, match=r'differ in the key data\.again'):
-    hand_weights.commands([tmp_path / 'a'])
+    hand_runs.commands([tmp_path / 'a'])
 
 
 def test_results(packed):
@@ -368,13 +381,16 @@ def test_of_several_runs_the_mean_is_shipped(tmp_path):
     kernel = np.array([1.0, 4.0 * seed], np.float32)
     write_export(run, {'params': {'kernel': kernel}})
   out = tmp_path / 'out'
-  hand_weights.pack(runs, out, size=0, smaller=(), boxes=False, credit='')
+  hand_weights.pack(
+    runs, out, size=0, smaller=(), boxes=False, credit='', seed=2
+  )
   shipped = export.load(out)
   kernel = shipped.variables['params']['kernel']
   np.testing.assert_array_equal(kernel, np.array([1.0, 2.0], np.float32))
   assert kernel.dtype == np.float32
   assert sorted(path.name for path in out.iterdir()) == [
     'README.md',
+    'made_by.json',
     'model.json',
     'preprocess.json',
     'run0_config.json',
@@ -385,21 +401,19 @@ def test_of_several_runs_the_mean_is_shipped(tmp_path):
     'start_training.jsonl',
     'weights.npz',
   ]
-  text = (out / 'README.md').read_text()
-  assert text.split('```')[1].strip() == (
-    'python -m palmjax.main --config=configs/gesture.py:weights \\\n'
-    '  --workdir=START\n'
-    'python -m palmjax.main --config=configs/gesture.py:weights \\\n'
-    '  --config.train.start=START/student_alone/export \\\n'
-    '  --workdir=RUN0\n'
-    'python -m palmjax.main --config=configs/gesture.py:weights \\\n'
-    '  --config.seed=1 \\\n'
-    '  --config.train.start=START/student_alone/export \\\n'
-    '  --workdir=RUN1\n'
-    'python -m release.hand_weights --run=RUN0 --run=RUN1 '
-    '--out=palmjax/weights/out'
-  )
-  assert '`run0_…`' in text
+  commands = made_by.read(out)['commands']
+  start = '--config.train.start={workdir}/start/student_alone/export'
+  assert [command['argv'] for command in commands] == [
+    [*TRAIN, '--workdir={workdir}/start'],
+    [*TRAIN, start, '--workdir={workdir}/run0'],
+    [*TRAIN, '--config.seed=1', start, '--workdir={workdir}/run1'],
+    [
+      *(*PACK, '--run={workdir}/run0', '--run={workdir}/run1'),
+      *('--out={workdir}/weights/out', '--seed=2'),
+    ],
+  ]
+  assert [command['seed'] for command in commands] == [0, 0, 1, 2]
+  assert '`run0_config.json`' in (out / 'README.md').read_text()
 
 
 def test_runs_that_have_no_mean(tmp_path):
@@ -429,7 +443,7 @@ def test_runs_that_have_no_mean(tmp_path):
 
 def test_the_reader_of_the_first_run_that_has_one(packed, tmp_path):
   runs = [tmp_path / 'without', packed.root / 'run']
-  folder = hand_weights.pack_reader(runs, tmp_path / 'out')
+  folder = hand_weights.pack_reader(runs, tmp_path / 'out', commands=[])
   assert folder == tmp_path / 'frame_reader'
   assert '`out/run1_training.jsonl`' in (folder / 'README.md').read_text()
 

@@ -21,7 +21,7 @@ from palmjax.inference import matcher
 from palmjax.models import backbones
 from palmjax.networks import export
 from palmjax.networks import palm as palm_networks
-from release import palm_weights, record
+from release import made_by, palm_weights, record
 
 SIZE, DRAWN = 32, 48
 # 6 samples are two sessions.
@@ -113,8 +113,12 @@ def packed(tmp_path_factory):
   write_run(root / 'run')
   start = root / 'start'
   start.mkdir()
-  for name in ('README.md', 'config.json', 'training.jsonl'):
+  for name in ('config.json', 'training.jsonl'):
     (start / name).write_text(f'{name} of the start')
+  first = {'argv': ['first', '--workdir={workdir}/run'], 'seed': 4}
+  made_by.write(
+    start, {'name': 'start', 'about': [], 'files': [], 'commands': [first]}
+  )
   # What thresholds were set on: embeddings by counts, else lists of scores.
   embeddings, lists = [], {}
 
@@ -202,10 +206,10 @@ def test_nothing_is_shipped_that_nobody_needs(packed):
     'README.md',
     'calibration.json',
     'config.json',
+    'made_by.json',
     'model.json',
     'preprocess.json',
     'results.json',
-    'start_README.md',
     'start_config.json',
     'start_training.jsonl',
     'training.jsonl',
@@ -228,20 +232,37 @@ def test_nothing_is_shipped_that_nobody_needs(packed):
   assert files['start_training.jsonl'] == b'training.jsonl of the start'
 
 
-def test_the_readme_has_the_commands(packed):
-  assert (
-    (packed.out / 'README.md').read_text().split('```')[1]
-    == r"""
-python -m palmjax.prepare --dataset=drawn_palms --data_dir=DIR \
-  --identities=24 --samples=4 --size=32 --difficulty=0.7 --devices=8 --seed=1
-python -m palmjax.main --config=configs/metric.py:weights \
-  --config.cnn.start=START \
-  --config.cnn.steps=70 \
-  --config.data.dir=SET \
-  --workdir=RUN
-python -m release.palm_weights --run=RUN --out=palmjax/weights/out
-"""
-  )
+def test_the_commands_that_made_it(packed):
+  found = made_by.read(packed.out)
+  assert found['commands'] == [
+    {'argv': ['first', '--workdir={workdir}/start/run'], 'seed': 4},
+    {
+      'argv': [
+        *('python', '-m', 'palmjax.prepare', '--dataset=drawn_palms'),
+        *('--data_dir={workdir}/sets', '--identities=24', '--samples=4'),
+        *('--size=32', '--difficulty=0.7', '--devices=8', '--seed=1'),
+      ],
+      'seed': 1,
+    },
+    {
+      'argv': [
+        *('python', '-m', 'palmjax.main'),
+        '--config=configs/metric.py:weights',
+        '--config.cnn.start={workdir}/start/weights/out',
+        *('--config.cnn.steps=70', '--config.data.dir={set}'),
+        '--workdir={workdir}/run',
+      ],
+      'seed': 0,
+    },
+    {
+      'argv': [
+        *('python', '-m', 'release.palm_weights', '--run={workdir}/run'),
+        *('--out={workdir}/weights/out', '--seed=5'),
+      ],
+      'seed': 5,
+    },
+  ]
+  assert (packed.out / 'README.md').read_text() == made_by.readme(found)
 
 
 def test_a_chain_of_three_trainings_is_refused(packed, tmp_path):

@@ -1,5 +1,6 @@
-"""The commands that the shipped weights' READMEs keep, made to run."""
+"""The commands of the shipped weights, made to run."""
 
+import importlib.util
 import pathlib
 import re
 import sys
@@ -44,10 +45,10 @@ def test_the_detector(run, tmp_path):
     '--config=configs/gesture.py:weights',
   ]
   assert '--config.data.dir=/boxes' in first
-  assert first[-1] == f'--workdir={tmp_path}/START'
-  start = f'{tmp_path}/START/student_alone/export'
+  assert first[-1] == f'--workdir={tmp_path}/start'
+  start = f'{tmp_path}/start/student_alone/export'
   assert f'--config.train.start={start}' in second
-  assert f'--run={tmp_path}/RUN' in pack
+  assert f'--run={tmp_path}/run' in pack
   # Nothing of the package is replaced.
   assert f'--out={tmp_path}/weights/hand_detector' in pack
   assert '--boxes=/boxes' in pack
@@ -68,21 +69,26 @@ def test_the_network_and_what_it_went_on_from(run, tmp_path):
   # The folder of the set, which the command before it has drawn.
   drawn = f'{tmp_path}/sets/drawn_palms/8x2/1.0.0'
   assert f'--config.data.dir={drawn}' in train
-  assert pack[-1] == f'--out={tmp_path}/weights/mobilefacenet'
+  assert f'--out={tmp_path}/weights/mobilefacenet' in pack
 
 
 @pytest.mark.parametrize(
   'weights, config, boxes',
-  [('hand_detector', gesture, '/boxes'), ('mobilefacenet', metric, None)],
+  [
+    ('frame_reader', gesture, ['--boxes=/boxes']),
+    ('hand_detector', gesture, ['--boxes=/boxes']),
+    ('mobilefacenet', metric, []),
+  ],
 )
-def test_their_settings_are_still_known(tmp_path, weights, config, boxes):
-  """And no word is left that stands for a path."""
+def test_their_settings_are_still_known(run, tmp_path, weights, config, boxes):
+  """And no placeholder is left."""
   known = config.get_config('weights')
-  for command in rebuild.commands(
-    rebuild._SHIPPED / weights, tmp_path, boxes=boxes
-  ):
+  done = run(f'--weights={weights}', f'--workdir={tmp_path}', *boxes)
+  assert len(done) >= 3
+  for command in done:
+    assert importlib.util.find_spec(command[2]) is not None
     for word in command:
-      assert not re.search(r'=(BOXES|DIR|RUN|SET|START)', word)
+      assert not re.search('[{}]', word)
       if match := re.match(r'--config\.([\w.]+)=(.*)', word):
         value = known
         for key in match[1].split('.'):
@@ -112,10 +118,22 @@ def test_a_dry_run_runs_nothing(run, capsys, tmp_path):
 
 
 @pytest.mark.parametrize(
-  'arguments', [['hand_detector'], ['mobilefacenet', '--boxes=/boxes']]
+  'arguments, message',
+  [
+    (['hand_detector'], 'hand_detector needs --boxes=DIR'),
+    (['mobilefacenet', '--boxes=/boxes'], 'leave out --boxes'),
+  ],
 )
-def test_boxes_are_of_the_detector(run, capsys, arguments):
+def test_boxes_are_of_the_detector(run, capsys, arguments, message):
   name, *others = arguments
   with pytest.raises(SystemExit):
     run(f'--weights={name}', '--workdir=x', *others)
-  assert 'give --boxes=DIR with hand_detector' in capsys.readouterr().err
+  assert message in capsys.readouterr().err
+
+
+def test_two_sets_in_one_folder(run, tmp_path):
+  other = tmp_path / 'start/sets/drawn_palms/9x9/1.0.0'
+  other.mkdir(parents=True)
+  (other / 'dataset_info.json').touch()
+  with pytest.raises(SystemExit, match='holds 2 sets; keep one of them'):
+    run('--weights=mobilefacenet', f'--workdir={tmp_path}')
