@@ -35,6 +35,15 @@ def pytest_configure():
   )
 
 
+@pytest.fixture(autouse=True)
+def optimisation():
+  """Each test compiles alike, whatever a command in a test before it set."""
+  name = 'jax_disable_most_optimizations'
+  before = jax.config.values[name]
+  yield
+  jax.config.update(name, before)
+
+
 @pytest.fixture(scope='session')
 def palmjax_command():
   """Starts `python -m palmjax.main` with arguments; returns the process."""

@@ -1,11 +1,12 @@
 import collections
-import contextlib
 import errno
 import gc
 import json
 import os
-import resource
+import pathlib
 import shutil
+import subprocess
+import sys
 import threading
 import time
 
@@ -18,6 +19,8 @@ import pytest
 
 from palmjax import files
 from palmjax.engine import checkpoint, mesh, state
+
+HERE = pathlib.Path(__file__).parent
 
 
 def example():
@@ -252,38 +255,34 @@ def test_a_full_disk_is_seen_before_it_is_filled(tmp_path, monkeypatch):
   assert checkpoints.steps() == [5]
 
 
-@contextlib.contextmanager
-def files_of_at_most(size):
-  _, hard = old = resource.getrlimit(resource.RLIMIT_FSIZE)
-  resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-  yield
-  resource.setrlimit(resource.RLIMIT_FSIZE, old)
-
-
 # The first file that is too large: of Orbax's metadata, of its index, of data.
 @pytest.mark.parametrize('size', [100, 1000, 30_000])
 def test_an_error_of_the_file_system_is_reported_once(tmp_path, size):
-  large = {str(i): np.random.default_rng(i).random(9000) for i in range(20)}
-  with checkpoint.Checkpoints(tmp_path) as checkpoints:
-    checkpoints.save(9, large)
-    checkpoints.wait()
-    with files_of_at_most(size):
-      checkpoints.save(10, large)
-      # The next save reports it, and has itself not been started.
-      with pytest.raises(OSError, match='File too large') as caught:
-        checkpoints.save(11, large)
-    assert 'checkpoint 9 is intact' in str(caught.value)
-    assert '\n' not in str(caught.value)
-    checkpoints.wait()
-    assert checkpoints.steps() == [9]
-    checkpoints.save(12, large)
-  chex.assert_trees_all_equal(checkpoints.restore(large), large)
+  # In a process of its own, all of whose files are limited.
+  result = subprocess.run(
+    [sys.executable, HERE / 'checkpoint_program.py', tmp_path, str(size)],
+    env=os.environ | {'PYTHONPATH': str(HERE.parents[1])},
+    capture_output=True,
+    text=True,
+  )
+  assert result.returncode == 0, result.stderr
+  error, *rest = result.stdout.splitlines()
+  # The next save reported it, and had itself not been started.
+  assert 'File too large' in error
+  assert 'checkpoint 9 is intact' in error
+  assert rest == ['[9]', '[9, 12]', 'restored']
   # Some of its writers may have written after all others were told to stop.
   checkpoint.Checkpoints(tmp_path)
   wait_for(lambda: names(tmp_path) == ['12', '9'])
 
 
-def test_the_error_in_a_context_is_not_hidden_by_a_failed_write(tmp_path):
+def test_the_error_in_a_context_is_not_hidden_by_a_failed_write(
+  tmp_path, monkeypatch
+):
+  usage = collections.namedtuple('usage', 'total used free')
+  monkeypatch.setattr(
+    checkpoint.shutil, 'disk_usage', lambda path: usage(2e9, 2e9, 0)
+  )
   checkpoints = checkpoint.Checkpoints(tmp_path)
   large = {'w': np.random.default_rng(0).random(9000)}
 
@@ -292,9 +291,9 @@ def test_the_error_in_a_context_is_not_hidden_by_a_failed_write(tmp_path):
       checkpoints.save(1, large)
       raise KeyError
 
-  with files_of_at_most(1000), pytest.raises(KeyError):
+  with pytest.raises(KeyError):
     fail()
-  with files_of_at_most(1000), pytest.raises(OSError, match='no earlier one'):
+  with pytest.raises(OSError, match='no earlier one'):
     saved(tmp_path, 2)
 
 

@@ -359,10 +359,8 @@ def test_cross_entropy_equals_numpy():
 
 
 def test_unit():
-  vectors = jnp.array([[3.0, 4.0], [0.0, 0.0]])
-  np.testing.assert_allclose(
-    vectors.unit(vectors), [[0.6, 0.8], [0.0, 0.0]], rtol=1e-6
-  )
+  got = vectors.unit(jnp.array([[3.0, 4.0], [0.0, 0.0]]))
+  np.testing.assert_allclose(got, [[0.6, 0.8], [0.0, 0.0]], rtol=1e-6)
 
 
 def test_shapes_are_checked():
