@@ -13,6 +13,7 @@ import pathlib
 import platform
 import shutil
 import warnings
+from stat import S_ISREG
 
 import jax
 
@@ -52,7 +53,7 @@ def start(*, use=True):
     # Small programs, too: without those that take less than 0.2 s to compile
     # the second `verify A B` took 3.9 CPU-seconds in place of 3.3.
     jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.0)
-  if jax.config.jax_compilation_cache_dir is not None:
+  if jax.config.jax_compilation_cache_dir:
     return jax.config.jax_compilation_cache_dir
   try:
     root = _user_folder()
@@ -95,8 +96,10 @@ def _trim(root):
   """Removes the programs that were not used for longest, and empty ones."""
   entries = []
   for path in root.rglob('*'):
-    if path.is_file():
+    with contextlib.suppress(OSError):  # Another command was faster.
       stat = path.stat()
+      if not S_ISREG(stat.st_mode):
+        continue
       # Some file systems keep no time of reading.
       entries.append((max(stat.st_atime, stat.st_mtime), stat.st_size, path))
   total = sum(size for _, size, _ in entries)

@@ -50,7 +50,8 @@ def find(text):
   path = pathlib.Path(terminal.home(typed))
   if not path.is_file():
     name = path.name.removesuffix('.py')
-    if path.parent.name in ('', 'configs') and name in names():
+    # Only where no other folder was typed: another one's file is not ours.
+    if str(path.parent) in ('.', 'configs') and name in names():
       path = SHIPPED / f'{name}.py'
     else:
       raise ValueError(

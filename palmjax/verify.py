@@ -115,13 +115,14 @@ def _parse(argv):
 def _verify(args):
   """The answer on two images, as plain values."""
   judge = _judge(args)
+  point = _point(judge, args.fmr)  # Before the hands are found.
   read = _reader(args, judge.image_size)
   palms = [read(path) for path in args.images]
   found = judge.compare(*palms, fmr=args.fmr)
   answer = {
     'decision': found.decision,
     'score': found.score,
-    **_point(judge, args.fmr),
+    **point,
   }
   if args.photos:
     answer['photos'] = list(map(palm_files.told, args.images, palms))

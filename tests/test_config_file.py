@@ -41,7 +41,9 @@ def test_a_path_comes_before_a_name(elsewhere, monkeypatch):
   assert config_file.read('ssl:smoke').recipe == 'ssl'
 
 
-@pytest.mark.parametrize('text', ['none.py', 'common', 'other/ssl.py', ''])
+@pytest.mark.parametrize(
+  'text', ['none.py', 'common', 'other/ssl.py', '/nowhere/configs/ssl.py', '']
+)
 def test_what_is_not_there_is_refused_with_the_names(text):
   with pytest.raises(ValueError, match=r'one of gesture, metric, ssl$'):
     config_file.find(text)

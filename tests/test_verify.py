@@ -351,8 +351,30 @@ def test_a_network_without_thresholds_embeds_and_scores(trained, tmp_path):
   v = verifier.load(tmp_path)
   palms = list(pictures(2, 3))
   assert v.scores(palms, palms).shape == (2, 2)
-  with pytest.raises(ValueError, match='calibration.json is missing'):
+  with pytest.raises(ValueError, match=r'calibration\.json is missing'):
     v.compare(*palms)
+
+
+def test_logits_of_a_network_with_a_margin(trained, tmp_path):
+  network = palm_networks.load(trained)
+  palms = np.repeat(pictures(3, 3, (SIZE, SIZE))[..., None], 3, axis=-1)
+  # Its class weights are zero, and so are all cosines.
+  np.testing.assert_array_equal(network.classify(palms), np.zeros((3, 2)))
+  found = export.load(trained)
+  for loss, message in (
+    ('arcface', 'does not tell its scale'),
+    ('triplet', 'has no logits to classify with'),
+  ):
+    export.save(
+      tmp_path,
+      variables=found.variables,
+      model={**NETWORK, 'loss': loss},
+      preprocess=found.preprocess,
+    )
+    with pytest.raises(ValueError, match=message):
+      palm_networks.load(tmp_path).classify(palms)
+  with pytest.raises(ValueError, match='has no class weights'):
+    palm_networks.load(shipped.PALM).classify(palms)
 
 
 def test_networks_of_another_kind(refusal, save):

@@ -187,6 +187,9 @@ def fit(
         # What it kept may share buffers with what it was given.
         state = meshes.own(new, mesh)
         metrics = jax.tree.map(float, metrics)
+        for metric, value in metrics.items():
+          if value is not None and not np.isfinite(value):
+            _refuse(name, i, f'{metric} is {value}', saved)
         log.evaluation(i, metrics)
         memories[:] = [
           rule.evaluate(memory, metrics)

@@ -106,7 +106,7 @@ def embed_turns(embed, images):
 
   Args:
     embed: uint8 [N, S, S, 3] → float32 [N, D], unit norm.
-    images: uint8 [N, S, S, 3]; of none `embed` is asked once, too.
+    images: uint8 [N, S, S, 3].
 
   Returns:
     float32 [N, 8 D]; products of two are the mean over turns.

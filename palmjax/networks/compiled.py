@@ -9,16 +9,18 @@ ran three times as long. What stands around the networks runs as fast at level
 JAX keeps compiled programs where `jax_compilation_cache_dir` says, but traces a
 function to find its program. Of a second answer that is most of the time. Here
 the traced program is kept, too (`jax.export`), in a folder below. It is found
-by the sources of the package that it was made of, by the version of JAX, by the
-module and by the shapes of the arguments. A second `verify --photos` then took
-2.8 CPU-seconds in place of 9.1.
+by the sources of the package that it was made of, by the versions of JAX and
+flax, by the module and by the shapes of the arguments. A second
+`verify --photos` then took 2.8 CPU-seconds in place of 9.1.
 """
 
 import functools
 import hashlib
 import pathlib
 
+import flax
 import jax
+import jaxlib
 from jax import export
 
 from palmjax import files
@@ -92,16 +94,19 @@ class _Program:
 def _folder():
   """Where traced programs are kept, or None where nothing is kept."""
   folder = jax.config.jax_compilation_cache_dir
-  if folder is None or not jax.config.jax_enable_compilation_cache:
+  if not folder or not jax.config.jax_enable_compilation_cache:
+    return None
+  if '://' in folder:  # A bucket: JAX keeps its programs there, we keep none.
     return None
   return pathlib.Path(folder) / 'traced'
 
 
 @functools.cache
 def _versions():
-  """Digest of the sources that programs are made of, and of JAX's version."""
+  """Digest of what programs are made of: sources, and versions of libraries."""
   root = pathlib.Path(__file__).parents[1]
-  digest = hashlib.sha256(jax.__version__.encode())
+  versions = jax.__version__, jaxlib.__version__, flax.__version__
+  digest = hashlib.sha256(repr(versions).encode())
   for name in _SOURCES:
     for path in sorted((root / name).rglob('*.py')):
       digest.update(path.relative_to(root).as_posix().encode())

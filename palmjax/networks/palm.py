@@ -157,7 +157,12 @@ def free_logits(description):
   loss = description['loss']
   if loss == 'softmax':
     return lambda embeddings, head, labels: vectors.products(embeddings, head)
-  if loss in _SCALED and 'scale' in description:
+  if loss in _SCALED:
+    if 'scale' not in description:
+      raise ValueError(
+        f'the export of this {loss} network does not tell its scale, so its '
+        'logits are not known: train it again with this version'
+      )
     scale = description['scale']
     return lambda embeddings, head, labels: (
       scale * vectors.cosines(embeddings, head)

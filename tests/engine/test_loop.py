@@ -364,6 +364,18 @@ def test_a_metric_that_is_not_finite_stops_the_run(tmp_path, at, kept):
   assert saved_steps(tmp_path) == kept
 
 
+@pytest.mark.parametrize('value', [np.nan, np.inf])
+def test_an_evaluation_that_is_not_finite_stops_the_run(tmp_path, value):
+  with pytest.raises(
+    loop.NonFiniteError, match=f"^kid is {value} at step 4 of stage 'small'"
+  ):
+    run(
+      tmp_path,
+      evals=lambda train_state, i: (train_state, {'kid': value}),
+      eval_every=4,
+    )
+
+
 def test_it_stops_one_iteration_late(tmp_path):
   fetched = []
 

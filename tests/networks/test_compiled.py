@@ -86,3 +86,24 @@ def test_without_a_cache_nothing_is_kept(cache):
     assert not cache.exists()
   finally:
     jax.config.update('jax_enable_compilation_cache', True)
+
+
+@pytest.mark.parametrize('folder', ['', 'gs://bucket/folder'])
+def test_what_is_no_folder_of_this_machine(folder, tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  program, _ = make('double')
+  # JAX itself would ask for the bucket.
+  jitted = jax.jit
+  before = jax.config.jax_compilation_cache_dir
+
+  def jit(*arguments, **options):
+    jax.config.update('jax_compilation_cache_dir', before)
+    return jitted(*arguments, **options)
+
+  monkeypatch.setattr(jax, 'jit', jit)
+  jax.config.update('jax_compilation_cache_dir', folder)
+  try:
+    np.testing.assert_array_equal(program(X, Y)['result'], 2 * X + Y)
+  finally:
+    jax.config.update('jax_compilation_cache_dir', before)
+  assert not list(tmp_path.iterdir())

@@ -121,7 +121,12 @@ def _train(palms, mesh, this, config):
     make_step=functools.partial(metric.make_step, **metric_losses.losses(loss)),
     create_state=_create_state(config),
     batches=batches(palms.labelled, mesh, config.cnn, this.key),
-    loss={'loss': loss['name']},
+    # Its scale makes logits of cosines again.
+    loss={
+      'loss': loss['name'],
+      'margin': loss['margin'],
+      'scale': loss['scale'],
+    },
     comparison=comparison,
     **palm_training.until(config, palms, batch_size, comparison=comparison),
   )
