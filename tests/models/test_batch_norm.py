@@ -128,7 +128,14 @@ def test_unknown_activation_is_refused():
 
 
 @pytest.mark.parametrize(
-  'name', ['mobilefacenet', 'resnet18_small', 'iresnet18', 'vgg16_gdconv']
+  'name',
+  [
+    'iresnet18',
+    *(
+      pytest.param(name, marks=pytest.mark.slow)
+      for name in ('mobilefacenet', 'resnet18_small', 'vgg16_gdconv')
+    ),
+  ],
 )
 def test_a_networks_momentum_reaches_every_layer(name):
   """Each mean moves from 0 by 1 − momentum of the way to that of the batch."""

@@ -158,6 +158,7 @@ def packed(tmp_path_factory):
   return types.SimpleNamespace(root=root, out=root / 'out')
 
 
+@pytest.mark.slow
 def test_what_is_shipped(packed):
   files = {path.name: path.read_bytes() for path in packed.out.iterdir()}
   assert sorted(files) == [
@@ -194,6 +195,7 @@ def test_what_is_shipped(packed):
   }
 
 
+@pytest.mark.slow
 def test_the_reader_is_shipped_beside_it(packed):
   folder = packed.root / 'frame_reader'
   assert sorted(path.name for path in folder.iterdir()) == [
@@ -228,6 +230,7 @@ TRAIN = ['python', '-m', 'palmjax.main', '--config=configs/gesture.py:weights']
 PACK = ['python', '-m', 'release.hand_weights']
 
 
+@pytest.mark.slow
 def test_every_command_of_both_trainings(packed):
   found = made_by.read(packed.out)
   text = (packed.out / 'README.md').read_text()
@@ -274,6 +277,7 @@ def test_trainings_that_no_command_repeats(tmp_path):
     hand_runs.commands([tmp_path / 'a'])
 
 
+@pytest.mark.slow
 def test_results(packed):
   results = json.loads((packed.out / 'results.json').read_text())
   assert set(results) == {
@@ -441,6 +445,7 @@ def test_runs_that_have_no_mean(tmp_path):
   assert 'nothing' in refusal('nothing')
 
 
+@pytest.mark.slow
 def test_the_reader_of_the_first_run_that_has_one(packed, tmp_path):
   runs = [tmp_path / 'without', packed.root / 'run']
   folder = hand_weights.pack_reader(runs, tmp_path / 'out', commands=[])
@@ -464,6 +469,7 @@ def test_wrong_sizes(capsys, arguments, message):
   assert not pathlib.Path('b').exists()
 
 
+@pytest.mark.slow
 def test_a_run_is_not_measured_with_a_reader_that_was_there(
   packed, tmp_path, monkeypatch
 ):
