@@ -81,7 +81,7 @@ def main(argv=None):
       pack(pathlib.Path(args.run), out, seed=args.seed)
     spec = preprocess.Preprocess.from_json(exports.load(out).preprocess)
   except (OSError, ValueError) as error:
-    sys.exit(f'weights: {error}')
+    sys.exit(f'palm_weights: {error}')
   images, labels, sessions = draw(args, spec.image_size)
   calibrations, results = measure(
     palm_networks.load(out).embed,

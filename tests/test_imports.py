@@ -143,3 +143,13 @@ def test_no_module_takes_private_names_of_another():
     for line, text in private_names(path.read_text())
   ]
   assert offenders == []
+
+
+def test_no_two_classes_have_one_name():
+  names = [
+    node.name
+    for path in sorted((ROOT / 'palmjax').rglob('*.py'))
+    for node in ast.walk(ast.parse(path.read_text()))
+    if isinstance(node, ast.ClassDef)
+  ]
+  assert {name for name in names if names.count(name) > 1} == set()

@@ -201,7 +201,7 @@ def grain_batches(source, batch_size, *, seed, sharding=None):
 
   Args:
     source: has `__len__` and `__getitem__(int) -> {name: array}`, numbers
-      only, e.g. `prepare.Source`.
+      only, e.g. `prepared.Source`.
     batch_size: examples in a batch; the stream runs over epochs, each with a
       permutation of its own. A batch may straddle two.
     seed: int.

@@ -60,7 +60,7 @@ def warmup_constant(peak, *, warmup_steps=0):
 
 
 @dataclasses.dataclass(frozen=True)
-class Plateau:
+class RateDecay:
   """When the rate 'plateau' falls; its state lies in that of the optimiser.
 
   Attributes:
@@ -112,7 +112,7 @@ def sgd(
     weight_decay: λ.
     max_norm: of the gradient.
     schedule: 'cosine', 'constant' or 'plateau'.
-    plateau: `Plateau`, needed for 'plateau'.
+    plateau: `RateDecay`, needed for 'plateau'.
 
   Returns:
     optax transformation; with 'plateau' its `update` needs `value`, the loss.

@@ -59,7 +59,7 @@ def apply_gradients(state, tx, grads, *, loss=None, stats=None, ema_decay=None):
     state: `TrainState`.
     tx: optax transformation whose state `state.opt_state` is.
     grads: pytree like `state.params`.
-    loss: scalar, for a `tx` that looks at it (`optim.Plateau`).
+    loss: scalar, for a `tx` that looks at it (`optim.RateDecay`).
     stats: new statistics; None keeps the old ones.
     ema_decay: scalar in [0, 1]; None leaves `state.ema` alone.
 

@@ -1,4 +1,4 @@
-"""A detector of centre points on annotated images: its step, and its use.
+"""The step of a detector of centre points, on annotated images.
 
   L_det(maps, encode(annotations)),  maps = detector(shrink(augment(x)))
 

@@ -1,4 +1,4 @@
-"""A reader of palm frames on views of hands: its step, and its use.
+"""The step of a reader of palm frames, on views of hands.
 
   L(points, facing; true ones),  points, facing = reader(view)
 

@@ -76,7 +76,7 @@ def test_the_rate_falls_where_the_mean_loss_no_longer_does():
   rates = rates_of(
     losses,
     schedule='plateau',
-    plateau=optim.Plateau(factor=0.5, steps=2, patience=2),
+    plateau=optim.RateDecay(factor=0.5, steps=2, patience=2),
   )
   expected = [0.25] + [0.5] * 6 + [0.25] * 6 + [0.125]
   np.testing.assert_allclose(rates, expected, rtol=1e-6)
@@ -92,7 +92,7 @@ def test_the_rate_falls_where_the_mean_loss_no_longer_does():
 )
 def test_a_plateau_that_changes_nothing_is_refused(changes, message):
   with pytest.raises(ValueError, match=message):
-    optim.Plateau(**changes)
+    optim.RateDecay(**changes)
 
 
 def test_an_unknown_schedule_is_refused():

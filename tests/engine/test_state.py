@@ -84,7 +84,7 @@ def test_a_rate_on_plateau_sees_the_loss():
     weight_decay=0.0,
     max_norm=9.0,
     schedule='plateau',
-    plateau=optim.Plateau(factor=0.5, steps=1, patience=1),
+    plateau=optim.RateDecay(factor=0.5, steps=1, patience=1),
   )
   train_state = state.create({'w': jnp.ones(())}, {}, tx)
   lengths = []

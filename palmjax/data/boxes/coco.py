@@ -18,7 +18,7 @@ DIR/train/_annotations.coco.json
 DIR/train/NAME.jpg"""
 
 
-def read_coco(directory, split) -> formats.Source:
+def read_coco(directory, split) -> formats.BoxSource:
   """COCO's own layout and Roboflow's; crowds are left out.
 
   Classes are the categories by id. Roboflow's extra category, which is but the
@@ -83,7 +83,7 @@ def read_coco(directory, split) -> formats.Source:
       problems.append(f'{where}: of image {image!r}, which is left out')
 
   files, wrong = _locate(directory, path, below, images)
-  return formats.Source(
+  return formats.BoxSource(
     [
       formats.Listed(files[image.id], rows[image.id], image.size)
       for image in images

@@ -41,7 +41,7 @@ class Listed(NamedTuple):
   size: tuple[float, float] | tuple[()] | None
 
 
-class Source(NamedTuple):
+class BoxSource(NamedTuple):
   """What one part of a data set holds.
 
   Attributes:

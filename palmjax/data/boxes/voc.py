@@ -15,7 +15,7 @@ DIR/Annotations/NAME.xml
 DIR/ImageSets/Main/train.txt    a NAME each line; val.txt, test.txt"""
 
 
-def read_voc(directory, split) -> formats.Source:
+def read_voc(directory, split) -> formats.BoxSource:
   """Pascal VOC, whose corner pixels, counted from 1, belong to the box.
 
   Classes are those of all files in Annotations, by name.
@@ -59,7 +59,7 @@ def read_voc(directory, split) -> formats.Source:
     left_out += difficult
     size = [trees[path].findtext(f'size/{k}') for k in ('width', 'height')]
     images[image] = formats.Listed(image, rows, formats.to_size(*size))
-  return formats.Source(
+  return formats.BoxSource(
     list(images.values()), {n: n for n in sorted(names)}, problems, left_out
   )
 

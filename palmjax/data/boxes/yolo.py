@@ -28,7 +28,7 @@ DIR/train/labels/NAME.txt    a line each box: class cx cy w h, relative"""
 _ROUNDING = 0.01
 
 
-def read_yolo(directory, split) -> formats.Source:
+def read_yolo(directory, split) -> formats.BoxSource:
   """The images and boxes of one part, as label files tell them."""
   directory = pathlib.Path(directory)
   files = lookup.Lookup(directory)
@@ -63,7 +63,7 @@ def read_yolo(directory, split) -> formats.Source:
     problems += _orphans(directory, [*found.images, *found.unread], owners)
   if polygons:
     notes.append(f'{polygons} polygons are read as the boxes around them')
-  return formats.Source(images, told.names, problems, 0, tuple(notes))
+  return formats.BoxSource(images, told.names, problems, 0, tuple(notes))
 
 
 class _Found(NamedTuple):

@@ -79,7 +79,7 @@ class OtherSizeError(ValueError):
 
 
 class Source:
-  """A prepared set for random access, e.g. for `pipeline.grain_batches`.
+  """A prepared set for random access, e.g. for `streams.grain_batches`.
 
   `source[i]` is {'image': uint8 [size, size, 3], 'label': int32}; pixels are
   read, decoded and, in a real set, cut square and resized when asked for.

@@ -40,7 +40,7 @@ class StoredImages:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Examples:
-  """What `pipeline.grain_batches` reads: images with their labels."""
+  """What `streams.grain_batches` reads: images with their labels."""
 
   images: StoredImages
   labels: np.ndarray
@@ -53,7 +53,7 @@ class Examples:
 
 
 def whole(source):
-  """All images of a `prepare.Source`."""
+  """All images of a `prepared.Source`."""
   count = len(source)
   return StoredImages(source, np.arange(count), np.zeros(count, np.int64))
 

@@ -123,14 +123,14 @@ def another(directory, *, size):
   """The test of all images of a prepared set.
 
   Args:
-    directory: as for `prepare.Source`.
+    directory: as for `prepared.Source`.
     size: side of the network's images in pixels.
 
   Returns:
     `Test`.
 
   Raises:
-    OSError, ValueError: as `prepare.Source`, or no palm has two images.
+    OSError, ValueError: as `prepared.Source`, or no palm has two images.
   """
   source = prepared.Source(directory, size=size)
   if np.bincount(source.labels).max() < 2:
@@ -233,7 +233,7 @@ def _source(config, found):
 
 
 def _of_source(source):
-  """(captured, failed), each [K], of a `prepare.Source`."""
+  """(captured, failed), each [K], of a `prepared.Source`."""
   names = np.array(source.identities)[source.labels]
   return _counts(collections.Counter(names.tolist()), source.failed)
 

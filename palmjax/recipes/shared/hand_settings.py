@@ -38,7 +38,7 @@ def optimiser(config):
     weight_decay=config.weight_decay,
     max_norm=config.max_norm,
     schedule=config.schedule,
-    plateau=optim.Plateau(**config.plateau.to_dict()),
+    plateau=optim.RateDecay(**config.plateau.to_dict()),
   )
 
 

@@ -25,7 +25,7 @@ _BATCH = 64
 
 
 @dataclasses.dataclass
-class Config(tfds.core.BuilderConfig):
+class DrawnPalmsConfig(tfds.core.BuilderConfig):
   """What to draw. Identity 2p is the left palm of person p, 2p + 1 the right.
 
   Attributes:
@@ -47,8 +47,8 @@ class Config(tfds.core.BuilderConfig):
 
 
 def make_config(*, size, identities, samples, difficulty, devices, seed):
-  """A `Config` whose name, hence whose folder, tells all of its numbers."""
-  return Config(
+  """The config whose name, hence whose folder, tells all of its numbers."""
+  return DrawnPalmsConfig(
     name=(
       f'{identities}x{samples}_{size}px_difficulty{difficulty:g}'
       f'_devices{devices}_seed{seed}'

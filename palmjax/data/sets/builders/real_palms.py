@@ -49,7 +49,7 @@ def encode(path):
 
 
 @dataclasses.dataclass
-class Config(tfds.core.BuilderConfig):
+class RealPalmsConfig(tfds.core.BuilderConfig):
   """Which images to read.
 
   Attributes:
@@ -62,7 +62,7 @@ class Config(tfds.core.BuilderConfig):
 
 
 def make_config(source, records):
-  """A `Config` named after its files: other files, another prepared set."""
+  """The config named after its files: other files, another prepared set."""
   digest = hashlib.sha256()
   for record in records:
     path = os.path.join(source, record.path)
@@ -70,7 +70,7 @@ def make_config(source, records):
     # Names need not be UTF-8.
     text = f'{record.path}\n{size}\n'
     digest.update(text.encode('utf-8', 'surrogateescape'))
-  return Config(
+  return RealPalmsConfig(
     name=f'{len(records)}_images_{digest.hexdigest()[:8]}',
     source=os.fspath(source),
     records=records,
