@@ -41,7 +41,9 @@ def main(argv=None):
   logging.use_absl_handler()
   logging.set_verbosity(logging.INFO)
   terminal.start(cache=not args.no_cache)
-  jax.config.update('jax_disable_most_optimizations', not config.optimise)
+  jax.config.update(
+    'jax_disable_most_optimizations', not config.get('optimise', True)
+  )
   try:
     RECIPES[config.recipe](config, args.workdir)
   except loop.Interrupted as stop:

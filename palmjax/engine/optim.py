@@ -177,6 +177,8 @@ def _on_plateau(schedule, plateau):
   """What follows the learning rate in a chain."""
   if schedule != 'plateau':
     return ()
+  if plateau is None:
+    raise ValueError('schedule=plateau needs `plateau`: give a RateDecay')
   reduce = optax.contrib.reduce_on_plateau(
     factor=plateau.factor,
     patience=plateau.patience,

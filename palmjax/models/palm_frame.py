@@ -60,7 +60,7 @@ class PalmFrameRegressor(nn.Module):
     if images.shape[1] % STRIDE or images.shape[2] % STRIDE:
       raise ValueError(
         f'PalmFrameRegressor needs sides that are multiples of {STRIDE}, got '
-        f'{images.shape[1]}×{images.shape[2]}: change frames.image_size'
+        f'{images.shape[1]}×{images.shape[2]}: change image_size'
       )
 
     def features(number):

@@ -263,3 +263,16 @@ def test_momentum_is_below_one():
       weight_decay=0,
       max_norm=1,
     )
+
+
+def test_a_rate_that_falls_on_a_plateau_needs_numbers():
+  with pytest.raises(ValueError, match='needs `plateau`'):
+    optim.sgd(
+      0.1,
+      schedule='plateau',
+      num_steps=10,
+      warmup_steps=0,
+      momentum=0.9,
+      weight_decay=0.0,
+      max_norm=1.0,
+    )
