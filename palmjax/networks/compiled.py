@@ -10,8 +10,8 @@ JAX keeps compiled programs where `jax_compilation_cache_dir` says, but traces a
 function to find its program. Of a second answer that is most of the time. Here
 the traced program is kept, too (`jax.export`), in a folder below. It is found
 by the sources of the package that it was made of, by the versions of JAX and
-flax, by the module and by the shapes of the arguments. A second
-`verify --photos` then took 2.8 CPU-seconds in place of 9.1.
+flax, by the module and by the shapes of the arguments. A second process that
+finds and embeds one palm then took 2.8 CPU-seconds in place of 9.1.
 """
 
 import functools

@@ -10,6 +10,9 @@ weights of CNN-2 and from the same keys, for where a network starts matters as
 much as what it sees. All get equally many steps with equally large batches, of
 which a part is generated for CNN-2: it sees each labelled image less often. All
 are measured on identities that none of them has seen.
+
+With a rule of the section `stop` each training ends by itself. CNN-2 and the
+control may then differ in their steps, too.
 """
 
 import dataclasses
