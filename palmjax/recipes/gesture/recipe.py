@@ -9,8 +9,8 @@
 Students start from the same weights and share their random draws: only the
 loss differs. All are measured on images that none of them has seen.
 
-With a rule of the section `stop` each training ends by itself. Students may then
-differ in their steps, too.
+With a rule of the section `stop` each training ends by itself. Students may
+then differ in their steps, too.
 """
 
 import functools
