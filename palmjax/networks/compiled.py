@@ -25,7 +25,7 @@ from jax import export
 
 from palmjax import files
 
-_SOURCES = ('images', 'models', 'networks', 'ops')
+_SOURCES = ('images', 'inference', 'models', 'networks', 'ops')
 
 
 def network(function, *identity):

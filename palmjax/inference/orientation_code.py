@@ -1,0 +1,231 @@
+"""Orientation code of palms: recognition by the directions of lines.
+
+The code c of a palm is a field of 32 × 32 vectors (cos 2θ, sin 2θ): the
+direction of the darkest line, of 8, around each pixel of a grey image of
+64 × 64, averaged over 2 × 2 pixels (`ops.gabor`). Nothing is learnt. The score
+of a probe p and a palm g of the gallery is the largest normalised inner product
+
+  s(p, g) = max_{r, d} <g₀, p_{r,d}> / (|g₀| |p_{r,d}|)
+
+of the central crop g₀ of the gallery's code with all crops p_{r,d} of the same
+size of the probe's codes. There is a code for each rotation r of the probe's
+image; d moves the crop by up to m cells along each side. The mean code of many
+palms can be taken off both codes before.
+
+The score is not symmetric: g keeps its centre and p shows its border.
+"""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from palmjax.networks import chunks, compiled
+from palmjax.ops import contrast, gabor, pixels, warp
+
+ORIENTATIONS = 8
+ROTATIONS = (-8, -4, 0, 4, 8)  # Of the probe's image, degrees.
+SIZE = 32  # Side of a code in cells.
+SCALE = 127  # int8 of a code's 1.
+
+_IMAGE = 2 * SIZE
+# A grey image whose values in [-1, 1] lie closer together shows nothing: its
+# winners are rounding errors. Half a step of 8 bits.
+_LEAST_RANGE = 0.5 / 127.5
+# A crop of a smaller norm is like none; the unit is that of one cell.
+_LEAST_NORM = 1e-3
+
+
+class Kind(NamedTuple):
+  """How palms are coded and compared.
+
+  Attributes:
+    name: in results and errors.
+    wave_length: of the filters, in pixels of 64.
+    sigma: of the filters, in pixels of 64.
+    window: side of the filters in pixels, odd.
+    shift: m, largest shift of a crop along each side, in cells of 32.
+  """
+
+  name: str
+  wave_length: float
+  sigma: float
+  window: int
+  shift: int
+
+
+# WIDE and WIDE6 have the same codes: compute `templates` and `probes` once.
+FINE = Kind('fine', 6.0, 2.6, 17, 3)
+WIDE = Kind('wide', 7.0, 3.0, 17, 4)
+WIDE6 = Kind('wide6', 7.0, 3.0, 17, 6)
+
+
+def templates(images, kind):
+  """Codes of upright palms, for galleries; 2 kB a palm.
+
+  A flat image has a code of zeros, and so a score of 0 with every palm, itself
+  included, unless a mean is taken off. Of a nearly flat image noise decides:
+  its code is arbitrary, its scores are finite.
+
+  Args:
+    images: uint8 [N, S, S, 3], RGB.
+    kind: `Kind`.
+
+  Returns:
+    int8 [N, 32, 32, 2], codes times 127; that of an image is the same whatever
+    stands beside it.
+
+  Raises:
+    ValueError: no image, or another shape or type.
+  """
+  return _codes(images, kind, (0,))[:, 0]
+
+
+def probes(images, kind):
+  """Codes of palms turned by `ROTATIONS`; see `templates`.
+
+  Turned images are mirrored beyond their border.
+
+  Args:
+    images: uint8 [N, S, S, 3], RGB.
+    kind: `Kind`.
+
+  Returns:
+    int8 [N, R, 32, 32, 2]; `[:, ROTATIONS.index(0)]` equals `templates`.
+
+  Raises:
+    ValueError: no image, or another shape or type.
+  """
+  return _codes(images, kind, ROTATIONS)
+
+
+def mean(templates):
+  """Mean code of palms: int8 [N, 32, 32, 2] → float32 [32, 32, 2], / 127.
+
+  Raises:
+    ValueError: no template, or another shape or type.
+  """
+  templates = _checked('templates', templates, (SIZE, SIZE, 2), np.int8)
+  return (templates.mean(0, dtype=np.float64) / SCALE).astype(np.float32)
+
+
+def _checked(name, rows, shape, dtype):
+  """`rows` as an array, or a ValueError of one line."""
+  rows = np.asarray(rows)
+  if rows.ndim != 1 + len(shape) or rows.shape[1:] != shape or not len(rows):
+    raise ValueError(
+      f'{name} of shape {rows.shape}: want [N, {", ".join(map(str, shape))}] '
+      'with N at least 1'
+    )
+  if rows.dtype != dtype:
+    raise ValueError(f'{name} are {rows.dtype}: want {np.dtype(dtype)}')
+  return rows
+
+
+def _codes(images, kind, rotations):
+  """int8 [N, R, 32, 32, 2] of uint8 [N, S, S, 3]."""
+  side = np.shape(images)[1] if np.ndim(images) > 1 else 0
+  images = _checked('images', images, (side, side, 3), np.uint8)
+  # An argument, not a constant: kinds share one program.
+  bank = gabor.bank(ORIENTATIONS, kind.wave_length, kind.sigma, kind.window)
+  return chunks.apply(lambda rows: _CODERS[rotations](rows, bank), images)
+
+
+def _coder(rotations):
+  """codes(images uint8 [B, S, S, 3], bank) → int8 [B, R, 32, 32, 2]."""
+
+  def codes(images, bank):
+    grey = contrast.grey(pixels.to_float(images))
+    if grey.shape[1:3] != (_IMAGE, _IMAGE):
+      grey = jax.image.resize(
+        grey, (len(grey), _IMAGE, _IMAGE, 1), 'linear', antialias=True
+      )
+    flat = jnp.ptp(grey, axis=(1, 2, 3)) < _LEAST_RANGE
+    if rotations != (0,):
+      matrices = warp.rotation(np.deg2rad(np.asarray(rotations, np.float32)))
+      grey = warp.homography(
+        jnp.repeat(grey, len(rotations), axis=0),
+        jnp.tile(matrices, (len(images), 1, 1)),
+      )
+    code = gabor.code(gabor.winners(grey, bank), ORIENTATIONS)
+    code = code.reshape(len(images), len(rotations), SIZE, SIZE, 2)
+    code = jnp.where(flat[:, None, None, None, None], 0.0, code)
+    return jnp.round(SCALE * code).astype(jnp.int8)
+
+  return codes
+
+
+_CODERS = {
+  rotations: compiled.network(_coder(rotations), 'orientation code', rotations)
+  for rotations in ((0,), ROTATIONS)
+}
+
+
+def scores(probes, gallery, kind, *, mean=None):
+  """Scores of all pairs: s of the module docstring; higher is more alike.
+
+  Args:
+    probes: int8 [P, R, 32, 32, 2], from `probes`.
+    gallery: int8 [G, 32, 32, 2], from `templates`.
+    kind: `Kind` of both.
+    mean: float32 [32, 32, 2], from `mean`, taken off both; None: nothing is.
+
+  Returns:
+    float32 [P, G] in [-1, 1], a NumPy array. A crop of zeros has a score of 0.
+
+  Raises:
+    ValueError: no palm on a side, or another shape or type.
+  """
+  code = SIZE, SIZE, 2
+  probes = _checked('probes', probes, (len(ROTATIONS), *code), np.int8)
+  gallery = _checked('gallery', gallery, code, np.int8)
+  mean = np.zeros(code, np.float32) if mean is None else np.asarray(mean)
+  _checked('mean', mean[None], code, np.float32)
+  compare = _comparer(kind.shift)
+  return np.concatenate(
+    [
+      np.concatenate(
+        [
+          chunks.apply(
+            lambda rows, block=block: compare(rows, block, mean), probes
+          )
+          for block in blocks
+        ],
+        axis=1,
+      )
+      for blocks in [np.split(gallery, range(256, len(gallery), 256))]
+    ]
+  )
+
+
+@functools.cache
+def _comparer(shift):
+  """compare(probes int8 [P, R, …], gallery int8 [G, …], mean) → [P, G]."""
+  side = SIZE - 2 * shift
+  positions = (2 * shift + 1) ** 2
+  convolve = functools.partial(
+    lax.conv_general_dilated,
+    window_strides=(1, 1),
+    padding='VALID',
+    dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
+    precision='highest',
+  )
+
+  def compare(probes, gallery, mean):
+    count, rotations = probes.shape[:2]
+    probes = probes.reshape(-1, SIZE, SIZE, 2) / jnp.float32(SCALE) - mean
+    gallery = gallery / jnp.float32(SCALE) - mean
+    centres = gallery[:, shift : shift + side, shift : shift + side]
+    norms = jnp.linalg.norm(centres.reshape(len(gallery), -1), axis=1)
+    centres /= jnp.maximum(norms, _LEAST_NORM)[:, None, None, None]
+    products = convolve(probes, jnp.moveaxis(centres, 0, -1))
+    squares = jnp.sum(probes**2, axis=-1, keepdims=True)
+    squares = convolve(squares, jnp.ones((side, side, 1, 1)))
+    products /= jnp.maximum(jnp.sqrt(squares), _LEAST_NORM)
+    best = products.reshape(count, rotations * positions, -1).max(axis=1)
+    return jnp.clip(best, -1.0, 1.0)
+
+  return compiled.network(compare, 'compare orientation codes', shift)
