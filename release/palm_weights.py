@@ -31,7 +31,7 @@ from palmjax.evals.recognition import (
   streaming,
   verification,
 )
-from palmjax.images import image_file, preprocess
+from palmjax.images import image_file
 from palmjax.inference import matcher
 from palmjax.networks import export as exports
 from palmjax.networks import palm as palm_networks
@@ -79,12 +79,12 @@ def main(argv=None):
   try:
     if args.run:
       pack(pathlib.Path(args.run), out, seed=args.seed)
-    spec = preprocess.Preprocess.from_json(exports.load(out).preprocess)
+    network = palm_networks.load(out)
   except (OSError, ValueError) as error:
     sys.exit(f'palm_weights: {error}')
-  images, labels, sessions = draw(args, spec.image_size)
+  images, labels, sessions = draw(args, network.preprocess.image_size)
   calibrations, results = measure(
-    palm_networks.load(out).embed,
+    network.embed,
     images,
     labels,
     sessions,

@@ -12,6 +12,8 @@ from PIL import Image
 
 from palmjax.images import image_file
 
+# What exports say of it.
+FIT = 'whole image, proportions kept, centred in a square, grey around'
 # Zero in [-1, 1], up to rounding.
 GREY = 128
 

@@ -9,28 +9,33 @@ is in `ops.contrast`.
 """
 
 import dataclasses
+import math
+from typing import ClassVar
 
 import chex
 import jax
 import jax.numpy as jnp
 
+from palmjax import json_values
+from palmjax.images import network_input
 from palmjax.ops import blur, contrast, pixels
 
-CHANNELS = {'grey': 1, 'rgb': 3}
 CONTRASTS = ('local', 'none')
 # Blurs of `crease_images`, in pixels.
 _DENOISE, _SMOOTH = 0.8, 0.6
 _GAIN = 2.5  # Deviation .19 before, so that few pixels are clipped.
 
 
+# How a palm that this code cuts out lies in its image.
+_ROI_FRAME = 'fingers up, thumb side left for a left palm'
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Preprocess:
-  """What images go through before the network.
+class Preprocess(network_input.NetworkInput):
+  """What images of palms go through before the network.
 
   Attributes:
-    image_size: side of the network's input in pixels.
     channels: 'grey' or 'rgb'.
-    value_range: of the images that `apply` is given.
     contrast: 'local' normalisation or 'none'.
     contrast_sigma: local normalisation: width of the high-pass, share of the
       side; the deviation is taken over twice that.
@@ -40,37 +45,24 @@ class Preprocess:
     metric: how two embeddings of the network are compared.
   """
 
-  image_size: int
   channels: str = 'grey'
-  value_range: tuple[float, float] = (-1.0, 1.0)
   contrast: str = 'local'
   contrast_sigma: float = 0.08
   contrast_floor: float = 0.01
   contrast_clip: float = 3.0
-  roi_frame: str = 'fingers up, thumb side left for a left palm'
+  roi_frame: str = _ROI_FRAME
   metric: str = 'cosine'
 
-  def __post_init__(self):
-    """Raises ValueError on values that no image can be brought to."""
-    if self.image_size < 8:
-      raise ValueError(f'image_size={self.image_size}: give 8 pixels or more')
-    if self.channels not in CHANNELS:
-      raise ValueError(
-        f'channels={self.channels!r}: choose one of {sorted(CHANNELS)}'
-      )
-    if self.contrast not in CONTRASTS:
-      raise ValueError(
-        f'contrast={self.contrast!r}: choose one of {list(CONTRASTS)}'
-      )
-    if self.value_range != (-1.0, 1.0):
-      raise ValueError(
-        f'value_range={self.value_range}: this code works in (-1.0, 1.0)'
-      )
-
-  @property
-  def shape(self):
-    """Shape (h, w, c) of one image of the network's input."""
-    return (self.image_size, self.image_size, CHANNELS[self.channels])
+  RULES: ClassVar[dict[str, json_values.Rule]] = {
+    **network_input.NetworkInput.RULES,
+    'channels': json_values.one_of(*sorted(network_input.CHANNELS)),
+    'contrast': json_values.one_of(*CONTRASTS),
+    'contrast_sigma': json_values.between(0, 1),
+    'contrast_floor': json_values.between(0, math.inf),
+    'contrast_clip': json_values.between(0, math.inf),
+    'roi_frame': json_values.one_of(_ROI_FRAME),
+    'metric': json_values.one_of('cosine', 'euclidean'),
+  }
 
   def apply(self, images):
     """Prepares images; pure, for use inside jit.
@@ -99,26 +91,6 @@ class Preprocess:
         clip=self.contrast_clip,
       )
     return images
-
-  def to_json(self):
-    """Returns the plain values for `preprocess.json`."""
-    return {**dataclasses.asdict(self), 'value_range': list(self.value_range)}
-
-  @classmethod
-  def from_json(cls, values):
-    """Builds it from `to_json`'s values.
-
-    Raises:
-      ValueError: a key is missing, unknown, or has an impossible value.
-    """
-    known = {field.name for field in dataclasses.fields(cls)}
-    if odd := sorted(known ^ values.keys()):
-      raise ValueError(
-        f'preprocess.json: {odd[0]!r} is '
-        + ('missing' if odd[0] in known else 'unknown to this version')
-        + '; export the network again'
-      )
-    return cls(**{**values, 'value_range': tuple(values['value_range'])})
 
 
 def crease_images(images):

@@ -6,10 +6,40 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from palmjax import json_values
 from palmjax.models import generator as generators
-from palmjax.networks import chunks
+from palmjax.networks import chunks, described
 from palmjax.networks import export as exports
 from palmjax.ops import pixels
+
+_SIZES = {
+  'image_size': json_values.Rule(
+    lambda value: (
+      type(value) is int
+      and value in {n << k for n in (4, 5, 6, 7) for k in range(1, 12)}
+    ),
+    'give 4, 5, 6 or 7 times a power of two, 8 or more',
+  ),
+  'latent_size': json_values.whole(1),
+  'mapping_layers': json_values.whole(1),
+  'fmap_base': json_values.whole(1),
+  'fmap_max': json_values.whole(1),
+}
+# What model.json may say of a generator.
+_MODEL = {
+  'name': json_values.one_of('generator'),
+  'dtype': described.DTYPE,
+  **_SIZES,
+  **described.OF_TRAINING,
+}
+
+
+def build(description):
+  """The module that `model` of an export describes."""
+  return generators.Generator(
+    **{name: description[name] for name in _SIZES},
+    dtype=jnp.dtype(description['dtype']),
+  )
 
 
 def load(directory, *, truncation):
@@ -29,21 +59,11 @@ def load(directory, *, truncation):
   """
   found = exports.load(directory)
   exports.require_kind(found, 'generator', directory)
-  sizes = {k: v for k, v in found.model.items() if k in _SIZES}
-  sizes['dtype'] = jnp.dtype(sizes['dtype'])
-  draw = make_draw(generators.Generator(**sizes), truncation=truncation)
+  generator = described.build(found, _MODEL, build, directory)
+  described.check_no_input(found, directory)
+  draw = make_draw(generator, truncation=truncation)
   stats = dict(found.variables)
   return functools.partial(draw, stats.pop('params'), stats)
-
-
-_SIZES = (
-  'image_size',
-  'latent_size',
-  'mapping_layers',
-  'fmap_base',
-  'fmap_max',
-  'dtype',
-)
 
 
 def make_draw(generator, *, truncation=1.0):

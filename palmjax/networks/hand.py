@@ -2,19 +2,70 @@
 
 import dataclasses
 import functools
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 
+from palmjax import json_values
+from palmjax.images import letterbox, network_input
 from palmjax.models import batch_norm, detector, forward
-from palmjax.networks import chunks, compiled, variables
+from palmjax.networks import chunks, compiled, described, variables
 from palmjax.networks import export as exports
 from palmjax.ops import pixels, pool
 from palmjax.ops.maps import centers as center_maps
 
 _SIZES = (1, 16)  # Images looked at together.
 _OBJECTS = 50  # Found in an image at most.
+
+_NAMES = json_values.Rule(
+  lambda value: (
+    isinstance(value, list)
+    and value
+    and all(isinstance(name, str) for name in value)
+    and len(set(value)) == len(value)
+  ),
+  'give a list of different names',
+)
+_SHARES = json_values.Rule(
+  lambda value: (
+    isinstance(value, tuple)
+    and all(json_values.is_number(share) and 0 < share < 1 for share in value)
+  ),
+  'give shares above 0 and below 1',
+  needed=False,
+)
+# What model.json may say of a hand detector.
+_MODEL = {
+  'name': json_values.one_of('detector'),
+  'classes': _NAMES,
+  'width': described.FACTOR,
+  'depth': json_values.whole(0),
+  'level': json_values.one_of(*range(1, len(detector.DOWN) + 1)),
+  'factor': json_values.whole(1),
+  'dtype': described.DTYPE,
+  **described.OF_TRAINING,
+}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class HandInput(network_input.NetworkInput):
+  """What images of hands go through before the detector.
+
+  Attributes:
+    fit: how an image is brought to the network's input.
+    smaller: the smaller sizes that are looked at in use, as shares of the side.
+  """
+
+  fit: str = letterbox.FIT
+  smaller: tuple[float, ...] = ()
+
+  RULES: ClassVar[dict[str, json_values.Rule]] = {
+    **network_input.NetworkInput.RULES,
+    'image_size': json_values.whole(detector.STRIDE, multiple=detector.STRIDE),
+    'fit': json_values.one_of(letterbox.FIT),
+    'smaller': _SHARES,
+  }
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
@@ -114,17 +165,18 @@ def load(directory, *, shrink=1, passes=False):
   """
   found = exports.load(directory)
   exports.require_kind(found, 'hand detector', directory)
-  model, side = build(found.model), found.preprocess['image_size']
-  stats = variables.load(found, model, (side, side, 3), directory)
+  model = described.build(found, _MODEL, build, directory)
+  spec = described.read_input(found, HandInput, directory)
+  stats = variables.load(found, model, spec.shape, directory)
   return HandDetector(
     model=model,
     params={'detector': stats.pop('params')},
     stats=stats,
     classes=tuple(found.model['classes']),
-    image_size=side,
+    image_size=spec.image_size,
     shrink=shrink,
     mirror=passes,
-    smaller=tuple(found.preprocess.get('smaller', ())) if passes else (),
+    smaller=spec.smaller if passes else (),
   )
 
 

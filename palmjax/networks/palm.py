@@ -2,16 +2,31 @@
 
 import dataclasses
 import functools
+import math
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from palmjax import json_values
 from palmjax.images import preprocess
 from palmjax.models import backbones, batch_norm, forward
-from palmjax.networks import chunks, compiled, variables
+from palmjax.networks import chunks, compiled, described, variables
 from palmjax.networks import export as exports
 from palmjax.ops import pixels, vectors
+
+# What model.json may say of a palm network.
+_MODEL = {
+  'name': json_values.TEXT,
+  'embedding_size': json_values.whole(1),
+  'width': described.FACTOR,
+  'dtype': described.DTYPE,
+  'attention': json_values.FLAG,
+  'loss': json_values.TEXT,
+  'margin': json_values.optional(json_values.number()),
+  'scale': json_values.optional(json_values.between(0, math.inf)),
+  **described.OF_TRAINING,
+}
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
@@ -127,8 +142,8 @@ def load(directory):
 def of_export(found, directory):
   """`load` of an `Export` that was read already; raises as `load`."""
   exports.require_kind(found, 'palm network', directory)
-  model = build(found.model)
-  spec = preprocess.Preprocess.from_json(found.preprocess)
+  model = described.build(found, _MODEL, build, directory)
+  spec = described.read_input(found, preprocess.Preprocess, directory)
   stats = variables.load(
     found, model, spec.shape, directory, backbone='backbone'
   )

@@ -8,22 +8,60 @@ looks again at the view of that.
 import dataclasses
 import functools
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from palmjax.images import palm_frame, photo
+from palmjax import json_values
+from palmjax.images import network_input, palm_frame, photo
 from palmjax.models import batch_norm, forward
 from palmjax.models import palm_frame as palm_frame_model
-from palmjax.networks import chunks, compiled, variables
+from palmjax.networks import chunks, compiled, described, variables
 from palmjax.networks import export as exports
 from palmjax.ops import pixels
 
 _LOOKS = 2
 # A look that moves a valley by more palm widths has seen something else.
 _FAR = 0.5
+
+
+def _made(value):
+  """The rule of a number of the views that this version makes."""
+  return json_values.Rule(
+    lambda found: found == value, f'this version makes views of {value}'
+  )
+
+
+_STRIDE = palm_frame_model.STRIDE
+# What model.json may say of a reader of palm frames.
+_MODEL = {
+  'name': json_values.one_of('frame_reader'),
+  'width': described.FACTOR,
+  'dtype': described.DTYPE,
+  **described.OF_TRAINING,
+}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PalmFrameInput(network_input.NetworkInput):
+  """The views of hands that the reader sees: it fits no others.
+
+  Attributes:
+    view_side: side of a view in palm widths.
+    view_centre: where a view's centre lies between the valleys and the wrist.
+  """
+
+  view_side: float = palm_frame.SIDE
+  view_centre: float = palm_frame.CENTRE
+
+  RULES: ClassVar[dict[str, json_values.Rule]] = {
+    **network_input.NetworkInput.RULES,
+    'image_size': json_values.whole(_STRIDE, multiple=_STRIDE),
+    'view_side': _made(palm_frame.SIDE),
+    'view_centre': _made(palm_frame.CENTRE),
+  }
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
@@ -100,25 +138,15 @@ def load(directory):
   """
   found = exports.load(directory)
   exports.require_kind(found, 'reader of palm frames', directory)
-  for key, value in view().items():
-    if found.preprocess.get(key) != value:
-      raise ValueError(
-        f'{directory} was trained with {key} {found.preprocess.get(key)}, this '
-        f'version makes views of {value}: train it again'
-      )
-  model, side = build(found.model), found.preprocess['image_size']
-  stats = variables.load(found, model, (side, side, 3), directory)
+  model = described.build(found, _MODEL, build, directory)
+  spec = described.read_input(found, PalmFrameInput, directory)
+  stats = variables.load(found, model, spec.shape, directory)
   return PalmFrameReader(
     model=model,
     params={'reader': stats.pop('params')},
     stats=stats,
-    image_size=side,
+    image_size=spec.image_size,
   )
-
-
-def view():
-  """What an export keeps of the views: a reader fits no others."""
-  return {'view_side': palm_frame.SIDE, 'view_centre': palm_frame.CENTRE}
 
 
 def correct(reader, image, points, *, looks=_LOOKS):

@@ -465,7 +465,7 @@ def test_a_real_network_is_loaded_and_looks(tmp_path):
     tmp_path,
     variables=variables,
     model=sizes,
-    preprocess={'image_size': 32},
+    preprocess=hand_networks.HandInput(image_size=32).to_json(),
   )
   find = finder.load(tmp_path, looks=1, score=0.05)
   found = find(paint((40, 80)))
@@ -486,7 +486,7 @@ def test_the_sizes_of_the_export_are_looked_at(tmp_path):
   photo = np.random.default_rng(0).integers(0, 256, (1, 96, 96, 3), np.uint8)
   scores = {}
   for smaller in (None, [], [0.7]):
-    preprocess = {'image_size': 96}
+    preprocess = hand_networks.HandInput(image_size=96).to_json()
     if smaller is not None:
       preprocess['smaller'] = smaller
     export.save(

@@ -17,6 +17,7 @@ from palmjax.images import palm_frame
 from palmjax.models import palm_frame as frame_reader
 from palmjax.networks import export, shipped
 from palmjax.networks import hand as hand_networks
+from palmjax.networks import palm_frame as palm_frame_networks
 from palmjax.recipes.gesture import palm_frame as palm_frame_stage
 from release import hand_measures, hand_runs, hand_weights, made_by
 
@@ -88,7 +89,7 @@ def write_export(run, variables, **changes):
     run / 'student_alone' / 'export',
     variables=variables,
     model={**DESCRIPTION, **changes},
-    preprocess={'image_size': 64, 'channels': 'rgb'},
+    preprocess=hand_networks.HandInput(image_size=64).to_json(),
   )
 
 
@@ -129,11 +130,7 @@ def packed(tmp_path_factory):
       )(jax.random.key(0))
     ),
     model=description,
-    preprocess={
-      'image_size': 16,
-      'view_side': palm_frame.SIDE,
-      'view_centre': palm_frame.CENTRE,
-    },
+    preprocess=palm_frame_networks.PalmFrameInput(image_size=16).to_json(),
   )
   for part in ('images', 'labels'):
     (root / 'boxes' / 'valid' / part).mkdir(parents=True)
@@ -189,8 +186,8 @@ def test_what_is_shipped(packed):
   assert shipped.model == DESCRIPTION
   # What it looks at, not what it was trained on.
   assert shipped.preprocess == {
+    **trained.preprocess,
     'image_size': SIZE,
-    'channels': 'rgb',
     'smaller': [0.75, 0.5],
   }
 

@@ -326,6 +326,8 @@ def test_the_network_is_that_of_the_run(packed):
 
 
 def test_what_was_packed_is_measured_again(packed, monkeypatch, tmp_path):
+  with pytest.raises(SystemExit, match='is missing; give a folder'):
+    palm_weights.main([f'--out={tmp_path}/none'])
   monkeypatch.setattr(palms, 'draw_batch', draw_batch)
   monkeypatch.setattr(palm_networks, 'load', lambda _: packed.load(packed.out))
   again = tmp_path / 'again'
@@ -341,5 +343,3 @@ def test_what_was_packed_is_measured_again(packed, monkeypatch, tmp_path):
   )
   for name in names:
     assert (again / name).read_text() == (packed.out / name).read_text()
-  with pytest.raises(SystemExit, match='is missing; give a folder'):
-    palm_weights.main([f'--out={tmp_path}/none'])

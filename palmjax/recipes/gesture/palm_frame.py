@@ -117,12 +117,9 @@ def train(hands, mesh, stage, config):
     stage.export,
     variables={'params': params, **state.stats},
     model={**description, 'ended': ended},
-    preprocess={
-      'image_size': section.image_size,
-      'channels': 'rgb',
-      'value_range': [-1.0, 1.0],
-      **palm_frames.view(),
-    },
+    preprocess=palm_frames.PalmFrameInput(
+      image_size=section.image_size
+    ).to_json(),
   )
   count = sum(leaf.size for leaf in jax.tree.leaves(params))
   return {'params': int(count), 'ended': ended}

@@ -286,12 +286,7 @@ def train(
     stage.export,
     variables={'params': params, **state.stats},
     model={**description, 'ended': ended},
-    preprocess={
-      'image_size': side,
-      'channels': 'rgb',
-      'value_range': [-1.0, 1.0],
-      'fit': 'whole image, proportions kept, centred in a square, grey around',
-    },
+    preprocess=hand_networks.HandInput(image_size=side).to_json(),
   )
   count = sum(leaf.size for leaf in jax.tree.leaves(params))
   return {'params': int(count), 'ended': ended}

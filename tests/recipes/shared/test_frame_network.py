@@ -110,11 +110,7 @@ def save(directory, **changes):
     variables=jax.device_get(variables),
     model={'name': palm_frame_stage.NAME, 'width': 0.25, 'dtype': 'float32'}
     | changes.get('model', {}),
-    preprocess={
-      'image_size': 16,
-      'view_side': palm_frame.SIDE,
-      'view_centre': palm_frame.CENTRE,
-    }
+    preprocess=palm_frame_networks.PalmFrameInput(image_size=16).to_json()
     | changes.get('preprocess', {}),
   )
 
@@ -136,10 +132,13 @@ def test_an_export_is_loaded(tmp_path):
       'holds a hand detector; give the export of a reader of palm frames',
     ),
     ({'model': {'width': 1.0}}, 'does not fit the network'),
-    ({'preprocess': {'view_side': 2.0}}, 'trained with view_side 2.0, this'),
+    (
+      {'preprocess': {'view_side': 2.0}},
+      'view_side=2.0: this version makes views of 3.2',
+    ),
     (
       {'preprocess': {'view_centre': 0.0}},
-      'trained with view_centre 0.0, this',
+      'view_centre=0.0: this version makes views of 0.7',
     ),
   ],
 )

@@ -1,0 +1,72 @@
+"""Checks what an export says of its network, before the network is built."""
+
+import contextlib
+import math
+import os
+
+from palmjax import json_values
+
+_BELOW_ONE = json_values.Rule(
+  lambda value: json_values.is_number(value) and 0 <= value < 1,
+  'give 0 or more and less than 1',
+)
+
+DTYPE = json_values.one_of('float32', 'bfloat16')
+FACTOR = json_values.between(0, math.inf)  # Of channel counts.
+# What model.json says of the training. Exports of earlier versions lack it.
+OF_TRAINING = {
+  'batch_norm_momentum': json_values.optional(_BELOW_ONE),
+  'ended': json_values.optional(
+    json_values.one_of('converged', 'threshold', 'cap')
+  ),
+}
+
+
+def build(found, rules, function, directory):
+  """The network that model.json describes.
+
+  Args:
+    found: `networks.export.Export`.
+    rules: {key of `model`: `json_values.Rule`}.
+    function: the values of `model` → flax module.
+    directory: where the export came from, for the message.
+
+  Raises:
+    ValueError: names the file and the first key that is missing, unknown or has
+      an impossible value.
+  """
+  with _named(directory, 'model.json'):
+    json_values.check(found.model, rules)
+    return function(found.model)
+
+
+def read_input(found, kind, directory):
+  """What preprocess.json says, checked.
+
+  Args:
+    found: `networks.export.Export`.
+    kind: subclass of `images.network_input.NetworkInput`.
+    directory: where the export came from, for the message.
+
+  Raises:
+    ValueError: as `build`.
+  """
+  with _named(directory, 'preprocess.json'):
+    return kind.from_json(found.preprocess)
+
+
+def check_no_input(found, directory):
+  """Raises ValueError where preprocess.json of a generator says anything."""
+  with _named(directory, 'preprocess.json'):
+    json_values.check(found.preprocess, {})
+
+
+@contextlib.contextmanager
+def _named(directory, name):
+  """Errors say which file of which folder, and what to do."""
+  try:
+    yield
+  except ValueError as error:
+    raise ValueError(
+      f'{os.path.join(directory, name)}: {error}; export the network again'
+    ) from error
