@@ -24,7 +24,7 @@ def test_rules(rule, good, bad):
   for value in good:
     json_values.check({'key': value}, {'key': rule})
   for value in bad:
-    with pytest.raises(ValueError, match='^key=.*: (give|choose) '):
+    with pytest.raises(ValueError, match=r'^key=.*: (give|choose) '):
       json_values.check({'key': value}, {'key': rule})
 
 
@@ -34,9 +34,9 @@ def test_keys():
     'b': json_values.optional(json_values.TEXT),
   }
   json_values.check({'a': ''}, rules)
-  with pytest.raises(ValueError, match="^'a' is missing$"):
+  with pytest.raises(ValueError, match=r"^'a' is missing$"):
     json_values.check({'b': ''}, rules)
-  with pytest.raises(ValueError, match="^'c' is unknown to this version$"):
+  with pytest.raises(ValueError, match=r"^'c' is unknown to this version$"):
     json_values.check({'a': '', 'c': 1}, rules)
-  with pytest.raises(ValueError, match='^b=2: give a text$'):
+  with pytest.raises(ValueError, match=r'^b=2: give a text$'):
     json_values.check({'a': '', 'b': 2}, rules)

@@ -7,20 +7,22 @@
 The bytes depend on the content alone: entries sorted, no time stamps, numbers
 of one fixed layout. The digests tie the files together, so that weights of one
 run beside the description of another are found, and numbers changed by hand.
+
+model.json is the pointer to the rest. A new export is written beside the old
+one, as weights.npz.new and preprocess.json.new. Then model.json is replaced.
+Its digests now point to the new files, and `load` reads them under either name.
+At last they get their own names. Whatever kills this, the folder holds the old
+export or the new one, whole, and other files in it (calibration.json) stay.
 """
 
 import dataclasses
 import hashlib
-import io
 import json
 import os
-import zipfile
 from typing import Any
 
-import flax.traverse_util
-import numpy as np
-
 from palmjax import files
+from palmjax.networks import weights_file
 
 FORMAT = 1
 
@@ -29,14 +31,14 @@ _WEIGHTS, _MODEL, _PREPROCESS = 'weights.npz', 'model.json', 'preprocess.json'
 _DIGEST = {_WEIGHTS: 'weights_sha256', _PREPROCESS: 'preprocess_sha256'}
 # And of the architecture that it tells itself.
 _MODEL_DIGEST = 'model_sha256'
+# Of a file that model.json may not point to yet.
+_NEW = '.new'
 # Palm networks are called as their backbones.
 _KINDS = {
   'detector': 'hand detector',
   'frame_reader': 'reader of palm frames',
   'generator': 'generator',
 }
-# The earliest time a zip file can hold.
-_NO_TIME = (1980, 1, 1, 0, 0, 0)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -64,11 +66,11 @@ class Export:
 def save(directory, *, variables, model, preprocess):
   """Writes an export; equal arguments give equal bytes.
 
-  Each file appears whole or not at all. `model.json` is written last and
-  `load` refuses the folder before it is there and fits.
+  A kill leaves the export that was there, or the new one, whole.
 
   Args:
-    directory: folder, made if need be; an export in it is replaced.
+    directory: folder, made if need be; an export in it is replaced, and other
+      files stay.
     variables: nested dict of arrays of NumPy's own number types (bfloat16 is
       not one: parameters are float32).
     model: dict of plain values (JSON), e.g. {'name': …, 'embedding_size': …}.
@@ -77,7 +79,10 @@ def save(directory, *, variables, model, preprocess):
   Raises:
     ValueError: a leaf that is no array of numbers, or a name with '/'.
   """
-  contents = {_WEIGHTS: _pack(variables), _PREPROCESS: _json(preprocess)}
+  contents = {
+    _WEIGHTS: weights_file.pack(variables),
+    _PREPROCESS: _json(preprocess),
+  }
   description = {
     'format': FORMAT,
     **_digests(contents),
@@ -85,9 +90,12 @@ def save(directory, *, variables, model, preprocess):
     'model': model,
   }
   os.makedirs(directory, exist_ok=True)
+  # Else the files of a save that was killed would be written over.
+  _settle(directory)
   for name, content in contents.items():
-    files.write_file(os.path.join(directory, name), content)
+    files.write_file(os.path.join(directory, name + _NEW), content)
   files.write_file(os.path.join(directory, _MODEL), _json(description))
+  _settle(directory)
 
 
 def load(directory):
@@ -111,7 +119,7 @@ def load(directory):
       f'{os.path.join(directory, _MODEL)} has format {version}, this version '
       f'of palmjax reads {FORMAT}; export the network again'
     )
-  contents = {name: _read(directory, name) for name in _DIGEST}
+  contents = _contents(directory, description)
   digests = _digests(contents)
   for name, key in _DIGEST.items():
     if key not in description:
@@ -131,7 +139,7 @@ def load(directory):
       'network again'
     )
   return Export(
-    _unpack(contents[_WEIGHTS], os.path.join(directory, _WEIGHTS)),
+    weights_file.unpack(contents[_WEIGHTS], os.path.join(directory, _WEIGHTS)),
     model,
     _parse(contents[_PREPROCESS], directory, _PREPROCESS),
     digests,
@@ -158,7 +166,7 @@ def digests(directory):
   Raises:
     FileNotFoundError: one of them is missing.
   """
-  return _digests({name: _read(directory, name) for name in _DIGEST})
+  return _digests(_contents(directory, _description(directory)))
 
 
 def recorded_digests(directory):
@@ -173,11 +181,8 @@ def recorded_digests(directory):
   Raises:
     ValueError: it is damaged.
   """
-  try:
-    description = _parse(_read(directory, _MODEL), directory, _MODEL)
-  except FileNotFoundError:
-    return {}
-  return {key: description.get(key) for key in _DIGEST.values()}
+  description = _description(directory)
+  return {key: description.get(key) for key in _DIGEST.values() if description}
 
 
 def start_digests(directory):
@@ -192,18 +197,45 @@ def start_digests(directory):
   return digests(directory) if directory else {}
 
 
-def flatten(variables):
-  """A nested dict of arrays as {'a/b/c': array}.
+def _description(directory):
+  """What model.json holds; {} where there is none."""
+  try:
+    return _parse(_read(directory, _MODEL), directory, _MODEL)
+  except FileNotFoundError:
+    return {}
 
-  Raises:
-    ValueError: a name that is no string, or holds a slash.
+
+def _contents(directory, description):
+  """The files that model.json points to, {name: bytes}.
+
+  A file under its own name that model.json does not point to is read all the
+  same, where no other is there: `load` refuses it.
   """
-  flat = {}
-  for path, leaf in flax.traverse_util.flatten_dict(variables).items():
-    if not all(isinstance(name, str) and '/' not in name for name in path):
-      raise ValueError(f'variables named {path}: names are strings without /')
-    flat['/'.join(path)] = leaf
-  return flat
+  return {
+    name: (_pointed_to(directory, name, description) or _read(directory, name))
+    for name in _DIGEST
+  }
+
+
+def _pointed_to(directory, name, description):
+  """The content of a file that is not under its own name yet, or None."""
+  try:
+    content = _read(directory, name + _NEW)
+  except FileNotFoundError:
+    return None
+  return content if _digest(content) == description.get(_DIGEST[name]) else None
+
+
+def _settle(directory):
+  """Gives the files that model.json points to their own names."""
+  description = _description(directory)
+  for name in _DIGEST:
+    if _pointed_to(directory, name, description) is not None:
+      path = os.path.join(directory, name)
+      try:
+        os.replace(path + _NEW, path)
+      except OSError as error:
+        raise files.cannot('write', path, error) from error
 
 
 def _digests(contents):
@@ -213,40 +245,6 @@ def _digests(contents):
 
 def _digest(content):
   return hashlib.sha256(content).hexdigest()
-
-
-def _pack(variables):
-  """The bytes of weights.npz."""
-  buffer = io.BytesIO()
-  with zipfile.ZipFile(buffer, 'w', zipfile.ZIP_STORED) as archive:
-    for name, leaf in sorted(flatten(variables).items()):
-      array = np.asarray(leaf)
-      if array.dtype.kind not in 'biuf':
-        raise ValueError(f'{name} holds {array.dtype}; exports hold numbers')
-      # One byte order and C layout, whatever the array had.
-      array = np.ascontiguousarray(array, array.dtype.newbyteorder('<'))
-      entry = zipfile.ZipInfo(f'{name}.npy', _NO_TIME)
-      entry.create_system = 3  # Else it tells the operating system.
-      content = io.BytesIO()
-      np.lib.format.write_array(
-        # `reshape`: ascontiguousarray made vectors of scalars.
-        content,
-        array.reshape(np.shape(leaf)),
-        version=(1, 0),
-        allow_pickle=False,
-      )
-      archive.writestr(entry, content.getvalue())
-  return buffer.getvalue()
-
-
-def _unpack(weights, path):
-  """Nested dict of arrays in buffers of their own."""
-  try:
-    with np.load(io.BytesIO(weights), allow_pickle=False) as archive:
-      flat = {tuple(name.split('/')): archive[name] for name in archive.files}
-  except (ValueError, EOFError, zipfile.BadZipFile) as error:
-    raise ValueError(f'{path} is damaged: {error}') from error
-  return flax.traverse_util.unflatten_dict(flat)
 
 
 def _json(values):

@@ -3,8 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from palmjax.networks import export as exports
-from palmjax.networks import shipped
+from palmjax.networks import shipped, weights_file
 
 
 def load(export, model, input_shape, directory, *, backbone=None):
@@ -51,7 +50,7 @@ def check(export, template, directory):
     ValueError: names the first variable that is missing, too many, or of
       another type or shape.
   """
-  found, expected = exports.flatten(export.variables), exports.flatten(template)
+  found, expected = map(weights_file.flatten, (export.variables, template))
   for name in sorted(found.keys() | expected.keys()):
     sides = [
       f'{side[name].dtype}{list(side[name].shape)}' if name in side else 'none'

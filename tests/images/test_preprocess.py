@@ -143,7 +143,7 @@ def test_impossible_json(changes, message):
 def test_json_without_a_key():
   values = _make().to_json()
   del values['metric']
-  with pytest.raises(ValueError, match="^'metric' is missing$"):
+  with pytest.raises(ValueError, match=r"^'metric' is missing$"):
     preprocess.Preprocess.from_json(values)
 
 
