@@ -15,14 +15,13 @@ palms can be taken off both codes before.
 The score is not symmetric: g keeps its centre and p shows its border.
 """
 
-import functools
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 
+from palmjax.inference import code_search
 from palmjax.networks import chunks, compiled
 from palmjax.ops import contrast, gabor, pixels, warp
 
@@ -35,8 +34,8 @@ _IMAGE = 2 * SIZE
 # A grey image whose values in [-1, 1] lie closer together shows nothing: its
 # winners are rounding errors. Half a step of 8 bits.
 _LEAST_RANGE = 0.5 / 127.5
-# A crop of a smaller norm is like none; the unit is that of one cell.
-_LEAST_NORM = 1e-3
+# For fewer pairs the programs of the fast search compile longer than they save.
+_MANY = 2**15
 
 
 class Kind(NamedTuple):
@@ -184,48 +183,6 @@ def scores(probes, gallery, kind, *, mean=None):
   gallery = _checked('gallery', gallery, code, np.int8)
   mean = np.zeros(code, np.float32) if mean is None else np.asarray(mean)
   _checked('mean', mean[None], code, np.float32)
-  compare = _comparer(kind.shift)
-  return np.concatenate(
-    [
-      np.concatenate(
-        [
-          chunks.apply(
-            lambda rows, block=block: compare(rows, block, mean), probes
-          )
-          for block in blocks
-        ],
-        axis=1,
-      )
-      for blocks in [np.split(gallery, range(256, len(gallery), 256))]
-    ]
-  )
-
-
-@functools.cache
-def _comparer(shift):
-  """compare(probes int8 [P, R, …], gallery int8 [G, …], mean) → [P, G]."""
-  side = SIZE - 2 * shift
-  positions = (2 * shift + 1) ** 2
-  convolve = functools.partial(
-    lax.conv_general_dilated,
-    window_strides=(1, 1),
-    padding='VALID',
-    dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
-    precision='highest',
-  )
-
-  def compare(probes, gallery, mean):
-    count, rotations = probes.shape[:2]
-    probes = probes.reshape(-1, SIZE, SIZE, 2) / jnp.float32(SCALE) - mean
-    gallery = gallery / jnp.float32(SCALE) - mean
-    centres = gallery[:, shift : shift + side, shift : shift + side]
-    norms = jnp.linalg.norm(centres.reshape(len(gallery), -1), axis=1)
-    centres /= jnp.maximum(norms, _LEAST_NORM)[:, None, None, None]
-    products = convolve(probes, jnp.moveaxis(centres, 0, -1))
-    squares = jnp.sum(probes**2, axis=-1, keepdims=True)
-    squares = convolve(squares, jnp.ones((side, side, 1, 1)))
-    products /= jnp.maximum(jnp.sqrt(squares), _LEAST_NORM)
-    best = products.reshape(count, rotations * positions, -1).max(axis=1)
-    return jnp.clip(best, -1.0, 1.0)
-
-  return compiled.network(compare, 'compare orientation codes', shift)
+  many = len(probes) * len(gallery) > _MANY
+  search = code_search.fast if many else code_search.full
+  return search(probes, gallery, mean, kind.shift)

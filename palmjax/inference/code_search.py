@@ -1,0 +1,154 @@
+"""The best of all shifts and rotations of two orientation codes.
+
+`full` computes every inner product as it is defined; it compiles in a tenth of
+a second and takes 20 to 50 µs a pair. `fast` shares products between shifts
+(`ops.shifted_products`): the same scores but for rounding, 1e-6. It takes 3 to
+8 µs a pair, and half a second to compile. Both are exact: no pose is left out.
+"""
+
+import functools
+
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from palmjax.networks import chunks, compiled
+from palmjax.ops import shifted_products
+
+_SCALE = 127  # int8 of a code's 1.
+# A crop of a smaller norm is like none; the unit is that of one cell.
+_LEAST_NORM = 1e-3
+_PROBES = (1, 16)  # Sizes of blocks of `full` …
+_GALLERY = (1, 16, 256)
+_MANY_PROBES = (16, 64)  # … and of `fast`.
+_MANY_GALLERY = (64, 256)
+_HELD = 1024  # Templates whose transforms, 80 kB each, are in memory at a time.
+
+
+def full(probes, gallery, mean, shift):
+  """The largest normalised inner products, as they are defined.
+
+  Args:
+    probes: int8 [P, R, S, S, 2], codes times 127.
+    gallery: int8 [G, S, S, 2].
+    mean: float32 [S, S, 2], on the scale of codes, taken off both.
+    shift: m, in cells.
+
+  Returns:
+    float32 [P, G] in [-1, 1].
+  """
+  compare = _full(shift)
+
+  def columns(block):
+    return chunks.apply(
+      lambda rows: compare(rows, block, mean), probes, sizes=_PROBES
+    ).T
+
+  return chunks.apply(columns, gallery, sizes=_GALLERY).T
+
+
+def fast(probes, gallery, mean, shift):
+  """`full` for many pairs; `shift` is at least 2."""
+  of_probes, of_gallery, compare = _fast(shift)
+  parts = []
+  for start in range(0, len(gallery), _HELD):
+    part = gallery[start : start + _HELD]
+    size = next((s for s in _MANY_GALLERY if len(part) <= s), _MANY_GALLERY[-1])
+    # Rows past the end are copies of the last one.
+    index = np.minimum(np.arange(-(-len(part) // size) * size), len(part) - 1)
+    blocks = [of_gallery(part[i], mean) for i in index.reshape(-1, size)]
+
+    def rows(block, blocks=blocks):
+      signals, norms = of_probes(block, mean)
+      return jnp.concatenate([compare(signals, norms, b) for b in blocks], 1)
+
+    found = chunks.apply(rows, probes, sizes=_MANY_PROBES)
+    parts.append(found[:, : len(part)])
+  return np.concatenate(parts, axis=1)
+
+
+@functools.cache
+def _full(shift):
+  """compare(probes, gallery, mean) of `full`, one program."""
+
+  def compare(probes, gallery, mean):
+    count, rotations, size = probes.shape[:3]
+    probes = _centred(probes.reshape(-1, *probes.shape[2:]), mean)
+    centres = _unit_centres(_centred(gallery, mean), shift)
+    products = lax.conv_general_dilated(
+      probes,
+      jnp.moveaxis(
+        centres[:, shift : size - shift, shift : size - shift], 0, 3
+      ),
+      window_strides=(1, 1),
+      padding='VALID',
+      dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
+      precision='highest',
+    )
+    products *= _inverse_norms(probes, shift)[..., None]
+    # Rounding leaves a palm and itself beyond 1.
+    best = products.reshape(count, -1, len(gallery)).max(axis=1)
+    return jnp.clip(best, -1.0, 1.0)
+
+  return compiled.network(compare, 'full search of codes', shift)
+
+
+@functools.cache
+def _fast(shift):
+  """(of_probes, of_gallery, compare) of `fast`, three programs."""
+  shifts = (2 * shift + 1) ** 2
+
+  def of_probes(probes, mean):
+    """int8 [P, R, …] → transforms [R, k², K, P], 1 / norms [R, n², P, 1]."""
+    signals, norms = [], []
+    for rotation in range(probes.shape[1]):
+      codes = _centred(probes[:, rotation], mean)
+      signals.append(shifted_products.transform_signals(codes, shift))
+      inverse = _inverse_norms(codes, shift).reshape(len(codes), shifts)
+      norms.append(inverse.T[..., None])
+    return jnp.stack(signals), jnp.stack(norms)
+
+  def of_gallery(gallery, mean):
+    centres = _unit_centres(_centred(gallery, mean), shift)
+    return shifted_products.transform_kernels(centres, shift)
+
+  def compare(signals, norms, kernels):
+    # One rotation at a time: its products stay in the cache.
+    def best(rotation, scores):
+      products = shifted_products.products(signals[rotation], kernels, shift)
+      return jnp.maximum(scores, jnp.max(products * norms[rotation], axis=0))
+
+    start = jnp.full((signals.shape[3], kernels.shape[2]), -1.0)
+    return jnp.minimum(lax.fori_loop(0, len(signals), best, start), 1.0)
+
+  name = 'fast search of codes'
+  return (
+    compiled.network(of_probes, f'{name}: probes', shift),
+    compiled.network(of_gallery, f'{name}: gallery', shift),
+    compiled.network(compare, f'{name}: pairs', shift),
+  )
+
+
+def _centred(codes, mean):
+  return codes / jnp.float32(_SCALE) - mean
+
+
+def _unit_centres(codes, shift):
+  """Codes [G, S, S, 2] over the norms of their central crops."""
+  size = codes.shape[1]
+  centres = codes[:, shift : size - shift, shift : size - shift]
+  norms = jnp.sqrt(jnp.sum(centres**2, axis=(1, 2, 3), keepdims=True))
+  return codes / jnp.maximum(norms, _LEAST_NORM)
+
+
+def _inverse_norms(codes, shift):
+  """1 / norm of each crop: [P, S, S, 2] → [P, n, n]."""
+  size, shifts = codes.shape[1], 2 * shift + 1
+  offset = np.arange(size) - np.arange(shifts)[:, None]
+  inside = ((0 <= offset) & (offset < size - 2 * shift)).astype(np.float32)
+  squares = jnp.sum(codes**2, axis=-1)
+  # 'highest', as the products that they divide.
+  squares = jnp.matmul(inside, squares, precision='highest')
+  squares = jnp.matmul(squares, inside.T, precision='highest')
+  norms = jnp.sqrt(jnp.maximum(squares, 0.0))
+  return 1.0 / jnp.maximum(norms, _LEAST_NORM)
