@@ -8,7 +8,7 @@ import numpy as np
 
 from palmjax import json_values
 from palmjax.models import generator as generators
-from palmjax.networks import chunks, described
+from palmjax.networks import chunks, described, variables
 from palmjax.networks import export as exports
 from palmjax.ops import pixels
 
@@ -62,8 +62,14 @@ def load(directory, *, truncation):
   generator = described.build(found, _MODEL, build, directory)
   described.check_no_input(found, directory)
   draw = make_draw(generator, truncation=truncation)
-  stats = dict(found.variables)
+  stats = variables.load(found, functools.partial(_init, generator), directory)
   return functools.partial(draw, stats.pop('params'), stats)
+
+
+def _init(generator, key):
+  """The variables of a generator, for their shapes."""
+  latents = jnp.zeros((1, generator.latent_size))
+  return generator.init({'params': key, 'noise': key}, latents)
 
 
 def make_draw(generator, *, truncation=1.0):

@@ -76,7 +76,7 @@ class HandDetector:
     model: the flax module.
     params: {'detector': …}.
     stats: every other collection, by name.
-    classes: names.
+    description: `model` of the export: architecture, sizes, classes.
     image_size: side of the network's input in pixels.
     shrink: images are given so many times as large as the network's input.
     mirror: whether it looks at mirror images, too.
@@ -86,11 +86,21 @@ class HandDetector:
   model: Any
   params: dict[str, Any]
   stats: dict[str, Any]
-  classes: tuple[str, ...]
+  description: dict[str, Any]
   image_size: int
   shrink: int = 1
   mirror: bool = False
   smaller: tuple[float, ...] = ()
+
+  @property
+  def classes(self):
+    """Names, as a tuple."""
+    return tuple(self.description['classes'])
+
+  @property
+  def variables(self):
+    """Of the module: {'params': …, …}."""
+    return {'params': self.params['detector'], **self.stats}
 
   @property
   def num_params(self):
@@ -167,12 +177,14 @@ def load(directory, *, shrink=1, passes=False):
   exports.require_kind(found, 'hand detector', directory)
   model = described.build(found, _MODEL, build, directory)
   spec = described.read_input(found, HandInput, directory)
-  stats = variables.load(found, model, spec.shape, directory)
+  stats = variables.load(
+    found, variables.of_images(model, spec.shape), directory
+  )
   return HandDetector(
     model=model,
     params={'detector': stats.pop('params')},
     stats=stats,
-    classes=tuple(found.model['classes']),
+    description=found.model,
     image_size=spec.image_size,
     shrink=shrink,
     mirror=passes,

@@ -145,7 +145,10 @@ def of_export(found, directory):
   model = described.build(found, _MODEL, build, directory)
   spec = described.read_input(found, preprocess.Preprocess, directory)
   stats = variables.load(
-    found, model, spec.shape, directory, backbone='backbone'
+    found,
+    variables.of_images(model, spec.shape),
+    directory,
+    backbone='backbone',
   )
   return PalmNetwork(
     model=model,

@@ -140,7 +140,9 @@ def load(directory):
   exports.require_kind(found, 'reader of palm frames', directory)
   model = described.build(found, _MODEL, build, directory)
   spec = described.read_input(found, PalmFrameInput, directory)
-  stats = variables.load(found, model, spec.shape, directory)
+  stats = variables.load(
+    found, variables.of_images(model, spec.shape), directory
+  )
   return PalmFrameReader(
     model=model,
     params={'reader': stats.pop('params')},

@@ -6,16 +6,16 @@ import jax.numpy as jnp
 from palmjax.networks import shipped, weights_file
 
 
-def load(export, model, input_shape, directory, *, backbone=None):
+def load(export, init, directory, *, backbone=None):
   """The variables of an `Export`, if they are those of a network.
 
   Args:
     export: `Export`.
-    model: the flax module, images → output.
-    input_shape: (h, w, c) of one image.
+    init: key → the variables that the network expects; traced only. See
+      `of_images`.
     directory: where the export came from, for the message.
-    backbone: name among the parameters under which those of the model stand;
-      what stands beside them is not checked. None: the model's are all.
+    backbone: name among the parameters under which those of the network stand;
+      what stands beside them is not checked. None: the network's are all.
 
   Returns:
     {'params': …, …}, arrays on the device.
@@ -26,15 +26,23 @@ def load(export, model, input_shape, directory, *, backbone=None):
   # Tracing a network takes longer than all else here. The package's own weights
   # are known to fit.
   if not shipped.holds(export.digests):
-    images = jnp.zeros((1, *input_shape))
-    template = jax.eval_shape(
-      lambda: model.init(jax.random.key(0), images, train=False)
-    )
+    template = jax.eval_shape(init, jax.random.key(0))
     if backbone is not None:
       beside = {**export.variables['params'], backbone: template['params']}
       template = {**template, 'params': beside}
     check(export, template, directory)
   return jax.device_put(dict(export.variables))
+
+
+def of_images(model, shape):
+  """`init` of `load` for a network that looks at images.
+
+  Args:
+    model: flax module, (images, train=) → output.
+    shape: (h, w, c) of one image.
+  """
+  images = jnp.zeros((1, *shape))
+  return lambda key: model.init(key, images, train=False)
 
 
 def check(export, template, directory):

@@ -157,7 +157,7 @@ def test_impossible_values_of_inputs(tmp_path, values, kind, key, value):
 
 
 def test_sound_values_come_to_the_variables(tmp_path, values):
-  for kind in ('palm', 'hand', 'palm_frame'):
+  for kind in KINDS:
     model, preprocess = values[kind]
     with pytest.raises(ValueError, match='does not fit the network'):
       load(tmp_path, kind, model, preprocess)

@@ -103,10 +103,8 @@ def train_student(hands, mesh, stage, config, *, key=None, **teachers):
     hand_networks.build(description),
     hand_settings.optimiser(config.train),
   )
-  read = {name: exports.load(path) for name, path in teachers.items()}
-  models = {
-    name: hand_networks.build(found.model) for name, found in read.items()
-  }
+  read = {name: hand_networks.load(path) for name, path in teachers.items()}
+  models = {name: teacher.model for name, teacher in read.items()}
   side = hand_settings.shown(config)
   shrink = config.resolution.factor
   state = two_teachers.create_state(
@@ -148,7 +146,7 @@ def train_student(hands, mesh, stage, config, *, key=None, **teachers):
     section=config.train,
     description=description,
     side=side // shrink,
-    frozen={name: found.variables for name, found in read.items()},
+    frozen={name: teacher.variables for name, teacher in read.items()},
     **until(config, hands, config.train, model, **looks),
   )
 
@@ -203,11 +201,11 @@ def check_start(config, classes):
 
 
 def _read_start(directory, description):
-  """The export of the network of this description."""
-  found = exports.load(directory)
+  """The network of this description that an export holds."""
+  network = hand_networks.load(directory)
   mine, theirs = (
     {k: v for k, v in sizes.items() if k not in _OF_TRAINING}
-    for sizes in (description, found.model)
+    for sizes in (description, network.description)
   )
   if theirs != mine:
     key = next(
@@ -217,14 +215,15 @@ def _read_start(directory, description):
       f'--config.train.start={directory} has another {key}: '
       f'{theirs.get(key)}, not {mine.get(key)}'
     )
-  return found
+  return network
 
 
 def _start(state, directory, description):
   """`state` with the weights of an export of the same network."""
-  stats = dict(_read_start(directory, description).variables)
-  params = {**state.params, 'detector': jax.device_put(stats.pop('params'))}
-  return state.replace(params=params, stats=jax.device_put(stats))
+  network = _read_start(directory, description)
+  return state.replace(
+    params={**state.params, **network.params}, stats=network.stats
+  )
 
 
 def train(

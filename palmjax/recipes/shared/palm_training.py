@@ -223,11 +223,10 @@ def start(state, config, directory):
     ValueError, OSError: the export is damaged, or of another network or
       pre-processing; names what differs.
   """
-  stats = dict(_read_start(config, directory).variables)
-  backbone = stats.pop('params')['backbone']
+  network = _read_start(config, directory)
   return state.replace(
-    params={**state.params, 'backbone': jax.device_put(backbone)},
-    stats={**state.stats, **jax.device_put(stats)},
+    params={**state.params, 'backbone': network.params['backbone']},
+    stats={**state.stats, **network.stats},
   )
 
 
@@ -238,12 +237,12 @@ def check_start(config):
 
 
 def _read_start(config, directory):
-  """The export of a network that the config describes."""
-  found = exports.load(directory)
-  _, spec = build(config, comparison=found.preprocess.get('metric'))
+  """The network that the config describes, and an export holds."""
+  network = palm_networks.load(directory)
+  _, spec = build(config, comparison=network.preprocess.metric)
   for mine, theirs in (
-    (config.network.to_dict(), found.model),
-    (spec.to_json(), found.preprocess),
+    (config.network.to_dict(), network.description),
+    (spec.to_json(), network.preprocess.to_json()),
   ):
     for key, value in mine.items():
       # It says nothing of the weights.
@@ -252,7 +251,7 @@ def _read_start(config, directory):
           f'--config.cnn.start={directory} has another {key}: '
           f'{theirs.get(key)}, not {value}'
         )
-  return found
+  return network
 
 
 def check_network(config):

@@ -95,3 +95,16 @@ def test_another_network_is_refused(config, create, saved, key, value, message):
   with pytest.raises(ValueError, match=message) as caught:
     palm_training.start(create(2), other, folder)
   assert '\n' not in str(caught.value)
+
+
+def test_variables_that_do_not_fit_are_refused(config, saved, tmp_path):
+  folder, variables = saved
+  found = export.load(folder)
+  lacking = {'params': variables['params']}
+  export.save(
+    folder, variables=lacking, model=found.model, preprocess=found.preprocess
+  )
+  config = config.copy_and_resolve_references()
+  config.cnn.start = str(folder)
+  with pytest.raises(ValueError, match=r'does not fit .* none in the export'):
+    palm_training.check_start(config)
