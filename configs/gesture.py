@@ -27,12 +27,12 @@ _SMOKE = {
   'train.steps': 12,
   'train.warmup_steps': 2,
   'train.ckpt_every': 4,
-  'frames.steps': 8,
-  'frames.image_size': 32,
-  'frames.width': 0.25,
-  'frames.batch_size': 8,
-  'frames.warmup_steps': 2,
-  'frames.ckpt_every': 4,
+  'palm_frame.steps': 8,
+  'palm_frame.image_size': 32,
+  'palm_frame.width': 0.25,
+  'palm_frame.batch_size': 8,
+  'palm_frame.warmup_steps': 2,
+  'palm_frame.ckpt_every': 4,
   'evaluation.resamples': 50,
   'optimise': False,
   'log_every': 4,
@@ -56,8 +56,8 @@ _WEIGHTS = {
   'augment.closer': 0.5,
   'train.steps': 14000,
   'train.ckpt_every': 500,
-  'frames.steps': 16000,
-  'frames.ckpt_every': 500,
+  'palm_frame.steps': 16000,
+  'palm_frame.ckpt_every': 500,
 }
 
 _TEACHERS = {
@@ -158,7 +158,7 @@ def get_config(arg=''):
     }
   )
   # The network that reads palm frames closely (models/palm_frame.py).
-  config.frames = ml_collections.ConfigDict(
+  config.palm_frame = ml_collections.ConfigDict(
     {
       'steps': 0,  # 0: none is trained
       'image_size': 64,

@@ -47,7 +47,7 @@ def main(argv=None):
   warnings.simplefilter('ignore', Image.DecompressionBombWarning)
   warnings.filterwarnings('ignore', module=r'PIL\.')
   find = finder.load(
-    args.export, frames=args.frames, looks=args.looks, score=args.score
+    args.export, palm_frame=args.palm_frame, looks=args.looks, score=args.score
   )
   out = files.make_folder(args.out)
   paths, complaints = photo_paths.collect(args.images, out)
@@ -91,7 +91,7 @@ def _parse(argv):
   )
   for name, own, text in (
     ('export', shipped.HAND, 'another trained detector'),
-    ('frames', shipped.PALM_FRAME, 'another trained reader of palm frames'),
+    ('palm-frame', shipped.PALM_FRAME, 'another trained reader of palm frames'),
   ):
     parser.add_argument(
       f'--{name}', metavar='DIR', type=terminal.path, default=own, help=text

@@ -81,7 +81,7 @@ def _parse(argv):
     ('export', shipped.PALM, 'another trained network'),
     ('detector', shipped.HAND, 'with --photos: another detector'),
     (
-      'frames',
+      'palm-frame',
       shipped.PALM_FRAME,
       'with --photos: another reader of palm frames',
     ),
@@ -185,7 +185,7 @@ def _reader(args, size):
   """path → `palm_files.Palm`, as the command line wants it."""
   if not args.photos:
     return functools.partial(palm_files.read, size=size)
-  find = finder.load(args.detector, frames=args.frames)
+  find = finder.load(args.detector, palm_frame=args.palm_frame)
   return functools.partial(palm_files.read_photo, find, size=size)
 
 

@@ -7,7 +7,9 @@ made_by.json has these keys:
 * 'files': list of {'names': of files, 'what': they hold}.
 * 'figures': names of the files with error rates.
 * 'commands': what made the weights, in order. Each one has 'argv', its words,
-  and 'seed'. Shipped weights have 'ran_as' where a module had another name.
+  and 'seed'. Where a module had another name when the command ran, shipped
+  weights have that name as 'ran_as'. Where an option had another name, they
+  have it as 'ran_with', {name now: name then}.
 * 'shipped_in', for shipped weights: the commits that brought them, and what is
   not known.
 

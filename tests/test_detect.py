@@ -363,3 +363,9 @@ def test_as_a_program_without_a_network(save, tmp_path):
   assert 'model.json is missing' in process.stderr
   assert process.stderr.count('\n') == 1
   assert not (tmp_path / 'out').exists()
+
+
+def test_another_reader_of_palm_frames_is_asked_for_by_name(tmp_path, capsys):
+  arguments = ['none.jpg', f'--out={tmp_path}', f'--palm-frame={tmp_path}/none']
+  assert detect.main(arguments) == 1
+  assert f'{tmp_path}/none/model.json is missing' in capsys.readouterr().err

@@ -738,3 +738,12 @@ def test_photos_need_a_detector(refusal, save, tmp_path, monkeypatch):
   assert 'holds no weights: install palmjax again, or train networks' in error
   error = refusal(*images, '--photos', f'--detector={tmp_path}')
   assert 'model.json is missing' in error
+
+
+def test_another_reader_of_palm_frames_is_asked_for_by_name(
+  refusal, save, tmp_path
+):
+  none = tmp_path / 'none'
+  images = save('a.png'), save('b.png')
+  error = refusal(*images, '--photos', f'--palm-frame={none}')
+  assert f'{none}/model.json is missing' in error

@@ -97,13 +97,13 @@ class Hand(NamedTuple):
     return 'left' if left else 'right'
 
 
-def load(directory=None, *, frames=None, looks=LOOKS, score=SCORE):
+def load(directory=None, *, palm_frame=None, looks=LOOKS, score=SCORE):
   """Loads a trained detector and a trained reader of palm frames for use.
 
   Args:
     directory: export of a detector of configs/gesture.py; None takes that of
       the package.
-    frames: export of a reader of palm frames, likewise.
+    palm_frame: export of a reader of palm frames, likewise.
     looks: 1, 2 or 3 (module docstring).
     score: a detection with less is no hand.
 
@@ -120,7 +120,7 @@ def load(directory=None, *, frames=None, looks=LOOKS, score=SCORE):
     network.detect,
     classes=network.classes,
     size=network.image_size,
-    reader=palm_frame_networks.load(folder(frames, shipped.PALM_FRAME))
+    reader=palm_frame_networks.load(folder(palm_frame, shipped.PALM_FRAME))
     if looks > 2
     else None,
     looks=looks,

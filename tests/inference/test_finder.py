@@ -350,7 +350,7 @@ def test_no_weights_and_no_detector(tmp_path, monkeypatch):
   with pytest.raises(
     ValueError, match='holds a palm network; give the export of a reader'
   ):
-    finder.load(DETECTOR, frames=tmp_path)
+    finder.load(DETECTOR, palm_frame=tmp_path)
   monkeypatch.setattr(shipped, 'PALM_FRAME', tmp_path / 'none')
   with pytest.raises(FileNotFoundError, match='holds no weights: install'):
     finder.load(DETECTOR)

@@ -25,10 +25,10 @@ _AT_LEAST = {
   'train.batch_size': 1,
   'train.steps': 1,
   'train.ckpt_every': 1,
-  'frames.steps': 0,
-  'frames.image_size': frame_reader.STRIDE,
-  'frames.batch_size': 1,
-  'frames.ckpt_every': 1,
+  'palm_frame.steps': 0,
+  'palm_frame.image_size': frame_reader.STRIDE,
+  'palm_frame.batch_size': 1,
+  'palm_frame.ckpt_every': 1,
   'evaluation.resamples': 1,
 }
 _CHOICES = {
@@ -108,7 +108,7 @@ def check(config, mesh, *, arms):
       'images, of which there are none'
     )
   config_keys.check_above(
-    config, ('student.width', 'teacher1.width', 'frames.width')
+    config, ('student.width', 'teacher1.width', 'palm_frame.width')
   )
   config_keys.check_shares(
     config, ('data.difficulty', 'data.palms', 'evaluation.score')
@@ -137,14 +137,15 @@ def check(config, mesh, *, arms):
       f'--config.data.detail={config.data.detail} is for closer looks: give '
       '--config.augment.closer, or detail 1'
     )
-  if config.frames.image_size % frame_reader.STRIDE:
+  section = config.palm_frame
+  if section.image_size % frame_reader.STRIDE:
     raise ValueError(
-      f'--config.frames.image_size={config.frames.image_size}: give a multiple '
+      f'--config.palm_frame.image_size={section.image_size}: give a multiple '
       f'of {frame_reader.STRIDE}'
     )
-  if config.frames.steps and not config.data.images:
+  if section.steps and not config.data.images:
     raise ValueError(
-      f'--config.frames.steps={config.frames.steps} needs drawn hands, whose '
+      f'--config.palm_frame.steps={section.steps} needs drawn hands, whose '
       'palm frames are known: give --config.data.images, or steps 0'
     )
   if not 0 <= config.batch_norm_momentum < 1:
@@ -154,14 +155,14 @@ def check(config, mesh, *, arms):
     )
   with config_keys.named('augment'):
     hand_settings.augmentation(config)
-  with config_keys.named('frames'):
+  with config_keys.named('palm_frame'):
     palm_frame_stage.views(config)
-  for section in ('train', 'frames') if config.frames.steps else ('train',):
-    with config_keys.named(section):
-      hand_settings.optimiser(config[section])
-    if config[section].batch_size % mesh.size:
+  for name in ('train', 'palm_frame') if section.steps else ('train',):
+    with config_keys.named(name):
+      hand_settings.optimiser(config[name])
+    if config[name].batch_size % mesh.size:
       raise ValueError(
-        f'--config.{section}.batch_size={config[section].batch_size} does not '
+        f'--config.{name}.batch_size={config[name].batch_size} does not '
         f'divide over {mesh.size} devices; use a multiple of {mesh.size}'
       )
   with config_keys.named('teachers'):

@@ -19,7 +19,7 @@ SECTIONS = (
   'augment',
   'dtype',
   'batch_norm_momentum',
-  'frames',
+  'palm_frame',
   'stop',
   'log_every',
 )
@@ -38,7 +38,7 @@ _LIGHT = (
 
 def views(config):
   """What the training looks at, of `data.augment.palm_frame_views`."""
-  section = config.frames
+  section = config.palm_frame
   return palm_frame_views.make_views(
     size=section.image_size,
     angle=section.angle,
@@ -64,11 +64,11 @@ def train(hands, mesh, stage, config):
   Raises:
     ValueError: no training image shows a palm frame.
   """
-  section, key = config.frames, stage.key
+  section, key = config.palm_frame, stage.key
   if not hands.training['framed'].any():
     raise ValueError(
       'no training image shows a palm frame: give --config.data.images, drawn '
-      'hands, or --config.frames.steps=0'
+      'hands, or --config.palm_frame.steps=0'
     )
   training = _framed(hands.training)
   description = {

@@ -96,7 +96,7 @@ def run(config, workdir):
     sections = (*hand_training.SECTIONS, 'student')
     trained[arm] = make(arm, body, sections, teachers, start=start)
   reader, read = None, {}
-  if config.frames.steps:
+  if config.palm_frame.steps:
     name = palm_frame_stage.NAME
     read[name] = make(
       name, palm_frame_stage.train, palm_frame_stage.SECTIONS, {}

@@ -59,7 +59,7 @@ def write(run, scores, results, *, looks):
         logs.read(run.workdir / 'metrics.jsonl'),
         names,
         student,
-        reader=bool(run.config.frames.steps),
+        reader=bool(run.config.palm_frame.steps),
       ),
       run_facts.endings(results['ended']),
       html.Values('Configuration', run.config.to_dict()),

@@ -35,7 +35,7 @@ def detection(run, models, names, times, test):
       'frame@5%': 'Frames within 5 %',
     }.items()
   ]
-  if run.config.frames.steps:
+  if run.config.palm_frame.steps:
     columns.append(
       html.Column('frame@5%@read', 'Frames within 5 %, read', '%', 1, 'higher')
     )

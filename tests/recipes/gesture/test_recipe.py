@@ -81,7 +81,7 @@ def boxes_run(run, palmjax_command, photos, tmp_path_factory):
     'data.name': 'yolo',
     'data.dir': str(photos),
     'data.images': 0,
-    'frames.steps': 0,  # No photograph tells a palm frame.
+    'palm_frame.steps': 0,  # No photograph tells a palm frame.
     'arms': ('student_both',),
     'loss.truth': 0.0,
     'teachers.steps': 16,
@@ -298,14 +298,14 @@ def test_same_bytes_after_sigkill(run, palmjax_command, tmp_path):
     ('train.ckpt_every', 0, r'train\.ckpt_every=0: give 1 or more'),
     ('train.warmup_steps', 12, 'a warm-up of 12 steps'),
     ('train.learning_rate', 0.0, r'learning_rate=0\.0: give a number above 0'),
-    ('frames.steps', -1, r'frames\.steps=-1: give 0 or more'),
-    ('frames.image_size', 40, r'image_size=40: give a multiple of 16'),
-    ('frames.batch_size', 0, r'frames\.batch_size=0: give 1 or more'),
-    ('frames.warmup_steps', 8, 'a warm-up of 8 steps'),
-    ('frames.angle', -1.0, r'frames\.angle=-1\.0: give 0 or more'),
+    ('palm_frame.steps', -1, r'palm_frame\.steps=-1: give 0 or more'),
+    ('palm_frame.image_size', 40, r'image_size=40: give a multiple of 16'),
+    ('palm_frame.batch_size', 0, r'palm_frame\.batch_size=0: give 1 or more'),
+    ('palm_frame.warmup_steps', 8, 'a warm-up of 8 steps'),
+    ('palm_frame.angle', -1.0, r'palm_frame\.angle=-1\.0: give 0 or more'),
     ('evaluation.score', -0.1, r'score=-0\.1: give a number from 0 to 1'),
     ('student.width', -1.0, r'student\.width=-1\.0: give a number above 0'),
-    ('frames.width', 0.0, r'frames\.width=0\.0: give a number above 0'),
+    ('palm_frame.width', 0.0, r'palm_frame\.width=0\.0: give a number above 0'),
     ('evaluation.resamples', 0, r'resamples=0: give 1 or more'),
   ],
 )
@@ -325,7 +325,9 @@ def test_a_reader_needs_drawn_hands(tmp_path):
   config = gesture_config.get_config('smoke')
   config.data.name, config.data.dir = 'yolo', str(tmp_path)
   config.data.images = 0
-  with pytest.raises(ValueError, match=r'frames\.steps=8 needs drawn hands'):
+  with pytest.raises(
+    ValueError, match=r'palm_frame\.steps=8 needs drawn hands'
+  ):
     gesture_checks.check(config, mesh.make(1), arms=gesture_recipe.ARMS)
 
 

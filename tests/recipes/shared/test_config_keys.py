@@ -107,7 +107,7 @@ def test_every_recipe_refuses_at_the_start(recipe, key, value, words):
     ('metric', 'loss.boundaries', ('x',)),
     ('metric', 'loss.hard_share', 1.5),
     ('metric', 'loss.triplet_margin', -1.0),
-    ('gesture', 'frames.weight_decay', -1.0),
+    ('gesture', 'palm_frame.weight_decay', -1.0),
   ],
 )
 def test_what_would_fail_late_is_refused_by_its_key(recipe, key, value):
