@@ -21,7 +21,7 @@ _LEAST_NORM = 1e-3
 _PROBES = (1, 16)  # Sizes of blocks of `full` …
 _GALLERY = (1, 16, 256)
 _MANY_PROBES = (16, 64)  # … and of `fast`.
-_MANY_GALLERY = (64, 256)
+_MANY_GALLERY = (64, 128)
 _HELD = 1024  # Templates whose transforms, 80 kB each, are in memory at a time.
 
 
@@ -72,14 +72,13 @@ def _full(shift):
   """compare(probes, gallery, mean) of `full`, one program."""
 
   def compare(probes, gallery, mean):
-    count, rotations, size = probes.shape[:3]
+    count, _, size = probes.shape[:3]
     probes = _centred(probes.reshape(-1, *probes.shape[2:]), mean)
-    centres = _unit_centres(_centred(gallery, mean), shift)
+    gallery = _unit_centres(_centred(gallery, mean), shift)
+    inside = slice(shift, size - shift)
     products = lax.conv_general_dilated(
       probes,
-      jnp.moveaxis(
-        centres[:, shift : size - shift, shift : size - shift], 0, 3
-      ),
+      jnp.moveaxis(gallery[:, inside, inside], 0, -1),
       window_strides=(1, 1),
       padding='VALID',
       dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
@@ -145,7 +144,7 @@ def _inverse_norms(codes, shift):
   """1 / norm of each crop: [P, S, S, 2] → [P, n, n]."""
   size, shifts = codes.shape[1], 2 * shift + 1
   offset = np.arange(size) - np.arange(shifts)[:, None]
-  inside = ((0 <= offset) & (offset < size - 2 * shift)).astype(np.float32)
+  inside = ((offset >= 0) & (offset < size - 2 * shift)).astype(np.float32)
   squares = jnp.sum(codes**2, axis=-1)
   # 'highest', as the products that they divide.
   squares = jnp.matmul(inside, squares, precision='highest')

@@ -3,7 +3,9 @@
 For signals p and kernels g of S × S × C and a largest shift m, with n = 2m + 1
 and c = S − 2m,
 
-  y(i, j) = Σ_{u,v,e} g(m + u, m + v, e) p(i + u, j + v, e),   i, j < n; u, v < c
+  y(i, j) = Σ_{u,v,e} g(m + u, m + v, e) p(i + u, j + v, e)
+
+over u, v < c and the channels e, for all i, j < n.
 
 A tile of g is 4 long on each side. Along an axis its n products with p need
 N = n + 3 values of p. Toom and Cook compute them by N products of sums, where
