@@ -35,6 +35,7 @@ from palmjax.images import image_file
 from palmjax.inference import matcher
 from palmjax.networks import export as exports
 from palmjax.networks import palm as palm_networks
+from palmjax.ops import chunks
 from palmjax.recipes.metric import protocols as metric_protocols
 from release import made_by, record
 
@@ -196,9 +197,7 @@ def draw(args, size):
   samples = np.tile(np.arange(args.samples), args.identities)
   sessions = palms.session_of(samples)
   images = np.empty((len(labels), size, size, 3), np.uint8)
-  for start in range(0, len(labels), _BATCH):
-    # The last batch wraps around: one compilation.
-    index = (start + np.arange(_BATCH)) % len(labels)
+  for index in chunks.indices(len(labels), _BATCH):
     drawn = palms.draw_batch(
       jax.random.key(args.seed),
       labels[index],

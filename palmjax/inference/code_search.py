@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from palmjax.networks import chunks, compiled
-from palmjax.ops import shifted_products
+from palmjax.networks import compiled
+from palmjax.ops import chunks, shifted_products
 
 _SCALE = 127  # int8 of a code's 1.
 # A crop of a smaller norm is like none; the unit is that of one cell.

@@ -22,8 +22,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from palmjax.inference import code_search
-from palmjax.networks import chunks, compiled
-from palmjax.ops import contrast, gabor, pixels, warp
+from palmjax.networks import compiled
+from palmjax.ops import chunks, contrast, gabor, pixels, warp
 
 ORIENTATIONS = 8
 ROTATIONS = (-8, -4, 0, 4, 8)  # Of the probe's image, degrees.

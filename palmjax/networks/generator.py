@@ -8,9 +8,9 @@ import numpy as np
 
 from palmjax import json_values
 from palmjax.models import generator as generators
-from palmjax.networks import chunks, described, variables
+from palmjax.networks import described, variables
 from palmjax.networks import export as exports
-from palmjax.ops import pixels
+from palmjax.ops import chunks, pixels
 
 _SIZES = {
   'image_size': json_values.Rule(

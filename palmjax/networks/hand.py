@@ -10,9 +10,9 @@ import jax.numpy as jnp
 from palmjax import json_values
 from palmjax.images import letterbox, network_input
 from palmjax.models import batch_norm, detector, forward
-from palmjax.networks import chunks, compiled, described, variables
+from palmjax.networks import compiled, described, variables
 from palmjax.networks import export as exports
-from palmjax.ops import pixels, pool
+from palmjax.ops import chunks, pixels, pool
 from palmjax.ops.maps import centers as center_maps
 
 _SIZES = (1, 16)  # Images looked at together.

@@ -11,9 +11,9 @@ import jax.numpy as jnp
 from palmjax import json_values
 from palmjax.images import preprocess
 from palmjax.models import backbones, batch_norm, forward
-from palmjax.networks import chunks, compiled, described, variables
+from palmjax.networks import compiled, described, variables
 from palmjax.networks import export as exports
-from palmjax.ops import pixels, vectors
+from palmjax.ops import chunks, pixels, vectors
 
 # What model.json may say of a palm network.
 _MODEL = {

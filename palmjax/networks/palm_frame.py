@@ -18,9 +18,9 @@ from palmjax import json_values
 from palmjax.images import network_input, palm_frame, photo
 from palmjax.models import batch_norm, forward
 from palmjax.models import palm_frame as palm_frame_model
-from palmjax.networks import chunks, compiled, described, variables
+from palmjax.networks import compiled, described, variables
 from palmjax.networks import export as exports
-from palmjax.ops import pixels
+from palmjax.ops import chunks, pixels
 
 _LOOKS = 2
 # A look that moves a valley by more palm widths has seen something else.

@@ -13,6 +13,7 @@ from absl import logging
 from palmjax import files
 from palmjax.data.boxes import boxes
 from palmjax.data.hands import hands
+from palmjax.ops import chunks
 from palmjax.recipes.shared import ending
 
 NAMES = ('hands', *boxes.FORMS)
@@ -143,14 +144,12 @@ def draw(key, number, *, size, difficulty, **pins):
   Returns:
     {name: array [number, ...]}.
   """
-  parts = []
-  for start in range(0, number, _CHUNK):
+
+  def draw_chunk(index):
     logging.log_every_n_seconds(
-      logging.INFO, 'drawing hands: %d of %d', 10, start, number
+      logging.INFO, 'drawing hands: %d of %d', 10, index[0], number
     )
-    # The last chunk wraps around: one compilation.
-    index = (start + np.arange(_CHUNK)) % number
-    drawn = hands.draw_batch(
+    return hands.draw_batch(
       key,
       index,
       size=size,
@@ -160,11 +159,8 @@ def draw(key, number, *, size, difficulty, **pins):
         for name, pin in pins.items()
       },
     )
-    parts.append(jax.device_get(drawn))
-  return {
-    name: np.concatenate([part[name] for part in parts])[:number]
-    for name in parts[0]
-  }
+
+  return chunks.apply(draw_chunk, np.arange(number), sizes=(_CHUNK,))
 
 
 def open_palms(key, number):

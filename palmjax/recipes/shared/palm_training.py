@@ -15,9 +15,9 @@ from palmjax.evals.recognition import error_rates, verification
 from palmjax.images import preprocess
 from palmjax.losses import metric
 from palmjax.models import heads
-from palmjax.networks import chunks
 from palmjax.networks import export as exports
 from palmjax.networks import palm as palm_networks
+from palmjax.ops import chunks
 from palmjax.recipes.shared import config_keys, ending, palm_images
 from palmjax.steps import classify
 

@@ -19,6 +19,7 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from palmjax.data.palms import palms
+from palmjax.ops import chunks
 
 # Palms drawn at once: one compiled program, about 10 MB of pixels at 224 px.
 _BATCH = 64
@@ -103,13 +104,11 @@ class DrawnPalms(tfds.core.GeneratorBasedBuilder):
     total = config.identities * config.samples
     key = jax.random.key(config.seed)
     with concurrent.futures.ThreadPoolExecutor() as pool:
-      for start in rich.progress.track(
-        range(0, total, _BATCH),
+      for index in rich.progress.track(
+        chunks.indices(total, _BATCH),
         description='Drawing palms',
         console=rich.console.Console(stderr=True),
       ):
-        # The last batch wraps around: one shape, one compilation.
-        index = (start + np.arange(_BATCH)) % total
         identities, samples = np.divmod(index, config.samples)
         sessions = palms.session_of(samples)
         devices = (identities // 2 + sessions) % config.devices
@@ -131,7 +130,7 @@ class DrawnPalms(tfds.core.GeneratorBasedBuilder):
           pool.map(_png, np.asarray(images)),
           strict=True,
         )
-        for row in itertools.islice(rows, total - start):
+        for row in itertools.islice(rows, total - index[0]):
           number, identity, sample, session, device, image = row
           yield (
             number,

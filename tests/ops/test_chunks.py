@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from palmjax.networks import chunks
+from palmjax.ops import chunks
 
 
 @pytest.mark.parametrize(
@@ -47,3 +47,13 @@ def test_arrays_of_the_device_come_back_as_numpy():
 def test_no_row():
   with pytest.raises(ValueError, match='no row to apply'):
     chunks.apply(lambda rows: rows, np.zeros((0, 2)))
+
+
+@pytest.mark.parametrize('count', [1, 4, 5, 8])
+def test_indices_of_one_size(count):
+  found = chunks.indices(count, 4)
+  assert {len(index) for index in found} == {4}
+  joined = np.concatenate(found)
+  np.testing.assert_array_equal(joined[:count], np.arange(count))
+  # Copies of the last row.
+  assert set(joined[count:].tolist()) <= {count - 1}

@@ -11,6 +11,23 @@ import numpy as np
 SIZES = (1, 16, 64)
 
 
+def indices(count, size):
+  """Indices of so many rows, in chunks of one size.
+
+  Args:
+    count: N, rows.
+    size: of a chunk.
+
+  Returns:
+    List of int arrays [size]; in the last chunk those past the end are N − 1,
+    as copies that are to be dropped.
+  """
+  return [
+    np.minimum(np.arange(start, start + size), count - 1)
+    for start in range(0, count, size)
+  ]
+
+
 def apply(function, rows, *, sizes=SIZES):
   """Applies a compiled function to any number of rows.
 
@@ -30,9 +47,7 @@ def apply(function, rows, *, sizes=SIZES):
   if not count:
     raise ValueError('no row to apply a function to: give one or more')
   size = next((size for size in sizes if count <= size), sizes[-1])
-  parts = []
-  for start in range(0, count, size):
-    # Rows past the end are copies of the last one.
-    index = np.minimum(np.arange(start, start + size), count - 1)
-    parts.append(jax.device_get(function(rows[index])))
+  parts = [
+    jax.device_get(function(rows[index])) for index in indices(count, size)
+  ]
   return jax.tree.map(lambda *leaves: np.concatenate(leaves)[:count], *parts)
