@@ -245,3 +245,16 @@ def test_the_ci_finds_the_test_command():
     README,
     re.M,
   )
+
+
+def test_photographs_are_found_by_variables_alone():
+  """No test looks for folders beside the checkout; .ci/run says where."""
+  outside = '../' + 'shared'
+  used = set()
+  for path in (ROOT / 'tests').rglob('*.py'):
+    source = path.read_text()
+    assert outside not in source, path
+    used |= set(re.findall(r"os\.environ\.get\('(PALMJAX_\w+)'", source))
+  assert used == {'PALMJAX_GESTURES', 'PALMJAX_HANDS'}
+  script = (ROOT / '.ci/run').read_text()
+  assert set(re.findall(r'^export (PALMJAX_\w+)=', script, re.M)) == used
