@@ -28,6 +28,7 @@ from palmjax.ops import chunks, contrast, gabor, pixels, warp
 ORIENTATIONS = 8
 ROTATIONS = (-8, -4, 0, 4, 8)  # Of the probe's image, degrees.
 SIZE = 32  # Side of a code in cells.
+_LUMA = (299, 587, 114)  # In thousandths: Rec. ITU-R BT.601.
 SCALE = 127  # int8 of a code's 1.
 
 _IMAGE = 2 * SIZE
@@ -137,7 +138,9 @@ def _coder(rotations):
   """codes(images uint8 [B, S, S, 3], bank) → int8 [B, R, 32, 32, 2]."""
 
   def codes(images, bank):
-    grey = contrast.grey(pixels.to_float(images))
+    # Whole numbers: programs that round in another order code an image alike.
+    luma = jnp.sum(images.astype(jnp.int32) * np.asarray(_LUMA), axis=-1)
+    grey = (luma[..., None] - 127500).astype(jnp.float32) / 127500
     if grey.shape[1:3] != (_IMAGE, _IMAGE):
       grey = jax.image.resize(
         grey, (len(grey), _IMAGE, _IMAGE, 1), 'linear', antialias=True

@@ -76,10 +76,10 @@ def winners(images, bank):
   _, height, width, _ = images.shape
   side = bank.shape[0]
   margin = side // 2
-  # Filters have zero mean: without that of the image sums round less.
-  images = images[..., 0] - jnp.mean(images[..., 0], (1, 2), keepdims=True)
   images = jnp.pad(
-    images, ((0, 0), (margin, margin), (margin, margin)), mode='symmetric'
+    images[..., 0],
+    ((0, 0), (margin, margin), (margin, margin)),
+    mode='symmetric',
   )
   shape = images.shape[1:]
   # The filters are symmetric about their centre, so a convolution is a
