@@ -23,7 +23,7 @@ import numpy as np
 
 from palmjax.inference import code_search
 from palmjax.networks import compiled
-from palmjax.ops import chunks, contrast, gabor, pixels, warp
+from palmjax.ops import chunks, gabor, warp
 
 ORIENTATIONS = 8
 ROTATIONS = (-8, -4, 0, 4, 8)  # Of the probe's image, degrees.
