@@ -56,8 +56,8 @@ def main(argv=None):
         out,
         size=args.size,
         smaller=args.smaller,
-        boxes=bool(args.boxes),
         credit=args.credit,
+        options=args.options,
         seed=args.seed,
       )
       frames = pack_reader(runs, out, commands=commands)
@@ -72,25 +72,26 @@ def main(argv=None):
   print(files.to_json(results))
 
 
-def _parse(argv):
-  parser = argparse.ArgumentParser(
+def parser():
+  """Returns the parser of the command line."""
+  made = argparse.ArgumentParser(
     prog='python -m release.hand_weights', description=__doc__.split('\n')[0]
   )
-  parser.add_argument(
+  made.add_argument(
     '--run',
     action='append',
     default=[],
     metavar='DIR',
     help='workdir of configs/gesture.py:weights; several: their mean',
   )
-  parser.add_argument(
+  made.add_argument(
     '--out', required=True, metavar='DIR', help='folder of the shipped weights'
   )
-  parser.add_argument('--boxes', metavar='DIR', help='real images with boxes')
-  parser.add_argument(
+  made.add_argument('--boxes', metavar='DIR', help='real images with boxes')
+  made.add_argument(
     '--form', choices=tuple(boxes.FORMS), default='yolo', help='of --boxes'
   )
-  parser.add_argument(
+  made.add_argument(
     '--credit', default='', help='whose images were trained on, for the README'
   )
   for name, default, text in (
@@ -100,10 +101,10 @@ def _parse(argv):
     ('difficulty', 0.5, '0 to 1'),
     ('seed', 2, 'of the drawn hands'),
   ):
-    parser.add_argument(
+    made.add_argument(
       f'--{name}', type=type(default), default=default, help=text
     )
-  parser.add_argument(
+  made.add_argument(
     '--smaller',
     nargs='+',
     type=float,
@@ -111,16 +112,26 @@ def _parse(argv):
     metavar='SHARE',
     help='sizes that it looks at, too, as shares of that side',
   )
-  args = parser.parse_args(argv)
+  return made
+
+
+def _parse(argv):
+  made = parser()
+  args = made.parse_args(argv)
   if args.size % detector.STRIDE or args.size < 0:
-    parser.error(f'--size={args.size}: give a multiple of {detector.STRIDE}')
+    made.error(f'--size={args.size}: give a multiple of {detector.STRIDE}')
   for share in args.smaller:
     if not 0 < share < 1:
-      parser.error(f'--smaller {share:g}: give shares between 0 and 1')
+      made.error(f'--smaller {share:g}: give shares between 0 and 1')
+  args.options = record.options(
+    made,
+    args,
+    names={'boxes': '{boxes}', **dict.fromkeys(('run', 'out', 'seed'))},
+  )
   return args
 
 
-def pack(runs, out, *, size, smaller, boxes, credit, seed):
+def pack(runs, out, *, size=0, smaller=(), credit='', options=(), seed):
   """Writes what runs trained, and how, into a folder.
 
   Args:
@@ -128,8 +139,8 @@ def pack(runs, out, *, size, smaller, boxes, credit, seed):
     out: path of the folder.
     size: side of what it looks at, in pixels; 0: as in training.
     smaller: sides that it looks at, too, as shares of that one; a list.
-    boxes: whether real images with boxes are measured on.
     credit: whose images were trained on; '' if nobody's.
+    options: words of the command line beside runs, folder and seed.
     seed: of the hands that it is measured on.
 
   Returns:
@@ -166,15 +177,8 @@ def pack(runs, out, *, size, smaller, boxes, credit, seed):
     *(f'--run={{workdir}}/{name}' for name in hand_runs.names(runs)),
     f'--out={{workdir}}/weights/{out.name}',
     f'--seed={seed}',
+    *options,
   ]
-  if size:
-    last += [f'--size={size}']
-  if smaller:
-    last += ['--smaller', *(f'{share:g}' for share in smaller)]
-  if boxes:
-    last += ['--boxes={boxes}']
-  if credit:
-    last += [f'--credit={credit}']
   commands = [
     *trainings,
     record.command('release.hand_weights', last, seed=seed),

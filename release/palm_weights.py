@@ -75,11 +75,14 @@ _START_FILES = [
 
 def main(argv=None):
   """The command line."""
-  args = _parse(argv)
+  made = parser()
+  args = made.parse_args(argv)
+  apart = dict.fromkeys(('run', 'out', 'seed'))
   out = pathlib.Path(args.out)
   try:
     if args.run:
-      pack(pathlib.Path(args.run), out, seed=args.seed)
+      options = record.options(made, args, names=apart)
+      pack(pathlib.Path(args.run), out, options=options, seed=args.seed)
     network = palm_networks.load(out)
   except (OSError, ValueError) as error:
     sys.exit(f'palm_weights: {error}')
@@ -100,15 +103,16 @@ def main(argv=None):
   print(files.to_json(results))
 
 
-def _parse(argv):
-  parser = argparse.ArgumentParser(
+def parser():
+  """Returns the parser of the command line."""
+  made = argparse.ArgumentParser(
     prog='python -m release.palm_weights', description=__doc__.split('\n')[0]
   )
   for name, text in (
     ('run', 'workdir of configs/metric.py:weights'),
     ('out', 'folder of the shipped weights'),
   ):
-    parser.add_argument(
+    made.add_argument(
       f'--{name}', required=name == 'out', metavar='DIR', help=text
     )
   for name, default, text in (
@@ -119,18 +123,19 @@ def _parse(argv):
     ('difficulty', 1.0, '0 to 1'),
     ('seed', 2, 'not that of the training set'),
   ):
-    parser.add_argument(
+    made.add_argument(
       f'--{name}', type=type(default), default=default, help=text
     )
-  return parser.parse_args(argv)
+  return made
 
 
-def pack(run, out, *, seed):
+def pack(run, out, *, options=(), seed):
   """Writes what a run trained, and how, into a folder.
 
   Args:
     run: path of the workdir.
     out: path of the folder.
+    options: words of the command line beside run, folder and seed.
     seed: of the palms that it is measured on.
 
   Raises:
@@ -175,6 +180,7 @@ def pack(run, out, *, seed):
             '--run={workdir}/run',
             f'--out={{workdir}}/weights/{out.name}',
             f'--seed={seed}',
+            *options,
           ],
           seed=seed,
         ),

@@ -55,6 +55,29 @@ def command(module, words, *, seed):
   return {'argv': ['python', '-m', module, *words], 'seed': seed}
 
 
+def options(parser, args, *, names):
+  """The options of a command line that differ from their defaults.
+
+  Args:
+    parser: `argparse.ArgumentParser`.
+    args: what it parsed.
+    names: {option: what stands in place of its value}; None leaves it out.
+
+  Returns:
+    List of words of the command line.
+  """
+  words = []
+  for name, given in vars(args).items():
+    value = names.get(name, given)
+    if value is None or given == parser.get_default(name):
+      continue
+    if isinstance(value, list):
+      words += [f'--{name}', *map(str, value)]
+    else:
+      words.append(f'--{name}={value}')
+  return words
+
+
 def drawn_set(directory):
   """The command that drew the set in a folder of `palmjax.data.sets.prepared`.
 

@@ -245,8 +245,8 @@ def test_every_command_of_both_trainings(packed):
     ],
     [
       *(*PACK, '--run={workdir}/run', '--out={workdir}/weights/out'),
-      *('--seed=7', '--size=32', '--smaller', '0.75', '0.5'),
-      *('--boxes={boxes}', '--credit=images of a test'),
+      *('--seed=7', '--boxes={boxes}', '--credit=images of a test'),
+      *('--images=5', '--palms=3', '--size=32', '--smaller', '0.75', '0.5'),
     ],
   ]
   assert [command['seed'] for command in found['commands']] == [0, 0, 7]
@@ -382,9 +382,7 @@ def test_of_several_runs_the_mean_is_shipped(tmp_path):
     kernel = np.array([1.0, 4.0 * seed], np.float32)
     write_export(run, {'params': {'kernel': kernel}})
   out = tmp_path / 'out'
-  hand_weights.pack(
-    runs, out, size=0, smaller=(), boxes=False, credit='', seed=2
-  )
+  hand_weights.pack(runs, out, seed=2)
   shipped = export.load(out)
   kernel = shipped.variables['params']['kernel']
   np.testing.assert_array_equal(kernel, np.array([1.0, 2.0], np.float32))

@@ -258,6 +258,8 @@ def test_the_commands_that_made_it(packed):
       'argv': [
         *('python', '-m', 'release.palm_weights', '--run={workdir}/run'),
         *('--out={workdir}/weights/out', '--seed=5'),
+        *(f'--identities={IDENTITIES}', f'--subset={SUBSET}'),
+        *(f'--samples={SAMPLES}', f'--size={DRAWN}'),
       ],
       'seed': 5,
     },
