@@ -44,7 +44,7 @@ def stop():
 
   As it is, nothing does. For a training until convergence give a measure, and
   more steps than it will need: `--config.stop.measure=eer`. A learning rate
-  without a known end goes with it: `--config.cnn.schedule=plateau`.
+  without a known end must go with it: `--config.cnn.schedule=plateau`.
   """
   return ml_collections.ConfigDict(
     {

@@ -84,7 +84,7 @@ def fit(
       checkpoint.
     OSError: a checkpoint or a log cannot be written.
     ValueError: the checkpoint found does not fit; bad arguments or batches; a
-      rule reads a metric that is not there.
+      rule reads evaluations, and there are none, or a metric that is not there.
   """
   if min(num_steps, ckpt_every, log_every, eval_every or 1) < 1:
     raise ValueError(
@@ -93,6 +93,12 @@ def fit(
     )
   if evals is not None and eval_every is None:
     raise ValueError(f"stage '{name}' has evals but no eval_every")
+  unread = [rule.metric for rule in stop if rule.reads_evaluations]
+  if unread and evals is None:
+    raise ValueError(
+      f"stage '{name}' is to end by '{unread[0]}' of its evaluations and has "
+      'none: give evals, or no such rule'
+    )
 
   directory = pathlib.Path(workdir) / name / 'ckpt'
   with contextlib.ExitStack() as stack:

@@ -35,6 +35,7 @@ class Plateau:
   patience: int = 3
   mode: str = 'min'
   reason = 'converged'
+  reads_evaluations = True
 
   def __post_init__(self):
     if self.mode not in ('min', 'max'):
@@ -96,6 +97,7 @@ class Threshold:
   value: float
   epoch_steps: int
   reason = 'threshold'
+  reads_evaluations = False
 
   def __post_init__(self):
     if self.epoch_steps < 1:

@@ -594,3 +594,25 @@ def test_killed_runs_end_at_the_same_step_for_the_same_reason(
     tmp_path / name / 'metrics.jsonl' for name in ('killed', 'whole')
   )
   assert killed.read_bytes() == whole.read_bytes()
+
+
+def test_a_rule_that_reads_evaluations_needs_them(tmp_path):
+  rules = (stop.Threshold('loss', 1, 2), stop.Plateau('eer'))
+  with pytest.raises(ValueError, match="end by 'eer' of its evaluations and"):
+    run(tmp_path, stop=rules)
+  assert not list(tmp_path.iterdir())
+
+
+def test_a_measure_that_no_evaluation_gives_ends_the_first(tmp_path):
+  with pytest.raises(
+    ValueError, match="reads 'err', which the evaluation"
+  ) as e:
+    run(
+      tmp_path,
+      stop=(stop.Plateau('err'),),
+      evals=lambda state, step: (state, {'eer': 0.5}),
+      eval_every=1,
+    )
+  assert '\n' not in str(e.value)
+  lines = logs.read(tmp_path / 'metrics.jsonl')
+  assert {line['step'] for line in lines} == {1}

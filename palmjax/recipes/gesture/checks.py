@@ -55,7 +55,7 @@ def check(config, mesh, *, arms):
   """
   config_keys.check_numbers(config)
   config_keys.check_least(config, _AT_LEAST)
-  ending.check(config, hand_training.MEASURES)
+  ending.check(config, hand_training.MEASURES, _trained(config))
   for key, choices in _CHOICES.items():
     value = config_keys.get(config, key)
     if value not in choices:
@@ -157,7 +157,7 @@ def check(config, mesh, *, arms):
     hand_settings.augmentation(config)
   with config_keys.named('palm_frame'):
     palm_frame_stage.views(config)
-  for name in ('train', 'palm_frame') if section.steps else ('train',):
+  for name in _trained(config):
     with config_keys.named(name):
       hand_settings.optimiser(config[name])
     if config[name].batch_size % mesh.size:
@@ -167,3 +167,8 @@ def check(config, mesh, *, arms):
       )
   with config_keys.named('teachers'):
     hand_settings.optimiser(hand_settings.of_teachers(config))
+
+
+def _trained(config):
+  """The sections that say how a training goes on."""
+  return ('train', 'palm_frame') if config.palm_frame.steps else ('train',)

@@ -91,12 +91,13 @@ def share(config):
   return float(config.stop.share) if config.stop.measure else 0.0
 
 
-def check(config, measures):
+def check(config, measures, sections):
   """Refuses a section `stop` that cannot be measured or ends nothing.
 
   Args:
     config: of a recipe.
     measures: names that `stop.measure` may have.
+    sections: names of the sections whose trainings `stop` may end.
 
   Raises:
     ValueError: names the key and what it may be.
@@ -116,3 +117,11 @@ def check(config, measures):
       f'--config.stop.share={section.share}: give a share between 0 and 1 of '
       'the training, which is held out to measure'
     )
+  for name in sections:
+    if (section.measure or section.loss) and config[name].schedule == 'cosine':
+      key = 'measure' if section.measure else 'loss'
+      raise ValueError(
+        f'--config.stop.{key}={section[key]} may end the training early, and '
+        f'--config.{name}.schedule=cosine needs a known end: give '
+        f'--config.{name}.schedule=plateau, or constant'
+      )

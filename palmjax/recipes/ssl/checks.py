@@ -55,7 +55,7 @@ def check(config, mesh):
   """
   config_keys.check_numbers(config)
   config_keys.check_least(config, _AT_LEAST)
-  ending.check(config, palm_training.MEASURES)
+  ending.check(config, palm_training.MEASURES, ('cnn',))
   config_keys.check_above(config, _ABOVE_0)
   config_keys.check_shares(
     config, ('data.difficulty', 'gan.style_mixing', 'gan.ada_limit')

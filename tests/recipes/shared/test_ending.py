@@ -1,5 +1,6 @@
 """What ends trainings of recipes, from the key of a config to the report."""
 
+import functools
 import json
 
 import jax
@@ -8,9 +9,24 @@ import pytest
 
 from configs import gesture as gesture_config
 from configs import metric as metric_config
+from configs import ssl as ssl_config
 from palmjax.engine import logs, stop
+from palmjax.engine import mesh as meshes
+from palmjax.recipes.gesture import checks as gesture_checks
+from palmjax.recipes.gesture import recipe as gesture_recipe
+from palmjax.recipes.metric import checks as metric_checks
 from palmjax.recipes.metric import recipe as metric_recipe
 from palmjax.recipes.shared import ending, hand_images, palm_images
+from palmjax.recipes.ssl import checks as ssl_checks
+
+RECIPES = {
+  'ssl': (ssl_config, ssl_checks.check),
+  'metric': (metric_config, metric_checks.check),
+  'gesture': (
+    gesture_config,
+    functools.partial(gesture_checks.check, arms=gesture_recipe.ARMS),
+  ),
+}
 
 
 def section(**changes):
@@ -60,7 +76,36 @@ def test_sections_that_end_nothing_are_refused(changes, message):
   config = metric_config.get_config('smoke')
   config.stop.update(changes)
   with pytest.raises(ValueError, match=message):
-    ending.check(config, ('eer', 'd_prime'))
+    ending.check(config, ('eer', 'd_prime'), ('cnn',))
+
+
+@pytest.mark.parametrize(
+  'recipe, section, stops',
+  [
+    ('ssl', 'cnn', {'measure': 'eer'}),
+    ('metric', 'cnn', {'loss': 0.5}),
+    ('gesture', 'train', {'measure': 'loss'}),
+    ('gesture', 'palm_frame', {'measure': 'loss'}),
+  ],
+)
+def test_a_rate_that_needs_a_known_end_is_refused(recipe, section, stops):
+  module, checks = RECIPES[recipe]
+  config = module.get_config('smoke')
+  for name in ('cnn', 'train', 'palm_frame'):
+    if name in config:
+      config[name].schedule = 'constant'
+  config.stop.update(stops)
+  checks(config, meshes.make(1))
+  config[section].schedule = 'cosine'
+  ((key, value),) = stops.items()
+  with pytest.raises(
+    ValueError,
+    match=rf'--config\.stop\.{key}={value} .*--config\.{section}\.schedule=cos',
+  ) as caught:
+    checks(config, meshes.make(1))
+  assert '\n' not in str(caught.value)
+  config.stop.update({'measure': '', 'loss': 0.0})
+  checks(config, meshes.make(1))
 
 
 def test_the_held_out_loss_is_the_mean_of_images():
