@@ -2,8 +2,10 @@
 
 import ast
 import pathlib
+import re
 import subprocess
 import sys
+import tomllib
 
 import pytest
 
@@ -153,3 +155,23 @@ def test_no_two_classes_have_one_name():
     if isinstance(node, ast.ClassDef)
   ]
   assert {name for name in names if names.count(name) > 1} == set()
+
+
+def test_every_room_has_its_place():
+  """In the contract, where it is exhaustive, and in architecture.md alike."""
+  project = tomllib.loads((ROOT / 'pyproject.toml').read_text())
+  layers, *_ = project['tool']['importlinter']['contracts']
+  assert layers['exhaustive']
+  contract = [sorted(re.findall(r'\w+', layer)) for layer in layers['layers']]
+  text = (ROOT / 'docs/architecture.md').read_text()
+  told = [
+    sorted(re.findall(r'`(\w+)`', line))
+    for line in re.findall(r'^\d+\. (`\w+`(?:, `\w+`)*)$', text, re.M)
+  ]
+  assert told == contract
+  rooms = {
+    path.stem
+    for path in (ROOT / 'palmjax').iterdir()
+    if path.suffix == '.py' or (path / '__init__.py').exists()
+  }
+  assert {name for layer in contract for name in layer} == rooms - {'__init__'}
