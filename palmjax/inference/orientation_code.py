@@ -35,6 +35,8 @@ _IMAGE = 2 * SIZE
 # A grey image whose values in [-1, 1] lie closer together shows nothing: its
 # winners are rounding errors. Half a step of 8 bits.
 _LEAST_RANGE = 0.5 / 127.5
+# Images coded at a time: of 64 the spectra leave the cache, and cost twice.
+_IMAGES = (1, 16)
 # For fewer pairs the programs of the fast search compile longer than they save.
 _MANY = 2**15
 
@@ -131,7 +133,9 @@ def _codes(images, kind, rotations):
   images = _checked('images', images, (side, side, 3), np.uint8)
   # An argument, not a constant: kinds share one program.
   bank = gabor.bank(ORIENTATIONS, kind.wave_length, kind.sigma, kind.window)
-  return chunks.apply(lambda rows: _CODERS[rotations](rows, bank), images)
+  return chunks.apply(
+    lambda rows: _CODERS[rotations](rows, bank), images, sizes=_IMAGES
+  )
 
 
 def _coder(rotations):
