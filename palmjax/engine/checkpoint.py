@@ -198,6 +198,20 @@ def _describe(leaf):
   return f'{jnp.result_type(leaf)}[{shape}]'
 
 
+_ORBAX = os.path.join(os.path.dirname(ocp.__file__), '')
+
+
+def _is_not_of_orbax(record):
+  """Whether a line of a log was written by other code than Orbax's."""
+  return not record.pathname.startswith(_ORBAX)
+
+
+def _is_no_task_of_orbax(record):
+  """The same of asyncio's lines, which tell of a task where its code stands."""
+  message = record.getMessage()
+  return _ORBAX not in message and 'OCDBT' not in message
+
+
 @functools.cache
 def _silence_orbax():
   """Drops what Orbax prints about an error that we raise in one line.
@@ -207,11 +221,8 @@ def _silence_orbax():
   get there, even below our last line.
   """
 
-  def is_ours(record):
-    return not re.search('orbax|OCDBT', record.pathname + record.getMessage())
-
-  for name in ('absl', 'asyncio'):
-    logging.getLogger(name).addFilter(is_ours)
+  logging.getLogger('absl').addFilter(_is_not_of_orbax)
+  logging.getLogger('asyncio').addFilter(_is_no_task_of_orbax)
   hook = sys.unraisablehook
 
   def quieter(unraisable):
