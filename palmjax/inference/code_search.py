@@ -18,8 +18,11 @@ from palmjax.ops import chunks, shifted_products
 _SCALE = 127  # int8 of a code's 1.
 # A crop of a smaller norm is like none; the unit is that of one cell.
 _LEAST_NORM = 1e-3
-_PROBES = (1, 16)  # Sizes of blocks of `full` …
-_GALLERY = (1, 16, 256)
+# Fewer probes, or templates, than this go one by one through `full`: a program
+# for them takes longer to compile.
+_FEW = 8
+_PROBES = (16,)  # Sizes of other blocks of `full` …
+_GALLERY = (16, 256)
 _MANY_PROBES = (16, 64)  # … and of `fast`.
 _MANY_GALLERY = (64, 128)
 _HELD = 1024  # Templates whose transforms, 80 kB each, are in memory at a time.
@@ -41,10 +44,14 @@ def full(probes, gallery, mean, shift):
 
   def columns(block):
     return chunks.apply(
-      lambda rows: compare(rows, block, mean), probes, sizes=_PROBES
+      lambda rows: compare(rows, block, mean),
+      probes,
+      sizes=(1,) if len(probes) < _FEW else _PROBES,
     ).T
 
-  return chunks.apply(columns, gallery, sizes=_GALLERY).T
+  return chunks.apply(
+    columns, gallery, sizes=(1,) if len(gallery) < _FEW else _GALLERY
+  ).T
 
 
 def fast(probes, gallery, mean, shift):

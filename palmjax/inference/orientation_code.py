@@ -36,7 +36,10 @@ _IMAGE = 2 * SIZE
 # winners are rounding errors. Half a step of 8 bits.
 _LEAST_RANGE = 0.5 / 127.5
 # Images coded at a time: of 64 the spectra leave the cache, and cost twice.
-_IMAGES = (1, 16)
+_CHUNK = 16
+# Fewer images go one by one, turned or not: one program codes them all, and
+# programs take longer to compile than a few images to code.
+_FEW = 8
 # For fewer pairs the programs of the fast search compile longer than they save.
 _MANY = 2**15
 
@@ -83,6 +86,8 @@ def templates(images, kind):
   Raises:
     ValueError: no image, or another shape or type.
   """
+  if np.ndim(images) and len(images) < _FEW:
+    return probes(images, kind)[:, ROTATIONS.index(0)]
   return _codes(images, kind, (0,))[:, 0]
 
 
@@ -134,7 +139,9 @@ def _codes(images, kind, rotations):
   # An argument, not a constant: kinds share one program.
   bank = gabor.bank(ORIENTATIONS, kind.wave_length, kind.sigma, kind.window)
   return chunks.apply(
-    lambda rows: _CODERS[rotations](rows, bank), images, sizes=_IMAGES
+    lambda rows: _CODERS[rotations](rows, bank),
+    images,
+    sizes=(1 if len(images) < _FEW else _CHUNK,),
   )
 
 

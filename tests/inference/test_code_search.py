@@ -37,8 +37,9 @@ def test_fast_is_full(shift, monkeypatch):
 def test_blocks_of_the_full_search_do_not_show(monkeypatch):
   probes, gallery = random_codes(5, 5), random_codes(7, seed=1)
   want = code_search.full(probes, gallery, random_mean(), 3)
-  monkeypatch.setattr(code_search, '_PROBES', (1, 2))
-  monkeypatch.setattr(code_search, '_GALLERY', (1, 4))
+  monkeypatch.setattr(code_search, '_FEW', 2)
+  monkeypatch.setattr(code_search, '_PROBES', (2,))
+  monkeypatch.setattr(code_search, '_GALLERY', (3, 4))
   got = code_search.full(probes, gallery, random_mean(), 3)
   np.testing.assert_allclose(got, want, atol=2e-6)
   np.testing.assert_allclose(
