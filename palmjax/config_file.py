@@ -97,6 +97,38 @@ def read(text):
     return module.get_config(*arguments)
 
 
+def require_keys(config, text):
+  """Refuses a configuration that lacks a key of its recipe.
+
+  Args:
+    config: ConfigDict whose `recipe` is the name of a shipped configuration.
+    text: FILE or FILE:VARIANT that it was read from, for the error.
+
+  Raises:
+    ValueError: names the first key that is missing.
+  """
+  name = config.recipe
+  # By its path: a file of the current folder may have this name.
+  if missing := _missing(config, read(str(SHIPPED / f'{name}.py'))):
+    raise ValueError(
+      f'{text} lacks --config.{missing}: give the key a value there, as '
+      f'configs/{name}.py does'
+    )
+
+
+def _missing(config, usual):
+  """The first dotted key of `usual` that `config` lacks, or ''."""
+  for key, value in usual.items():
+    if key not in config:
+      return key
+    if hasattr(value, 'items'):
+      if not hasattr(config[key], 'items'):
+        return f'{key}.{min(value.keys())}'
+      if missing := _missing(config[key], value):
+        return f'{key}.{missing}'
+  return ''
+
+
 @contextlib.contextmanager
 def _imports_beside(path):
   """`from configs import common` finds the folder that `path` lies in."""

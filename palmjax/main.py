@@ -41,9 +41,7 @@ def main(argv=None):
   logging.use_absl_handler()
   logging.set_verbosity(logging.INFO)
   terminal.start(cache=not args.no_cache)
-  jax.config.update(
-    'jax_disable_most_optimizations', not config.get('optimise', True)
-  )
+  jax.config.update('jax_disable_most_optimizations', not config.optimise)
   try:
     RECIPES[config.recipe](config, args.workdir)
   except loop.Interrupted as stop:
@@ -83,6 +81,7 @@ def _parse(argv):
         f'recipe {config.get("recipe")!r} of {args.config}: choose one of '
         f'{sorted(RECIPES)}'
       )
+    config_file.require_keys(config, args.config)
   except ValueError as error:
     parser.error(str(error))
   return config, args

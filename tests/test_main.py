@@ -130,3 +130,54 @@ for variant in ('', ':smoke'):
     [sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True
   )
   assert found.stdout.split() == ['on', 'off'], found.stderr
+
+
+@pytest.mark.parametrize(
+  'recipe, key',
+  [
+    ('ssl', 'seed'),
+    ('ssl', 'log_every'),
+    ('metric', 'image_size'),
+    ('metric', 'optimise'),
+    ('gesture', 'stop.every'),
+    ('gesture', 'palm_frame'),
+    ('gesture', 'train.plateau.factor'),
+  ],
+)
+def test_a_config_without_a_key_of_its_recipe(
+  tmp_path, monkeypatch, capsys, recipe, key
+):
+  monkeypatch.chdir(tmp_path)
+  *sections, name = key.split('.')
+  (tmp_path / 'mine.py').write_text(
+    f'from configs import {recipe}\n'
+    'def get_config(arg="smoke"):\n'
+    f'  config = {recipe}.get_config(arg)\n'
+    f'  del config{"".join(f"[{one!r}]" for one in sections)}[{name!r}]\n'
+    '  return config\n'
+  )
+  with pytest.raises(SystemExit) as stop:
+    main.main(['--config=mine.py', f'--workdir={tmp_path}/run'])
+  assert stop.value.code == 2
+  (line,) = capsys.readouterr().err.splitlines()
+  assert line.startswith(f'palmjax: mine.py lacks --config.{key}')
+  assert f'as configs/{recipe}.py does' in line
+  assert not (tmp_path / 'run').exists()
+
+
+def test_a_config_with_a_value_in_place_of_a_section(
+  tmp_path, monkeypatch, capsys
+):
+  monkeypatch.chdir(tmp_path)
+  (tmp_path / 'mine.py').write_text(
+    'from configs import ssl\n'
+    'def get_config(arg="smoke"):\n'
+    '  config = ssl.get_config(arg).to_dict()\n'
+    '  config["stop"] = 5\n'
+    '  import ml_collections\n'
+    '  return ml_collections.ConfigDict(config)\n'
+  )
+  with pytest.raises(SystemExit):
+    main.main(['--config=mine.py', f'--workdir={tmp_path}/run'])
+  (line,) = capsys.readouterr().err.splitlines()
+  assert 'mine.py lacks --config.stop.' in line
