@@ -4,11 +4,12 @@ python -m palmjax.verify A.jpg B.jpg
 python -m palmjax.verify A.jpg --gallery=DIR
 python -m palmjax.verify A.jpg B.jpg --photos
 
-Images show the palm alone and lie as `roi_frame` in preprocess.json says. With
---photos they are photos of whole hands, in which the palm is found first. The
-answer is `same` or `different`, with the score, the threshold, and the false
-match rate that the threshold was set for. For networks trained with Euclidean
-distances the output is a distance: smaller is more alike. From Python:
+An image shows one palm and nothing else. The fingers point up. In a left palm
+the thumb side is on the left. With --photos an image is a photo of a whole
+hand, and the palm in the photo is found first. The answer is `same` or `different`,
+with the score, the threshold, and the false match rate that the threshold was
+set for. For networks trained with Euclidean distances the output is a distance:
+smaller is more alike. From Python:
 
   v = palmjax.inference.verifier.load()
   v.compare(image, another).decision
@@ -95,7 +96,8 @@ def _parse(argv):
   parser.add_argument(
     '--turns',
     action=argparse.BooleanOptionalAction,
-    help='mean score of 8 turns, 8 × the time (default: without --export)',
+    help='the score is the mean over 8 turns: 4 rotations of the image and of '
+    'its mirror image. Takes 8 × the time. Default for the shipped network',
   )
   parser.add_argument(
     '--correlation', action='store_true', help='half the score by correlation'

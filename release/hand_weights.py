@@ -39,9 +39,11 @@ _RESULTS = made_by.row(
   'average precision, palm frames and times, on hands that no training saw',
 )
 _READER = [
-  'Weights of the reader of palm frames, trained on drawn hands only.',
-  'Licence: Apache-2.0, as palmjax. `python -m palmjax.detect` and',
-  '`python -m palmjax.verify --photos` use them.',
+  'Weights of the reader of palm frames. This network looks at one hand. It',
+  'finds the palm frame: two valleys between fingers, and the wrist. It was',
+  'trained on drawn hands only. `python -m palmjax.detect` and',
+  '`python -m palmjax.verify --photos` use it.',
+  'Licence: Apache-2.0, as palmjax.',
 ]
 
 
@@ -252,10 +254,11 @@ def pack_reader(runs, out, *, commands):
       'name': folder.name,
       'about': [
         *_READER,
-        f'\nIt is trained and packed with `{out.name}`.',
-        f'`{out.name}/{prefix}training.jsonl` is the log of both (this one is '
-        f'the stage `{palm_frame_stage.NAME}`).',
-        f'`{out.name}/results.json` has its errors (`open palms`, `looks=3`).',
+        f'\nThe run that trained `{out.name}` trained this network, too.',
+        f'The log of the run is `{out.name}/{prefix}training.jsonl`. Lines of',
+        f'the stage `{palm_frame_stage.NAME}` are about this network.',
+        f'`{out.name}/results.json` has the errors of this network under',
+        '`open palms`, `looks=3`.',
       ],
       'files': [_NETWORK],
       'figures': [f'../{out.name}/results.json'],

@@ -43,7 +43,8 @@ Made by
 {commands}
 ```
 {meanings}
-`python -m release.rebuild` runs these commands.
+This command runs them one after the other:
+`python -m release.rebuild --weights={name} --workdir=DIR{boxes}`
 """
 
 
@@ -77,6 +78,7 @@ def readme(made_by):
     meanings='\n'.join(
       meaning for name, meaning in _MEANINGS.items() if name in used
     ),
+    boxes=' --boxes=BOXES' if 'boxes' in used else '',
   )
 
 

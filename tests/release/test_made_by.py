@@ -71,3 +71,12 @@ def test_it_is_json_on_lines(tmp_path):
   made_by.write(tmp_path, content)
   assert json.loads((tmp_path / made_by.FILE).read_text()) == content
   assert made_by.read(tmp_path) == content
+
+
+def test_the_readme_has_the_whole_command_that_makes_it_again():
+  """Copied from the page, it needs folders and nothing else."""
+  for folder in FOLDERS:
+    text = (folder / 'README.md').read_text()
+    command = f'release.rebuild --weights={folder.name} --workdir=DIR'
+    boxes = ' --boxes=BOXES' if 'BOXES' in text.split('Made by')[1] else ''
+    assert f'`python -m {command}{boxes}`' in text
