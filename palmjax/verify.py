@@ -6,10 +6,10 @@ python -m palmjax.verify A.jpg B.jpg --photos
 
 An image shows one palm and nothing else. The fingers point up. In a left palm
 the thumb side is on the left. With --photos an image is a photo of a whole
-hand, and the palm in the photo is found first. The answer is `same` or `different`,
-with the score, the threshold, and the false match rate that the threshold was
-set for. For networks trained with Euclidean distances the output is a distance:
-smaller is more alike. From Python:
+hand, and the palm in the photo is found first. The answer is `same` or
+`different`, with the score, the threshold, and the false match rate that the
+threshold was set for. For networks trained with Euclidean distances the output
+is a distance: smaller is more alike. From Python:
 
   v = palmjax.inference.verifier.load()
   v.compare(image, another).decision
