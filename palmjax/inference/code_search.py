@@ -1,9 +1,12 @@
 """The best of all shifts and rotations of two orientation codes.
 
-`full` computes every inner product as it is defined; it compiles in a tenth of
-a second and takes 20 to 50 µs a pair. `fast` shares products between shifts
-(`ops.shifted_products`): the same scores but for rounding, 1e-6. It takes 3 to
-8 µs a pair, and half a second to compile. Both are exact: no pose is left out.
+`full` computes every inner product as it is defined. `fast` shares products
+between shifts (`ops.shifted_products`). Both try all poses. Their scores differ
+by rounding: by 6e-7 at most in 100,000 pairs of random codes. Of a pair, on one
+core, 5 rotations and shifts of up to 3, 4 and 6 cells:
+
+  full  25, 24 and 49 µs, and 0.2 s to compile
+  fast  3.5, 4.7 and 8.7 µs, and 1 s to compile
 """
 
 import functools
@@ -136,7 +139,9 @@ def _fast(shift):
 
 
 def _centred(codes, mean):
-  return codes / jnp.float32(_SCALE) - mean
+  """Codes [B, S, S, 2] less the mean; a code of zeros stays like none."""
+  shown = jnp.any(codes != 0, axis=(1, 2, 3), keepdims=True)
+  return codes / jnp.float32(_SCALE) - jnp.where(shown, mean, 0.0)
 
 
 def _unit_centres(codes, shift):

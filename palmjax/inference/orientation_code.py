@@ -52,7 +52,8 @@ class Kind(NamedTuple):
     wave_length: of the filters, in pixels of 64.
     sigma: of the filters, in pixels of 64.
     window: side of the filters in pixels, odd.
-    shift: m, largest shift of a crop along each side, in cells of 32.
+    shift: m, largest shift of a crop along each side, in cells of 32; at least
+      2.
   """
 
   name: str
@@ -71,9 +72,9 @@ WIDE6 = Kind('wide6', 7.0, 3.0, 17, 6)
 def templates(images, kind):
   """Codes of upright palms, for galleries; 2 kB a palm.
 
-  A flat image has a code of zeros, and so a score of 0 with every palm, itself
-  included, unless a mean is taken off. Of a nearly flat image noise decides:
-  its code is arbitrary, its scores are finite.
+  A flat image has a code of zeros: its score with every palm is 0, and with
+  itself, too. In a nearly flat image noise decides: the code is arbitrary and
+  the scores are finite.
 
   Args:
     images: uint8 [N, S, S, 3], RGB.
@@ -134,7 +135,7 @@ def _checked(name, rows, shape, dtype):
 
 def _codes(images, kind, rotations):
   """int8 [N, R, 32, 32, 2] of uint8 [N, S, S, 3]."""
-  side = np.shape(images)[1] if np.ndim(images) > 1 else 0
+  side = max(1, np.shape(images)[1]) if np.ndim(images) > 1 else 1
   images = _checked('images', images, (side, side, 3), np.uint8)
   # An argument, not a constant: kinds share one program.
   bank = gabor.bank(ORIENTATIONS, kind.wave_length, kind.sigma, kind.window)
@@ -184,19 +185,26 @@ def scores(probes, gallery, kind, *, mean=None):
     probes: int8 [P, R, 32, 32, 2], from `probes`.
     gallery: int8 [G, 32, 32, 2], from `templates`.
     kind: `Kind` of both.
-    mean: float32 [32, 32, 2], from `mean`, taken off both; None: nothing is.
+    mean: float [32, 32, 2], from `mean`, taken off both; None: nothing is. It
+      is not taken off a code of zeros.
 
   Returns:
     float32 [P, G] in [-1, 1], a NumPy array. A crop of zeros has a score of 0.
 
   Raises:
-    ValueError: no palm on a side, or another shape or type.
+    ValueError: no palm on a side, another shape or type, or a mean that is not
+      finite.
   """
   code = SIZE, SIZE, 2
   probes = _checked('probes', probes, (len(ROTATIONS), *code), np.int8)
   gallery = _checked('gallery', gallery, code, np.int8)
-  mean = np.zeros(code, np.float32) if mean is None else np.asarray(mean)
-  _checked('mean', mean[None], code, np.float32)
+  if mean is None:
+    mean = np.zeros(code, np.float32)
+  if np.shape(mean) != code or not np.isfinite(mean).all():
+    raise ValueError(
+      f'a mean of shape {np.shape(mean)}: want finite numbers, {list(code)}'
+    )
+  mean = np.asarray(mean, np.float32)
   many = len(probes) * len(gallery) > _MANY
   search = code_search.fast if many else code_search.full
   return search(probes, gallery, mean, kind.shift)

@@ -207,8 +207,17 @@ def test_flat_images_are_like_none(drawn):
   probes, templates = oc.probes(images, oc.FINE), oc.templates(images, oc.FINE)
   scores = oc.scores(probes, templates, oc.FINE)
   np.testing.assert_allclose(scores, [[0, 0], [0, 1]], atol=2e-5)
-  mean = oc.mean(templates)
-  assert np.isfinite(oc.scores(probes, templates, oc.FINE, mean=mean)).all()
+  scores = oc.scores(probes, templates, oc.FINE, mean=oc.mean(templates))
+  np.testing.assert_allclose(scores, [[0, 0], [0, 1]], atol=2e-5)
+
+
+def test_a_nearly_flat_image_has_finite_scores(drawn):
+  images = np.stack([np.full((64, 64, 3), 90, np.uint8), cut(drawn[0, 0])])
+  images[0, 30, 30] += 1
+  probes, templates = oc.probes(images, oc.FINE), oc.templates(images, oc.FINE)
+  scores = oc.scores(probes, templates, oc.FINE)
+  assert np.isfinite(scores).all()
+  assert scores[0, 1] < 0.5
 
 
 def test_large_images_are_coded_as_small_ones(drawn):
@@ -223,6 +232,8 @@ def test_large_images_are_coded_as_small_ones(drawn):
   [
     (np.zeros((0, 64, 64, 3), np.uint8), 'images of shape .0, 64, 64, 3.'),
     (np.zeros((64, 64, 3), np.uint8), 'images of shape'),
+    (np.zeros((1, 0, 0, 3), np.uint8), 'images of shape'),
+    (np.uint8(3), 'images of shape'),
     (np.zeros((1, 64, 48, 3), np.uint8), 'images of shape'),
     (np.zeros((1, 64, 64, 1), np.uint8), 'images of shape'),
     (np.zeros((1, 64, 64, 3), np.float32), 'images are float32: want uint8'),
@@ -242,8 +253,8 @@ def test_other_codes_are_refused():
     (probes[:, :3], gallery, None, 'probes of shape'),
     (gallery, gallery, None, 'probes of shape'),
     (probes, gallery / 127, None, 'gallery are float64: want int8'),
-    (probes, gallery, gallery[0], 'mean are int8: want float32'),
-    (probes, gallery, np.float32([0]), 'mean of shape'),
+    (probes, gallery, np.float32([0]), 'a mean of shape .1,.: want finite'),
+    (probes, gallery, np.full((32, 32, 2), np.nan), 'a mean of shape'),
   ):
     with pytest.raises(ValueError, match=f'^{message}[^\n]*$'):
       oc.scores(p, g, oc.FINE, mean=mean)
