@@ -6,12 +6,10 @@ import jax
 import numpy as np
 import pytest
 
-from configs import gesture as gesture_config
 from palmjax.images import palm_frame
 from palmjax.models import palm_frame as palm_frame_model
 from palmjax.networks import export
 from palmjax.networks import palm_frame as palm_frame_networks
-from palmjax.recipes.gesture import palm_frame as palm_frame_stage
 
 SIZE = 64
 # A frame with d = 1 about (0, 0).
@@ -92,14 +90,6 @@ def test_a_frame_without_direction_is_not_read(points):
   assert palm_frame_networks.correct(None, image, points) is None
 
 
-def test_a_training_without_frames_is_refused():
-  config = gesture_config.get_config('smoke')
-  hands = types.SimpleNamespace(training={'framed': np.zeros((4, 3), bool)})
-  made = types.SimpleNamespace(key=jax.random.key(0))
-  with pytest.raises(ValueError, match='no training image shows a palm frame'):
-    palm_frame_stage.train(hands, None, made, config)
-
-
 def save(directory, **changes):
   model = palm_frame_model.PalmFrameRegressor(width=0.25)
   variables = jax.jit(
@@ -108,7 +98,7 @@ def save(directory, **changes):
   export.save(
     directory,
     variables=jax.device_get(variables),
-    model={'name': palm_frame_stage.NAME, 'width': 0.25, 'dtype': 'float32'}
+    model={'name': 'frame_reader', 'width': 0.25, 'dtype': 'float32'}
     | changes.get('model', {}),
     preprocess=palm_frame_networks.PalmFrameInput(image_size=16).to_json()
     | changes.get('preprocess', {}),

@@ -1,4 +1,4 @@
-"""Images that stay on disk, against the same ones in memory."""
+"""A recipe whose images stay on disk, against the same ones in memory."""
 
 import jax
 import numpy as np
