@@ -7,6 +7,7 @@ a share of the identities, or of the images of hands, is held out for it.
 import jax
 
 from palmjax.engine import stop
+from palmjax.ops import chunks
 from palmjax.recipes.shared import config_keys
 
 # Of the names of held-out measures in the logs.
@@ -73,12 +74,13 @@ def by_loss(section, loss, *, training, held_out, batch_size):
   def evaluate(state, step):
     del step
     total = 0.0
-    for start in range(0, count, size):
-      batch = {
-        name: array[start : start + size] for name, array in held_out.items()
-      }
+    for index in chunks.indices(count, size):
+      batch = {name: array[index] for name, array in held_out.items()}
       part = loss(
-        state.params, state.stats, batch, jax.random.fold_in(key, start)
+        state.params,
+        state.stats,
+        batch,
+        jax.random.fold_in(key, int(index[0])),
       )
       total += float(part) * size / count
     return state, {f'{PREFIX}loss': total}
