@@ -195,6 +195,29 @@ def scores(probes, gallery, kind, *, mean=None):
     ValueError: no palm on a side, another shape or type, or a mean that is not
       finite.
   """
+  probes, gallery, mean = _checked_sides(probes, gallery, mean)
+  return _search(probes, gallery, mean, kind)
+
+
+def two_way_scores(probes, gallery, kind, *, mean=None):
+  """The mean of `scores` and of the scores with the central crop of the probe.
+
+    ½ s(p, g) + ½ max_{r, d} <p_{r,0}, g_d> / (|p_{r,0}| |g_d|)
+
+  On drawn palms it has fewer errors than one way, nearly as few as the mean of
+  s(p, g) and s(g, p). The gallery needs no codes of turned images for it. It
+  takes twice as long as `scores`, which documents the arguments.
+  """
+  probes, gallery, mean = _checked_sides(probes, gallery, mean)
+  one = _search(probes, gallery, mean, kind)
+  turned = probes.reshape(-1, SIZE, SIZE, 2)
+  other = _search(gallery[:, None], turned, mean, kind)
+  other = other.reshape(len(gallery), len(probes), -1).max(axis=-1).T
+  return (one + other) / 2
+
+
+def _checked_sides(probes, gallery, mean):
+  """The arguments of `scores`, or a ValueError."""
   code = SIZE, SIZE, 2
   probes = _checked('probes', probes, (len(ROTATIONS), *code), np.int8)
   gallery = _checked('gallery', gallery, code, np.int8)
@@ -204,7 +227,10 @@ def scores(probes, gallery, kind, *, mean=None):
     raise ValueError(
       f'a mean of shape {np.shape(mean)}: want finite numbers, {list(code)}'
     )
-  mean = np.asarray(mean, np.float32)
+  return probes, gallery, np.asarray(mean, np.float32)
+
+
+def _search(probes, gallery, mean, kind):
   many = len(probes) * len(gallery) > _MANY
   search = code_search.fast if many else code_search.full
   return search(probes, gallery, mean, kind.shift)
