@@ -29,8 +29,17 @@ class Discriminator(nn.Module):
   dtype: Any = jnp.float32
 
   @nn.compact
-  def __call__(self, images):
-    """images: float [B, H, W, C] in [−1, 1] -> logits float32 [B]."""
+  def __call__(self, images, *, batches=1):
+    """Judges images.
+
+    Args:
+      images: float [B, H, W, C] in [−1, 1].
+      batches: the images are so many batches of one size, one after the other;
+        the deviation does not see two of them in one group.
+
+    Returns:
+      Logits, float32 [B].
+    """
     size = self.image_size
     chex.assert_shape(images, (None, size, size, None))
     widths = [
@@ -47,7 +56,12 @@ class Discriminator(nn.Module):
       )
       x = (x + layers.leaky_relu(y)) * jnp.asarray(0.5**0.5, self.dtype)
     x = x.astype(jnp.float32)
-    deviation = minibatch_deviation(x, self.group_size)
+    deviation = jnp.concatenate(
+      [
+        minibatch_deviation(batch, self.group_size)
+        for batch in jnp.split(x, batches)
+      ]
+    )
     x = layers.Conv(widths[0], 3)(jnp.concatenate([x, deviation], axis=-1))
     x = layers.leaky_relu(x).reshape(x.shape[0], -1)
     x = layers.leaky_relu(layers.Dense(widths[0])(x))

@@ -51,6 +51,17 @@ def test_a_group_shares_its_deviation(network):
   assert abs(same_group - want) > 1e-4
 
 
+def test_batches_after_each_other_are_judged_apart(network):
+  module, variables = network
+  images = jax.random.normal(jax.random.key(3), (8, 8, 8, 3))
+  images = images.at[4:].mul(0.1)  # Two batches that deviate unlike.
+  together = module.apply(variables, images, batches=2)
+  apart = [module.apply(variables, half) for half in jnp.split(images, 2)]
+  np.testing.assert_allclose(together, jnp.concatenate(apart), atol=1e-5)
+  # As one batch the groups are others.
+  assert abs(module.apply(variables, images) - together).max() > 1e-3
+
+
 def test_bfloat16_returns_float32_near_float32(network):
   module, variables = network
   images = jax.random.normal(jax.random.key(3), (4, 8, 8, 3))

