@@ -22,7 +22,8 @@ def test_eight_devices_give_the_result_of_one():
       **os.environ,
       'PYTHONPATH': str(here.parents[2]),
       'JAX_PLATFORMS': 'cpu',
-      'XLA_FLAGS': '--xla_force_host_platform_device_count=8',
+      'XLA_FLAGS': os.environ['XLA_FLAGS']
+      + ' --xla_force_host_platform_device_count=8',
     },
   )
   assert result.returncode == 0, result.stderr
