@@ -12,7 +12,7 @@ import scipy.ndimage
 from palmjax.data.palms import palms
 
 KEY = jax.random.key(7)
-SIZE = 48
+SIZE = 32
 BATCH = 64
 
 

@@ -192,12 +192,15 @@ def test_the_interval_multiplies_the_gradient(name, network, option):
     lambda params: jax.tree.map(jnp.zeros_like, params),
     lambda grads, _, params: (jax.tree.map(jnp.zeros_like, params), grads),
   )
-  gradients = []
-  for interval in (1, 3):
-    steps, fresh = make(txs=(recorder, recorder), **{option: interval})
-    after, _ = jit(getattr(steps, name))(fresh(), None, batch(), KEY)
-    gradients.append(after[network].opt_state)
-  once, thrice = gradients
+  _, fresh = make(txs=(recorder, recorder))
+
+  @jit
+  def gradient(state, interval):
+    steps, _ = make(txs=(recorder, recorder), **{option: interval})
+    after, _ = getattr(steps, name)(state, None, batch(), KEY)
+    return after[network].opt_state
+
+  once, thrice = (gradient(fresh(), interval) for interval in (1, 3))
   assert any(np.any(leaf) for leaf in jax.tree.leaves(once))
   chex.assert_trees_all_close(
     jax.tree.map(lambda x: 3 * x, once), thrice, rtol=1e-4, atol=1e-6
@@ -249,15 +252,28 @@ class Spy:
     jax.debug.callback(lambda k: self.keys.append(np.asarray(k)), data)
 
 
-def test_no_random_number_is_used_twice():
+@pytest.fixture(scope='module')
+def spied():
+  """A spy on two rounds of all updates, each update's metrics, first state.
+
+  p moves by 1 in every update of the discriminator.
+  """
   spy = Spy()
-  steps, fresh = make(spy.augment, spy)
+  steering = {'ada_ramp_kimg': 0.001, 'ada_interval': 1, 'ada_target': -2.0}
+  steps, fresh = make(spy.augment, spy, **steering)
   steps = updates.Steps(*map(jit, steps))
-  state = fresh()
+  first = state = fresh()
+  seen = []
   for _ in range(2):
     for step in steps:
-      state, _ = step(state, None, batch(), KEY)
-  jax.effects_barrier()
+      state, metrics = step(state, None, batch(), KEY)
+      seen.append((state, metrics))
+      jax.effects_barrier()
+  return spy, first, seen
+
+
+def test_no_random_number_is_used_twice(spied):
+  spy, _, _ = spied
   # Two latents per drawn image, for mixing: 3 networks' worth of updates, the
   # path length on half a batch; noise in 3 updates, augmentation in 3.
   assert len(spy.latents) == 2 * 2 * (BATCH + BATCH + BATCH // 2)
@@ -266,13 +282,10 @@ def test_no_random_number_is_used_twice():
   assert len({k.tobytes() for k in spy.keys}) == len(spy.keys)
 
 
-def test_discriminator_loss_is_that_of_two_separate_batches():
-  spy = Spy()
-  steps, fresh = make(spy.augment)
-  state = fresh()
-  _, metrics = jit(steps.discriminator)(state, None, batch(), KEY)
-  jax.effects_barrier()
-  (images,) = spy.images
+def test_discriminator_loss_is_that_of_two_separate_batches(spied):
+  spy, state, ((_, metrics), *_) = spied
+  images = spy.images[0]
+  assert len(images) == 2 * BATCH
   real = batch()['image'].astype(jnp.float32) / 127.5 - 1
   np.testing.assert_allclose(images[:BATCH], real, atol=1e-6)
   variables = {'params': state['discriminator'].params}
@@ -358,7 +371,7 @@ def test_bad_schedules_are_refused():
     updates.schedule(LETTERS, r1_interval=0)
 
 
-def test_p_is_steered_in_the_discriminator_step():
-  steps, fresh = make(ada_ramp_kimg=0.001, ada_interval=1, ada_target=-2.0)
-  state, metrics = jit(steps.discriminator)(fresh(), None, batch(), KEY)
+def test_p_is_steered_in_the_discriminator_step(spied):
+  _, first, ((state, metrics), *_) = spied
+  assert first['ada']['p'] == 0.0
   assert state['ada']['p'] == metrics['ada/p'] == 1.0
