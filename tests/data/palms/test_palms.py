@@ -44,6 +44,7 @@ def _contrast(images):
   return flat / np.linalg.norm(flat, axis=1, keepdims=True)
 
 
+@functools.cache
 def _pairs(difficulty):
   """Correlations of same-palm and of other-palm pairs, 16 palms x 4."""
   identities = np.repeat(np.arange(16), 4)
@@ -79,13 +80,13 @@ def test_no_product_is_left_to_the_precision_of_the_device():
 def test_compiles_once_for_all_difficulties():
   _draw(np.arange(2), 0, 0.1)
   before = palms._draw_many._cache_size()
-  for difficulty in (0, 0.35, 1.0):
+  for difficulty in (0, 1.0):
     _draw(np.arange(2), 0, difficulty)
   assert palms._draw_many._cache_size() == before
 
 
 def test_same_palm_correlates_more_than_another():
-  same, other = _pairs(0.3)
+  same, other = _pairs(0.35)
   assert np.median(same) > np.median(other) + 0.3
   assert np.percentile(same, 25) > np.percentile(other, 95)
 
