@@ -115,13 +115,17 @@ def test_each_step_augments_with_a_key_of_its_own():
   seen = []
 
   def augment(key, images):
-    seen.append(np.asarray(jax.random.key_data(key)))
+    data = jax.random.key_data(key)
+    jax.debug.callback(lambda x: seen.append(np.asarray(x)), data)
     return images
 
   _, step, state = make(augment=augment)
-  root = jax.random.key(3)
+  step, root = jax.jit(step), jax.random.key(3)
   state, _ = step(state, None, batch(), root)
+  jax.effects_barrier()
   step(state, None, batch(), root)
+  jax.effects_barrier()
+  assert len(seen) == 2
   assert not np.array_equal(seen[0], seen[1])
   assert not np.array_equal(seen[0], jax.random.key_data(root))
 

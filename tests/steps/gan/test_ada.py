@@ -19,6 +19,10 @@ PAPER = {
 }
 
 
+apply = jax.jit(ada.apply)
+augment = jax.jit(ada.augment)
+
+
 def only(**values):
   """`Transforms` of one image with everything but `values` left out."""
   zero = jnp.zeros((1,))
@@ -53,26 +57,26 @@ def spot_of(images):
 
 def test_nothing_is_the_identity():
   images = picture()
-  np.testing.assert_allclose(ada.apply(images, only()), images, atol=1e-5)
+  np.testing.assert_allclose(apply(images, only()), images, atol=1e-5)
 
 
 def test_mirror():
   images = picture()
-  got = ada.apply(images, only(mirror=1))
+  got = apply(images, only(mirror=1))
   np.testing.assert_allclose(got, images[:, :, ::-1], atol=1e-5)
 
 
 @pytest.mark.parametrize('turns', [1, 2, 3])
 def test_quarter_turns_are_clockwise(turns):
   images = picture()
-  got = ada.apply(images, only(quarter_turns=turns))
+  got = apply(images, only(quarter_turns=turns))
   want = np.rot90(images, k=-turns, axes=(1, 2))
   np.testing.assert_allclose(got, want, atol=1e-5)
 
 
 def test_pixel_shift_moves_right_and_down():
   images = picture()
-  got = ada.apply(images, only(pixel_shift=(2, 1)))
+  got = apply(images, only(pixel_shift=(2, 1)))
   np.testing.assert_allclose(got[:, 1:, 2:], images[:, :-1, :-2], atol=1e-5)
 
 
@@ -88,7 +92,7 @@ def test_pixel_shift_moves_right_and_down():
 )
 def test_geometry_golden(transform, centre, spread):
   _, before = spot_of(blob())
-  got_centre, got_spread = spot_of(ada.apply(blob(), only(**transform)))
+  got_centre, got_spread = spot_of(apply(blob(), only(**transform)))
   np.testing.assert_allclose(got_centre, centre, atol=2e-3)
   np.testing.assert_allclose(got_spread / before, spread, rtol=0.02)
 
@@ -96,7 +100,7 @@ def test_geometry_golden(transform, centre, spread):
 def test_geometry_is_applied_in_order():
   # Turned by 90°, then stretched along x: not the other way round.
   got, _ = spot_of(
-    ada.apply(blob(), only(quarter_turns=1, anisotropy=0.5, shift=(0.1, 0)))
+    apply(blob(), only(quarter_turns=1, anisotropy=0.5, shift=(0.1, 0)))
   )
   want = np.array([0.1 * 2**0.5 + 0.1, 0.15 / 2**0.5])
   np.testing.assert_allclose(got, want, atol=2e-3)
@@ -118,19 +122,19 @@ def test_colour_golden():
       2 * chroma - 2 * (mean + 0.3),
     ),
   ):
-    got = ada.apply(images, only(**transform))[0, 2, 1]
+    got = apply(images, only(**transform))[0, 2, 1]
     np.testing.assert_allclose(got, want, atol=1e-5, err_msg=str(transform))
 
 
 def test_grey_images_have_no_hue_and_no_saturation():
   images = picture(channels=1)
-  got = ada.apply(images, only(hue=1.0, saturation=2.0))
+  got = apply(images, only(hue=1.0, saturation=2.0))
   np.testing.assert_allclose(got, images, atol=1e-5)
 
 
 def test_p_zero_leaves_images_alone():
   images = jnp.tile(picture(), (4, 1, 1, 1))
-  got = ada.augment(jax.random.key(0), images, 0.0)
+  got = augment(jax.random.key(0), images, 0.0)
   np.testing.assert_allclose(got, images, atol=1e-5)
 
 
