@@ -560,17 +560,13 @@ def test_a_checkpoint_of_another_rule_is_refused(tmp_path):
     run(tmp_path, stop=(stop.Threshold('loss', 1, 2),))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   'rule, start, line',
   [
     # By hand, from the undisturbed run without a rule: see `toy_run.scripted`.
     ('plateau', 'toy 40/60  converged', '40 converged'),
-    pytest.param(
-      'threshold',
-      'toy 40/60  threshold',
-      '40 threshold',
-      marks=pytest.mark.slow,
-    ),
+    ('threshold', 'toy 40/60  threshold', '40 threshold'),
   ],
 )
 def test_killed_runs_end_at_the_same_step_for_the_same_reason(
