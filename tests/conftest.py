@@ -1,5 +1,6 @@
 """What all tests share: how JAX compiles, and commands in real processes."""
 
+import gc
 import os
 import pathlib
 import subprocess
@@ -44,6 +45,14 @@ def pytest_configure():
     'jax_disable_most_optimizations',
     os.environ['JAX_DISABLE_MOST_OPTIMIZATIONS'] not in ('', '0'),
   )
+  # Tracing makes many objects: a sixth of its time was the search for cycles.
+  gc.set_threshold(50_000, 50, 100)
+
+
+def pytest_collection_finish():
+  """All modules are imported: they are no garbage."""
+  gc.collect()
+  gc.freeze()
 
 
 @pytest.fixture(autouse=True)
