@@ -3,6 +3,7 @@
 python -m palmjax.verify A.jpg B.jpg
 python -m palmjax.verify A.jpg --gallery=DIR
 python -m palmjax.verify A.jpg B.jpg --photos
+python -m palmjax.verify A.jpg B.jpg --cohort=cohort.npz
 
 An image shows one palm and nothing else. The fingers point up. In a left palm
 the thumb side is on the left. With --photos an image is a photo of a whole
@@ -100,7 +101,17 @@ def _parse(argv):
     'its mirror image. Takes 8 × the time. Default for the shipped network',
   )
   parser.add_argument(
-    '--correlation', action='store_true', help='half the score by correlation'
+    '--score',
+    choices=verifier.SCORES,
+    default='fused',
+    help='fused: codes and network, by palms of the camera in use; network: '
+    'that alone, by calibration.json; correlation: network and correlation',
+  )
+  parser.add_argument(
+    '--cohort',
+    metavar='FILE',
+    type=terminal.path,
+    help='palms of the camera in use, made by python -m palmjax.calibrate',
   )
   parser.add_argument('--json', action='store_true', help='print JSON')
   compile_cache.add_argument(parser)
@@ -109,6 +120,8 @@ def _parse(argv):
     parser.error('give two images, or one and --gallery=DIR')
   if not 0.0 < args.fmr < 1.0:
     parser.error(f'--fmr={args.fmr}: give a rate between 0 and 1')
+  if args.cohort is not None and args.score != 'fused':
+    parser.error(f'--cohort is for --score=fused, not for {args.score}')
   if args.top < 1:
     parser.error(f'--top={args.top}: give 1 or more')
   return args
@@ -178,9 +191,8 @@ def _rank(args):
 
 def _judge(args):
   """The `Verifier` that the command line asks for."""
-  return verifier.load(
-    args.export, turns=args.turns, correlation=args.correlation
-  )
+  found = verifier.load(args.export, turns=args.turns, score=args.score)
+  return found if args.cohort is None else found.load_cohort(args.cohort)
 
 
 def _reader(args, size):
@@ -199,8 +211,8 @@ def _point(judge, fmr):
     'threshold': found.threshold,
     'measure': found.measure,
     'fmr': fmr,
-    'impostor_pairs': judge.calibration.impostor_pairs,
-    'set': judge.calibration.dataset,
+    'set_on': found.set_on,
+    'calibrated': found.calibrated,
     'comparison': judge.comparison,
   }
 

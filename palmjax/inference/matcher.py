@@ -18,7 +18,6 @@ pre-processing: thresholds that belong to others are refused.
 
 import dataclasses
 import json
-import math
 import os
 from typing import NamedTuple
 
@@ -81,14 +80,10 @@ class Calibration:
     Raises:
       ValueError: none was set for this rate; names those that were.
     """
-    for known, threshold in self.thresholds:
-      if math.isclose(known, fmr, rel_tol=1e-6):
-        return threshold
-    known = ', '.join(error_rates.short(rate) for rate, _ in self.thresholds)
-    raise ValueError(
-      f'no threshold for an FMR of {error_rates.short(fmr)}: '
-      f'{self.impostor_pairs:,} impostor pairs support those for {known} '
-      '(rule of 30)'
+    return error_rates.threshold_for(
+      self.thresholds,
+      fmr,
+      f'{self.impostor_pairs:,} impostor pairs support (rule of 30) those',
     )
 
 

@@ -1,14 +1,22 @@
 """Are two palms one? The one place where that is decided.
 
   v = verifier.load()                   # or load(export_directory)
-  v.compare(a, b)                       # decision, score, threshold, what for
-  v.scores(probes, gallery)             # float32 [P, G]
+  v = v.with_cohort(images)             # palms of the user's camera, one image
+                                        # each; or v.load_cohort(path)
+  v.compare(a, b)                       # decision, score, threshold, …
+  scores = v.scores(probes, gallery)    # float32 [P, G]
   same = scores >= v.threshold(1e-3)
 
 A palm is an image that shows it alone, uint8 [H, W], [H, W, 1] or [H, W, 3]
 (RGB), fingers up; of each image the centred square is taken. Or it is a
 `palm_files.Palm` that was cut out of a photo: a left and a right palm are two,
-whatever the score. The scores are those of `inference.matcher`.
+whatever the score.
+
+The usual score fuses two orientation codes and the network (`inference.parts`)
+and stands on a cohort, palms of the camera in use. Without one it is of the
+codes alone, and its threshold is careful (`inference.uncalibrated`). The scores
+of the network alone, and of the network with correlation, have thresholds that
+were set on the palms that calibration.json names (`inference.matcher`).
 """
 
 import dataclasses
@@ -18,12 +26,23 @@ import jax
 import numpy as np
 
 from palmjax.images import image_file
+from palmjax.inference import cohort as cohorts
+from palmjax.inference import (
+  cohort_file,
+  matcher,
+  palm_files,
+  parts,
+  uncalibrated,
+)
 from palmjax.inference import correlation as correlations
-from palmjax.inference import matcher, palm_files
 from palmjax.networks import export as exports
 from palmjax.networks import palm as palm_networks
 from palmjax.networks import shipped
 from palmjax.ops import vectors
+
+SCORES = ('fused', 'network', 'correlation')
+# Smaller images would blur the lines that codes are made of.
+_CODE_IMAGE = 2 * parts.orientation_code.SIZE
 
 
 class Decision(NamedTuple):
@@ -36,7 +55,8 @@ class Decision(NamedTuple):
     measure: 'score', which is at least the threshold for one palm, or
       'distance', at most.
     fmr: false match rate that the threshold was set for.
-    set_on: what impostor pairs the threshold was set on, in words.
+    set_on: what the threshold was set on, in words.
+    calibrated: whether that are palms of the camera in use.
     same_side: whether both are left or both right palms; None where one of the
       sides is not known.
   """
@@ -47,42 +67,60 @@ class Decision(NamedTuple):
   measure: str
   fmr: float
   set_on: str
+  calibrated: bool
   same_side: bool | None = None
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
 class Verifier:
-  """A network, how its embeddings are compared, and thresholds.
+  """A network, how palms are compared, and thresholds.
 
   Attributes:
     network: `networks.palm.PalmNetwork`.
-    turns: whether scores are means over 8 turns of both palms.
-    correlation: whether half of the score is correlation.
-    calibration: `matcher.Calibration` of these scores, None if there is none.
+    turns: whether the network's scores are means over 8 turns of both palms.
+    score: one of `SCORES`.
+    cohort: `cohort.Cohort` of a fused score, None if there is none.
+    calibration: `matcher.Calibration` of another score, None if there is none.
     missing: why there is none, in a line.
   """
 
   network: palm_networks.PalmNetwork
   turns: bool
-  correlation: bool
-  calibration: matcher.Calibration | None
+  score: str = 'fused'
+  cohort: cohorts.Cohort | None = None
+  calibration: matcher.Calibration | None = None
   missing: str = ''
 
   @property
   def image_size(self):
     """Side in pixels of the square that is made of each image."""
-    return self.network.preprocess.image_size
+    size = self.network.preprocess.image_size
+    return max(size, _CODE_IMAGE) if self.score == 'fused' else size
+
+  @property
+  def correlation(self):
+    """Whether half of the score is correlation."""
+    return self.score == 'correlation'
+
+  @property
+  def identity(self):
+    """What tells these scores from all others, plain values."""
+    codes = {name: list(kind) for name, kind in parts.KINDS.items()}
+    return {**self.network.digests, 'turns': self.turns, 'codes': codes}
 
   @property
   def measure(self):
     """'distance' for networks trained by Euclidean distances, else 'score'."""
-    # A score with correlation is neither a cosine nor a distance.
+    # A score of several parts is neither a cosine nor a distance.
     euclidean = self.network.preprocess.metric == 'euclidean'
-    return 'distance' if euclidean and not self.correlation else 'score'
+    return 'distance' if euclidean and self.score == 'network' else 'score'
 
   @property
   def comparison(self):
     """The kind of score, in words."""
+    if self.score == 'fused':
+      names = parts.NAMES if self.cohort else parts.CODES
+      return 'fused: ' + ', '.join(names)
     name = matcher.comparison(turns=self.turns, correlation=self.correlation)
     kind = 'euclidean' if self.measure == 'distance' else 'cosine'
     return name.replace('cosine', kind)
@@ -122,6 +160,8 @@ class Verifier:
       raise ValueError('no palm to compare: give one or more on each side')
     images = self._squares([*probes, *gallery])
     count = len(probes)
+    if self.score == 'fused':
+      return self._fused(images[:count], images[count:])
     embeddings = self._embed(images)
     # Rounding leaves a palm and itself beyond 1.
     scores = np.clip(embeddings[:count] @ embeddings[count:].T, -1.0, 1.0)
@@ -140,21 +180,78 @@ class Verifier:
     Raises:
       ValueError: none was set for this rate; names those that were.
     """
-    return self._calibrated().threshold(fmr)
+    if self.score != 'fused':
+      return self._calibrated().threshold(fmr)
+    return (self.cohort or uncalibrated).threshold(fmr)
+
+  def set_on(self, fmr=1e-3):
+    """What the threshold for a rate was set on, in words."""
+    if self.score != 'fused':
+      calibration = self._calibrated()
+      pairs = f'{calibration.impostor_pairs:,} impostor pairs'
+      return f'{pairs}: {calibration.dataset}'
+    return self.cohort.describe(fmr) if self.cohort else uncalibrated.SET_ON
+
+  def with_cohort(self, images, *, dataset='palms of the camera in use'):
+    """The same verifier, with the thresholds of a camera.
+
+    Args:
+      images: palms of the camera, `cohort.LEAST` or more, one image each.
+      dataset: what they are, in words.
+
+    Returns:
+      `Verifier`.
+
+    Raises:
+      ValueError: too few palms; images that show one palm, or none; the score
+        is not the fused one.
+    """
+    self._require_fused()
+    found = self.templates(images)
+    wrong = cohorts.screen(found)
+    if wrong.twins:
+      pairs = ', '.join(f'{i} and {j}' for i, j in wrong.twins[:5])
+      raise ValueError(
+        f'images {pairs} look like one palm: give one image of each palm'
+      )
+    if wrong.odd:
+      raise ValueError(
+        f'images {", ".join(map(str, wrong.odd[:5]))} look like no other palm: '
+        'leave them out'
+      )
+    return dataclasses.replace(self, cohort=cohorts.fit(found, dataset=dataset))
+
+  def load_cohort(self, path):
+    """The same verifier, with a cohort of `calibrate`; a file or its folder.
+
+    Raises:
+      ValueError, OSError: the file is missing, damaged, edited, or of another
+        network; the score is not the fused one.
+    """
+    self._require_fused()
+    found = cohort_file.load(path, of=self.identity)
+    return dataclasses.replace(self, cohort=found)
+
+  def save_cohort(self, path):
+    """Writes the cohort that this verifier has; see `inference.cohort_file`."""
+    cohort_file.save(path, self.cohort, of=self.identity)
+
+  def templates(self, palms):
+    """Palms as `parts.Templates`; raises as `embed`."""
+    return parts.templates(self._embed, self._squares(palms))
 
   def decide(self, score, *, fmr=1e-3, same_side=None):
     """The `Decision` of a score of `scores`."""
     threshold = self.threshold(fmr)
     same = bool(score >= threshold) and same_side is not False
-    calibration = self._calibrated()
     return Decision(
       decision='same' if same else 'different',
       score=self._measured(score),
       threshold=self._measured(threshold),
       measure=self.measure,
       fmr=fmr,
-      set_on=f'{calibration.impostor_pairs:,} impostor pairs: '
-      f'{calibration.dataset}',
+      set_on=self.set_on(fmr),
+      calibrated=self.cohort is not None,
       same_side=same_side,
     )
 
@@ -187,6 +284,25 @@ class Verifier:
     embed = self.network.embed
     return matcher.embed_turns(embed, images) if self.turns else embed(images)
 
+  def _fused(self, probes, gallery):
+    """float32 [P, G] of squares."""
+    if self.cohort is None:
+      means, standard = parts.no_means(1), uncalibrated.STANDARD
+      embed, used = _nothing, len(parts.CODES)
+    else:
+      means, standard = self.cohort.means, self.cohort.standard
+      embed, used = self._embed, len(parts.NAMES)
+    first, others = (parts.templates(embed, x) for x in (probes, gallery))
+    scores = parts.compare(first, others, means)[:used]
+    return parts.fuse(scores, standard).astype(np.float32)
+
+  def _require_fused(self):
+    if self.score != 'fused':
+      raise ValueError(
+        f'a cohort is of the fused score, not of {self.score!r}: load the '
+        "verifier with score='fused'"
+      )
+
   def _calibrated(self):
     if self.calibration is None:
       raise ValueError(self.missing)
@@ -198,7 +314,7 @@ class Verifier:
     return float(score)
 
 
-def load(directory=None, *, turns=None, correlation=False):
+def load(directory=None, *, turns=None, score='fused'):
   """Loads a trained network for decisions.
 
   Args:
@@ -206,16 +322,18 @@ def load(directory=None, *, turns=None, correlation=False):
     turns: whether scores are means over 8 turns of both palms: fewer errors for
       8 times the time. None: with the weights of the package, which learned
       palms in all turns; not with another export.
-    correlation: whether half of the score is correlation.
+    score: one of `SCORES`.
 
   Returns:
-    `Verifier`. Without thresholds for these scores it embeds and scores palms;
-    what needs a threshold raises ValueError.
+    `Verifier`. Without thresholds for a score that is not fused it embeds and
+    scores palms; what needs a threshold raises ValueError.
 
   Raises:
-    ValueError, OSError: there is no whole export in the folder, or its
-      calibration is damaged or of another network.
+    ValueError, OSError: there is no whole export in the folder, its calibration
+      is damaged or of another network, or there is no such score.
   """
+  if score not in SCORES:
+    raise ValueError(f'score={score!r}: choose one of {", ".join(SCORES)}')
   directory = shipped.folder(
     directory, shipped.PALM, config='configs/metric.py'
   )
@@ -225,18 +343,16 @@ def load(directory=None, *, turns=None, correlation=False):
     # By content: a copy of the package's weights, or another path to them.
     turns = found.digests == exports.recorded_digests(shipped.PALM)
   calibration, missing = None, ''
-  try:
-    calibration = matcher.load(
-      directory,
-      matcher.comparison(turns=turns, correlation=correlation),
-      digests=found.digests,
-    )
-  except matcher.NotCalibratedError as error:
-    missing = str(error)
+  if score != 'fused':
+    name = matcher.comparison(turns=turns, correlation=score == 'correlation')
+    try:
+      calibration = matcher.load(directory, name, digests=found.digests)
+    except matcher.NotCalibratedError as error:
+      missing = str(error)
   return Verifier(
     network=network,
     turns=turns,
-    correlation=correlation,
+    score=score,
     calibration=calibration,
     missing=missing,
   )
@@ -248,6 +364,11 @@ def same_side(a, b):
   if None in hands or None in (hands[0].side, hands[1].side):
     return None
   return hands[0].side == hands[1].side
+
+
+def _nothing(images):
+  """An embedding for scores that no network is part of."""
+  return np.ones((len(images), 1), np.float32)
 
 
 _similarities = jax.jit(correlations.similarities)

@@ -2,6 +2,10 @@
 
 from palmjax.evals.recognition import error_rates
 
+_UNCALIBRATED = (
+  'not calibrated for this camera; see python -m palmjax.calibrate'
+)
+
 
 def pair(answer):
   """Text of the answer on two images."""
@@ -45,8 +49,8 @@ def ranks(answer):
 def _point(answer):
   return (
     f'set for an FMR of {error_rates.short(answer["fmr"])} on '
-    f'{answer["impostor_pairs"]:,} impostor pairs: {answer["set"]} '
-    f'({answer["comparison"]})'
+    f'{answer["set_on"]} ({answer["comparison"]})'
+    + ('' if answer['calibrated'] else f'\n{_UNCALIBRATED}')
   )
 
 

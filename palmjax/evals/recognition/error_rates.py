@@ -13,6 +13,7 @@ Tied scores are accepted together or not at all. Rule of 30: a FAR f is
 reported only where f times the number of impostor pairs is at least 30.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -148,6 +149,26 @@ def threshold_at_fmr(impostor, fmr) -> OperatingPoint:
     float(np.nextafter(rejected, np.inf, dtype=impostor.dtype)),
     fmr,
     len(impostor),
+  )
+
+
+def threshold_for(thresholds, fmr, why) -> float:
+  """The threshold that was set for a rate.
+
+  Args:
+    thresholds: pairs (FMR, threshold).
+    fmr: the rate.
+    why: what the error says before the known rates, '… for'.
+
+  Raises:
+    ValueError: none was set for this rate; names those that were.
+  """
+  for known, threshold in thresholds:
+    if math.isclose(known, fmr, rel_tol=1e-6):
+      return threshold
+  rates = ', '.join(short(rate) for rate, _ in thresholds)
+  raise ValueError(
+    f'no threshold for an FMR of {short(fmr)}: {why} for {rates}'
   )
 
 

@@ -1,0 +1,251 @@
+"""A cohort: palms of one camera that tell what strangers score there.
+
+Palms of one camera share light, frame and the layout of the three lines. What
+they share is taken off (`parts.Means`); their pairs are impostor pairs, if each
+palm is there once. From them come the standards of the parts and thresholds.
+
+The palms of a pair must not be in the mean that is taken off them: with 40
+palms that alone would move their scores by more than a standard deviation below
+those of strangers. So palms are dealt into folds, and a pair is compared with
+the mean of all palms outside its one or two folds.
+
+Thresholds. Above the score u that a share p of the pairs reaches, scores fall
+off about exponentially: t(f) = u + b log(p / f) for an FMR of f, with b the
+mean excess over u. The share p is 5 % of few pairs and falls to 1 % as they
+become more. Pairs share palms, so palms are drawn with replacement, and of the
+thresholds of all draws the careful end counts.
+
+An FMR that makes 30 false matches of all pairs is measured (rule of 30). One up
+to `_FARTHEST` times as rare is extrapolated, and `describe` says so.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from palmjax.evals.recognition import error_rates
+from palmjax.inference import parts
+
+LEAST = 30  # Palms. Of fewer nothing is said.
+FMRS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
+
+_FOLDS = 5
+# Bounds of the share p, and how many pairs it is of, between them.
+_LEAST_TAIL, _TAIL, _IN_TAIL = 0.01, 0.05, 150
+_DRAWS = 200
+_CAREFUL = 0.9  # Quantile of the drawn thresholds.
+_ERRORS = 30  # False matches, for a measured threshold.
+_FARTHEST = 50
+# A pair beyond the score that so many of a whole cohort's pairs reach is one
+# palm twice.
+_HIDDEN = 1e-2
+# Raw scores of the part 'fine' are about 0.12 to 0.2 between palms.
+_ONE_PALM = 0.35
+_ODD = 8.0  # Robust deviations of a palm's mean score below that of others.
+
+
+class Cohort(NamedTuple):
+  """What a cohort says of a camera.
+
+  Attributes:
+    means: `parts.Means`.
+    standard: `parts.Standard` of its impostor pairs.
+    thresholds: ((FMR, threshold), …), the rates falling.
+    measured: the smallest of the rates that is not extrapolated.
+    palms: how many there were.
+    dataset: what they are, in words.
+    templates: `parts.Templates` of them, upright codes only.
+  """
+
+  means: parts.Means
+  standard: parts.Standard
+  thresholds: tuple[tuple[float, float], ...]
+  measured: float
+  palms: int
+  dataset: str
+  templates: parts.Templates
+
+  @property
+  def pairs(self):
+    """Number of impostor pairs."""
+    return self.palms * (self.palms - 1) // 2
+
+  def threshold(self, fmr):
+    """The threshold set for a false match rate.
+
+    Raises:
+      ValueError: none was set for this rate; names those that were.
+    """
+    return error_rates.threshold_for(
+      self.thresholds, fmr, f'a cohort of {self.palms} palms supports those'
+    )
+
+  def describe(self, fmr):
+    """What the threshold for a rate was set on, in words."""
+    how = '' if fmr >= self.measured * (1 - 1e-6) else ', extrapolated'
+    return f'{self.pairs:,} pairs of {self.palms} palms{how}: {self.dataset}'
+
+
+class Screening(NamedTuple):
+  """What is wrong with palms that are to be a cohort.
+
+  Attributes:
+    twins: pairs (i, j), i < j, that show one palm.
+    odd: palms that look like no other.
+  """
+
+  twins: tuple[tuple[int, int], ...]
+  odd: tuple[int, ...]
+
+
+def fit(templates, *, dataset, seed=0):
+  """Learns a camera from palms, each of which is there once.
+
+  Args:
+    templates: `parts.Templates` of N palms; `screen` them first.
+    dataset: what they are, in words.
+    seed: of the folds and the draws.
+
+  Returns:
+    `Cohort`.
+
+  Raises:
+    ValueError: fewer than `LEAST` palms.
+  """
+  count = len(templates.network)
+  if count < LEAST:
+    raise ValueError(
+      f'{count} palms: a cohort needs {LEAST} or more, each there once'
+    )
+  rng = np.random.default_rng(seed)
+  scores = cross_fitted(templates, rng)
+  rows, columns = np.nonzero(~np.eye(count, dtype=bool))
+  impostors = scores[:, rows, columns].astype(np.float64)
+  standard = parts.Standard(impostors.mean(axis=1), impostors.std(axis=1))
+  fused = parts.fuse(impostors, standard)
+  pairs = count * (count - 1) // 2
+  least = _ERRORS / pairs
+  rates = [fmr for fmr in FMRS if fmr * _FARTHEST >= least]
+  found = careful_thresholds(fused, rows, columns, rates, rng)
+  return Cohort(
+    means=parts.means(templates),
+    standard=standard,
+    thresholds=tuple(zip(rates, found, strict=True)),
+    measured=min((fmr for fmr in rates if fmr >= least), default=1.0),
+    palms=count,
+    dataset=dataset,
+    templates=templates._replace(
+      fine=templates.fine[:, parts.UPRIGHT, None],
+      wide=templates.wide[:, parts.UPRIGHT, None],
+    ),
+  )
+
+
+def cross_fitted(templates, rng):
+  """Scores of all pairs less means that no palm of the pair is in.
+
+  Args:
+    templates: `parts.Templates` of N palms.
+    rng: `np.random.Generator`, deals the palms into folds.
+
+  Returns:
+    float32 [K, N, N]; a palm and itself: NaN.
+  """
+  count = len(templates.network)
+  folds = rng.permutation(count) % _FOLDS
+  scores = np.full((len(parts.NAMES), count, count), np.nan, np.float32)
+  for first in range(_FOLDS):
+    for second in range(first, _FOLDS):
+      means = parts.means(templates.take((folds != first) & (folds != second)))
+      for one, other in {(first, second), (second, first)}:
+        rows, columns = (np.flatnonzero(folds == x) for x in (one, other))
+        scores[:, rows[:, None], columns] = parts.compare(
+          templates.take(rows), templates.take(columns), means
+        )
+  index = np.arange(count)
+  scores[:, index, index] = np.nan
+  return scores
+
+
+def careful_thresholds(scores, rows, columns, fmrs, rng):
+  """Thresholds at the careful end of a bootstrap over palms.
+
+  Args:
+    scores: float [I], of impostor pairs.
+    rows: int [I], a palm of each pair.
+    columns: int [I], the other one.
+    fmrs: rates; those above p are read off the scores.
+    rng: `np.random.Generator`.
+
+  Returns:
+    A float for each rate.
+  """
+  order = np.argsort(scores)
+  scores, rows, columns = scores[order], rows[order], columns[order]
+  count = 1 + max(rows.max(), columns.max())
+  pairs = count * (count - 1) // 2
+  tail = min(_TAIL, max(_LEAST_TAIL, _IN_TAIL / pairs))
+  found = []
+  for _ in range(_DRAWS):
+    drawn = np.bincount(rng.integers(0, count, count), minlength=count)
+    weights = (drawn[rows] * drawn[columns]).astype(np.float64)
+    found.append([_threshold(scores, weights, fmr, tail) for fmr in fmrs])
+  return tuple(np.quantile(found, _CAREFUL, axis=0).tolist())
+
+
+def _threshold(scores, weights, fmr, tail):
+  """t(f) of the module docstring, of sorted scores."""
+  total = np.cumsum(weights)
+  place = np.searchsorted(total, (1 - max(fmr, tail)) * total[-1])
+  start = scores[place]
+  if fmr >= tail:
+    return start
+  beyond, excess = weights[place:], scores[place:] - start
+  return start + np.average(excess, weights=beyond) * np.log(tail / fmr)
+
+
+def screen(templates):
+  """Looks for what makes palms no cohort.
+
+  Args:
+    templates: `parts.Templates` of N palms, N at least 3.
+
+  Returns:
+    `Screening`.
+
+  Raises:
+    ValueError: the images look like images of one palm.
+  """
+  count = len(templates.network)
+  raw = parts.compare(
+    templates, templates, parts.no_means(templates.network.shape[1])
+  )
+  upper = np.triu_indices(count, 1)
+  raw = np.stack([np.minimum(part, part.T)[upper] for part in raw])
+  if np.median(raw[0]) > _ONE_PALM:
+    raise ValueError(
+      'most of these images look like images of one palm: give one image each '
+      'of different palms'
+    )
+  z = _robust(raw)
+  fused = np.sort(parts.fuse(z, parts.Standard(np.zeros(3), np.ones(3))))
+  # Hidden twins are in the last percent, and not in what is fitted.
+  start, stop = np.quantile(fused, (1 - _TAIL, 0.99))
+  slope = (stop - start) / np.log(_TAIL / 0.01)
+  limit = start + slope * np.log(_TAIL * len(fused) / _HIDDEN)
+  alike = parts.fuse(z, parts.Standard(np.zeros(3), np.ones(3))) > limit
+  twins = tuple(
+    (int(i), int(j)) for i, j in zip(*(x[alike] for x in upper), strict=True)
+  )
+  total = np.zeros((count, count))
+  total[upper] = raw[:2].mean(axis=0)
+  typical = (total + total.T).sum(axis=1) / (count - 1)
+  odd = np.flatnonzero(_robust(typical[None])[0] < -_ODD)
+  return Screening(twins, tuple(odd.tolist()))
+
+
+def _robust(values):
+  """Deviations from the median of each row, [K, I]."""
+  middle = np.median(values, axis=1, keepdims=True)
+  spread = np.median(np.abs(values - middle), axis=1, keepdims=True)
+  return (values - middle) / np.maximum(1.4826 * spread, 1e-6)

@@ -1,0 +1,31 @@
+"""Thresholds for a camera of which nothing is known.
+
+The two orientation codes are compared with nothing taken off; the network stays
+out, for its scores of strangers differ most between cameras. The numbers come
+from the real skin on which strangers look most alike of all that was measured:
+123 palms of 123 people, cut from photographs of 100 px (DIR: the pictures of
+sign 5 of ardamavi/Sign-Language-Digits-Dataset, Apache-2.0).
+
+  python -m release.uncalibrated DIR
+
+Where strangers look less alike the rates stay far below those that are named,
+and images of one palm are called different more often than need be.
+"""
+
+from palmjax.evals.recognition import error_rates
+from palmjax.inference import parts
+
+STANDARD = parts.Standard((0.20236, 0.26218), (0.05229, 0.04937))
+THRESHOLDS = ((1e-1, 1.495), (1e-2, 2.796), (1e-3, 4.093), (1e-4, 5.421))
+SET_ON = '123 palms of another camera, at the careful end'
+
+
+def threshold(fmr):
+  """The threshold set for a false match rate.
+
+  Raises:
+    ValueError: none was set for this rate; names those that were.
+  """
+  return error_rates.threshold_for(
+    THRESHOLDS, fmr, 'without a cohort of palms there are those'
+  )

@@ -1,0 +1,99 @@
+"""Prints the numbers of `palmjax.inference.uncalibrated`.
+
+python -m release.uncalibrated DIR
+
+DIR holds photographs of open hands as <identity>/<image>, one hand a person.
+Their palms are cut out, and all pairs of two people are compared by the codes
+alone, with nothing taken off. Thresholds are those of `inference.cohort`: the
+careful end of a bootstrap over palms. Drawn palms score lower and are printed
+beside them.
+"""
+
+import argparse
+import json
+import pathlib
+import sys
+
+import jax
+import numpy as np
+
+from palmjax.data.palms import palms
+from palmjax.images import image_file
+from palmjax.inference import cohort, finder, palm_files, parts
+
+_SIZE = 64
+_SEED = 0
+_FMRS = (1e-1, 1e-2, 1e-3, 1e-4)
+_DRAWN = 128
+
+
+def main(argv=None):
+  """The command line."""
+  parser = argparse.ArgumentParser(
+    prog='python -m release.uncalibrated', description=__doc__.split('\n')[0]
+  )
+  parser.add_argument('photos', metavar='DIR', help='<identity>/<image>')
+  parser.add_argument('--glob', default='*/5_*.jpg', help='photographs in it')
+  args = parser.parse_args(argv)
+  images = _photographs(args.photos, args.glob)
+  if len(images) < cohort.LEAST:
+    sys.exit(f'{args.photos}: {len(images)} palms found; {cohort.LEAST} needed')
+  scores, rows, columns = _scores(images)
+  standard = parts.Standard(scores.mean(axis=1), scores.std(axis=1))
+  fused = parts.fuse(scores, standard)
+  thresholds = cohort.careful_thresholds(
+    fused, rows, columns, _FMRS, np.random.default_rng(_SEED)
+  )
+  found = {
+    'palms': len(images),
+    'mean': standard.mean.tolist(),
+    'std': standard.std.tolist(),
+    'thresholds': dict(zip(map(str, _FMRS), thresholds, strict=True)),
+    'fmr on them': [float(np.mean(fused >= t)) for t in thresholds],
+  }
+  for difficulty in (0.2, 0.4, 0.6, 0.8):
+    scores, _, _ = _scores(_drawn(difficulty))
+    fused = parts.fuse(scores, standard)
+    found[f'fmr on drawn palms, difficulty {difficulty}'] = [
+      float(np.mean(fused >= t)) for t in thresholds
+    ]
+  print(json.dumps(found, indent=2))
+
+
+def _photographs(folder, pattern):
+  find = finder.load()
+  images = []
+  # Not `read_gallery`: one photograph a person is chosen by its name.
+  for path in sorted(pathlib.Path(folder).glob(pattern)):
+    try:
+      images.append(palm_files.read_photo(find, path, size=_SIZE).image)
+    except ValueError as error:
+      print(error, file=sys.stderr)
+  return np.stack(images)
+
+
+def _drawn(difficulty):
+  identities = np.arange(_DRAWN)
+  drawn = palms.draw_batch(
+    jax.random.key(_SEED),
+    identities,
+    np.zeros_like(identities),
+    devices=identities // 2 % 64,
+    size=2 * _SIZE,
+    difficulty=difficulty,
+  )
+  return np.stack([image_file.square(x, size=_SIZE) for x in np.asarray(drawn)])
+
+
+def _scores(images):
+  """(scores of the codes [2, I], palms of each pair [I], [I])."""
+  found = parts.templates(
+    lambda images: np.ones((len(images), 1), np.float32), images
+  )
+  scores = parts.compare(found, found, parts.no_means(1))[:2]
+  rows, columns = np.nonzero(~np.eye(len(images), dtype=bool))
+  return scores[:, rows, columns].astype(np.float64), rows, columns
+
+
+if __name__ == '__main__':
+  sys.exit(main())
