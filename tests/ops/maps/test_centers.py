@@ -4,19 +4,10 @@ import functools
 import math
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from palmjax.ops.maps import centers as center_maps
-
-# (height, width): as published, fixed; overlap 0.7.
-RADII = {
-  (10, 10): (2.73320, 0.81670),
-  (20, 30): (6.58125, 1.95249),
-  (8, 6): (1.87733, 0.55891),
-  (40, 64): (13.51477, 4.0),
-}
 
 
 def reference_radius(height, width, fixed):
@@ -102,47 +93,6 @@ def dense(targets, shape):
     'frame': place(targets, frame),
     'points': np.concatenate(points, axis=-1),
   }
-
-
-@pytest.mark.parametrize('form, column', [('published', 0), ('fixed', 1)])
-def test_radius_of_the_table(form, column):
-  height, width = np.array(list(RADII), np.float32).T
-  np.testing.assert_allclose(
-    center_maps.gaussian_radius(height, width, form=form),
-    [row[column] for row in RADII.values()],
-    atol=1e-5,
-  )
-
-
-@pytest.mark.parametrize('form', ['published', 'fixed'])
-def test_whole_radius_of_every_size_equals_double_precision(form):
-  sizes = [(h, w) for h in range(1, 65) for w in range(1, 65)]
-  want = [int(reference_radius(*size, form == 'fixed')) for size in sizes]
-  height, width = np.array(sizes, np.float32).T
-  got = jax.jit(
-    lambda h, w: jnp.floor(center_maps.gaussian_radius(h, w, form=form))
-  )(height, width)
-  np.testing.assert_array_equal(got, want)
-
-
-def test_fixed_radius_keeps_the_overlap():
-  """A box of 30 × 20 moved by the radius, or its corners, overlaps by 0.7."""
-  h, w = 20.0, 30.0
-  r = float(
-    center_maps.gaussian_radius(jnp.array(h), jnp.array(w), form='fixed')
-  )
-  alike = (h - r) * (w - r)
-  overlaps = [
-    alike / (2 * h * w - alike),
-    (h - 2 * r) * (w - 2 * r) / (h * w),
-    h * w / ((h + 2 * r) * (w + 2 * r)),
-  ]
-  np.testing.assert_allclose(min(overlaps), 0.7, atol=1e-5)
-
-
-def test_unknown_radius_is_refused():
-  with pytest.raises(ValueError, match="use 'published' or 'fixed'"):
-    center_maps.gaussian_radius(jnp.ones(1), jnp.ones(1), form='exact')
 
 
 def test_heatmap_equals_the_loop():
@@ -306,27 +256,6 @@ def test_mirrored_maps_of_mirrored_images_show_the_objects():
   np.testing.assert_allclose(got['points'][0], points[order], atol=1e-4)
 
 
-def test_mirrored_twice_is_as_before():
-  rng = np.random.default_rng(0)
-  # Halves and quarters, which have no rounding.
-  maps = {
-    name: jnp.asarray(rng.integers(-8, 8, (2, 3, 5, values)) / 4, jnp.float32)
-    for name, values in {'class': 3, **center_maps.VALUES}.items()
-  }
-  once = center_maps.mirror(maps)
-  again = center_maps.mirror(once)
-  for name, values in maps.items():
-    np.testing.assert_array_equal(again[name], values)
-    assert (once[name] != values).any()
-  # Of the frame x alone, and not whether the palm is seen.
-  flipped = np.asarray(maps['frame'])[:, :, ::-1]
-  np.testing.assert_array_equal(once['frame'][..., 1::2], flipped[..., 1::2])
-  np.testing.assert_array_equal(once['frame'][..., 6], flipped[..., 6])
-  np.testing.assert_array_equal(
-    once['frame'][..., :6:2], 1 - flipped[..., :6:2]
-  )
-
-
 @pytest.mark.parametrize('side', [11, 16, 23, 32])
 def test_resized_maps_show_the_object(side):
   box = np.array([11.0, 18, 43, 59])
@@ -355,83 +284,3 @@ def test_resized_maps_show_the_object(side):
   np.testing.assert_allclose(
     got['facing'][0, 0], jax.nn.sigmoid(2.0), rtol=1e-5
   )
-
-
-def test_resized_maps_keep_places_and_sizes():
-  """One place that all cells tell; more columns and fewer rows."""
-  old, new = (4, 6), (3, 15)
-  factor = np.array([2.5, 0.75])
-  rows, columns = np.indices(old)
-  cell = np.stack([columns, rows], axis=-1)
-  places = np.array([[1.5, 2.0], [3.25, 0.5], [5.0, 3.0], [0.0, 1.0]])
-  told = [place - cell for place in places]
-  maps = {
-    'class': np.full((*old, 2), 0.5),
-    'size': np.full((*old, 2), [2.0, 4.0]),
-    'offset': told[0],
-    'frame': np.concatenate([*told[:3], np.full((*old, 1), 0.25)], axis=-1),
-    'points': np.concatenate([np.full((*old, 3), 0.75), *told[1:]], axis=-1),
-  }
-  maps = {name: np.float32(values[None]) for name, values in maps.items()}
-  got = center_maps.resize(maps, new)
-  rows, columns = np.indices(new)
-  cell = np.stack([columns, rows], axis=-1)
-  told = [place * factor - cell for place in places]
-  want = {
-    'class': np.full((*new, 2), 0.5),
-    'size': np.full((*new, 2), [5.0, 3.0]),
-    'offset': told[0],
-    'frame': np.concatenate([*told[:3], np.full((*new, 1), 0.25)], axis=-1),
-    'points': np.concatenate([np.full((*new, 3), 0.75), *told[1:]], axis=-1),
-  }
-  assert set(got) == set(want)
-  for name, values in want.items():
-    np.testing.assert_allclose(got[name][0], values, atol=1e-5, err_msg=name)
-  # Between two rows, and beyond the last, as linear interpolation has it.
-  ramp = {**maps, 'class': np.float32(np.indices(old)[:1, ..., None])}
-  ramp = center_maps.resize(ramp, (8, 6))['class'][0, :, 0, 0]
-  np.testing.assert_allclose(
-    ramp, [0, 0.25, 0.75, 1.25, 1.75, 2.25, 2.75, 3], atol=1e-6
-  )
-
-
-def test_maps_of_the_same_shape_are_the_same():
-  maps = {
-    name: jnp.ones((1, 3, 5, values))
-    for name, values in {'class': 3, **center_maps.VALUES}.items()
-  }
-  assert center_maps.resize(maps, (3, 5)) is maps
-
-
-def maps_of(logits):
-  shape = logits.shape[:-1]
-  return {
-    'class': jnp.asarray(logits, jnp.float32),
-    'size': jnp.ones((*shape, 2)),
-    'offset': jnp.zeros((*shape, 2)),
-    'frame': jnp.zeros((*shape, 7)),
-    # A fresh network's.
-    'points': jnp.zeros((*shape, 9)).at[..., :3].set(-2.19),
-  }
-
-
-def test_decode_takes_peaks_alone_best_first():
-  logits = np.full((1, 6, 6, 2), -5.0)
-  logits[0, 1, 1, 0] = 2.0
-  logits[0, 1, 2, 0] = 1.9  # Beside a better one.
-  logits[0, 2, 2, 1] = 1.0  # Of another class.
-  logits[0, 4, 4, 0] = 90.0  # Sigmoids of both are 1.
-  logits[0, 4, 5, 0] = 80.0
-  got = decode(maps_of(logits), stride=4, count=3)
-  np.testing.assert_allclose(
-    got['scores'][0], 1 / (1 + np.exp([-90.0, -2.0, -1.0])), rtol=1e-6
-  )
-  np.testing.assert_array_equal(got['classes'][0], [0, 0, 1])
-  np.testing.assert_array_equal(
-    got['boxes'][0, :, :2], [[14, 14], [2, 2], [6, 6]]
-  )
-
-
-def test_decode_of_more_than_there_is_is_refused():
-  with pytest.raises(ValueError, match='9 objects wanted of maps with 8'):
-    center_maps.decode(maps_of(np.zeros((1, 2, 2, 2))), stride=4, count=9)
