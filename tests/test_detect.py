@@ -2,9 +2,6 @@
 
 import json
 import os
-import pathlib
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -12,49 +9,7 @@ from PIL import Image
 
 from palmjax import detect
 from palmjax.inference import finder
-
-ROOT = pathlib.Path(__file__).parents[1]
-
-
-def find(photo):
-  """Stands in for a detector: every dark red thing is the palm of a left hand.
-
-  Green ones are its back, blue ones fists; the larger the surer.
-  """
-  found = []
-  dark = photo.min(axis=-1) < 100
-  for channel, (gesture, facing) in enumerate(
-    [('five', 0.9), ('four', 0.2), ('fist', 0.7)]
-  ):
-    rows, columns = np.nonzero(dark & (photo[..., channel] > 150))
-    if len(rows):
-      x0, x1 = columns.min(), columns.max() + 1
-      y0, y1 = rows.min(), rows.max() + 1
-      points = [[0.3, 0.4], [0.7, 0.4], [0.5, 1.0]] * np.array(
-        [x1 - x0, y1 - y0]
-      ) + [x0, y0]
-      found.append(
-        finder.Hand(
-          np.array([x0, y0, x1, y1], float),
-          gesture,
-          float(0.3 + 0.6 * len(rows) / photo[..., 0].size),
-          points,
-          facing,
-        )
-      )
-  return sorted(found, key=lambda hand: -hand.score)
-
-
-def paint(*things, shape=(60, 90)):
-  """White with coloured rectangles: (channel, x0, y0, x1, y1)."""
-  photo = np.full((*shape, 3), 255, np.uint8)
-  for channel, x0, y0, x1, y1 in things:
-    photo[y0:y1, x0:x1] = 20
-    photo[y0:y1, x0:x1, channel] = 200
-  return photo
-
-
-PALM = (0, 10, 10, 40, 50)
+from tests import painted_photos
 
 
 @pytest.fixture
@@ -62,9 +17,9 @@ def save(tmp_path):
   def save(name, photo=None, **options):
     path = tmp_path / name
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(paint(PALM) if photo is None else photo).save(
-      path, **options
-    )
+    Image.fromarray(
+      painted_photos.paint(painted_photos.PALM) if photo is None else photo
+    ).save(path, **options)
     return path
 
   return save
@@ -73,7 +28,7 @@ def save(tmp_path):
 @pytest.fixture
 def run(tmp_path, capsys, monkeypatch):
   """Runs the command; returns (code, lines, complaints)."""
-  monkeypatch.setattr(finder, 'load', lambda *_, **__: find)
+  monkeypatch.setattr(finder, 'load', lambda *_, **__: painted_photos.find)
 
   def run(*arguments, out=tmp_path / 'out'):
     code = detect.main([*map(str, arguments), f'--out={out}'])
@@ -87,7 +42,9 @@ def names(directory):
 
 
 def test_what_is_written_of_a_photo(run, save, tmp_path):
-  photo = paint(PALM, (1, 50, 5, 70, 25), (2, 75, 5, 85, 15))
+  photo = painted_photos.paint(
+    painted_photos.PALM, (1, 50, 5, 70, 25), (2, 75, 5, 85, 15)
+  )
   path = save('a.png', photo)
   code, lines, errors = run(path, '--size=24')
   assert (code, errors) == (0, [])
@@ -141,7 +98,7 @@ def test_what_is_written_of_a_photo(run, save, tmp_path):
 
 
 def test_large_photos_are_told_in_their_own_pixels(run, save, tmp_path):
-  photo = paint((0, 1000, 400, 1600, 1200), shape=(2000, 3500))
+  photo = painted_photos.paint((0, 1000, 400, 1600, 1200), shape=(2000, 3500))
   run(save('big.jpg', photo, quality=95))
   (hand,) = json.loads((tmp_path / 'out' / 'big.json').read_text())['hands']
   np.testing.assert_allclose(hand['box'], [1000, 400, 1600, 1200], atol=8)
@@ -152,7 +109,12 @@ def test_large_photos_are_told_in_their_own_pixels(run, save, tmp_path):
 def test_photos_are_turned_upright(run, save, tmp_path):
   tags = Image.Exif()
   tags[0x0112] = 6
-  run(save('a.png'), save('b.png', np.rot90(paint(PALM)), exif=tags))
+  run(
+    save('a.png'),
+    save(
+      'b.png', np.rot90(painted_photos.paint(painted_photos.PALM)), exif=tags
+    ),
+  )
   upright, turned = (
     json.loads((tmp_path / 'out' / name).read_text())
     for name in ('a.json', 'b.json')
@@ -165,7 +127,9 @@ def test_photos_are_turned_upright(run, save, tmp_path):
 
 
 def test_photos_without_hands_are_named_and_no_error(run, save, tmp_path):
-  code, lines, errors = run(save('a.png'), save('b.png', paint()))
+  code, lines, errors = run(
+    save('a.png'), save('b.png', painted_photos.paint())
+  )
   assert (code, errors) == (0, [])
   assert lines[1:] == [
     f'{tmp_path}/b.png: no hand',
@@ -195,10 +159,10 @@ def test_no_error_of_one_photo_ends_the_batch(
   def fail_on_small(photo):
     if len(photo) < 10:
       raise error
-    return find(photo)
+    return painted_photos.find(photo)
 
   monkeypatch.setattr(finder, 'load', lambda *_, **__: fail_on_small)
-  paths = save('a.png', paint(shape=(5, 5))), save('b.png')
+  paths = save('a.png', painted_photos.paint(shape=(5, 5))), save('b.png')
   code, lines, errors = run(*paths)
   assert (code, len(lines)) == (1, 2)
   assert lines[0].startswith(f'{tmp_path}/b.png: five')
@@ -255,14 +219,16 @@ def test_what_a_folder_hides_is_named(run, save, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize('shape', [(1, 1), (1, 4000), (4000, 1), (2, 2)])
 def test_photos_of_odd_shapes(run, save, shape):
-  code, lines, errors = run(save('a.png', paint(shape=shape)), save('b.png'))
+  code, lines, errors = run(
+    save('a.png', painted_photos.paint(shape=shape)), save('b.png')
+  )
   assert (code, errors) == (0, [])
   assert len(lines) == 3
 
 
 def test_palms_that_lie_outside_are_told(run, save, tmp_path):
   # d = 36 of 60 pixels of height: most of the ROI is below the photo.
-  code, *_ = run(save('a.png', paint((0, 0, 50, 90, 60))))
+  code, *_ = run(save('a.png', painted_photos.paint((0, 0, 50, 90, 60))))
   assert code == 0
   (hand,) = json.loads((tmp_path / 'out' / 'a.json').read_text())['hands']
   assert hand['roi'] is None
@@ -320,7 +286,7 @@ def test_each_photo_has_results_of_its_own(run, save, tmp_path):
 
 @pytest.mark.parametrize('name', ['a_boxes.jpg', 'a_roi0.png', 'A_roi12.PNG'])
 def test_no_photo_is_overwritten(run, save, tmp_path, name):
-  photos = [save('a.png'), save(name, paint(), format='PNG')]
+  photos = [save('a.png'), save(name, painted_photos.paint(), format='PNG')]
   before = [path.read_bytes() for path in photos]
   code, *_ = run(*photos, out=tmp_path)
   assert code == 0
@@ -329,43 +295,3 @@ def test_no_photo_is_overwritten(run, save, tmp_path, name):
     photos[0]
   )
   assert not (tmp_path / 'a.json').exists()
-
-
-@pytest.mark.parametrize(
-  'arguments, message',
-  [
-    (['a.png'], '--out'),
-    (['--out=o'], 'IMAGE'),
-    (['a.png', '--out=o', '--score=0'], '--score=0.0: give a number'),
-    (['a.png', '--out=o', '--looks=4'], '--looks'),
-    (['a.png', '--out=o', '--size=4'], '--size=4: give 8 to 2048'),
-  ],
-)
-def test_wrong_command_line(capsys, arguments, message):
-  with pytest.raises(SystemExit) as stop:
-    detect.main(arguments)
-  assert stop.value.code == 2
-  assert message in capsys.readouterr().err
-
-
-def test_as_a_program_without_a_network(save, tmp_path):
-  process = subprocess.run(
-    [
-      *(sys.executable, '-m', 'palmjax.detect', save('a.png')),
-      *(f'--out={tmp_path}/out', f'--export={tmp_path}'),
-    ],
-    cwd=ROOT,
-    capture_output=True,
-    text=True,
-  )
-  assert (process.returncode, process.stdout) == (1, '')
-  assert process.stderr.startswith('palmjax: ')
-  assert 'model.json is missing' in process.stderr
-  assert process.stderr.count('\n') == 1
-  assert not (tmp_path / 'out').exists()
-
-
-def test_another_reader_of_palm_frames_is_asked_for_by_name(tmp_path, capsys):
-  arguments = ['none.jpg', f'--out={tmp_path}', f'--palm-frame={tmp_path}/none']
-  assert detect.main(arguments) == 1
-  assert f'{tmp_path}/none/model.json is missing' in capsys.readouterr().err

@@ -12,36 +12,10 @@ import numpy as np
 import pytest
 
 from palmjax.networks import export
+from tests.networks import small_export
 
-_MODEL = {'name': 'mobilefacenet', 'width': 0.5, 'stages': [1, 2]}
 # Of weights.npz with the one array of `test_golden_bytes`.
 _GOLDEN = 'b9f277f4380be8fd39788a5e231187a457c1a3a8b3e4eaa5e249fe5cb2639f58'
-_PREPROCESS = {'channels': 'grey', 'image_size': 48, 'value_range': [-1.0, 1.0]}
-
-
-def _variables():
-  generator = np.random.default_rng(0)
-  return {
-    'params': {
-      'conv': {
-        'kernel': generator.normal(size=(3, 3, 1, 4)).astype(np.float32),
-        'bias': np.zeros(4, np.float32),
-      },
-      'scale': np.float32(2.5),
-    },
-    'batch_stats': {'bn': {'count': np.arange(3, dtype=np.int32)}},
-  }
-
-
-def _save(directory, **changes):
-  arguments = {
-    'variables': _variables(),
-    'model': _MODEL,
-    'preprocess': _PREPROCESS,
-    **changes,
-  }
-  export.save(directory, **arguments)
-  return directory
 
 
 def _bytes(directory):
@@ -49,18 +23,20 @@ def _bytes(directory):
 
 
 def test_round_trip(tmp_path):
-  loaded = export.load(_save(tmp_path / 'e'))
-  chex.assert_trees_all_equal_structs(loaded.variables, _variables())
-  chex.assert_trees_all_equal(loaded.variables, _variables())
+  loaded = export.load(small_export.save(tmp_path / 'e'))
+  chex.assert_trees_all_equal_structs(
+    loaded.variables, small_export.variables()
+  )
+  chex.assert_trees_all_equal(loaded.variables, small_export.variables())
   dtypes = jax.tree.map(lambda leaf: leaf.dtype.name, loaded.variables)
   assert dtypes['batch_stats']['bn']['count'] == 'int32'
   assert loaded.variables['params']['scale'].shape == ()
-  assert loaded.model == _MODEL
-  assert loaded.preprocess == _PREPROCESS
+  assert loaded.model == small_export.MODEL
+  assert loaded.preprocess == small_export.PREPROCESS
 
 
 def test_weights_open_without_this_code(tmp_path):
-  _save(tmp_path)
+  small_export.save(tmp_path)
   with np.load(tmp_path / 'weights.npz') as archive:
     assert archive.files == [
       'batch_stats/bn/count',
@@ -69,15 +45,16 @@ def test_weights_open_without_this_code(tmp_path):
       'params/scale',
     ]
     np.testing.assert_array_equal(
-      archive['params/conv/kernel'], _variables()['params']['conv']['kernel']
+      archive['params/conv/kernel'],
+      small_export.variables()['params']['conv']['kernel'],
     )
 
 
 def test_bytes_depend_on_the_content_alone(tmp_path, monkeypatch):
-  first = _bytes(_save(tmp_path / 'a'))
+  first = _bytes(small_export.save(tmp_path / 'a'))
   monkeypatch.setattr(time, 'time', lambda: 2e9)
   monkeypatch.setattr(time, 'localtime', lambda *_: time.gmtime(2e9))
-  variables = _variables()
+  variables = small_export.variables()
   conv = variables['params']['conv']
   reordered = {
     'batch_stats': variables['batch_stats'],
@@ -93,21 +70,23 @@ def test_bytes_depend_on_the_content_alone(tmp_path, monkeypatch):
     ),
   }
   second = _bytes(
-    _save(
+    small_export.save(
       tmp_path / 'b',
       variables=reordered,
-      model=dict(reversed(_MODEL.items())),
+      model=dict(reversed(small_export.MODEL.items())),
     )
   )
   assert first == second
-  changed = _variables()
+  changed = small_export.variables()
   changed['params']['conv']['bias'][0] = 1e-6
-  assert _bytes(_save(tmp_path / 'c', variables=changed)) != first
+  assert _bytes(small_export.save(tmp_path / 'c', variables=changed)) != first
 
 
 def test_golden_bytes(tmp_path):
   # A change of the format needs a new `export.FORMAT`.
-  _save(tmp_path, variables={'params': {'a': np.arange(3, dtype=np.float32)}})
+  small_export.save(
+    tmp_path, variables={'params': {'a': np.arange(3, dtype=np.float32)}}
+  )
   digest = hashlib.sha256((tmp_path / 'weights.npz').read_bytes()).hexdigest()
   assert digest == _GOLDEN
   description = json.loads((tmp_path / 'model.json').read_text())
@@ -116,7 +95,7 @@ def test_golden_bytes(tmp_path):
 
 
 def test_loaded_arrays_own_their_memory(tmp_path):
-  _save(tmp_path)
+  small_export.save(tmp_path)
   a, b = export.load(tmp_path), export.load(tmp_path)
   kernel = a.variables['params']['conv']['kernel']
   kernel[:] = 0.0
@@ -125,27 +104,31 @@ def test_loaded_arrays_own_their_memory(tmp_path):
 
 
 def test_saving_over_an_export_replaces_it(tmp_path):
-  _save(tmp_path, variables={'params': {'old': np.ones(2)}})
-  _save(tmp_path)
+  small_export.save(tmp_path, variables={'params': {'old': np.ones(2)}})
+  small_export.save(tmp_path)
   assert sorted(p.name for p in tmp_path.iterdir()) == [
     'model.json',
     'preprocess.json',
     'weights.npz',
   ]
-  chex.assert_trees_all_equal(export.load(tmp_path).variables, _variables())
+  chex.assert_trees_all_equal(
+    export.load(tmp_path).variables, small_export.variables()
+  )
 
 
 def test_full_disk_keeps_the_old_export(tmp_path, monkeypatch):
-  _save(tmp_path)
+  small_export.save(tmp_path)
 
   def full(_):
     raise OSError(28, 'No space left on device')
 
   monkeypatch.setattr(os, 'fsync', full)
   with pytest.raises(OSError, match='No space left'):
-    _save(tmp_path, variables={'params': {'new': np.ones(2)}})
+    small_export.save(tmp_path, variables={'params': {'new': np.ones(2)}})
   monkeypatch.undo()
-  chex.assert_trees_all_equal(export.load(tmp_path).variables, _variables())
+  chex.assert_trees_all_equal(
+    export.load(tmp_path).variables, small_export.variables()
+  )
 
 
 @pytest.mark.parametrize(
@@ -157,11 +140,11 @@ def test_full_disk_keeps_the_old_export(tmp_path, monkeypatch):
   ],
 )
 def test_files_of_two_exports(tmp_path, name, named):
-  _save(tmp_path / 'a')
-  _save(
+  small_export.save(tmp_path / 'a')
+  small_export.save(
     tmp_path / 'b',
     variables={'params': {'x': np.ones(2, np.float32)}},
-    preprocess={**_PREPROCESS, 'image_size': 64},
+    preprocess={**small_export.PREPROCESS, 'image_size': 64},
   )
   (tmp_path / 'a' / name).write_bytes((tmp_path / 'b' / name).read_bytes())
   with pytest.raises(
@@ -173,7 +156,7 @@ def test_files_of_two_exports(tmp_path, name, named):
 
 @pytest.mark.parametrize('key', ['weights_sha256', 'preprocess_sha256'])
 def test_export_without_a_digest(tmp_path, key):
-  path = _save(tmp_path) / 'model.json'
+  path = small_export.save(tmp_path) / 'model.json'
   values = json.loads(path.read_text())
   del values[key]
   path.write_text(json.dumps(values))
@@ -190,7 +173,7 @@ def test_export_without_a_digest(tmp_path, key):
   ],
 )
 def test_edited_architecture(tmp_path, change):
-  path = _save(tmp_path) / 'model.json'
+  path = small_export.save(tmp_path) / 'model.json'
   values = json.loads(path.read_text())
   change(values['model'])
   path.write_text(json.dumps(values))
@@ -204,7 +187,7 @@ def test_edited_architecture(tmp_path, change):
 
 
 def test_digests_are_those_of_the_files(tmp_path):
-  _save(tmp_path)
+  small_export.save(tmp_path)
   description = json.loads((tmp_path / 'model.json').read_text())
   digests = export.digests(tmp_path)
   for name, key in (
@@ -219,7 +202,7 @@ def test_digests_are_those_of_the_files(tmp_path):
   'name', ['weights.npz', 'model.json', 'preprocess.json']
 )
 def test_missing_file(tmp_path, name):
-  _save(tmp_path)
+  small_export.save(tmp_path)
   (tmp_path / name).unlink()
   with pytest.raises(FileNotFoundError, match=f'{name} is missing; give') as e:
     export.load(tmp_path)
@@ -233,7 +216,7 @@ def test_missing_folder(tmp_path):
 
 @pytest.mark.parametrize('keep', [0.0, 0.5, 0.99])
 def test_truncated_weights(tmp_path, keep):
-  path = _save(tmp_path) / 'weights.npz'
+  path = small_export.save(tmp_path) / 'weights.npz'
   content = path.read_bytes()
   path.write_bytes(content[: int(keep * len(content))])
   with pytest.raises(ValueError, match=r'weights.npz is damaged') as e:
@@ -242,7 +225,7 @@ def test_truncated_weights(tmp_path, keep):
 
 
 def test_damaged_archive_with_a_fitting_digest(tmp_path):
-  _save(tmp_path)
+  small_export.save(tmp_path)
   path, description = tmp_path / 'weights.npz', tmp_path / 'model.json'
   path.write_bytes(path.read_bytes()[:-30])
   values = json.loads(description.read_text())
@@ -253,7 +236,7 @@ def test_damaged_archive_with_a_fitting_digest(tmp_path):
 
 
 def test_pickles_are_not_opened(tmp_path):
-  _save(tmp_path)
+  small_export.save(tmp_path)
   path, description = tmp_path / 'weights.npz', tmp_path / 'model.json'
   np.savez(path, a=np.array([{}], dtype=object))
   values = json.loads(description.read_text())
@@ -266,14 +249,14 @@ def test_pickles_are_not_opened(tmp_path):
 @pytest.mark.parametrize('name', ['model.json', 'preprocess.json'])
 @pytest.mark.parametrize('text', ['{"format": 1', '', '[1, 2]', '\xff'])
 def test_damaged_json(tmp_path, name, text):
-  (_save(tmp_path) / name).write_bytes(text.encode('latin-1'))
+  (small_export.save(tmp_path) / name).write_bytes(text.encode('latin-1'))
   with pytest.raises(ValueError, match=f'{name} is') as e:
     export.load(tmp_path)
   assert '\n' not in str(e.value)
 
 
 def test_other_format(tmp_path):
-  path = _save(tmp_path) / 'model.json'
+  path = small_export.save(tmp_path) / 'model.json'
   values = json.loads(path.read_text())
   path.write_text(json.dumps({**values, 'format': 2}))
   with pytest.raises(
@@ -293,19 +276,19 @@ def test_other_format(tmp_path):
 )
 def test_variables_that_cannot_be_saved(tmp_path, variables, message):
   with pytest.raises(ValueError, match=message):
-    _save(tmp_path / 'e', variables=variables)
+    small_export.save(tmp_path / 'e', variables=variables)
   assert not (tmp_path / 'e').exists()
 
 
 def test_archive_entries_carry_no_time(tmp_path):
-  _save(tmp_path)
+  small_export.save(tmp_path)
   with zipfile.ZipFile(tmp_path / 'weights.npz') as archive:
     assert {e.date_time for e in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
 
 
 def test_what_a_training_starts_from(tmp_path):
   assert export.start_digests('') == {}
-  _save(tmp_path)
+  small_export.save(tmp_path)
   found = export.start_digests(tmp_path)
   assert found == export.digests(tmp_path)
   with pytest.raises(FileNotFoundError, match='is missing; give a folder'):

@@ -1,7 +1,6 @@
 """The whole of release.palm_weights in miniature, against `palmjax.verify`."""
 
 import functools
-import inspect
 import json
 import shutil
 import types
@@ -10,30 +9,16 @@ import jax
 import numpy as np
 import pytest
 from PIL import Image
-from scipy import ndimage
 
-from configs import metric as metric_config
 from palmjax import verify
 from palmjax.data.palms import palms
 from palmjax.evals.recognition import streaming
-from palmjax.images import preprocess
 from palmjax.inference import matcher
-from palmjax.models import backbones
 from palmjax.networks import export
 from palmjax.networks import palm as palm_networks
 from release import made_by, palm_weights, record
+from tests.release import small_palm_run
 
-SIZE, DRAWN = 32, 48
-# 6 samples are two sessions.
-IDENTITIES, SUBSET, SAMPLES = 16, 14, 6
-SET = '24x4_32px_difficulty0.7_devices8_seed1'
-NETWORK = {
-  'name': 'mobilefacenet',
-  'width': 0.125,
-  'embedding_size': 16,
-  'attention': False,
-  'dtype': 'float32',
-}
 SCORES = [
   {'turns': turns, 'correlation': correlation}
   for turns in (False, True)
@@ -41,76 +26,11 @@ SCORES = [
 ]
 
 
-def shapes_of(sizes, size):
-  """The variables of a network, without numbers."""
-  model = backbones.build(**{**sizes, 'dtype': np.dtype(sizes['dtype']).type})
-  return jax.eval_shape(
-    lambda: model.init(
-      jax.random.key(0), np.zeros((1, size, size, 1), np.float32), train=False
-    )
-  )
-
-
-def fill(shapes):
-  """Numbers for them, of a size that lets images differ."""
-  generator = np.random.default_rng(0)
-
-  def draw(path, leaf):
-    if len(leaf.shape) > 1:
-      deviation = np.sqrt(2 / np.prod(leaf.shape[:-1]))
-      return generator.normal(0, deviation, leaf.shape).astype(np.float32)
-    value = 0.0 if path[-1].key in ('shift', 'mean') else 1.0
-    return np.full(leaf.shape, value, np.float32)
-
-  return jax.tree_util.tree_map_with_path(draw, shapes)
-
-
-def draw_batch(key, identities, samples, *, size, difficulty, devices):
-  """Stands in for `palms.draw_batch`, which takes long to compile."""
-  seed = int(jax.random.key_data(key)[-1])
-  images = []
-  for numbers in zip(identities, samples, devices, strict=True):
-    who, sample, device = map(int, numbers)
-    palm = np.random.default_rng([seed, who]).normal(size=(size, size, 3))
-    noise = np.random.default_rng([seed, who, sample, device])
-    palm += difficulty * noise.normal(size=palm.shape)
-    palm = ndimage.gaussian_filter(palm, (1.5, 1.5, 0))
-    images.append(np.clip(128 + 200 * palm, 0, 255).astype(np.uint8))
-  return np.stack(images)
-
-
-def test_the_real_palms_take_these_arguments():
-  inspect.signature(palms.draw_batch).bind(
-    None, [0], [0], size=16, difficulty=1.0, devices=[0]
-  )
-
-
-def write_run(directory):
-  """What training leaves, without training."""
-  variables = fill(shapes_of(NETWORK, SIZE))
-  # As large as what may be shipped in all.
-  head = np.zeros((125_000, 16), np.float32)
-  export.save(
-    directory / 'network' / 'export',
-    variables={
-      'params': {'backbone': variables['params'], 'head': head},
-      'batch_stats': variables['batch_stats'],
-    },
-    model={**NETWORK, 'loss': 'arcface'},
-    preprocess=preprocess.Preprocess(image_size=SIZE).to_json(),
-  )
-  config = metric_config.get_config('weights').to_dict()
-  config['data']['dir'] = f'{directory}/{SET}/1.1.0'
-  config['cnn'] |= {'steps': 70, 'start': str(directory.parent / 'start')}
-  (directory / 'config.json').write_text(json.dumps(config))
-  (directory / 'metrics.jsonl').write_text('{"step": 50, "loss": 9.5}\n')
-
-
 @pytest.fixture(scope='module')
 def packed(tmp_path_factory):
   """A finished `release.palm_weights`: its folder, and what it compared."""
   root = tmp_path_factory.mktemp('weights')
-  write_run(root / 'run')
+  small_palm_run.write_run(root / 'run')
   start = root / 'start'
   start.mkdir()
   for name in ('config.json', 'training.jsonl'):
@@ -134,15 +54,22 @@ def packed(tmp_path_factory):
   # A network that is loaded anew is compiled anew.
   load = functools.cache(palm_networks.load)
   with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(palms, 'draw_batch', draw_batch)
+    patch.setattr(palms, 'draw_batch', small_palm_run.draw_batch)
     patch.setattr(palm_networks, 'load', load)
     patch.setattr(streaming, 'count_pairs', count_pairs)
     patch.setattr(matcher, 'calibrate', calibrate)
     palm_weights.main(
       [
         *(f'--run={root}/run', f'--out={root}/out'),
-        *(f'--identities={IDENTITIES}', f'--subset={SUBSET}'),
-        *(f'--samples={SAMPLES}', f'--size={DRAWN}', '--seed=5'),
+        *(
+          f'--identities={small_palm_run.IDENTITIES}',
+          f'--subset={small_palm_run.SUBSET}',
+        ),
+        *(
+          f'--samples={small_palm_run.SAMPLES}',
+          f'--size={small_palm_run.DRAWN}',
+          '--seed=5',
+        ),
       ]
     )
   return types.SimpleNamespace(
@@ -160,13 +87,13 @@ def test_verify_gives_the_score_of_the_calibration(
 ):
   monkeypatch.setattr(palm_networks, 'load', packed.load)
   # The last palm of the subset has its last image in session 1.
-  people = np.array([0, SUBSET - 1])
-  images = draw_batch(
+  people = np.array([0, small_palm_run.SUBSET - 1])
+  images = small_palm_run.draw_batch(
     jax.random.key(5),
     people,
-    [0, SAMPLES - 1],
+    [0, small_palm_run.SAMPLES - 1],
     devices=people // 2 + [0, 1],
-    size=DRAWN,
+    size=small_palm_run.DRAWN,
     difficulty=1.0,
   )
   paths = [str(packed.root / f'{i}.png') for i in range(2)]
@@ -181,10 +108,14 @@ def test_verify_gives_the_score_of_the_calibration(
   name = matcher.comparison(**score)
   if score['correlation']:
     # Pairs of image 0 come first, those with its own palm left out.
-    want = packed.lists[name][(SUBSET - 1) * SAMPLES - 1]
+    want = packed.lists[name][
+      (small_palm_run.SUBSET - 1) * small_palm_run.SAMPLES - 1
+    ]
   else:
     vectors = packed.embeddings[1 if score['turns'] else 0]
-    want = vectors[0] @ vectors[SUBSET * SAMPLES - 1]
+    want = (
+      vectors[0] @ vectors[small_palm_run.SUBSET * small_palm_run.SAMPLES - 1]
+    )
   assert answer['score'] == pytest.approx(want, abs=1e-5)
   assert answer['comparison'] == name
 
@@ -192,7 +123,9 @@ def test_verify_gives_the_score_of_the_calibration(
 @pytest.mark.parametrize('score', SCORES)
 def test_thresholds_say_what_they_were_set_on(packed, score):
   found = matcher.load(packed.out, matcher.comparison(**score))
-  identities = SUBSET if score['correlation'] else IDENTITIES
+  identities = (
+    small_palm_run.SUBSET if score['correlation'] else small_palm_run.IDENTITIES
+  )
   assert found.dataset == (
     f'{identities} drawn palms × 6, 48 px, difficulty 1, seed 5'
   )
@@ -258,8 +191,14 @@ def test_the_commands_that_made_it(packed):
       'argv': [
         *('python', '-m', 'release.palm_weights', '--run={workdir}/run'),
         *('--out={workdir}/weights/out', '--seed=5'),
-        *(f'--identities={IDENTITIES}', f'--subset={SUBSET}'),
-        *(f'--samples={SAMPLES}', f'--size={DRAWN}'),
+        *(
+          f'--identities={small_palm_run.IDENTITIES}',
+          f'--subset={small_palm_run.SUBSET}',
+        ),
+        *(
+          f'--samples={small_palm_run.SAMPLES}',
+          f'--size={small_palm_run.DRAWN}',
+        ),
       ],
       'seed': 5,
     },
@@ -270,18 +209,6 @@ def test_the_commands_that_made_it(packed):
 def test_a_chain_of_three_trainings_is_refused(packed, tmp_path):
   with pytest.raises(ValueError, match='train in one or two steps'):
     record.keep_start(packed.out, tmp_path)
-
-
-def test_weights_of_other_images_are_not_packed():
-  with pytest.raises(ValueError, match='no set of drawn palms'):
-    record.drawn_set('/data/tongji/1.0.0')
-
-
-def test_the_network_that_is_shipped_fits():
-  config = metric_config.get_config('weights')
-  shapes = shapes_of(config.network.to_dict(), config.image_size)
-  # A margin for the other files.
-  assert 4 * sum(leaf.size for leaf in jax.tree.leaves(shapes)) < 7_500_000
 
 
 def test_results_have_every_score_beside_the_control(packed):
@@ -308,7 +235,9 @@ def test_results_have_every_score_beside_the_control(packed):
 
 def test_turned_palms_lie_in_all_8_ways(packed):
   plain, _, turned = packed.embeddings
-  ways = np.repeat(np.arange(IDENTITIES), SAMPLES) % 8
+  ways = (
+    np.repeat(np.arange(small_palm_run.IDENTITIES), small_palm_run.SAMPLES) % 8
+  )
   same = np.abs(plain - turned).max(axis=1) < 1e-5
   np.testing.assert_array_equal(same, ways == 0)
 
@@ -330,7 +259,7 @@ def test_the_network_is_that_of_the_run(packed):
 def test_what_was_packed_is_measured_again(packed, monkeypatch, tmp_path):
   with pytest.raises(SystemExit, match='is missing; give a folder'):
     palm_weights.main([f'--out={tmp_path}/none'])
-  monkeypatch.setattr(palms, 'draw_batch', draw_batch)
+  monkeypatch.setattr(palms, 'draw_batch', small_palm_run.draw_batch)
   monkeypatch.setattr(palm_networks, 'load', lambda _: packed.load(packed.out))
   again = tmp_path / 'again'
   shutil.copytree(packed.out, again)
@@ -339,8 +268,16 @@ def test_what_was_packed_is_measured_again(packed, monkeypatch, tmp_path):
     (again / name).unlink()
   palm_weights.main(
     [
-      *(f'--out={again}', f'--identities={IDENTITIES}', f'--subset={SUBSET}'),
-      *(f'--samples={SAMPLES}', f'--size={DRAWN}', '--seed=5'),
+      *(
+        f'--out={again}',
+        f'--identities={small_palm_run.IDENTITIES}',
+        f'--subset={small_palm_run.SUBSET}',
+      ),
+      *(
+        f'--samples={small_palm_run.SAMPLES}',
+        f'--size={small_palm_run.DRAWN}',
+        '--seed=5',
+      ),
     ]
   )
   for name in names:

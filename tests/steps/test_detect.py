@@ -16,8 +16,10 @@ from palmjax.models import detector
 from palmjax.networks import hand as hand_networks
 from palmjax.ops.maps import centers as center_maps
 from palmjax.steps import detect
+from tests.steps import rectangles
 
 CLASSES = 2
+
 
 # Compiled faster; runs are short.
 quick_jit = functools.partial(
@@ -132,48 +134,10 @@ def test_one_trace_with_donation():
   assert losses[3] < losses[0]
 
 
-def rectangles():
-  """Four images of 64 px: filled rectangles on grey, two classes by colour."""
-  boxes = np.array(
-    [
-      [[6, 10, 34, 50], [42, 30, 58, 44]],
-      [[20, 4, 60, 28], [0, 0, 0, 0]],
-      [[30, 22, 54, 62], [4, 6, 20, 30]],
-      [[10, 30, 50, 58], [0, 0, 0, 0]],
-    ],
-    np.float32,
-  )
-  classes = np.array([[0, 1], [1, 0], [1, 0], [0, 0]], np.int32)
-  valid = boxes[..., 2] > 0
-  image = np.full((4, 64, 64, 3), 128, np.uint8)
-  for b, m in np.argwhere(valid):
-    x0, y0, x1, y1 = boxes[b, m].astype(int)
-    image[b, y0:y1, x0:x1] = [(230, 40, 40), (40, 60, 220)][classes[b, m]]
-  low, high = boxes[..., :2], boxes[..., 2:]
-  # A frame that turns with nothing: corners and the middle of the lower side.
-  points = np.stack(
-    [
-      low,
-      np.stack([high[..., 0], low[..., 1]], axis=-1),
-      np.stack([(low[..., 0] + high[..., 0]) / 2, high[..., 1]], axis=-1),
-    ],
-    axis=2,
-  )
-  return {
-    'image': image,
-    'boxes': boxes,
-    'classes': classes,
-    'valid': valid,
-    'points': points.astype(np.float32),
-    'framed': valid,
-    'facing': valid & (classes == 0),
-  }
-
-
 @pytest.fixture(scope='module')
 def trained():
   """A narrow detector after 100 steps on the same four images."""
-  data = rectangles()
+  data = rectangles.rectangles()
   model = detector.Detector(CLASSES, width=0.5, depth=0)
   tx = optax.adam(optax.cosine_decay_schedule(0.01, 100))
   _, step, state = make(tx, model=model, side=64)

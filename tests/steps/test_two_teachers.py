@@ -8,65 +8,17 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from flax import linen as nn
 
 from palmjax.engine import state as train_state
 from palmjax.losses import detection
 from palmjax.losses import two_teachers as losses
 from palmjax.steps import detect, two_teachers
-
-CLASSES = 2
+from tests.steps import tiny_teachers
 
 # Compiled faster; runs are short.
 quick_jit = functools.partial(
   jax.jit, compiler_options={'xla_backend_optimization_level': '0'}
 )
-
-
-class Tiny(nn.Module):
-  """Two levels of patches, of stride 2 and 4, one of them times `factor`."""
-
-  features: int = 6
-  level: int = 1
-  factor: int = 1
-
-  @nn.compact
-  def __call__(self, images, *, train):
-    x, levels = images, []
-    for level in (1, 2):
-      side = 2 * (self.factor if level == self.level else 1)
-      x = nn.Conv(self.features, (side,) * 2, side, padding='VALID')(x)
-      x = nn.BatchNorm(use_running_average=not train, momentum=0.5)(x)
-      levels.append(x)
-    sizes = {'class': CLASSES, 'size': 2, 'offset': 2, 'frame': 7, 'points': 9}
-    maps = {
-      name: nn.Dense(values, name=name)(x) for name, values in sizes.items()
-    }
-    return maps, levels
-
-
-def no_augment(key, batch):
-  del key
-  return batch
-
-
-def batch(factor=2, seed=0, size=2):
-  rng = np.random.default_rng(seed)
-  side = 16 * factor
-  centre, half = (
-    rng.uniform(4, 12, (size, 2, 2)),
-    rng.uniform(1, 4, (size, 2, 2)),
-  )
-  boxes = np.concatenate([centre - half, centre + half], axis=-1) * factor
-  return {
-    'image': rng.integers(0, 256, (size, side, side, 3)).astype(np.uint8),
-    'boxes': boxes.astype(np.float32),
-    'classes': rng.integers(0, CLASSES, (size, 2)).astype(np.int32),
-    'valid': rng.random((size, 2)) < 0.8,
-    'points': rng.uniform(0, side, (size, 2, 3, 2)).astype(np.float32),
-    'framed': rng.random((size, 2)) < 0.5,
-    'facing': rng.random((size, 2)) < 0.5,
-  }
 
 
 def filled(shapes, seed):
@@ -89,11 +41,13 @@ def network(model, side, seed):
   )
 
 
-def make(tx=None, *, factor=2, level=1, augment=no_augment, **options):
-  tx, model = tx or optax.sgd(0.05), Tiny()
+def make(
+  tx=None, *, factor=2, level=1, augment=tiny_teachers.no_augment, **options
+):
+  tx, model = tx or optax.sgd(0.05), tiny_teachers.Tiny()
   teachers = {
-    'teacher1': Tiny(features=9),
-    'teacher2': Tiny(level=level, factor=factor),
+    'teacher1': tiny_teachers.Tiny(features=9),
+    'teacher2': tiny_teachers.Tiny(level=level, factor=factor),
   }
   frozen = {
     'teacher1': network(teachers['teacher1'], 16, 7),
@@ -119,11 +73,11 @@ def make(tx=None, *, factor=2, level=1, augment=no_augment, **options):
 def test_fresh_state():
   """Alignments where channels differ, a key for each; the student's own."""
   teachers = {
-    'teacher1': Tiny(features=9),
-    'teacher2': Tiny(features=9, factor=2),
+    'teacher1': tiny_teachers.Tiny(features=9),
+    'teacher2': tiny_teachers.Tiny(features=9, factor=2),
   }
   state = two_teachers.create_state(
-    Tiny(),
+    tiny_teachers.Tiny(),
     optax.adam(0.1),
     jax.random.key(1),
     input_shape=(32, 32, 3),
@@ -151,7 +105,7 @@ def test_parts_by_hand(factor, level):
     teacher_weights=(2.0, 3.0),
     form='plain',
   )
-  data = batch(factor)
+  data = tiny_teachers.batch(factor)
   after, metrics = quick_jit(step)(state, frozen, data, jax.random.key(0))
 
   large = (data['image'] / 127.5 - 1.0).astype(np.float32)
@@ -160,7 +114,7 @@ def test_parts_by_hand(factor, level):
   @quick_jit
   def by_hand(state, frozen, small, large):
     variables = {'params': state.params['detector'], **state.stats}
-    outputs, stats = Tiny().apply(
+    outputs, stats = tiny_teachers.Tiny().apply(
       variables, small, train=True, mutable=['batch_stats']
     )
     targets = detect.targets(outputs[0], data, radius='published', cells=9)
@@ -199,7 +153,9 @@ def test_teachers_keep_their_bits_and_the_student_moves():
   first = jax.tree.map(np.array, state.params)
   values = []
   for _ in range(4):
-    state, metrics = jitted(state, frozen, batch(), jax.random.key(0))
+    state, metrics = jitted(
+      state, frozen, tiny_teachers.batch(), jax.random.key(0)
+    )
     values.append(float(metrics['loss']))
   assert int(state.step) == 4
   assert values[3] < values[0]
@@ -215,7 +171,7 @@ def test_teachers_keep_their_bits_and_the_student_moves():
 
 def test_without_truth_no_label_is_read():
   _, frozen, step, state = make(truth_weight=0.0)
-  data = batch()
+  data = tiny_teachers.batch()
   after, metrics = quick_jit(step)(
     state, frozen, {'image': data['image']}, jax.random.key(0)
   )
@@ -235,16 +191,16 @@ def test_a_teacher_without_weight_need_not_be_there(used):
   teachers, frozen, _, state = make()
   weights = (1.0, 0.0) if used == 0 else (0.0, 1.0)
   step = two_teachers.make_step(
-    Tiny(),
+    tiny_teachers.Tiny(),
     optax.sgd(0.05),
     teachers={name: teachers[name]},
-    augment=no_augment,
+    augment=tiny_teachers.no_augment,
     shrink=2,
     teacher_weights=weights,
   )
   del state.params['alignments'][other]
   _, metrics = quick_jit(step)(
-    state, {name: frozen[name]}, batch(), jax.random.key(0)
+    state, {name: frozen[name]}, tiny_teachers.batch(), jax.random.key(0)
   )
   assert {'truth', name} <= metrics.keys()
   assert other not in metrics
@@ -254,11 +210,13 @@ def test_truth_alone_is_the_detection_step():
   """Without teachers the student is trained as `detect` trains it."""
   tx = optax.sgd(0.05)
   _, frozen, step, state = make(tx, teacher_weights=(0.0, 0.0))
-  alone = detect.make_step(Tiny(), tx, augment=no_augment, shrink=2)
+  alone = detect.make_step(
+    tiny_teachers.Tiny(), tx, augment=tiny_teachers.no_augment, shrink=2
+  )
   student = train_state.create(
     {'detector': state.params['detector']}, state.stats, tx
   )
-  data = batch()
+  data = tiny_teachers.batch()
   got, _ = quick_jit(step)(state, frozen, data, jax.random.key(0))
   want, _ = quick_jit(alone)(student, None, data, jax.random.key(0))
   chex.assert_trees_all_close(
@@ -276,10 +234,10 @@ def test_weights_are_checked():
     make(teacher_weights=(-1.0, 1.0))
   with pytest.raises(ValueError, match='but is not given: give the detector'):
     two_teachers.make_step(
-      Tiny(),
+      tiny_teachers.Tiny(),
       optax.sgd(0.1),
-      teachers={'teacher1': Tiny()},
-      augment=no_augment,
+      teachers={'teacher1': tiny_teachers.Tiny()},
+      augment=tiny_teachers.no_augment,
       shrink=2,
     )
 
@@ -288,15 +246,17 @@ def test_a_teacher_with_another_stride_is_refused():
   """Built for K = 1, taught as K = 2."""
   teachers, frozen, _, state = make()
   step = two_teachers.make_step(
-    Tiny(),
+    tiny_teachers.Tiny(),
     optax.sgd(0.1),
     teachers=teachers,
-    augment=no_augment,
+    augment=tiny_teachers.no_augment,
     shrink=2,
     level=2,
   )
   with pytest.raises(ValueError, match='level 1 of the teacher is 8×8'):
-    jax.eval_shape(step, state, frozen, batch(), jax.random.key(0))
+    jax.eval_shape(
+      step, state, frozen, tiny_teachers.batch(), jax.random.key(0)
+    )
 
 
 def test_each_step_augments_with_a_key_of_its_own():
@@ -307,7 +267,7 @@ def test_each_step_augments_with_a_key_of_its_own():
   # Nothing is learnt: what differs is the image.
   _, frozen, step, state = make(optax.sgd(0.0), augment=augment)
   step, root = quick_jit(step), jax.random.key(3)
-  after, first = step(state, frozen, batch(), root)
-  _, second = step(after, frozen, batch(), root)
-  _, again = step(state, frozen, batch(), root)
+  after, first = step(state, frozen, tiny_teachers.batch(), root)
+  _, second = step(after, frozen, tiny_teachers.batch(), root)
+  _, again = step(state, frozen, tiny_teachers.batch(), root)
   assert first['loss'] == again['loss'] != second['loss']

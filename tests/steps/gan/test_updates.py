@@ -7,57 +7,12 @@ import numpy as np
 import optax
 import pytest
 
-from palmjax.engine import optim
 from palmjax.losses import gan as gan_losses
-from palmjax.models import discriminator as discriminator_lib
-from palmjax.models import generator as generator_lib
-from palmjax.steps.gan import ada, networks, updates
-
-SIZE, BATCH = 8, 4
-GENERATOR = generator_lib.Generator(
-  SIZE, latent_size=4, mapping_layers=1, fmap_base=16, fmap_max=4
-)
-DISCRIMINATOR = discriminator_lib.Discriminator(SIZE, fmap_base=16, fmap_max=4)
-KEY = jax.random.key(42)
+from palmjax.steps.gan import ada, updates
+from tests.steps.gan import small_gan
 
 
-def plain(key, images, p):
-  """No augmentation."""
-  del key, p
-  return images
-
-
-def make(augment=plain, generator=GENERATOR, txs=None, **options):
-  """Steps, and a function that makes a fresh state for them."""
-  txs = txs or (
-    optim.lazy_adam(0.002, b1=0.0, b2=0.99, interval=4),
-    optim.lazy_adam(0.002, b1=0.0, b2=0.99, interval=16),
-  )
-  options = {'r1_gamma': 0.1, **options}
-  steps = updates.make_steps(
-    generator, DISCRIMINATOR, *txs, augment=augment, **options
-  )
-
-  def fresh():
-    key = jax.random.key(0)
-    return networks.create_state(GENERATOR, DISCRIMINATOR, *txs, batch(), key)
-
-  return steps, fresh
-
-
-def jit(step, **options):
-  # Unoptimised code compiles several times as fast.
-  fast = {'xla_backend_optimization_level': 0}
-  return jax.jit(step, compiler_options=fast, **options)
-
-
-def batch(seed=0):
-  rng = np.random.default_rng(seed)
-  image = rng.integers(0, 256, (BATCH, SIZE, SIZE, 3), dtype=np.uint8)
-  return {'image': jnp.asarray(image)}
-
-
-def run(step, state, data, key=KEY):
+def run(step, state, data, key=small_gan.KEY):
   """One update of a copy of `state`, which the step may destroy."""
   return step(jax.tree.map(jnp.copy, state), None, data, key)
 
@@ -68,17 +23,18 @@ def built():
 
   Compiled as in production: donating, and never traced a second time.
   """
-  steps, fresh = make(ada.augment, ada_ramp_kimg=1.0)
+  steps, fresh = small_gan.make(ada.augment, ada_ramp_kimg=1.0)
   chex.clear_trace_counter()
   steps = updates.Steps(
     *(
-      jit(chex.assert_max_traces(step, n=1), donate_argnums=0) for step in steps
+      small_gan.jit(chex.assert_max_traces(step, n=1), donate_argnums=0)
+      for step in steps
     )
   )
   state = fresh()
   state['ada']['p'] = jnp.float32(0.5)
-  state, _ = steps.discriminator(state, None, batch(), KEY)
-  state, _ = steps.generator(state, None, batch(), KEY)
+  state, _ = steps.discriminator(state, None, small_gan.batch(), small_gan.KEY)
+  state, _ = steps.generator(state, None, small_gan.batch(), small_gan.KEY)
   return steps, state
 
 
@@ -101,7 +57,7 @@ def fields(paths):
 
 def update(built, name):
   steps, state = built
-  after, metrics = run(getattr(steps, name), state, batch(1))
+  after, metrics = run(getattr(steps, name), state, small_gan.batch(1))
   chex.assert_tree_all_finite(after)
   for value in metrics.values():
     assert value.shape == ()
@@ -171,7 +127,7 @@ def test_regularisers_share_the_adam_state_of_the_main_update(built):
     (steps.r1, 'discriminator'),
     (steps.path_length, 'generator'),
   ):
-    after, _ = run(step, state, batch())
+    after, _ = run(step, state, small_gan.batch())
     count = state[network].opt_state[0].count
     assert after[network].opt_state[0].count == count + 1
 
@@ -192,12 +148,14 @@ def test_the_interval_multiplies_the_gradient(name, network, option):
     lambda params: jax.tree.map(jnp.zeros_like, params),
     lambda grads, _, params: (jax.tree.map(jnp.zeros_like, params), grads),
   )
-  _, fresh = make(txs=(recorder, recorder))
+  _, fresh = small_gan.make(txs=(recorder, recorder))
 
-  @jit
+  @small_gan.jit
   def gradient(state, interval):
-    steps, _ = make(txs=(recorder, recorder), **{option: interval})
-    after, _ = getattr(steps, name)(state, None, batch(), KEY)
+    steps, _ = small_gan.make(txs=(recorder, recorder), **{option: interval})
+    after, _ = getattr(steps, name)(
+      state, None, small_gan.batch(), small_gan.KEY
+    )
     return after[network].opt_state
 
   once, thrice = (gradient(fresh(), interval) for interval in (1, 3))
@@ -208,10 +166,10 @@ def test_the_interval_multiplies_the_gradient(name, network, option):
 
 
 def test_path_lengths_are_computed_in_float32():
-  generator = GENERATOR.clone(dtype=jnp.bfloat16)
-  steps, fresh = make(generator=generator)
+  generator = small_gan.GENERATOR.clone(dtype=jnp.bfloat16)
+  steps, fresh = small_gan.make(generator=generator)
   main, lengths = (
-    str(jax.make_jaxpr(step)(fresh(), None, batch(), KEY))
+    str(jax.make_jaxpr(step)(fresh(), None, small_gan.batch(), small_gan.KEY))
     for step in (steps.generator, steps.path_length)
   )
   assert 'bf16' in main
@@ -221,95 +179,24 @@ def test_path_lengths_are_computed_in_float32():
   assert lengths.count('(Precision.HIGHEST, Precision.HIGHEST)') == products > 9
 
 
-class Spy:
-  """The generator and the identity as `augment`, noting all random inputs."""
-
-  latent_size = GENERATOR.latent_size
-  num_layers = GENERATOR.num_layers
-
-  def __init__(self):
-    self.latents, self.keys, self.images = [], [], []
-
-  def clone(self, *, dtype):
-    assert dtype == GENERATOR.dtype
-    return self
-
-  def apply(self, variables, x, *, method, **options):
-    if method == 'mapping':
-      jax.debug.callback(lambda z: self.latents.extend(np.asarray(z)), x)
-    else:
-      self._note(options['rngs']['noise'])
-    return GENERATOR.apply(variables, x, method=method, **options)
-
-  def augment(self, key, images, p):
-    del p
-    self._note(key)
-    jax.debug.callback(lambda x: self.images.append(np.asarray(x)), images)
-    return images
-
-  def _note(self, key):
-    data = jax.random.key_data(key)
-    jax.debug.callback(lambda k: self.keys.append(np.asarray(k)), data)
-
-
-@pytest.fixture(scope='module')
-def spied():
-  """A spy on two rounds of all updates, each update's metrics, first state.
-
-  p moves by 1 in every update of the discriminator.
-  """
-  spy = Spy()
-  steering = {'ada_ramp_kimg': 0.001, 'ada_interval': 1, 'ada_target': -2.0}
-  steps, fresh = make(spy.augment, spy, **steering)
-  steps = updates.Steps(*map(jit, steps))
-  first = state = fresh()
-  seen = []
-  for _ in range(2):
-    for step in steps:
-      state, metrics = step(state, None, batch(), KEY)
-      seen.append((state, metrics))
-      jax.effects_barrier()
-  return spy, first, seen
-
-
-def test_no_random_number_is_used_twice(spied):
-  spy, _, _ = spied
-  # Two latents per drawn image, for mixing: 3 networks' worth of updates, the
-  # path length on half a batch; noise in 3 updates, augmentation in 3.
-  assert len(spy.latents) == 2 * 2 * (BATCH + BATCH + BATCH // 2)
-  assert len({z.tobytes() for z in spy.latents}) == len(spy.latents)
-  assert len(spy.keys) == 2 * (3 + 3)
-  assert len({k.tobytes() for k in spy.keys}) == len(spy.keys)
-
-
-def test_discriminator_loss_is_that_of_two_separate_batches(spied):
-  spy, state, ((_, metrics), *_) = spied
-  images = spy.images[0]
-  assert len(images) == 2 * BATCH
-  real = batch()['image'].astype(jnp.float32) / 127.5 - 1
-  np.testing.assert_allclose(images[:BATCH], real, atol=1e-6)
-  variables = {'params': state['discriminator'].params}
-  logits = jit(DISCRIMINATOR.apply)
-  want = gan_losses.discriminator_loss(
-    logits(variables, real), logits(variables, images[BATCH:])
-  )
-  np.testing.assert_allclose(metrics['d/loss'], want, rtol=1e-5)
-
-
 def test_same_key_same_bits_other_key_other_bits(built):
   steps, state = built
-  first, _ = run(steps.discriminator, state, batch())
-  second, _ = run(steps.discriminator, state, batch())
+  first, _ = run(steps.discriminator, state, small_gan.batch())
+  second, _ = run(steps.discriminator, state, small_gan.batch())
   assert changed(first, second) == set()
-  other, _ = run(steps.discriminator, state, batch(), jax.random.key(43))
+  other, _ = run(
+    steps.discriminator, state, small_gan.batch(), jax.random.key(43)
+  )
   assert changed(first, other)
 
 
 def test_the_moving_average_follows(built):
   steps, state = built
-  after, _ = run(steps.generator, state, batch())
+  after, _ = run(steps.generator, state, small_gan.batch())
   g = after['generator']
-  decay = gan_losses.ema_decay(BATCH, 10.0, images_seen=BATCH)
+  decay = gan_losses.ema_decay(
+    small_gan.BATCH, 10.0, images_seen=small_gan.BATCH
+  )
   want = jax.tree.map(
     lambda old, new: decay * old + (1 - decay) * new,
     state['generator'].ema,
@@ -319,7 +206,7 @@ def test_the_moving_average_follows(built):
 
 
 def test_buffers_of_a_fresh_state_are_its_own():
-  _, fresh = make()
+  _, fresh = small_gan.make()
   leaves = jax.tree.leaves(fresh())
   pointers = {leaf.unsafe_buffer_pointer() for leaf in leaves}
   assert len(pointers) == len(leaves)
@@ -333,13 +220,7 @@ def test_three_iterations_donated_and_compiled_once(built):
   for i in range(3):
     for step in due(i):
       given = state
-      state, metrics = step(given, None, batch(i), KEY)
+      state, metrics = step(given, None, small_gan.batch(i), small_gan.KEY)
       chex.assert_tree_all_finite(metrics)
       assert given['generator'].step.is_deleted()
   assert state['discriminator'].step == state['generator'].step == 4
-
-
-def test_p_is_steered_in_the_discriminator_step(spied):
-  _, first, ((state, metrics), *_) = spied
-  assert first['ada']['p'] == 0.0
-  assert state['ada']['p'] == metrics['ada/p'] == 1.0
