@@ -1,9 +1,9 @@
-"""Cohorts as files: cohort.npz.
+"""Cohorts as files: cohort.npz. Equal cohorts give equal bytes.
 
   templates   codes and embeddings of the palms: biometric data, but no images
-  means, standards, thresholds
-  about.json  format, a note on what the file holds, what the palms are, the
-              digests of the network, and one of all arrays
+  means, standard, thresholds
+  about       JSON, as bytes: format, a note on what the file holds, what the
+              palms are, the digests of the network, and one of all arrays
 
 The file is bound to the network and to how it is used: scores of another one
 have other thresholds. Its own digest finds damage and edits. It is no
@@ -11,16 +11,17 @@ signature: who can write the file can write a digest, too.
 """
 
 import hashlib
-import io
 import json
 import os
 import zipfile
+import zlib
 
 import numpy as np
 
-from palmjax import files
+from palmjax import file_names, files
 from palmjax.inference import cohort as cohorts
 from palmjax.inference import parts
+from palmjax.networks import weights_file
 
 FORMAT = 1
 NAME = 'cohort.npz'
@@ -29,8 +30,16 @@ _NOTE = (
   'Templates of palms, made by palmjax. They hold no images, but they are '
   'biometric data: palms can be recognised by them. Keep them as such.'
 )
-_ABOUT = 'about.json'
-_ARRAYS = ('templates', 'means')
+_GROUPS = {
+  'templates': parts.Templates,
+  'means': parts.Means,
+  'standard': parts.Standard,
+}
+# What reading damaged zip files raised when bytes were flipped.
+_DAMAGE = (
+  AttributeError, EOFError, KeyError, MemoryError, OverflowError, RuntimeError,
+  TypeError, ValueError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
 
 
 def save(path, cohort, *, of):
@@ -45,13 +54,11 @@ def save(path, cohort, *, of):
     OSError: it cannot be written.
   """
   arrays = {
-    f'{group}.{name}': part
-    for group in _ARRAYS
-    for name, part in getattr(cohort, group)._asdict().items()
-  }
-  arrays |= {
-    f'standard.{name}': np.asarray(part, np.float64)
-    for name, part in cohort.standard._asdict().items()
+    group: {
+      name: np.asarray(part)
+      for name, part in getattr(cohort, group)._asdict().items()
+    }
+    for group in _GROUPS
   }
   arrays['thresholds'] = np.asarray(cohort.thresholds, np.float64)
   about = {
@@ -63,9 +70,8 @@ def save(path, cohort, *, of):
     'of': of,
   }
   about['digest'] = _digest(arrays, about)
-  buffer = io.BytesIO()
-  np.savez_compressed(buffer, **arrays, **{_ABOUT: _bytes(about)})
-  files.write_file(path, buffer.getvalue())
+  packed = weights_file.pack({**arrays, 'about': _bytes(about)})
+  files.write_file(path, packed)
 
 
 def load(path, *, of):
@@ -83,48 +89,41 @@ def load(path, *, of):
       another format, or of another network; one line.
   """
   path = os.path.join(path, NAME) if os.path.isdir(path) else path
+  told = file_names.printable(path)
+  again = f'make it again by python -m palmjax.calibrate DIR --out={told}'
   try:
-    with np.load(path, allow_pickle=False) as archive:
-      arrays = {name: archive[name] for name in archive.files}
-    about = json.loads(arrays.pop(_ABOUT).tobytes())
-    digest = about.pop('digest')
+    with open(path, 'rb') as file:
+      content = file.read()
   except FileNotFoundError:
     raise FileNotFoundError(
-      f'{path} is missing: make it by python -m palmjax.calibrate DIR '
-      f'--out={path}'
+      f'{told} is missing: {again.replace(" again", "")}'
     ) from None
-  except (
-    KeyError, TypeError, AttributeError, ValueError, EOFError,
-    zipfile.BadZipFile,
-  ) as error:  # fmt: skip
-    raise ValueError(f'{path} is no cohort, or damaged: {error!r}') from error
-  if about.get('format') != FORMAT:
+  try:
+    arrays = weights_file.unpack(content, told)
+    about = json.loads(arrays.pop('about').tobytes())
+    digest = about.pop('digest')
+    version = about.get('format')
+  except _DAMAGE as error:
+    raise ValueError(f'{told} is no cohort, or damaged: {again}') from error
+  if version != FORMAT:
     raise ValueError(
-      f'{path} has format {about.get("format")}, this version of palmjax reads '
-      f'{FORMAT}; calibrate again'
+      f'{told} has format {version}, this version of palmjax reads {FORMAT}: '
+      f'{again}'
     )
   if digest != _digest(arrays, about):
-    raise ValueError(f'{path} is damaged or edited; calibrate again')
+    raise ValueError(f'{told} is damaged or edited: {again}')
   if about['of'] != of:
     odd = sorted(
-      key for key in of if about['of'].get(key, None) != of.get(key, None)
+      key for key in {*of, *about['of']} if about['of'].get(key) != of.get(key)
     )
     raise ValueError(
-      f'{path} was made with another {" and ".join(odd) or "network"}; '
-      'calibrate again with the network and the options that you verify with'
+      f'{told} was made with other {" and ".join(odd)}: {again}, with the '
+      'network and the options that you verify with'
     )
-  found = {
-    group: cls(*(arrays[f'{group}.{name}'] for name in cls._fields))
-    for group, cls in (
-      ('templates', parts.Templates),
-      ('means', parts.Means),
-      ('standard', parts.Standard),
-    )
-  }
-  if not all(np.isfinite(array).all() for array in arrays.values()):
-    raise ValueError(f'{path} holds numbers that are none; calibrate again')
+  if not all(np.isfinite(array).all() for _, array in _flat(arrays)):
+    raise ValueError(f'{told} holds NaN or infinity: {again}')
   return cohorts.Cohort(
-    **found,
+    **{group: cls(**arrays[group]) for group, cls in _GROUPS.items()},
     thresholds=tuple(map(tuple, arrays['thresholds'].tolist())),
     measured=about['measured'],
     palms=about['palms'],
@@ -135,10 +134,14 @@ def load(path, *, of):
 def _digest(arrays, about):
   """SHA-256 of the arrays by name, and of what is said of them."""
   digest = hashlib.sha256(_bytes(about).tobytes())
-  for name, array in sorted(arrays.items()):
+  for name, array in _flat(arrays):
     digest.update(f'{name} {array.dtype.str} {array.shape}'.encode())
     digest.update(np.ascontiguousarray(array).tobytes())
   return digest.hexdigest()
+
+
+def _flat(arrays):
+  return sorted(weights_file.flatten(arrays).items())
 
 
 def _bytes(values):

@@ -209,15 +209,15 @@ class Verifier:
     self._require_fused()
     found = self.templates(images)
     wrong = cohorts.screen(found)
-    if wrong.twins:
-      pairs = ', '.join(f'{i} and {j}' for i, j in wrong.twins[:5])
-      raise ValueError(
-        f'images {pairs} look like one palm: give one image of each palm'
-      )
     if wrong.odd:
       raise ValueError(
         f'images {", ".join(map(str, wrong.odd[:5]))} look like no other palm: '
         'leave them out'
+      )
+    if wrong.twins:
+      pairs = ', '.join(f'{i} and {j}' for i, j in wrong.twins[:5])
+      raise ValueError(
+        f'images {pairs} look like one palm: give one image of each palm'
       )
     return dataclasses.replace(self, cohort=cohorts.fit(found, dataset=dataset))
 
