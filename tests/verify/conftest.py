@@ -1,0 +1,179 @@
+"""A network, pictures, and the command on them."""
+
+import functools
+import json
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+from scipy import ndimage
+
+from palmjax import verify
+from palmjax.images import preprocess
+from palmjax.inference import correlation, matcher
+from palmjax.models import backbones
+from palmjax.networks import export
+from palmjax.networks import palm as palm_networks
+
+SIZE = 32
+NETWORK = {
+  'name': 'mobilefacenet',
+  'width': 0.125,
+  'embedding_size': 16,
+  'attention': False,
+  'dtype': 'float32',
+}
+EVERY_SCORE = (
+  [],
+  ['--turns'],
+  ['--score=correlation'],
+  ['--turns', '--score=correlation'],
+)
+
+
+def _pictures(count, seed, shape=(40, 40)):
+  """Blurred noise, grey: uint8 [count, H, W]."""
+  noise = np.random.default_rng(seed).normal(size=(count, *shape))
+  noise = ndimage.gaussian_filter(noise, (0, 1.5, 1.5))
+  return np.clip(128 + 200 * noise, 0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope='session')
+def pictures():
+  """pictures(count, seed, shape): blurred noise."""
+  return _pictures
+
+
+@pytest.fixture(scope='session')
+def black():
+  """black(size): a change of `save`, to an image of one colour."""
+  return lambda size: lambda _: Image.new('RGB', size)
+
+
+@pytest.fixture(scope='session')
+def trained(tmp_path_factory):
+  """The export of a network as it was drawn, calibrated on blurred noise."""
+  directory = tmp_path_factory.mktemp('export')
+  model = backbones.build(
+    **{**NETWORK, 'dtype': np.dtype(NETWORK['dtype']).type}
+  )
+  spec = preprocess.Preprocess(image_size=SIZE)
+  variables = jax.jit(functools.partial(model.init, train=False))(
+    jax.random.key(0), np.zeros((1, *spec.shape), np.float32)
+  )
+  params = {'backbone': variables['params'], 'head': np.zeros((2, 16), 'f4')}
+  export.save(
+    directory,
+    variables={'params': params, 'batch_stats': variables['batch_stats']},
+    model={**NETWORK, 'loss': 'arcface', 'margin': 0.3, 'scale': 32.0},
+    preprocess=spec.to_json(),
+  )
+  # 31,125 pairs: enough for an FMR of 1e-3, not for 1e-4.
+  images = np.repeat(_pictures(250, 1, (SIZE, SIZE))[..., None], 3, axis=-1)
+  pairs = np.triu_indices(len(images), 1)
+  templates = jax.jit(correlation.templates)(
+    images[..., :1] / np.float32(127.5) - 1
+  )
+  correlations = np.asarray(jax.jit(correlation.all_similarities)(templates))[
+    pairs
+  ]
+  network = palm_networks.load(directory)
+  calibrations = []
+  for views, embeddings in (
+    (False, network.embed(images)),
+    (True, matcher.embed_turns(network.embed, images)),
+  ):
+    cosines = (embeddings @ embeddings.T)[pairs]
+    standard = matcher.standardise(cosines, correlations)
+    calibrations += [
+      matcher.calibrate(
+        cosines,
+        comparison=matcher.comparison(turns=views),
+        dataset='blurred noise',
+      ),
+      matcher.calibrate(
+        matcher.fuse(cosines, correlations, standard),
+        comparison=matcher.comparison(turns=views, correlation=True),
+        dataset='blurred noise',
+        standard=standard,
+      ),
+    ]
+  matcher.save(directory, calibrations)
+  return directory
+
+
+@pytest.fixture
+def save(tmp_path):
+  """Writes a picture, by default always the same one; returns its path."""
+
+  def save(name, seed=7, change=lambda image: image, **options):
+    path = tmp_path / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = change(Image.fromarray(_pictures(1, seed, (48, 36))[0]))
+    image.save(path, **options)
+    return str(path)
+
+  return save
+
+
+_networks = {}
+_of_export = palm_networks.of_export
+
+
+def of_export_once(found, directory):
+  """A network that is loaded anew is compiled anew."""
+  key = (*found.digests.values(), str(found.model))
+  if key not in _networks:
+    _networks[key] = _of_export(found, directory)
+  return _networks[key]
+
+
+@pytest.fixture(params=EVERY_SCORE, ids=' '.join)
+def options(request):
+  """Options for each of the scores that calibration.json has thresholds for."""
+  return request.param
+
+
+@pytest.fixture
+def ask_plainly(trained, capsys, monkeypatch):
+  """Runs the command; returns (code, stdout, stderr)."""
+  monkeypatch.setattr(palm_networks, 'of_export', of_export_once)
+
+  def ask(*arguments):
+    code = verify.main([f'--export={trained}', *map(str, arguments)])
+    return code, *capsys.readouterr()
+
+  return ask
+
+
+@pytest.fixture
+def ask(ask_plainly):
+  """Runs the command with the score of the network alone, unless stated."""
+  return functools.partial(ask_plainly, '--score=network')
+
+
+@pytest.fixture
+def answer(ask):
+  """The answer of a run that has one, parsed."""
+
+  def answer(*arguments):
+    code, output, errors = ask('--json', *arguments)
+    assert (code, errors) == (0, '')
+    return json.loads(output)
+
+  return answer
+
+
+@pytest.fixture
+def refusal(ask):
+  """The error of a run that has no answer: one line."""
+
+  def refusal(*arguments):
+    code, output, errors = ask(*arguments)
+    assert (code, output) == (1, '')
+    assert errors.startswith('palmjax: ')
+    assert errors.count('\n') == 1
+    return errors
+
+  return refusal

@@ -1,0 +1,169 @@
+"""Photos of whole hands."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from palmjax.inference import finder, verifier
+from palmjax.networks import shipped
+
+
+class Photos:
+  """Photos of hands, and what stands in for their detector."""
+
+  def __init__(self, directory, pictures):
+    self.directory, self.pictures, self.hands = directory, pictures, {}
+
+  def save(self, name, *palms):
+    """Palms: (seed, side, changes of the `Hand`); returns the path."""
+    # Told apart by their widths.
+    photo = np.full((100, 60 * len(palms) + 20 + len(self.hands), 3), 90, 'u1')
+    found = []
+    for k, (seed, side, changes) in enumerate(palms):
+      left = 10 + 60 * k
+      photo[30:70, left : left + 40] = self.pictures(1, seed)[0][..., None]
+      d = 40 / 1.8
+      points = np.array([[-0.5, -0.1], [0.5, -0.1], [0.0, 2.2]]) * d
+      points *= [1 if side == 'left' else -1, 1]
+      hand = finder.Hand(
+        np.array([left, 10, left + 40, 90], float),
+        'five',
+        0.9 - 0.1 * k,
+        np.add(points, [left + 20, 30]),
+        0.8,
+      )
+      found.append(hand._replace(**changes))
+    self.hands[photo.shape] = found
+    path = self.directory / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(photo).save(path)
+    return str(path)
+
+  def find(self, photo):
+    return self.hands[photo.shape]
+
+
+@pytest.fixture
+def photos(tmp_path, monkeypatch, pictures):
+  photos = Photos(tmp_path, pictures)
+  monkeypatch.setattr(finder, 'load', lambda *_, **__: photos.find)
+  return photos
+
+
+def test_photos_are_compared_as_their_palms_are(
+  pictures, answer, photos, tmp_path
+):
+  one = photos.save('a.png', (7, 'left', {}))
+  again = photos.save('b.png', (7, 'left', {}))
+  other = photos.save('c.png', (8, 'left', {}))
+  flat = [tmp_path / f'{seed}.png' for seed in (7, 8)]
+  for seed, path in zip((7, 8), flat, strict=True):
+    Image.fromarray(pictures(1, seed)[0]).save(path)
+  want = answer(*flat)['score']
+  same = answer(one, again, '--photos')
+  assert (same['decision'], same['same_side']) == ('same', True)
+  assert same['score'] == pytest.approx(1.0, abs=1e-5)
+  different = answer(one, other, '--photos')
+  assert different['decision'] == 'different'
+  # Shrunk in another way.
+  assert different['score'] == pytest.approx(want, abs=0.05)
+  assert different['photos'] == [
+    {
+      'image': path,
+      'hand': 'left',
+      'gesture': 'five',
+      'hand_score': 0.9,
+      'palms': 1,
+    }
+    for path in (one, other)
+  ]
+
+
+def test_hands_of_two_sides_and_several_palms_are_told(ask, answer, photos):
+  left = photos.save('a.png', (7, 'left', {}))
+  both = photos.save('b.png', (8, 'right', {}), (7, 'left', {}))
+  found = answer(left, both, '--photos')
+  assert found['same_side'] is False
+  assert [row['hand'] for row in found['photos']] == ['left', 'right']
+  assert [row['palms'] for row in found['photos']] == [1, 2]
+  _, text, _ = ask(left, both, '--photos')
+  lines = text.splitlines()
+  assert lines[3] == f"{left}: left hand, 'five' with a score of 0.90"
+  assert lines[4].endswith('of 0.90; the best of 2 palms')
+  assert lines[5].startswith('a left and a right hand: two palms')
+  assert 'one of them is mirrored' in lines[5]
+  # Without photos nobody knows.
+  assert 'same_side' not in answer(left, both)
+
+
+def test_two_sides_are_two_palms_however_alike(
+  answer, photos, monkeypatch, tmp_path
+):
+  monkeypatch.setattr(
+    verifier.Verifier,
+    'scores',
+    lambda self, probes, gallery: np.full((1, len(gallery)), 0.999),
+  )
+  left = photos.save('a.png', (7, 'left', {}))
+  right = photos.save('gallery/p1/b.png', (8, 'right', {}))
+  found = answer(left, left, '--photos')
+  assert (found['decision'], found['score']) == ('same', 0.999)
+  found = answer(left, right, '--photos')
+  assert (found['decision'], found['score']) == ('different', 0.999)
+  arguments = left, f'--gallery={tmp_path}/gallery', '--photos'
+  (row,) = answer(*arguments)['ranks']
+  assert (row['decision'], row['score']) == ('different', 0.999)
+
+
+def test_photos_without_a_palm(refusal, photos, save):
+  good = photos.save('a.png', (7, 'left', {}))
+  for bad, message in (
+    (photos.save('b.png'), 'b.png: no hand found; show a whole hand'),
+    (
+      photos.save('c.png', (7, 'left', {'facing': 0.1})),
+      "c.png: no palm found, but the back of 'five'; show an open hand",
+    ),
+    (
+      photos.save('d.png', (7, 'left', {'gesture': 'fist'})),
+      "d.png: no palm found, but 'fist'",
+    ),
+    ('none.png', 'none.png: not a file'),
+  ):
+    assert message in refusal(good, bad, '--photos')
+    assert message in refusal(bad, good, '--photos')
+
+
+def test_galleries_of_photos(answer, ask, photos, tmp_path):
+  probe = photos.save('probe.png', (1, 'right', {}))
+  for seed, side in ((1, 'right'), (2, 'left')):
+    photos.save(f'gallery/p{seed}/a.png', (seed, side, {}))
+  photos.save('gallery/p2/b.png', (2, 'left', {'facing': 0.0}))
+  arguments = probe, f'--gallery={tmp_path}/gallery', '--photos'
+  found = answer(*arguments)
+  assert [row['image'] for row in found['ranks']] == ['p1/a.png', 'p2/a.png']
+  assert [row['hand'] for row in found['ranks']] == ['right', 'left']
+  assert found['ranks'][0]['score'] == pytest.approx(1.0, abs=1e-5)
+  assert 'b.png: no palm found' in found['left_out'][0]
+  assert found['photos'][0]['hand'] == 'right'
+  _, text, _ = ask(*arguments)
+  lines = text.splitlines()
+  assert lines[1].endswith('p1/a.png (right hand)')
+  assert lines[-1].startswith(f'{probe}: right hand')
+
+
+def test_photos_need_a_detector(refusal, save, tmp_path, monkeypatch):
+  monkeypatch.setattr(shipped, 'HAND', tmp_path / 'none')
+  images = save('a.png'), save('b.png')
+  error = refusal(*images, '--photos', f'--detector={tmp_path / "none"}')
+  assert 'holds no weights: install palmjax again, or train networks' in error
+  error = refusal(*images, '--photos', f'--detector={tmp_path}')
+  assert 'model.json is missing' in error
+
+
+def test_another_reader_of_palm_frames_is_asked_for_by_name(
+  refusal, save, tmp_path
+):
+  none = tmp_path / 'none'
+  images = save('a.png'), save('b.png')
+  error = refusal(*images, '--photos', f'--palm-frame={none}')
+  assert f'{none}/model.json is missing' in error
