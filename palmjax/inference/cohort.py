@@ -41,8 +41,8 @@ _FARTHEST = 50
 _HIDDEN = 1e-2
 # Raw scores of the part 'fine' are about 0.12 to 0.2 between palms.
 _ONE_PALM = 0.35
-# Robust deviations from the other images. No palm was beyond in 1,600 cohorts of
-# 30 to 120 drawn or real palms.
+# Robust deviations from the other images. No palm was beyond it in 1,600 cohorts
+# of 30 to 120 drawn or real palms.
 _ODD = 6.5
 
 
