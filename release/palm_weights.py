@@ -36,7 +36,7 @@ from palmjax.inference import matcher
 from palmjax.networks import export as exports
 from palmjax.networks import palm as palm_networks
 from palmjax.ops import chunks
-from palmjax.recipes.metric import protocols as metric_protocols
+from palmjax.recipes.shared import controls
 from release import made_by, record
 
 _DEVICES = 64
@@ -239,7 +239,7 @@ def measure(embed, images, labels, sessions, *, subset, describe):
       for image, label in zip(images, labels, strict=True)
     ]
   )
-  similarities = metric_protocols.correlate(images[first])
+  similarities = controls.correlate(images[first])
   alone = verification.matrix_scores(similarities, labels[first])
   every = {'set': describe(int(labels[-1]) + 1)}
   few = {
@@ -252,7 +252,7 @@ def measure(embed, images, labels, sessions, *, subset, describe):
     ),
     'correlation, turned': verification.fnmr_rates(
       verification.matrix_scores(
-        metric_protocols.correlate(turned[first]), labels[first]
+        controls.correlate(turned[first]), labels[first]
       )
     ),
   }

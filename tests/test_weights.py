@@ -15,7 +15,7 @@ from palmjax.evals.recognition import error_rates, verification
 from palmjax.inference import matcher, verifier
 from palmjax.networks import export, shipped
 from palmjax.networks import hand as hand_networks
-from palmjax.recipes.metric import protocols as metric_protocols
+from palmjax.recipes.shared import controls
 
 
 def test_they_are_small():
@@ -74,7 +74,7 @@ def _eer_of_network(directory, drawn):
 
 def test_they_beat_correlation_across_sessions(drawn, tmp_path):
   """Threefold at least; a network that learned nothing is far from it."""
-  control = _eer(metric_protocols.correlate(drawn[0]), drawn)
+  control = _eer(controls.correlate(drawn[0]), drawn)
   assert _eer_of_network(shipped.PALM, drawn) < control / 3
   found = export.load(shipped.PALM)
   generator = np.random.default_rng(0)

@@ -7,7 +7,7 @@ on another set    all of these, of sets that nothing was trained on
 
 Scores are kept in lists, 50 bytes a pair. All pairs of a test of more than
 `LISTED` images are counted on the device (`evals.recognition.streaming`). Lists
-and correlation are then of its first identities.
+and controls are then of its first identities.
 """
 
 import collections
@@ -15,7 +15,6 @@ import dataclasses
 import pathlib
 from typing import NamedTuple
 
-import jax
 import numpy as np
 
 from palmjax import file_names
@@ -24,7 +23,7 @@ from palmjax.data.sets import prepared, protocols, stored_images
 from palmjax.data.sets.builders import layout
 from palmjax.evals.recognition import identification, streaming, verification
 from palmjax.images import image_file
-from palmjax.inference import correlation
+from palmjax.recipes.shared import controls
 
 # Images of a test whose pairs are listed: 18 million, 900 MB a model.
 LISTED = 6000
@@ -79,7 +78,8 @@ class Compared(NamedTuple):
 
   Attributes:
     test: what was compared; of a large test its first identities.
-    scores: `verification.PairScores`; the control, correlation, comes first.
+    scores: `verification.PairScores`; the controls, which learn nothing, come
+      first.
     searches: `identification.Searches`.
     counted: `Counted`; empty unless the test is large.
   """
@@ -151,7 +151,7 @@ def another(directory, *, size):
 
 
 def compare(test, embed):
-  """Scores and searches of a network and of its control.
+  """Scores and searches of a network, and scores of its controls.
 
   Args:
     test: `Test`.
@@ -163,7 +163,7 @@ def compare(test, embed):
   Raises:
     ValueError: no genuine or no impostor pair.
   """
-  name, control = f'network{test.suffix}', f'correlation{test.suffix}'
+  name = f'network{test.suffix}'
   embeddings, counted, searches = embed(test.images), {}, {}
   if len(test.labels) > LISTED:
     every = embeddings, test.labels
@@ -172,19 +172,26 @@ def compare(test, embed):
     searches[f'{name}, all counted'] = identification.leave_one_out(*every)
     test, embeddings = _first(test, embeddings)
   labels = test.labels
-  similarities = correlate(test.images)
+  alone = {
+    f'{control}{test.suffix}': similarities
+    for control, similarities in controls.scores(test.images).items()
+  }
   scores = {
-    control: verification.matrix_scores(similarities, labels),
+    **{
+      control: verification.matrix_scores(similarities, labels)
+      for control, similarities in alone.items()
+    },
     name: verification.pair_scores(embeddings, labels),
   }
   searches[name] = identification.leave_one_out(embeddings, labels)
   for kind, (places, across) in _across(test).items():
     known = across.known
-    scores[f'{control}, across {kind}'] = verification.matrix_scores(
-      similarities[np.ix_(known, known)],
-      labels[known],
-      sessions=places[known],
-    )
+    for control, similarities in alone.items():
+      scores[f'{control}, across {kind}'] = verification.matrix_scores(
+        similarities[np.ix_(known, known)],
+        labels[known],
+        sessions=places[known],
+      )
     scores[f'{name}, across {kind}'] = verification.pair_scores(
       embeddings[known], labels[known], sessions=places[known]
     )
@@ -217,12 +224,6 @@ def _across(test):
     for kind, (of, unknown) in places.items()
   }
   return {kind: pair for kind, pair in found.items() if pair[1] is not None}
-
-
-def correlate(images):
-  """Correlation of all pairs [N, N], uint8 [N, H, W, 3]; nothing is learned."""
-  templates = correlation.templates_of(images)
-  return np.asarray(jax.jit(correlation.all_similarities)(templates))
 
 
 def _source(config, found):

@@ -1,6 +1,6 @@
 """Palm recognition at full strength: one backbone, one loss, a whole report.
 
-  palms ── network ──┬─ all pairs: EER, FNMR at FMR, d′, beside correlation
+  palms ── network ──┬─ all pairs: EER, FNMR at FMR, d′, beside the controls
                      ├─ searches: rank-k, FNIR at FPIR
                      ├─ both across sessions, devices and sets
                      └─ all pairs again, ever larger squares erased
@@ -208,10 +208,12 @@ def _results(config, compared, curve, network):
         'd_prime': error_rates.d_prime(found.genuine, found.impostor),
       }
       if name.startswith('network'):
-        control = name.replace('network', 'correlation', 1)
-        models[name]['eer/correlation'] = verification.eer_ratio(
-          found, scores[control], resampling=resampling
-        )
+        for control in ('correlation', 'orientation code'):
+          models[name][f'eer/{control}'] = verification.eer_ratio(
+            found,
+            scores[name.replace('network', control, 1)],
+            resampling=resampling,
+          )
     for name, found in counted.items():
       models[name] = {
         **binned_rates.rates(*found, fmrs=fmrs, resampling=resampling),

@@ -47,6 +47,11 @@ def write(run, compared, results, *, embed):
         'paired, 95 % interval over identities',
       ),
       html.Highlight(
+        'EER, network / orientation code',
+        metrics.show(network['eer/orientation code']),
+        'paired, 95 % interval over identities',
+      ),
+      html.Highlight(
         'EER of the network',
         metrics.show(network['eer'], unit='%'),
         'correlation '

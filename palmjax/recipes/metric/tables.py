@@ -14,7 +14,8 @@ from palmjax.report import html, metrics
 
 def label(name):
   """A model's name in metrics.json, for people."""
-  name = name.replace('correlation', 'correlation (nothing learned)')
+  for control in ('correlation', 'orientation code'):
+    name = name.replace(control, f'{control} (nothing learned)')
   return name[0].upper() + name[1:]
 
 

@@ -30,7 +30,7 @@ from palmjax.evals import bootstrap
 from palmjax.evals.recognition import verification
 from palmjax.losses import soft_label as soft_label_loss
 from palmjax.networks import palm as palm_networks
-from palmjax.recipes.shared import palm_images, palm_training
+from palmjax.recipes.shared import controls, palm_images, palm_training
 from palmjax.recipes.ssl import checks as ssl_checks
 from palmjax.recipes.ssl import gan as ssl_gan
 from palmjax.recipes.ssl import labels as ssl_labels
@@ -98,7 +98,11 @@ def run(config, workdir):
     name: _scores(palms.evaluation, result.path)
     for name, result in trained.items()
   }
-  results = _results(config, scores, {**trained, 'gan': gan})
+  alone = {
+    name: verification.matrix_scores(matrix, palms.evaluation.labels)
+    for name, matrix in controls.scores(palms.evaluation.images).items()
+  }
+  results = _results(config, scores, alone, {**trained, 'gan': gan})
   files.write_json(workdir / 'metrics.json', results)
   ssl_report.write(
     palm_training.PalmRun(config, palms, workdir),
@@ -214,7 +218,7 @@ def _scores(part, directory):
   return verification.pair_scores(embeddings, part.labels)
 
 
-def _results(config, scores, stages):
+def _results(config, scores, alone, stages):
   """What metrics.json holds: results only, the same bytes for the same run."""
   resampling = bootstrap.Resampling(
     draws=config.evaluation.resamples, seed=config.seed
@@ -228,6 +232,10 @@ def _results(config, scores, stages):
     }
     for name, found in scores.items()
   }
+  for name, found in alone.items():
+    models[name] = verification.rates(
+      found, fars=config.evaluation.fars, resampling=resampling
+    )
   for baseline in ('control', 'cnn1'):
     models['cnn2'][f'eer/{baseline}'] = verification.eer_ratio(
       scores['cnn2'], scores[baseline], resampling=resampling

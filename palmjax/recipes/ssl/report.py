@@ -15,6 +15,11 @@ _NAMES = {
   'cnn1': 'CNN-1',
   'cnn2': 'CNN-2 (soft labels)',
 }
+# Of the same images, without learning.
+_ALONE = {
+  'correlation': 'Correlation (nothing learned)',
+  'orientation code': 'Orientation code (nothing learned)',
+}
 _TILES = 12
 
 
@@ -99,7 +104,7 @@ def _rates(run, models, scores):
   return html.Table(
     'Error rates',
     columns,
-    {name: models[key] for key, name in _NAMES.items()},
+    {name: models[key] for key, name in {**_NAMES, **_ALONE}.items()},
     text=(
       f'All pairs of {len(run.palms.evaluation.labels)} images of '
       f'{len(run.palms.evaluation.identities)} identities that no network was '

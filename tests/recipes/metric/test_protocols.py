@@ -16,7 +16,9 @@ from palmjax.evals.recognition import iso19795, verification
 from palmjax.recipes.metric import protocols as metric_protocols
 from palmjax.recipes.metric import recipe as metric_recipe
 from palmjax.recipes.metric import report as metric_report
-from palmjax.recipes.shared import palm_images
+from palmjax.recipes.shared import controls, palm_images
+
+CONTROLS = ('correlation', 'orientation code')
 
 
 def _noise(*numbers):
@@ -47,7 +49,9 @@ def _embed(images):
 )  # fmt: skip
 def test_pairs_across(monkeypatch, sessions, devices, pairs):
   monkeypatch.setattr(
-    metric_protocols, 'correlate', lambda images: np.eye(len(images))
+    controls,
+    'scores',
+    lambda images: dict.fromkeys(CONTROLS, np.eye(len(images))),
   )
   test = metric_protocols.Test(
     name='tongji',
@@ -59,9 +63,9 @@ def test_pairs_across(monkeypatch, sessions, devices, pairs):
     failed=np.array([0, 0]),
   )
   found = metric_protocols.compare(test, _embed)
-  first, second, *others = found.scores
-  assert first == 'correlation, on tongji'
-  assert second == 'network, on tongji'
+  first, second, third, *others = found.scores
+  assert (first, second) == tuple(f'{name}, on tongji' for name in CONTROLS)
+  assert third == 'network, on tongji'
   assert {
     name: (
       len(found.scores[name].genuine),
@@ -71,7 +75,7 @@ def test_pairs_across(monkeypatch, sessions, devices, pairs):
   } == {
     f'{model}, on tongji, across {kind}': numbers
     for kind, numbers in pairs.items()
-    for model in ('correlation', 'network')
+    for model in (*CONTROLS, 'network')
   }
   assert not found.counted
   assert [*found.searches] == [
@@ -180,7 +184,7 @@ def test_pairs_of_a_large_test_are_counted(monkeypatch):
     failed=np.zeros(8, int),
   )
   found = metric_protocols.compare(test, _embed)
-  assert [*found.scores] == ['correlation', 'network']
+  assert [*found.scores] == [*CONTROLS, 'network']
   # Lists are of three identities: four have 12 images.
   assert len(found.test.images) == len(found.test.labels) == 9
   assert set(found.test.labels) == {0, 1, 2}

@@ -19,7 +19,7 @@ from palmjax.evals.recognition import error_rates, verification
 from palmjax.networks import palm as palm_networks
 from palmjax.recipes.metric import protocols as metric_protocols
 from palmjax.recipes.metric import recipe as metric_recipe
-from palmjax.recipes.shared import palm_images
+from palmjax.recipes.shared import controls, palm_images
 
 # Every kind of loss in one run; left and right, turned in all ways.
 ARGUMENTS = (
@@ -85,7 +85,7 @@ def test_results_are_those_of_the_export(run):
   assert across['eer']['low'] < across['eer']['high']
   control = models['correlation, across sessions']
   alone = verification.matrix_scores(
-    metric_protocols.correlate(part.images), part.labels, sessions=part.sessions
+    controls.correlate(part.images), part.labels, sessions=part.sessions
   )
   assert control['eer']['value'] == pytest.approx(
     error_rates.eer(alone.genuine, alone.impostor)
@@ -94,6 +94,16 @@ def test_results_are_those_of_the_export(run):
     scores, alone, resampling=bootstrap.Resampling(draws=100)
   )
   assert models['correlation']['eer']['value'] < 0.5
+  alone = verification.matrix_scores(
+    controls.code(part.images), part.labels, sessions=part.sessions
+  )
+  code = models['orientation code, across sessions']
+  assert code['eer']['value'] == pytest.approx(
+    error_rates.eer(alone.genuine, alone.impostor)
+  )
+  assert across['eer/orientation code'] == verification.eer_ratio(
+    scores, alone, resampling=bootstrap.Resampling(draws=100)
+  )
 
 
 def test_last_session_is_searched_in_the_first(run):

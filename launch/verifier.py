@@ -1,0 +1,199 @@
+"""Measures how palms are verified; writes the tables of docs/results.md.
+
+python -m launch.verifier --out=docs/results [--photos=DIR]
+
+Errors: drawn palms of 200 identities × 4 images at three difficulties are
+compared by every part, by their fusion with a cohort of 200 other identities,
+by the fusion without a cohort, and by correlation. Both orders of a pair count,
+as their mean.
+
+Rates: what share of strangers passes the threshold for a rate, with 20 random
+cohorts of 40 and of 200 palms each, and without a cohort. --photos adds palms
+of real skin: photographs of open hands as DIR/<identity>/5_<name>.jpg, one a
+person. Seeds are others than those that the fusion was chosen on (11 to 14).
+"""
+
+import argparse
+import pathlib
+import sys
+
+import jax
+import numpy as np
+
+from palmjax import files
+from palmjax.data.palms import palms
+from palmjax.evals.recognition import verification
+from palmjax.images import image_file
+from palmjax.inference import (
+  cohort,
+  correlation,
+  finder,
+  palm_files,
+  parts,
+  uncalibrated,
+  verifier,
+)
+from palmjax.ops import chunks
+
+_SIZE = 64
+_SEEDS = {0.4: 21, 0.6: 22, 0.8: 23}
+_IDENTITIES, _IMAGES = 200, 4
+_COHORTS = 20
+_FMRS = (1e-2, 1e-3)
+
+
+def main(argv=None):
+  """The command line."""
+  parser = argparse.ArgumentParser(
+    prog='python -m launch.verifier', description=__doc__.split('\n')[0]
+  )
+  parser.add_argument('--out', default='docs/results', metavar='DIR')
+  parser.add_argument('--photos', metavar='DIR', help='hands, 5_*.jpg')
+  args = parser.parse_args(argv)
+  judge = verifier.load()
+  before = verifier.load(score='network')
+  errors, rates = {}, {}
+  for difficulty, seed in _SEEDS.items():
+    drawn = draw(seed, difficulty, 2 * _IDENTITIES, _IMAGES)
+    found = judge.templates(list(drawn.reshape(-1, *drawn.shape[2:])))
+    test = found.take(slice(_IDENTITIES * _IMAGES))
+    others = found.take(slice(_IDENTITIES * _IMAGES, None, _IMAGES))
+    name = f'drawn palms, difficulty {difficulty:g}'
+    errors[name] = _errors(test, others, drawn[:_IDENTITIES], before)
+    rates[name] = _rates(
+      found.take(slice(None, None, _IMAGES)), (40, 200), before
+    )
+    print(name, errors[name], rates[name], sep='\n', flush=True)
+  if args.photos:
+    found = judge.templates(_photographs(args.photos))
+    rates['palms of photographs'] = _rates(found, (40,), before)
+  for name, table in (('errors', errors), ('rates', rates)):
+    path = pathlib.Path(args.out) / f'verifier_{name}.json'
+    files.write_json(path, {'command': _command(args), 'table': table})
+    print(files.to_json(table))
+
+
+def draw(seed, difficulty, identities, images):
+  """Drawn palms, uint8 [identities, images, 64, 64, 3]."""
+  labels = np.repeat(np.arange(identities), images)
+  samples = np.tile(np.arange(images), identities)
+  sessions = palms.session_of(samples)
+  found = np.empty((len(labels), _SIZE, _SIZE, 3), np.uint8)
+  for index in chunks.indices(len(labels), 64):
+    drawn = palms.draw_batch(
+      jax.random.key(seed),
+      labels[index],
+      samples[index],
+      devices=(labels[index] // 2 + sessions[index]) % 64,
+      size=2 * _SIZE,
+      difficulty=difficulty,
+    )
+    found[index] = np.stack(
+      [image_file.square(image, size=_SIZE) for image in np.asarray(drawn)]
+    )
+  return found.reshape(identities, images, *found.shape[1:])
+
+
+def _photographs(folder):
+  find, images = finder.load(), []
+  for path in sorted(pathlib.Path(folder).glob('*/5_*.jpg')):
+    try:
+      images.append(palm_files.read_photo(find, path, size=_SIZE).image)
+    except ValueError as error:
+      print(error, file=sys.stderr)
+  return images
+
+
+def _errors(test, others, images, before):
+  """Rates of all pairs by each score, with intervals over identities."""
+  labels = np.repeat(np.arange(len(images)), images.shape[1])
+  camera = cohort.fit(others, dataset='')
+  centred = parts.compare(test, test, camera.means)
+  raw = parts.compare(test, test, parts.no_means(test.network.shape[1]))
+  flat = images.reshape(-1, *images.shape[2:])
+  scores = {
+    **{
+      f'{name} alone, cohort': centred[k] for k, name in enumerate(parts.NAMES)
+    },
+    'network alone': raw[2],
+    'correlation': np.asarray(
+      jax.jit(correlation.all_similarities)(correlation.templates_of(flat))
+    ),
+    'fused, no cohort': parts.fuse(raw[:2], uncalibrated.STANDARD),
+    'fused, cohort': parts.fuse(centred, camera.standard),
+  }
+  found = {
+    name: verification.fnmr_rates(
+      verification.matrix_scores((matrix + matrix.T) / 2, labels),
+      fmrs=_FMRS,
+    )
+    for name, matrix in scores.items()
+  }
+  # What users got: errors at the threshold that comes with each score.
+  same = labels[:, None] == labels
+  strangers, genuine = ~same, same & ~np.eye(len(labels), dtype=bool)
+  for name, threshold in (
+    ('network alone', before.threshold(1e-3)),
+    ('fused, no cohort', uncalibrated.threshold(1e-3)),
+    ('fused, cohort', camera.threshold(1e-3)),
+  ):
+    found[name]['at the threshold for 1e-3'] = {
+      'fmr': float(np.mean(scores[name][strangers] >= threshold)),
+      'fnmr': float(np.mean(scores[name][genuine] < threshold)),
+    }
+  return found
+
+
+def _rates(palms_of_all, sizes, before):
+  """FMR found at thresholds for a rate; a palm is there once."""
+  rng = np.random.default_rng(0)
+  count = len(palms_of_all.network)
+  apart = ~np.eye(count, dtype=bool)
+  raw = parts.compare(
+    palms_of_all, palms_of_all, parts.no_means(palms_of_all.network.shape[1])
+  )
+  alone = parts.fuse(raw[:2], uncalibrated.STANDARD)[apart]
+  found = {
+    'no cohort': {
+      str(fmr): float(np.mean(alone >= uncalibrated.threshold(fmr)))
+      for fmr in _FMRS
+    },
+    'network alone': {
+      str(fmr): float(np.mean(raw[2][apart] >= before.threshold(fmr)))
+      for fmr in _FMRS
+    },
+  }
+  for size in sizes:
+    each = {fmr: [] for fmr in _FMRS}
+    for seed in range(_COHORTS):
+      order = rng.permutation(count)
+      camera = cohort.fit(
+        palms_of_all.take(order[:size]), dataset='', seed=seed
+      )
+      rest = palms_of_all.take(order[size : size + _IDENTITIES])
+      scores = parts.fuse(
+        parts.compare(rest, rest, camera.means), camera.standard
+      )[~np.eye(len(rest.network), dtype=bool)]
+      for fmr in _FMRS:
+        each[fmr].append(float(np.mean(scores >= camera.threshold(fmr))))
+    found[f'cohorts of {size}'] = {
+      str(fmr): {
+        'mean': float(np.mean(values)),
+        'least': min(values),
+        'most': max(values),
+        'within a factor of 2': float(
+          np.mean([fmr / 2 <= value <= 2 * fmr for value in values])
+        ),
+      }
+      for fmr, values in each.items()
+    }
+  return found
+
+
+def _command(args):
+  photos = ' --photos=DIR' if args.photos else ''
+  return f'python -m launch.verifier{photos}'
+
+
+if __name__ == '__main__':
+  sys.exit(main())

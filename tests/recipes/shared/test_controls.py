@@ -1,0 +1,31 @@
+"""Controls of recognition: they learn nothing, and tell drawn palms apart."""
+
+import jax
+import numpy as np
+import pytest
+
+from palmjax.data.palms import palms
+from palmjax.evals.recognition import error_rates
+from palmjax.recipes.shared import controls
+
+
+@pytest.fixture(scope='module')
+def drawn():
+  labels = np.repeat(np.arange(12), 3)
+  samples = np.tile(np.arange(3), 12)
+  images = palms.draw_batch(
+    jax.random.key(0), labels, samples, size=64, difficulty=0.2
+  )
+  return np.asarray(images), labels
+
+
+def test_controls_tell_drawn_palms_apart(drawn):
+  images, labels = drawn
+  same = labels[:, None] == labels
+  other = ~np.eye(len(labels), dtype=bool)
+  found = controls.scores(images)
+  assert [*found] == ['correlation', 'orientation code']
+  for scores in found.values():
+    assert scores.shape == (36, 36)
+    np.testing.assert_allclose(scores, scores.T, atol=1e-6)
+    assert error_rates.eer(scores[same & other], scores[~same]) < 0.05
