@@ -7,6 +7,8 @@ import pytest
 
 from palmjax.ops import warp
 
+homography = jax.jit(warp.homography)
+
 
 def reference(image, coordinates):
   """Bilinear sampling of a mirror-padded [H, W, C] image, pixel by pixel."""
@@ -54,7 +56,7 @@ def test_grid_golden():
 def test_quarter_turn_turns_x_to_y():
   images = random_images(1, 6, 6, 1)
   matrices = warp.rotation(jnp.full((1,), jnp.pi / 2))
-  got = warp.homography(images, matrices)
+  got = homography(images, matrices)
   # Output (x, y) reads input (−y, x): its top row is the right column.
   want = np.rot90(images, k=1, axes=(1, 2))
   np.testing.assert_allclose(got, want, atol=1e-5)
@@ -62,14 +64,14 @@ def test_quarter_turn_turns_x_to_y():
 
 def test_translation_by_whole_pixels_mirrors_the_border():
   images = random_images(1, 4, 4, 1)
-  got = warp.homography(images, warp.translation(jnp.full((1,), 0.25), 0.0))
+  got = homography(images, warp.translation(jnp.full((1,), 0.25), 0.0))
   want = images[:, :, [1, 2, 3, 3]]
   np.testing.assert_allclose(got, want, atol=1e-6)
 
 
 def test_scaling_by_half_enlarges_the_middle():
   images = random_images(1, 8, 8, 1)
-  got = warp.homography(images, warp.scaling(jnp.full((1,), 0.5), 0.5))
+  got = homography(images, warp.scaling(jnp.full((1,), 0.5), 0.5))
   # Output pixel 0 lies a quarter before input pixel 2, pixel 1 a quarter after.
   lower, pixel, upper = images[0, [1, 2, 3]][:, [1, 2, 3]]
   rows = 0.25 * lower + 0.75 * pixel, 0.75 * pixel + 0.25 * upper
@@ -91,23 +93,21 @@ def test_perspective_reads_the_divided_coordinate():
   images = random_images(1, 6, 6, 1)
   points = np.asarray(warp.grid(6, 6))
   points = points / (1 + 0.3 * points[..., :1] - 0.1 * points[..., 1:])
-  got = warp.homography(images, warp.perspective(jnp.full((1,), 0.3), -0.1))
+  got = homography(images, warp.perspective(jnp.full((1,), 0.3), -0.1))
   np.testing.assert_allclose(got[0], reference(images[0], points), atol=1e-5)
 
 
 def test_beyond_the_horizon_is_finite():
-  got = warp.homography(
-    random_images(1, 6, 6, 1), warp.perspective(-9.0, 0)[None]
-  )
+  got = homography(random_images(1, 6, 6, 1), warp.perspective(-9.0, 0)[None])
   assert np.isfinite(got).all()
 
 
 def test_each_image_has_its_own_matrix():
   images = random_images(3, 5, 5, 2)
   matrices = warp.rotation(jnp.array([0.0, 0.4, -1.0]))
-  together = warp.homography(images, matrices)
+  together = homography(images, matrices)
   for k in range(3):
-    alone = warp.homography(images[k : k + 1], matrices[k : k + 1])
+    alone = homography(images[k : k + 1], matrices[k : k + 1])
     np.testing.assert_allclose(together[k], alone[0], atol=1e-5)
 
 
@@ -128,7 +128,7 @@ def test_gradient_is_the_transpose_and_exists_twice():
   matrices = warp.rotation(jnp.array([0.3, 2.0]))
 
   def forward(images):
-    return warp.homography(images, matrices)
+    return homography(images, matrices)
 
   # <A x, y> = <x, Aᵀ y>.
   (transposed,) = jax.vjp(forward, images)[1](cotangent)
@@ -153,4 +153,4 @@ def test_wrong_shapes_are_refused():
   with pytest.raises(AssertionError):
     warp.warp(jnp.zeros((2, 4, 4, 1)), jnp.zeros((3, 4, 4, 2)))
   with pytest.raises(AssertionError):
-    warp.homography(jnp.zeros((2, 4, 4, 1)), jnp.zeros((3, 3)))
+    homography(jnp.zeros((2, 4, 4, 1)), jnp.zeros((3, 3)))
