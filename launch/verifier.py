@@ -48,6 +48,7 @@ def main(argv=None):
     prog='python -m launch.verifier', description=__doc__.split('\n')[0]
   )
   parser.add_argument('--out', default='docs/results', metavar='DIR')
+  parser.add_argument('--commit', default='', help='to name in the files')
   parser.add_argument('--photos', metavar='DIR', help='hands, 5_*.jpg')
   args = parser.parse_args(argv)
   judge = verifier.load()
@@ -58,19 +59,31 @@ def main(argv=None):
     found = judge.templates(list(drawn.reshape(-1, *drawn.shape[2:])))
     test = found.take(slice(_IDENTITIES * _IMAGES))
     others = found.take(slice(_IDENTITIES * _IMAGES, None, _IMAGES))
-    name = f'drawn palms, difficulty {difficulty:g}'
-    errors[name] = _errors(test, others, drawn[:_IDENTITIES], before)
-    rates[name] = _rates(
-      found.take(slice(None, None, _IMAGES)), (40, 200), before
+    name = f'difficulty {difficulty:g}'
+    rows = _errors(test, others, drawn[:_IDENTITIES], before)
+    for score, columns in rows.items():
+      errors.setdefault(score, {}).update(
+        {f'{name}: {column}': value for column, value in columns.items()}
+      )
+    rates |= _rates(
+      f'drawn, {name}',
+      found.take(slice(None, None, _IMAGES)),
+      (40, 200),
+      before,
     )
-    print(name, errors[name], rates[name], sep='\n', flush=True)
+    print(files.to_json({'errors': errors, 'rates': rates}), flush=True)
   if args.photos:
     found = judge.templates(_photographs(args.photos))
-    rates['palms of photographs'] = _rates(found, (40,), before)
+    rates |= _rates('cut from photographs', found, (40,), before)
   for name, table in (('errors', errors), ('rates', rates)):
-    path = pathlib.Path(args.out) / f'verifier_{name}.json'
-    files.write_json(path, {'command': _command(args), 'table': table})
-    print(files.to_json(table))
+    content = {
+      'command': _command(args),
+      'measured_at': args.commit,
+      'runs': 'one run; 95 % intervals over identities in this file',
+      'table': table,
+    }
+    files.write_json(pathlib.Path(args.out) / f'verifier_{name}.json', content)
+    print(files.to_json(content), flush=True)
 
 
 def draw(seed, difficulty, identities, images):
@@ -123,10 +136,17 @@ def _errors(test, others, images, before):
     'fused, cohort': parts.fuse(centred, camera.standard),
   }
   found = {
-    name: verification.fnmr_rates(
-      verification.matrix_scores((matrix + matrix.T) / 2, labels),
-      fmrs=_FMRS,
-    )
+    name: {
+      column: {
+        'mean': value['value'],
+        'low': value['low'],
+        'high': value['high'],
+      }
+      for column, value in verification.fnmr_rates(
+        verification.matrix_scores((matrix + matrix.T) / 2, labels), fmrs=_FMRS
+      ).items()
+      if value['value'] is not None
+    }
     for name, matrix in scores.items()
   }
   # What users got: errors at the threshold that comes with each score.
@@ -137,29 +157,41 @@ def _errors(test, others, images, before):
     ('fused, no cohort', uncalibrated.threshold(1e-3)),
     ('fused, cohort', camera.threshold(1e-3)),
   ):
-    found[name]['at the threshold for 1e-3'] = {
-      'fmr': float(np.mean(scores[name][strangers] >= threshold)),
-      'fnmr': float(np.mean(scores[name][genuine] < threshold)),
+    found[name] |= {
+      'FMR at its threshold': {
+        'mean': float(np.mean(scores[name][strangers] >= threshold))
+      },
+      'FNMR at its threshold': {
+        'mean': float(np.mean(scores[name][genuine] < threshold))
+      },
     }
   return found
 
 
-def _rates(palms_of_all, sizes, before):
-  """FMR found at thresholds for a rate; a palm is there once."""
+def _rates(name, all_palms, sizes, before):
+  """FMR found at thresholds for a rate; each palm is there once."""
   rng = np.random.default_rng(0)
-  count = len(palms_of_all.network)
+  count = len(all_palms.network)
   apart = ~np.eye(count, dtype=bool)
   raw = parts.compare(
-    palms_of_all, palms_of_all, parts.no_means(palms_of_all.network.shape[1])
+    all_palms, all_palms, parts.no_means(all_palms.network.shape[1])
   )
-  alone = parts.fuse(raw[:2], uncalibrated.STANDARD)[apart]
   found = {
-    'no cohort': {
-      str(fmr): float(np.mean(alone >= uncalibrated.threshold(fmr)))
+    f'{name}; network alone': {
+      f'FMR for {fmr:g}': {
+        'mean': float(np.mean(raw[2][apart] >= before.threshold(fmr)))
+      }
       for fmr in _FMRS
     },
-    'network alone': {
-      str(fmr): float(np.mean(raw[2][apart] >= before.threshold(fmr)))
+    f'{name}; no cohort': {
+      f'FMR for {fmr:g}': {
+        'mean': float(
+          np.mean(
+            parts.fuse(raw[:2], uncalibrated.STANDARD)[apart]
+            >= uncalibrated.threshold(fmr)
+          )
+        )
+      }
       for fmr in _FMRS
     },
   }
@@ -167,26 +199,21 @@ def _rates(palms_of_all, sizes, before):
     each = {fmr: [] for fmr in _FMRS}
     for seed in range(_COHORTS):
       order = rng.permutation(count)
-      camera = cohort.fit(
-        palms_of_all.take(order[:size]), dataset='', seed=seed
-      )
-      rest = palms_of_all.take(order[size : size + _IDENTITIES])
+      camera = cohort.fit(all_palms.take(order[:size]), dataset='', seed=seed)
+      rest = all_palms.take(order[size : size + _IDENTITIES])
       scores = parts.fuse(
         parts.compare(rest, rest, camera.means), camera.standard
       )[~np.eye(len(rest.network), dtype=bool)]
       for fmr in _FMRS:
         each[fmr].append(float(np.mean(scores >= camera.threshold(fmr))))
-    found[f'cohorts of {size}'] = {
-      str(fmr): {
+    row = found[f'{name}; {_COHORTS} cohorts of {size}'] = {}
+    for fmr, values in each.items():
+      row[f'FMR for {fmr:g}'] = {
         'mean': float(np.mean(values)),
-        'least': min(values),
-        'most': max(values),
-        'within a factor of 2': float(
-          np.mean([fmr / 2 <= value <= 2 * fmr for value in values])
-        ),
+        'std': float(np.std(values)),
       }
-      for fmr, values in each.items()
-    }
+      row[f'least for {fmr:g}'] = {'mean': min(values)}
+      row[f'most for {fmr:g}'] = {'mean': max(values)}
   return found
 
 

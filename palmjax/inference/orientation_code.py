@@ -40,8 +40,8 @@ _CHUNK = 16
 # Fewer images go one by one, turned or not: one program codes them all, and
 # programs take longer to compile than a few images to code.
 _FEW = 8
-# For fewer pairs the programs of the fast search compile longer than they save.
-_MANY = 2**15
+# For fewer pairs the fast search pads more than it saves.
+_MANY = 2**10
 
 
 class Kind(NamedTuple):
