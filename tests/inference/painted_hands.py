@@ -7,24 +7,12 @@ import numpy as np
 from palmjax.inference import finder
 
 SIZE = 96
-
-
 READ = 64  # Side of what the reader sees.
-
-
 CLASSES = ('fist', 'five')
-
-
 FIST, FIVE = range(2)
-
-
 # The frame of a left palm with d = 1, and points around the hand.
 FRAME = np.array([[-0.5, 0.0], [0.5, 0.0], [0.2, 2.3]])
-
-
 TURN = np.linspace(0, 2 * np.pi, 40, endpoint=False)
-
-
 OUTLINE = np.stack([1.2 * np.cos(TURN), 0.4 + 2.2 * np.sin(TURN)], axis=-1)
 
 

@@ -5,8 +5,6 @@ import numpy as np
 from palmjax.networks import export
 
 MODEL = {'name': 'mobilefacenet', 'width': 0.5, 'stages': [1, 2]}
-
-
 PREPROCESS = {'channels': 'grey', 'image_size': 48, 'value_range': [-1.0, 1.0]}
 
 

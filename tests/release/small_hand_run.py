@@ -9,8 +9,6 @@ from palmjax.networks import export
 from palmjax.networks import hand as hand_networks
 
 SIZE = 32
-
-
 DESCRIPTION = {
   'name': 'detector',
   'classes': list(hands.GESTURES),
@@ -20,8 +18,6 @@ DESCRIPTION = {
   'factor': 1,
   'dtype': 'float32',
 }
-
-
 FIVE = hands.GESTURES.index('five')
 
 

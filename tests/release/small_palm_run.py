@@ -12,15 +12,9 @@ from palmjax.models import backbones
 from palmjax.networks import export
 
 SIZE, DRAWN = 32, 48
-
-
 # 6 samples are two sessions.
 IDENTITIES, SUBSET, SAMPLES = 16, 14, 6
-
-
 SET = '24x4_32px_difficulty0.7_devices8_seed1'
-
-
 NETWORK = {
   'name': 'mobilefacenet',
   'width': 0.125,

@@ -23,15 +23,9 @@ OFF = {
   'noise': 0.0,
   'erase': 0.0,
 }
-
-
 GEOMETRY = {'mirror': True, 'turns': True, 'scale': 0.2, 'shift': 0.1}
-
-
 # Few sets of strengths in all tests: compiling takes longer than running.
 SIZE, COUNT, ROOM = 32, 64, 3
-
-
 # One pure channel for each row, on grey.
 COLOURS = np.eye(3) * 255
 
