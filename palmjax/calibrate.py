@@ -1,0 +1,188 @@
+"""Learns a camera from palms, so that decisions hold there.
+
+python -m palmjax.calibrate DIR --out=cohort.npz
+python -m palmjax.calibrate DIR --out=cohort.npz --photos
+python -m palmjax.calibrate DIR --out=cohort.npz --known
+
+DIR holds 30 palms or more, better 250, all taken by the camera in use. Give one
+image of each palm, <image> or <identity>/<image>; a left and a right hand are
+two palms. With --known a folder <identity> holds several images of one palm:
+the first is used as above, and all of them measure how often a palm is not
+recognised (FNMR). An image shows a palm as python -m palmjax.verify takes it;
+with --photos it is a photo of a whole hand.
+
+The output is a cohort, for `palmjax.verify --cohort`, and a report beside it.
+The cohort holds templates of the palms and no images. Palms can be recognised
+by templates: they are biometric data. From Python:
+
+  v = palmjax.inference.verifier.load().with_cohort(images)
+  v.save_cohort('cohort.npz')
+
+Exit codes: 0 done; 1 there is no cohort (the last line says why and what to
+do); 2 the command line is wrong; 3 done, but some images were left out.
+"""
+
+import argparse
+import dataclasses
+import functools
+import json
+import os
+import pathlib
+import shlex
+import sys
+import warnings
+
+from PIL import Image
+
+from palmjax import compile_cache, file_names, files, terminal
+from palmjax.inference import (
+  cohort_file,
+  cohort_study,
+  cohort_words,
+  finder,
+  palm_files,
+  verifier,
+)
+from palmjax.networks import shipped
+from palmjax.report import cohort as cohort_report
+
+_EXAMPLES = """examples:
+  palmjax-calibrate palms --out=cohort.npz
+  palmjax-calibrate photos --photos --known --out=door/cohort.npz
+  palmjax-calibrate palms --export=runs/metric/network/export
+"""
+
+
+@terminal.command
+def main(argv=None):
+  """The command line; returns the exit code."""
+  args = _parse(argv)
+  terminal.start(cache=not args.no_cache)
+  # Too large ones are refused in our own words; damaged tags are none.
+  warnings.simplefilter('ignore', Image.DecompressionBombWarning)
+  warnings.filterwarnings('ignore', module=r'PIL\.')
+  answer = _calibrate(args)
+  if args.json:
+    print(json.dumps(answer, ensure_ascii=False))
+  else:
+    print(cohort_words.text(answer))
+  return 3 if answer['left_out'] else 0
+
+
+def _parse(argv):
+  summary, _, text = __doc__.partition('\n')
+  parser = terminal.Parser(
+    'calibrate', description=summary, epilog=f'{text}\n{_EXAMPLES}'
+  )
+  parser.add_argument(
+    'palms', metavar='DIR', type=terminal.path, help='folder of palms'
+  )
+  parser.add_argument(
+    '--out',
+    metavar='FILE',
+    type=terminal.path,
+    default=cohort_file.NAME,
+    help=f'the cohort, or a folder for {cohort_file.NAME}; default: '
+    f'{cohort_file.NAME}',
+  )
+  parser.add_argument(
+    '--report',
+    metavar='FILE',
+    type=terminal.path,
+    help='the report; default: beside the cohort, .html',
+  )
+  parser.add_argument(
+    '--photos', action='store_true', help='images show whole hands'
+  )
+  parser.add_argument(
+    '--known',
+    action='store_true',
+    help='images of one folder show one palm; also measures FNMR',
+  )
+  parser.add_argument('--json', action='store_true', help='print JSON')
+  for name, own, text in (
+    ('export', shipped.PALM, 'another trained network'),
+    ('detector', shipped.HAND, 'with --photos: another detector'),
+    (
+      'palm-frame',
+      shipped.PALM_FRAME,
+      'with --photos: another reader of palm frames',
+    ),
+  ):
+    parser.add_argument(
+      f'--{name}', metavar='DIR', type=terminal.path, default=own, help=text
+    )
+  parser.add_argument(
+    '--turns',
+    action=argparse.BooleanOptionalAction,
+    help='as for palmjax.verify, which then needs the same option',
+  )
+  compile_cache.add_argument(parser)
+  args = parser.parse_args(argv)
+  if os.path.isdir(args.out):
+    args.out = os.path.join(args.out, cohort_file.NAME)
+  if args.report is None:
+    args.report = os.path.splitext(args.out)[0] + '.html'
+  if os.path.realpath(args.report) == os.path.realpath(args.out):
+    parser.error(f'--report={args.report}: the same file as the cohort')
+  return args
+
+
+def _calibrate(args):
+  """Writes cohort and report; the answer as plain values."""
+  judge = verifier.load(args.export, turns=args.turns)
+  if not os.path.isdir(args.palms):
+    raise ValueError(
+      f'there is no folder {file_names.printable(args.palms)}; give the folder '
+      'of the palms'
+    )
+  found = palm_files.read_gallery(args.palms, _reader(args, judge.image_size))
+  folder = pathlib.Path(os.path.abspath(args.palms)).name
+  study = cohort_study.study(
+    judge,
+    found.palms,
+    dataset=f'palms of {file_names.printable(folder)}',
+    known=args.known,
+  )
+  summary = cohort_study.summary(study)
+  for path in (args.out, args.report):
+    files.make_folder(os.path.dirname(path) or '.')
+  dataclasses.replace(judge, cohort=study.cohort).save_cohort(args.out)
+  cohort_report.write(args.report, study, summary)
+  return {
+    **summary,
+    'left_out': list(found.left_out),
+    'cohort': file_names.printable(args.out),
+    'report': file_names.printable(args.report),
+    'next': _next(args),
+  }
+
+
+def _reader(args, size):
+  """path → `palm_files.Palm`, as the command line wants it."""
+  if not args.photos:
+    return functools.partial(palm_files.read, size=size)
+  find = finder.load(args.detector, palm_frame=args.palm_frame)
+  return functools.partial(palm_files.read_photo, find, size=size)
+
+
+def _next(args):
+  """The command that uses the cohort, with the options that it needs."""
+  words = ['A.jpg', 'B.jpg', f'--cohort={args.out}']
+  for name, own in (
+    ('export', shipped.PALM),
+    ('detector', shipped.HAND),
+    ('palm_frame', shipped.PALM_FRAME),
+  ):
+    if getattr(args, name) != own:
+      words.append(f'--{name.replace("_", "-")}={getattr(args, name)}')
+  if args.turns is not None:
+    words.append('--turns' if args.turns else '--no-turns')
+  if args.photos:
+    words.append('--photos')
+  line = ' '.join(shlex.quote(word) for word in words)
+  return file_names.printable(f'python -m palmjax.verify {line}')
+
+
+if __name__ == '__main__':
+  sys.exit(main())

@@ -1,0 +1,222 @@
+"""Palms of a camera made into a cohort, and what was measured on them.
+
+Read palms go in; out come the `cohort.Cohort`, the scores of its pairs, and a
+summary as plain values: thresholds, where the rates come from, and the false
+non-match rates where it is known whose the palms are.
+"""
+
+import itertools
+from typing import NamedTuple
+
+import numpy as np
+
+from palmjax.evals.recognition import error_rates
+from palmjax.inference import cohort as cohorts
+from palmjax.inference import known_palms, palm_files, parts, uncalibrated
+
+_ALIKE = 5  # Pairs that look most alike.
+_NAMED = 5  # Files, or pairs of files, in an error.
+
+
+class Study(NamedTuple):
+  """What was found on palms of a camera.
+
+  Attributes:
+    cohort: `cohort.Cohort`.
+    impostor: float32 [3, I], by `parts.NAMES`; each pair of palms is there
+      twice, once each way.
+    fused: float64 [I].
+    genuine: `known_palms.GenuinePairs`, None if nobody knows whose palms.
+    careful: (impostor float64 [I], genuine float64 [G] or None): the fused
+      scores without the cohort.
+    alike: ((file, file, fused score), …), the pairs of palms with the highest.
+  """
+
+  cohort: cohorts.Cohort
+  impostor: np.ndarray
+  fused: np.ndarray
+  genuine: known_palms.GenuinePairs | None
+  careful: tuple[np.ndarray, np.ndarray | None]
+  alike: tuple[tuple[str, str, float], ...]
+
+
+def study(judge, palms, *, dataset, known=False, seed=0):
+  """Makes a cohort of palms and measures it.
+
+  Args:
+    judge: `verifier.Verifier` of the fused score.
+    palms: {file: `palm_files.Palm`}; see `palm_files.read_gallery`.
+    dataset: what they are, in words.
+    known: whether images of one folder show one palm: the first is in the
+      cohort, and all of them measure FNMR. Else each image is another palm.
+    seed: of folds and draws.
+
+  Returns:
+    `Study`.
+
+  Raises:
+    ValueError: fewer palms than `cohort.LEAST`; palms that are no cohort, by
+      the names of their files; with `known`, no palm with two images.
+  """
+  names = list(palms)
+  whose = [_whose(name, palms[name]) if known else name for name in names]
+  numbers = {}
+  identities = [numbers.setdefault(palm, len(numbers)) for palm in whose]
+  first = np.unique(identities, return_index=True)[1]
+  if len(first) < cohorts.LEAST:
+    raise ValueError(
+      f'{len(first)} palms: a cohort needs {cohorts.LEAST} or more, each of '
+      'another hand; with 250 a false match rate of 1e-3 is measured'
+    )
+  if known and len(first) == len(names):
+    raise ValueError(
+      '--known: no palm has two images; give <identity>/<image>, or leave out '
+      '--known'
+    )
+  templates = judge.templates(list(palms.values()))
+  _screen(templates, names, first, known)
+  members = templates.take(first)
+  cohort = cohorts.fit(members, dataset=dataset, seed=seed)
+  # The scores that the cohort was made of.
+  scores = cohorts.cross_fitted(members, np.random.default_rng(seed))
+  rows, columns = np.nonzero(~np.isnan(scores[0]))
+  impostor = scores[:, rows, columns]
+  fused = parts.fuse(impostor, cohort.standard)
+  genuine = None
+  if known:
+    genuine = known_palms.genuine(templates, identities, seed=seed)
+  return Study(
+    cohort=cohort,
+    impostor=impostor,
+    fused=fused,
+    genuine=genuine,
+    careful=_careful(templates, first, (rows, columns), genuine),
+    alike=tuple(_alike(fused, rows, columns, [names[i] for i in first])),
+  )
+
+
+def summary(study):
+  """A `Study` as plain values."""
+  cohort, genuine = study.cohort, study.genuine
+  found = {
+    'palms': cohort.palms,
+    'pairs': cohort.pairs,
+    'set': cohort.dataset,
+    'rates': [
+      _rate(fmr, threshold, study) for fmr, threshold in cohort.thresholds
+    ],
+    'needed': [
+      {'fmr': fmr, 'palms': palms_for(fmr)}
+      for fmr in (1e-2, 1e-3, 1e-4)
+      if fmr < cohort.measured * (1 - 1e-6)
+    ],
+    'without': [
+      _without(fmr, threshold, study.careful, genuine)
+      for fmr, threshold in uncalibrated.THRESHOLDS
+    ],
+    'alike': [
+      {'images': [one, other], 'score': score}
+      for one, other, score in study.alike
+    ],
+  }
+  if genuine is not None:
+    found['genuine_pairs'] = len(genuine.fused)
+    found['genuine_palms'] = len(np.unique(genuine.identity))
+  return found
+
+
+def palms_for(fmr):
+  """How many palms make pairs enough to measure an FMR, by the rule of 30."""
+  return next(
+    n
+    for n in itertools.count(cohorts.LEAST)
+    if error_rates.is_measurable(fmr, n * (n - 1) // 2)
+  )
+
+
+def _whose(name, palm):
+  """Whose palm, and which of the two."""
+  side = palm.hand.side if palm.hand else None
+  return palm_files.identity(name), side or ''
+
+
+def _screen(templates, names, first, known):
+  """Raises ValueError for palms that are no cohort, by their files."""
+  wrong = cohorts.screen(templates.take(first))
+  names = [names[i] for i in first]
+  if wrong.odd:
+    files = _listed([names[i] for i in wrong.odd])
+    raise ValueError(
+      f'{files}: unlike the other palms; look at them, and leave out what '
+      'shows no palm, or shows it in another way'
+    )
+  if wrong.twins:
+    files = _listed([f'{names[i]} and {names[j]}' for i, j in wrong.twins])
+    advice = 'give one image of each palm'
+    if not known:
+      advice += ', or several as <identity>/<image> with --known'
+    raise ValueError(f'{files}: look like one palm twice; {advice}')
+
+
+def _listed(texts):
+  more = len(texts) - _NAMED
+  return ', '.join(texts[:_NAMED]) + (f' and {more} more' if more > 0 else '')
+
+
+def _careful(templates, first, pairs, genuine):
+  """Fused scores without the cohort, of impostor and of genuine pairs."""
+  members = templates if genuine is not None else templates.take(first)
+  scores = parts.compare(members, members, parts.no_means(_size(members)))
+  scores = parts.fuse(scores[: len(parts.CODES)], uncalibrated.STANDARD)
+  if genuine is None:
+    return scores[pairs], None
+  rows, columns = (first[side] for side in pairs)
+  return scores[rows, columns], scores[genuine.rows, genuine.columns]
+
+
+def _size(templates):
+  return templates.network.shape[1]
+
+
+def _alike(fused, rows, columns, names):
+  """The pairs of highest score, each once."""
+  order = np.argsort(-fused, kind='stable')
+  seen = set()
+  for index in order:
+    pair = tuple(sorted((rows[index], columns[index])))
+    if pair in seen:
+      continue
+    seen.add(pair)
+    yield names[pair[0]], names[pair[1]], float(fused[index])
+    if len(seen) == _ALIKE:
+      return
+
+
+def _rate(fmr, threshold, study):
+  row = {
+    'fmr': fmr,
+    'threshold': threshold,
+    'measured': fmr >= study.cohort.measured * (1 - 1e-6),
+    'fmr_found': _share(study.fused, threshold),
+  }
+  if study.genuine is not None:
+    row['fnmr'] = known_palms.fnmr(
+      study.genuine.fused, study.genuine.identity, threshold
+    )
+  return row
+
+
+def _without(fmr, threshold, careful, genuine):
+  impostor, mated = careful
+  row = {
+    'fmr': fmr,
+    'threshold': threshold,
+    'fmr_found': _share(impostor, threshold),
+  }
+  if genuine is not None:
+    row['fnmr'] = known_palms.fnmr(mated, genuine.identity, threshold)
+  return row
+
+
+def _share(scores, threshold):
+  return float(np.mean(scores >= threshold))

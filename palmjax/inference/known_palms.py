@@ -1,0 +1,122 @@
+"""Genuine scores and FNMR of palms whose identity is known.
+
+A pair of images of one palm is compared as palms of strangers are: less means
+that this palm is not in. Identities are dealt into folds. For those of a fold,
+means and standards are learnt from the identities of the other folds.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from palmjax.evals import bootstrap
+from palmjax.inference import cohort as cohorts
+from palmjax.inference import parts
+
+_FOLDS = 5
+
+
+class GenuinePairs(NamedTuple):
+  """Pairs of images of one palm.
+
+  Attributes:
+    parts: float32 [3, G], in the order of `parts.NAMES`.
+    fused: float64 [G].
+    identity: int [G], whose palm.
+    rows: int [G], an image of each pair.
+    columns: int [G], the other one.
+  """
+
+  parts: np.ndarray
+  fused: np.ndarray
+  identity: np.ndarray
+  rows: np.ndarray
+  columns: np.ndarray
+
+
+def genuine(templates, identities, *, seed=0):
+  """Compares all pairs of images of one palm.
+
+  Args:
+    templates: `parts.Templates` of N images.
+    identities: int [N], from 0 to the number of palms less 1.
+    seed: of the folds.
+
+  Returns:
+    `GenuinePairs`, by rising identity; none if each palm has one image.
+  """
+  identities = np.asarray(identities)
+  count = identities.max() + 1
+  rng = np.random.default_rng(seed)
+  folds = rng.permutation(count) % _FOLDS
+  first = np.array([np.argmax(identities == i) for i in range(count)])
+  scores, fused, rows, columns = [], [], [], []
+  for fold in range(_FOLDS):
+    inside = np.flatnonzero(folds[identities] == fold)
+    same = identities[inside][:, None] == identities[inside]
+    pairs = np.nonzero(np.triu(same, 1))
+    if not len(pairs[0]):
+      continue
+    others = templates.take(first[folds != fold])
+    found = parts.compare(
+      templates.take(inside), templates.take(inside), parts.means(others)
+    )[:, pairs[0], pairs[1]]
+    scores.append(found)
+    strangers = cohorts.cross_fitted(others, rng)
+    strangers = strangers[:, ~np.isnan(strangers[0])].astype(np.float64)
+    standard = parts.Standard(strangers.mean(axis=1), strangers.std(axis=1))
+    fused.append(parts.fuse(found, standard))
+    rows.append(inside[pairs[0]])
+    columns.append(inside[pairs[1]])
+  if not scores:
+    none = np.empty(0, np.int64)
+    return GenuinePairs(
+      np.empty((len(parts.NAMES), 0), np.float32),
+      np.empty(0),
+      none,
+      none,
+      none,
+    )
+  scores = np.concatenate(scores, axis=1)
+  fused, rows, columns = map(np.concatenate, (fused, rows, columns))
+  order = np.lexsort((columns, rows, identities[rows]))
+  return GenuinePairs(
+    scores[:, order],
+    fused[order],
+    identities[rows[order]],
+    rows[order],
+    columns[order],
+  )
+
+
+def fnmr(scores, identity, threshold, resampling=bootstrap.DEFAULT):
+  """False non-match rate at a threshold, with its interval over identities.
+
+  Args:
+    scores: float [G], of genuine pairs, G at least 1.
+    identity: int [G].
+    threshold: pairs below it are missed.
+    resampling: `bootstrap.Resampling`.
+
+  Returns:
+    {'value', 'low', 'high', 'missed', 'pairs'}.
+  """
+  _, identity = np.unique(identity, return_inverse=True)
+  pairs = np.bincount(identity)
+  missed = np.bincount(identity, weights=np.asarray(scores) < threshold)
+  value = missed.sum() / pairs.sum()
+  weights = bootstrap.draw(len(pairs), resampling)
+  low, high = bootstrap.bounds(
+    ((weights @ missed) / (weights @ pairs))[:, None],
+    np.array([value]),
+    resampling.confidence,
+    num_independent=len(pairs),
+    best=np.array([0.0]),
+  )
+  return {
+    'value': float(value),
+    'low': float(low[0]),
+    'high': float(high[0]),
+    'missed': int(missed.sum()),
+    'pairs': int(pairs.sum()),
+  }
