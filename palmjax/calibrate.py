@@ -148,7 +148,9 @@ def _calibrate(args):
   for path in (args.out, args.report):
     files.make_folder(os.path.dirname(path) or '.')
   dataclasses.replace(judge, cohort=study.cohort).save_cohort(args.out)
-  cohort_report.write(args.report, study, summary)
+  cohort_report.write(
+    args.report, study, summary, notes=cohort_words.limits(summary)
+  )
   return {
     **summary,
     'left_out': list(found.left_out),

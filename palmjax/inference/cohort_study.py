@@ -23,12 +23,12 @@ class Study(NamedTuple):
 
   Attributes:
     cohort: `cohort.Cohort`.
-    impostor: float32 [3, I], by `parts.NAMES`; each pair of palms is there
-      twice, once each way.
+    impostor: float32 [3, I], by `parts.NAMES`, pairs of different palms.
     fused: float64 [I].
     genuine: `known_palms.GenuinePairs`, None if nobody knows whose palms.
     careful: (impostor float64 [I], genuine float64 [G] or None): the fused
       scores without the cohort.
+    det: {score: (FMR, FNMR)}, points of curves; empty if nobody knows.
     alike: ((file, file, fused score), …), the pairs of palms with the highest.
   """
 
@@ -37,6 +37,7 @@ class Study(NamedTuple):
   fused: np.ndarray
   genuine: known_palms.GenuinePairs | None
   careful: tuple[np.ndarray, np.ndarray | None]
+  det: dict[str, tuple[np.ndarray, np.ndarray]]
   alike: tuple[tuple[str, str, float], ...]
 
 
@@ -79,19 +80,25 @@ def study(judge, palms, *, dataset, known=False, seed=0):
   cohort = cohorts.fit(members, dataset=dataset, seed=seed)
   # The scores that the cohort was made of.
   scores = cohorts.cross_fitted(members, np.random.default_rng(seed))
-  rows, columns = np.nonzero(~np.isnan(scores[0]))
+  rows, columns = np.triu_indices(len(first), 1)
   impostor = scores[:, rows, columns]
   fused = parts.fuse(impostor, cohort.standard)
   genuine = None
   if known:
     genuine = known_palms.genuine(templates, identities, seed=seed)
+  careful = _careful(templates, first, (rows, columns), genuine)
+  highest = np.argsort(-fused, kind='stable')[:_ALIKE]
   return Study(
     cohort=cohort,
     impostor=impostor,
     fused=fused,
     genuine=genuine,
-    careful=_careful(templates, first, (rows, columns), genuine),
-    alike=tuple(_alike(fused, rows, columns, [names[i] for i in first])),
+    careful=careful,
+    det=_curves(impostor, fused, genuine, careful) if known else {},
+    alike=tuple(
+      (names[first[rows[i]]], names[first[columns[i]]], float(fused[i]))
+      for i in highest
+    ),
   )
 
 
@@ -178,18 +185,17 @@ def _size(templates):
   return templates.network.shape[1]
 
 
-def _alike(fused, rows, columns, names):
-  """The pairs of highest score, each once."""
-  order = np.argsort(-fused, kind='stable')
-  seen = set()
-  for index in order:
-    pair = tuple(sorted((rows[index], columns[index])))
-    if pair in seen:
-      continue
-    seen.add(pair)
-    yield names[pair[0]], names[pair[1]], float(fused[index])
-    if len(seen) == _ALIKE:
-      return
+def _curves(impostor, fused, genuine, careful):
+  """Points of the DET curves; the first is the baseline."""
+  pairs = {
+    'without a cohort': careful[::-1],
+    'fused': (genuine.fused, fused),
+    **{
+      name: (genuine.parts[k], impostor[k])
+      for k, name in enumerate(parts.NAMES)
+    },
+  }
+  return {name: error_rates.det_points(*both) for name, both in pairs.items()}
 
 
 def _rate(fmr, threshold, study):
