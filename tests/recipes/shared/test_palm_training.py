@@ -1,5 +1,7 @@
 """A network that goes on from an export."""
 
+import functools
+
 import jax
 import numpy as np
 import pytest
@@ -22,6 +24,7 @@ def create(config):
   """seed → a fresh state for 5 identities."""
   model, spec = palm_training.build(config)
 
+  @functools.cache
   def create(seed, create_state=metric_step.create_state):
     return create_state(
       model,
