@@ -1,0 +1,177 @@
+"""Parts of a score and their fusion against loops in NumPy."""
+
+import math
+
+import numpy as np
+import pytest
+
+from palmjax.inference import orientation_code, parts
+from tests.inference import drawn_palms
+
+
+@pytest.fixture(scope='module')
+def palms():
+  """Three palms and two others, of random codes with something in common."""
+  rng = np.random.default_rng(3)
+  found = drawn_palms.random_templates(rng, 5, shared=1.0)
+  return found.take(slice(0, 3)), found.take(slice(3, 5))
+
+
+@pytest.fixture(scope='module')
+def common():
+  """The means of some more palms."""
+  rng = np.random.default_rng(4)
+  return parts.means(drawn_palms.random_templates(rng, 9, shared=1.0))
+
+
+def crops(code, shift):
+  """All crops of a code that `shift` leaves room for."""
+  side = 32 - 2 * shift
+  for y in range(2 * shift + 1):
+    for x in range(2 * shift + 1):
+      yield code[y : y + side, x : x + side]
+
+
+def cosine(a, b):
+  return np.sum(a * b) / math.sqrt(np.sum(a * a) * np.sum(b * b))
+
+
+def own_code_score(probe, other, shift, mean):
+  """½ of the best crop of p for g's centre, ½ of the best of g for p's."""
+  probe, other = probe / 127 - mean, other / 127 - mean
+  centre = slice(shift, 32 - shift)
+  one = max(
+    cosine(crop, other[centre, centre])
+    for turned in probe
+    for crop in crops(turned, shift)
+  )
+  two = max(
+    cosine(crop, turned[centre, centre])
+    for turned in probe
+    for crop in crops(other, shift)
+  )
+  return (one + two) / 2
+
+
+def test_scores_of_the_parts(palms, common):
+  probes, gallery = palms
+  scores = parts.compare(probes, gallery, common)
+  assert scores.shape == (3, 3, 2)
+  assert scores.dtype == np.float32
+  for i in range(3):
+    for j in range(2):
+      want = [
+        own_code_score(
+          getattr(probes, name)[i].astype(float),
+          getattr(gallery, name)[j, 2].astype(float),
+          shift,
+          getattr(common, name).astype(float),
+        )
+        for name, shift in (('fine', 3), ('wide', 6))
+      ]
+      first, other = (
+        side.network[k].astype(float) - common.network
+        for side, k in ((probes, i), (gallery, j))
+      )
+      want.append(cosine(first, other))
+      np.testing.assert_allclose(scores[:, i, j], want, atol=2e-6)
+
+
+def test_nothing_in_common_takes_nothing_off(palms):
+  probes, gallery = palms
+  nothing = parts.no_means(16)
+  scores = parts.compare(probes, gallery, nothing)
+  np.testing.assert_allclose(
+    scores[2], probes.network @ gallery.network.T, atol=1e-6
+  )
+  for k, name in enumerate(parts.CODES):
+    want = orientation_code.two_way_scores(
+      getattr(probes, name),
+      getattr(gallery, name)[:, parts.UPRIGHT],
+      parts.KINDS[name],
+    )
+    np.testing.assert_array_equal(scores[k], want)
+
+
+def test_a_palm_and_itself_score_one(palms, common):
+  probes, _ = palms
+  for means in (common, parts.no_means(16)):
+    scores = parts.compare(probes, probes, means)
+    own = scores[:, np.arange(3), np.arange(3)]
+    np.testing.assert_allclose(own, 1.0, atol=1e-6)
+    assert scores.max() <= 1.0
+
+
+def test_a_palm_like_the_mean_scores_nothing(palms, common):
+  probes, _ = palms
+  bland = probes._replace(network=np.repeat(common.network[None], 3, axis=0))
+  scores = parts.compare(bland, probes, common)[2]
+  np.testing.assert_array_equal(scores, np.zeros((3, 3)))
+
+
+def test_means_count_each_palm_once():
+  rng = np.random.default_rng(5)
+  palms = drawn_palms.random_templates(rng, 7)
+  found = parts.means(palms)
+  for name in parts.CODES:
+    codes = getattr(palms, name)
+    want = sum(codes[i, 2].astype(float) / 127 for i in range(7)) / 7
+    np.testing.assert_allclose(getattr(found, name), want, atol=1e-6)
+  want = sum(palms.network[i].astype(float) for i in range(7)) / 7
+  np.testing.assert_allclose(found.network, want, atol=1e-6)
+
+
+def own_fusion(scores, mean, std):
+  ratios = [
+    math.exp((score - m) / s)
+    for score, m, s in zip(scores, mean, std, strict=True)
+  ]
+  return math.log(sum(ratios) / len(ratios))
+
+
+@pytest.mark.parametrize('used', [2, 3])
+def test_the_fused_score_is_the_log_of_the_mean_ratio(used):
+  rng = np.random.default_rng(6)
+  scores = rng.uniform(-1, 1, (used, 4, 5)).astype(np.float32)
+  # More standards than parts: the first ones count.
+  standard = parts.Standard((0.2, 0.3, 0.1), (0.05, 0.06, 0.2))
+  fused = parts.fuse(scores, standard)
+  assert fused.dtype == np.float64
+  for i in range(4):
+    for j in range(5):
+      want = own_fusion(
+        scores[:, i, j].astype(float),
+        standard.mean[:used],
+        standard.std[:used],
+      )
+      assert fused[i, j] == pytest.approx(want, abs=1e-12)
+
+
+def test_one_part_that_is_sure_is_enough():
+  standard = parts.Standard(np.zeros(3), np.ones(3))
+  # exp(5,000) is beyond all numbers; none of the others takes anything off.
+  fused = parts.fuse(np.array([5000.0, 0.0, -40.0]), standard)
+  assert fused == pytest.approx(5000 - math.log(3))
+  assert parts.fuse(np.zeros(3), standard) == pytest.approx(0.0)
+  rising = parts.fuse(np.array([[0, 1, 2, 3.0]] + 2 * [[0] * 4]), standard)
+  assert (np.diff(rising) > 0).all()
+
+
+def test_templates_of_images():
+  images = drawn_palms.draw(1, 0.6)[:2]
+  calls = []
+
+  def embed(images):
+    calls.append(images)
+    return np.ones((len(images), 4), np.float32) / 2
+
+  found = parts.templates(embed, images)
+  assert found.fine.shape == found.wide.shape == (2, 5, 32, 32, 2)
+  np.testing.assert_array_equal(
+    found.wide[:, parts.UPRIGHT],
+    orientation_code.templates(images, orientation_code.WIDE6),
+  )
+  np.testing.assert_array_equal(calls, [images])
+  one = found.take([1])
+  assert [len(part) for part in one] == [1, 1, 1]
+  np.testing.assert_array_equal(one.fine[0], found.fine[1])
