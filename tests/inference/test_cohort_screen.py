@@ -1,0 +1,84 @@
+"""What makes images no cohort: twins, one person, images of no palm."""
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from palmjax.inference import cohort, parts
+from tests.inference import drawn_palms
+
+COUNT = 60
+
+
+def templates(images):
+  """With an embedding that tells little: pixels of a small grey image."""
+
+  def embed(images):
+    small = images.mean(axis=-1).reshape(-1, 8, 8, 8, 8).mean(axis=(2, 4))
+    flat = small.reshape(len(small), -1)
+    flat = flat - flat.mean(axis=1, keepdims=True)
+    norms = np.linalg.norm(flat, axis=1, keepdims=True)
+    return (flat / np.maximum(norms, 1e-6)).astype(np.float32)
+
+  return parts.templates(embed, np.ascontiguousarray(images))
+
+
+def joined(*several):
+  return parts.Templates(
+    *(np.concatenate(part) for part in zip(*several, strict=True))
+  )
+
+
+@pytest.fixture(scope='module')
+def palms():
+  return templates(drawn_palms.draw(2, 0.4)[:COUNT])
+
+
+@pytest.mark.parametrize(
+  'seed, difficulty', [(1, 0.6), (2, 0.4), (3, 0.5), (4, 0.7), (5, 0.8)]
+)
+def test_different_palms_are_a_cohort(seed, difficulty):
+  found = cohort.screen(templates(drawn_palms.draw(seed, difficulty)))
+  assert found == ((), ())
+
+
+@pytest.mark.parametrize('palm', [0, 17])
+def test_a_hidden_twin_is_found_and_it_alone(palms, palm):
+  again = templates(drawn_palms.draw(2, 0.4, sample=1)[palm : palm + 1])
+  found = cohort.screen(joined(palms, again))
+  assert found.twins == ((palm, COUNT),)
+  assert found.odd == ()
+
+
+def test_images_of_one_palm(palms):
+  noise = np.random.default_rng(0).normal(0, 6, (40, 64, 64, 3))
+  images = drawn_palms.draw(2, 0.4)[:1] + noise
+  one = templates(np.clip(images, 0, 255).astype(np.uint8))
+  with pytest.raises(ValueError, match='look like images of one palm'):
+    cohort.screen(one)
+  with pytest.raises(ValueError, match='give one image each of different'):
+    cohort.screen(joined(one, palms.take(slice(0, 10))))
+
+
+def one_colour(rng):
+  grey = rng.integers(0, 256, (3, 1, 1, 1))
+  return np.broadcast_to(grey, (3, 64, 64, 3))
+
+
+def blurred(rng):
+  """Noise of long waves: a photograph out of focus."""
+  noise = ndimage.gaussian_filter(rng.normal(size=(3, 64, 64)), (0, 8, 8))
+  noise /= noise.std()
+  return np.repeat(128 + 40 * noise[..., None], 3, axis=-1)
+
+
+@pytest.mark.parametrize('images', [one_colour, blurred])
+def test_images_of_no_palm_are_named(palms, images):
+  odd = np.clip(images(np.random.default_rng(3)), 0, 255).astype(np.uint8)
+  among = joined(
+    palms.take(slice(0, 20)), templates(odd), palms.take(slice(20, 37))
+  )
+  found = cohort.screen(among)
+  assert found.odd == (20, 21, 22)
+  # Alike as they are, they are no palm twice.
+  assert found.twins == ()

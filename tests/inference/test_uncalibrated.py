@@ -1,0 +1,41 @@
+"""Thresholds for a camera of which nothing is known."""
+
+import numpy as np
+import pytest
+
+from palmjax.inference import parts, uncalibrated
+from tests.inference import drawn_palms
+
+
+def test_thresholds_rise_as_rates_fall():
+  rates, thresholds = zip(*uncalibrated.THRESHOLDS, strict=True)
+  assert list(rates) == sorted(rates, reverse=True)
+  assert list(thresholds) == sorted(thresholds)
+  for rate, threshold in uncalibrated.THRESHOLDS:
+    assert uncalibrated.threshold(rate) == threshold
+
+
+@pytest.mark.parametrize('rate', [1e-5, 0.05])
+def test_other_rates(rate):
+  with pytest.raises(ValueError, match=r'without a cohort .* for 1e-1, 1e-2'):
+    uncalibrated.threshold(rate)
+
+
+def test_standards_are_of_the_codes_alone():
+  mean, std = uncalibrated.STANDARD
+  assert len(mean) == len(std) == len(parts.CODES)
+
+
+@pytest.mark.parametrize('seed, difficulty', [(1, 0.6), (5, 0.8)])
+def test_strangers_among_drawn_palms_stay_below(seed, difficulty):
+  images = drawn_palms.draw(seed, difficulty)
+  palms = parts.templates(
+    lambda images: np.ones((len(images), 1), 'f4'), images
+  )
+  scores = parts.compare(palms, palms, parts.no_means(1))[:2]
+  fused = parts.fuse(scores, uncalibrated.STANDARD)
+  strangers = fused[~np.eye(len(images), dtype=bool)]
+  for rate in (1e-1, 1e-2):
+    assert np.mean(strangers >= uncalibrated.threshold(rate)) <= 2 * rate
+  # A palm and itself is beyond all thresholds.
+  assert np.diag(fused).min() > uncalibrated.threshold(1e-4)
