@@ -5,16 +5,24 @@ It is made of arrays and plain values. It holds no image of a palm.
 
 from palmjax.report import cohort_figures, html, plots
 
-_SCORES = (
-  'Each pair of different palms, an impostor pair, has a score: higher is more '
-  'alike. Two palms are called one from the threshold on. The fused score is '
-  'what decides; below are its parts. Parts are compared less what all of '
-  'these palms have in common, and less means that neither palm is in.'
+_THRESHOLDS = (
+  'The threshold of palmjax.verify for each FMR. It stands at the careful end '
+  'of what other palms of this camera would give, so fewer of these pairs '
+  'reach it than was asked for.'
 )
 _WITHOUT = (
   'What palmjax.verify does with these palms if it gets no cohort. The score '
-  'is of the two codes alone. Its thresholds come from other palms and are '
-  'careful: more palms are called different than need be.'
+  'is another one, of the two codes alone. Its thresholds come from palms of '
+  'another camera.'
+)
+_SCORES = (
+  'Each pair of two palms, an impostor pair, has a score; higher is more '
+  'alike. Two palms are called one from the threshold on. What all of these '
+  'palms have in common is taken off; neither palm of a pair is in that mean.'
+)
+_DET = (
+  ' The DET curve shows how often a palm is not recognised, against how often '
+  'two palms are called one.'
 )
 _DIRECTIONS = (
   'The mean direction of lines in each of 32 × 32 cells, over all palms. A '
@@ -39,23 +47,21 @@ def write(path, study, summary, *, notes=()):
     OSError: the file cannot be written; an older one stays as it was.
   """
   known = study.genuine is not None
+  figures = [
+    cohort_figures.fused(study, summary['rates']),
+    *([plots.det(study.det, title='DET')] if known else ()),
+    cohort_figures.careful(study, summary['without']),
+    *cohort_figures.parts(study),
+  ]
   sections = [
-    _table(summary, known),
-    html.Figures(
-      'Scores',
-      cohort_figures.scores(study, summary['rates']),
-      text=_SCORES,
-    ),
-    html.Figures(
-      'Without a cohort',
-      [cohort_figures.careful(study, summary['without'])],
-      text=_WITHOUT,
-    ),
+    _table('Thresholds', summary['rates'], _THRESHOLDS, known),
+    _table('Without a cohort', summary['without'], _WITHOUT, known),
+    html.Figures('Scores', figures, text=_SCORES + (_DET if known else '')),
     html.Figures(
       'Directions of lines',
       [
-        cohort_figures.directions(study.cohort.means.fine, title='fine lines'),
-        cohort_figures.directions(study.cohort.means.wide, title='wide lines'),
+        cohort_figures.directions(study.cohort.means.fine, title='Fine lines'),
+        cohort_figures.directions(study.cohort.means.wide, title='Wide lines'),
       ],
       text=_DIRECTIONS,
     ),
@@ -69,15 +75,6 @@ def write(path, study, summary, *, notes=()):
       'of them out.',
     ),
   ]
-  if known:
-    curves = html.Figures(
-      'Error rates',
-      [plots.det(study.det, title='DET')],
-      text='How often a palm is not recognised (FNMR), against how often two '
-      'different palms are called one (FMR), over all thresholds. Rates that '
-      'fewer than 30 false matches would make are left out.',
-    )
-    sections.insert(2, curves)
   html.write(
     path,
     title=f'Cohort of {summary["set"]}',
@@ -131,43 +128,23 @@ def _highlights(summary):
   return found
 
 
-def _table(summary, known):
-  """Thresholds with the cohort, and without it, by FMR."""
-  columns = [
-    html.Column('threshold', 'Threshold'),
-    html.Column('source', 'From'),
-    html.Column('fmr', 'Of these pairs', '%', 3),
-  ]
+def _table(title, rates, text, known):
+  """Thresholds by FMR, and the rates that they give."""
+  columns = [html.Column('threshold', 'Threshold')]
+  if 'measured' in rates[0]:
+    columns.append(html.Column('source', 'From'))
+  columns.append(html.Column('fmr_found', 'FMR of these pairs', '%', 3))
   if known:
-    columns.append(html.Column('fnmr', 'FNMR', '%', 1))
-  columns += [
-    html.Column('careful', 'Threshold without a cohort'),
-    html.Column('careful_fmr', 'Of these pairs, without', '%', 3),
-  ]
-  if known:
-    columns.append(html.Column('careful_fnmr', 'FNMR without', '%', 1))
-  without = {row['fmr']: row for row in summary['without']}
-  rows = {}
-  for row in summary['rates']:
-    careful = without.get(row['fmr'], {})
-    rows[f'FMR {_name(row["fmr"])}'] = {
-      'threshold': row['threshold'],
-      'source': 'measured' if row['measured'] else 'extrapolated',
-      'fmr': row['fmr_found'],
-      'fnmr': row.get('fnmr'),
-      'careful': careful.get('threshold'),
-      'careful_fmr': careful.get('fmr_found'),
-      'careful_fnmr': careful.get('fnmr'),
+    columns.append(html.Column('fnmr', 'FNMR of these pairs', '%', 1))
+  rows = {
+    # A hyphen would be the end of a line.
+    _name(row['fmr']).replace('-', '\N{NON-BREAKING HYPHEN}'): {
+      **row,
+      'source': 'measured' if row.get('measured') else 'extrapolated',
     }
-  return html.Table(
-    'Thresholds',
-    columns,
-    rows,
-    corner='Asked for',
-    text='Thresholds stand at the careful end of a 90 % bootstrap over palms, '
-    'so fewer of these pairs reach them than were asked for. The two kinds of '
-    'thresholds are of different scores.',
-  )
+    for row in rates
+  }
+  return html.Table(title, columns, rows, corner='FMR', text=text)
 
 
 def _name(fmr):

@@ -7,6 +7,7 @@ import numpy as np
 from palmjax.report import html, svg
 
 _BARS = 80
+_LONGEST = 0.95  # Share of the strokes that are shorter than the longest.
 _TITLES = (
   'Part: code of fine lines',
   'Part: code of wide lines',
@@ -14,40 +15,37 @@ _TITLES = (
 )
 
 
-def scores(study, rates):
-  """Histograms of the fused score, with thresholds, and of its parts.
+def fused(study, rates):
+  """Histogram of the fused score, with its thresholds.
 
   Args:
     study: as `inference.cohort_study.Study`.
-    rates: thresholds of the fused score, {'fmr', 'threshold'} each.
+    rates: {'fmr', 'threshold'} each.
   """
-  genuine = study.genuine
-  fused = _histogram(
-    study.fused,
-    None if genuine is None else genuine.fused,
-    title='Fused score',
-    thresholds=[(row['fmr'], row['threshold']) for row in rates],
+  genuine = None if study.genuine is None else study.genuine.fused
+  return _histogram(
+    study.fused, genuine, title='Fused score', thresholds=_pairs(rates)
   )
-  return [
-    fused,
-    *(
-      _histogram(
-        study.impostor[k],
-        None if genuine is None else genuine.parts[k],
-        title=t,
-      )
-      for k, t in enumerate(_TITLES)
-    ),
-  ]
 
 
 def careful(study, rates):
-  """Histogram of the fused score without a cohort; see `scores`."""
+  """Histogram of the fused score without a cohort; see `fused`."""
   return _histogram(
     *study.careful,
     title='Fused score without a cohort',
-    thresholds=[(row['fmr'], row['threshold']) for row in rates],
+    thresholds=_pairs(rates),
   )
+
+
+def parts(study):
+  """Histograms of the parts of the fused score; see `fused`."""
+  genuine = study.genuine
+  return [
+    _histogram(
+      study.impostor[k], None if genuine is None else genuine.parts[k], title=t
+    )
+    for k, t in enumerate(_TITLES)
+  ]
 
 
 def directions(field, *, title):
@@ -63,8 +61,9 @@ def directions(field, *, title):
   """
   lengths = np.linalg.norm(field, axis=-1)
   along = np.arctan2(field[..., 1], field[..., 0]) / 2 + np.pi / 2
-  # The longest stroke is as long as a cell.
-  half = (0.48 * lengths / max(lengths.max(), 1e-6))[..., None]
+  # A few cells, as those of the border, would leave the others as dots.
+  most = max(np.quantile(lengths, _LONGEST), 1e-6)
+  half = 0.6 * np.minimum(lengths / most, 1.0)[..., None]
   step = half * np.stack([np.cos(along), np.sin(along)], axis=-1)
   rows, columns = np.indices(lengths.shape)
   centers = np.stack([columns, rows], axis=-1)
@@ -81,9 +80,14 @@ def directions(field, *, title):
       xlim=(-1, width), ylim=(height, -1), aspect='equal', xticks=[], yticks=[]
     )
     axes.grid(visible=False)
+    axes.spines[:].set_visible(False)
     axes.set_xlabel('↑ fingers up')
-    alt = f'Mean directions of {title} of the palms, as strokes.'
+    alt = f'Mean directions of {title.lower()} of the palms, as strokes.'
     return html.Figure(svg.finish(figure), alt)
+
+
+def _pairs(rates):
+  return [(row['fmr'], row['threshold']) for row in rates]
 
 
 def _histogram(impostor, genuine, *, title, thresholds=()):
@@ -110,13 +114,13 @@ def _histogram(impostor, genuine, *, title, thresholds=()):
       density, _ = np.histogram(scores, edges, density=True)
       axes.stairs(density, edges, fill=True, color=color, alpha=0.3, lw=0)
       axes.stairs(density, edges, color=color, lw=1.3, label=name)
-    for rate, threshold in thresholds:
+    for line, (rate, threshold) in enumerate(thresholds):
       axes.axvline(threshold, color=svg.INK, lw=0.9, ls=(0, (4, 3)))
       axes.annotate(
         f'{rate:.0e}'.replace('e-0', 'e-'),
         (threshold, 1),
         xycoords=('data', 'axes fraction'),
-        xytext=(3, -8),
+        xytext=(3, -8 - 11 * line),  # Thresholds may stand close together.
         textcoords='offset points',
         fontsize=8,
       )

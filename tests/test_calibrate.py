@@ -1,0 +1,309 @@
+"""palmjax.calibrate on drawn palms, as a user would run it."""
+
+import functools
+import json
+import shutil
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+from palmjax import calibrate, verify
+from palmjax.data.palms import palms
+from palmjax.images import preprocess
+from palmjax.inference import cohort_file, verifier
+from palmjax.models import backbones
+from palmjax.networks import export
+from palmjax.networks import palm as palm_networks
+
+PALMS, IMAGES = 36, 2
+NETWORK = {
+  'name': 'mobilefacenet',
+  'width': 0.125,
+  'embedding_size': 16,
+  'attention': False,
+  'dtype': 'float32',
+}
+
+
+@pytest.fixture(scope='module')
+def untrained(tmp_path_factory):
+  """The export of a network as it was drawn."""
+  directory = tmp_path_factory.mktemp('export')
+  model = backbones.build(**{**NETWORK, 'dtype': np.float32})
+  spec = preprocess.Preprocess(image_size=32)
+  variables = jax.jit(functools.partial(model.init, train=False))(
+    jax.random.key(0), np.zeros((1, *spec.shape), np.float32)
+  )
+  export.save(
+    directory,
+    variables={
+      'params': {
+        'backbone': variables['params'],
+        'head': np.zeros((2, 16), np.float32),
+      },
+      'batch_stats': variables['batch_stats'],
+    },
+    model={**NETWORK, 'loss': 'arcface', 'margin': 0.3, 'scale': 32.0},
+    preprocess=spec.to_json(),
+  )
+  return directory
+
+
+@pytest.fixture(scope='module')
+def folders(tmp_path_factory):
+  """Folders 'flat', one image a palm, and 'known', two."""
+  images, _, _ = palms.draw_set(
+    jax.random.key(0),
+    2 * np.arange(PALMS),
+    IMAGES,
+    size=64,
+    difficulty=0.3,
+    batch_size=PALMS * IMAGES,
+  )
+  root = tmp_path_factory.mktemp('palms')
+  (root / 'flat').mkdir()
+  for i, image in enumerate(images):
+    who, sample = divmod(i, IMAGES)
+    folder = root / 'known' / f'p{who:02}'
+    folder.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(image).save(folder / f'{sample}.png')
+    if not sample:
+      shutil.copy(folder / '0.png', root / 'flat' / f'p{who:02}.png')
+  return root
+
+
+@pytest.fixture
+def flat(folders, tmp_path):
+  """A copy of 'flat' to spoil."""
+  return shutil.copytree(folders / 'flat', tmp_path / 'flat')
+
+
+_networks = {}
+_of_export = palm_networks.of_export
+
+
+@pytest.fixture
+def ask(untrained, capsys, monkeypatch):
+  """Runs calibrate, or another command; (code, stdout, stderr)."""
+
+  def of_export(found, directory):
+    key = json.dumps(found.digests, sort_keys=True)
+    if key not in _networks:
+      _networks[key] = _of_export(found, directory)
+    return _networks[key]
+
+  monkeypatch.setattr(palm_networks, 'of_export', of_export)
+
+  def ask(*arguments, command=calibrate):
+    code = command.main([f'--export={untrained}', *map(str, arguments)])
+    return code, *capsys.readouterr()
+
+  return ask
+
+
+@pytest.fixture
+def refusal(ask, tmp_path):
+  """The error of a run without a cohort: one line, and no file."""
+
+  def refusal(folder):
+    out = tmp_path / 'none.npz'
+    code, output, errors = ask(folder, f'--out={out}')
+    assert (code, output) == (1, '')
+    assert errors.startswith('palmjax: ')
+    assert errors.count('\n') == 1
+    assert not out.exists()
+    assert not out.with_suffix('.html').exists()
+    return errors
+
+  return refusal
+
+
+def test_a_cohort_of_a_folder_decides(ask, folders, untrained, tmp_path):
+  out = tmp_path / 'door' / 'cohort.npz'  # A folder that is not there yet.
+  code, text, errors = ask(folders / 'flat', f'--out={out}')
+  assert (code, errors) == (0, '')
+  lines = text.splitlines()
+  assert lines[0] == '36 palms, 630 pairs of different palms'
+  assert lines[2].split()[0::2] == ['1e-1', 'measured']
+  assert lines[3].split()[0::2] == ['1e-2', 'extrapolated']
+  assert 'FNMR' not in text
+  assert '36 palms: 1e-2 and 1e-3 extrapolated' in text
+  assert '1e-3 takes 246 palms' in text
+  assert f'{out}: templates of these palms, no images' in text
+  assert f'python -m palmjax.verify A.jpg B.jpg --cohort={out}' in lines[-1]
+
+  v = verifier.load(untrained).load_cohort(out)
+  rates = [line.split()[:2] for line in lines[2:5]]
+  for rate, threshold in rates:
+    assert float(threshold) == pytest.approx(v.threshold(float(rate)), abs=1e-3)
+  one, again, other = (
+    folders / 'known' / name for name in ('p00/0.png', 'p00/1.png', 'p01/0.png')
+  )
+  for image, decision in ((again, 'same'), (other, 'different')):
+    code, text, _ = ask(
+      *(one, image, '--fmr=1e-2', f'--cohort={out}', '--json'), command=verify
+    )
+    answer = json.loads(text)
+    assert (code, answer['decision']) == (0, decision)
+    assert (
+      answer['set_on'] == '630 pairs of 36 palms, extrapolated: palms of flat'
+    )
+
+  page = out.with_suffix('.html').read_text()
+  assert '36 palms measure false match rates down to 1e-1' in page
+  for _, threshold in rates:
+    assert f'{float(threshold):.2f}' in page
+  assert 'Fused score without a cohort' in page
+  assert 'Mean directions of fine lines' in page
+  assert '<img' not in page
+
+
+def test_known_palms_give_fnmr(ask, folders, tmp_path):
+  out = tmp_path / 'cohort.npz'
+  code, text, _ = ask(folders / 'known', '--known', f'--out={out}', '--json')
+  assert code == 0
+  answer = json.loads(text)
+  assert (answer['palms'], answer['pairs']) == (PALMS, 630)
+  assert (answer['genuine_palms'], answer['genuine_pairs']) == (PALMS, PALMS)
+  assert answer['cohort'] == str(out)
+  fnmrs = [row['fnmr'] for row in answer['rates']]
+  missed = [fnmr['missed'] for fnmr in fnmrs]
+  assert missed == sorted(missed)
+  assert missed[0] < PALMS / 4
+  for fnmr in fnmrs:
+    assert fnmr['value'] == fnmr['missed'] / fnmr['pairs']
+    assert 0 <= fnmr['low'] <= fnmr['value'] < fnmr['high'] <= 1
+  page = out.with_suffix('.html').read_text()
+  assert 'DET' in page
+  assert 'FNMR at 1e-3' in page
+
+  # The first image of each palm is the cohort, whatever else is known.
+  plain = tmp_path / 'plain.npz'
+  _, text, _ = ask(folders / 'flat', f'--out={plain}', '--json')
+  for row, known in zip(
+    json.loads(text)['rates'], answer['rates'], strict=True
+  ):
+    assert row['threshold'] == known['threshold']
+
+
+def test_damaged_images_are_left_out(ask, flat, tmp_path):
+  (flat / 'p00.png').write_bytes(b'no image')
+  out = tmp_path / 'out'
+  out.mkdir()
+  code, text, _ = ask(flat, f'--out={out}', f'--report={tmp_path}/r.html')
+  assert code == 3
+  lines = text.splitlines()
+  assert lines[0].startswith('left out: ')
+  assert 'p00.png: cannot identify image file' in lines[0]
+  assert f'{PALMS - 1} palms, ' in text
+  assert (out / 'cohort.npz').exists()
+  assert (tmp_path / 'r.html').exists()
+
+
+def test_too_few_palms(refusal, flat):
+  for path in sorted(flat.iterdir())[29:]:
+    path.unlink()
+  assert '29 palms: a cohort needs 30 or more' in refusal(flat)
+
+
+def test_images_of_one_person(refusal, flat):
+  image = Image.open(flat / 'p00.png')
+  for i, path in enumerate(sorted(flat.iterdir())):
+    image.rotate(i / 10).save(path)
+  assert 'look like images of one palm' in refusal(flat)
+
+
+def test_one_palm_twice_is_named_by_its_files(refusal, folders, flat):
+  shutil.copy(folders / 'known' / 'p03' / '1.png', flat / 'again.png')
+  error = refusal(flat)
+  assert 'again.png and p03.png: look like one palm twice' in error
+  assert '--known' in error
+
+
+def test_what_is_no_palm_is_named_by_its_file(refusal, flat):
+  stripes = np.tile(np.uint8([0, 0, 0, 0, 255, 255, 255, 255]), (64, 8))
+  Image.fromarray(stripes).save(flat / 'stripes.png')
+  error = refusal(flat)
+  assert 'palmjax: stripes.png: unlike the other palms' in error
+
+
+def test_folders_without_palms(refusal, tmp_path):
+  (tmp_path / 'empty').mkdir()
+  assert 'no image in' in refusal(tmp_path / 'empty')
+  assert 'there is no folder' in refusal(tmp_path / 'nowhere')
+
+
+def test_known_needs_two_images_of_a_palm(ask, flat, tmp_path):
+  code, _, error = ask(flat, '--known', f'--out={tmp_path}/none.npz')
+  assert code == 1
+  assert 'no palm has two images' in error
+
+
+def test_output_that_cannot_be_written(ask, folders, tmp_path):
+  (tmp_path / 'file').write_text('')
+  code, output, error = ask(
+    folders / 'flat', f'--out={tmp_path}/file/cohort.npz'
+  )
+  assert (code, output) == (1, '')
+  assert 'cannot make the folder' in error
+  assert error.count('\n') == 1
+
+
+def test_cohorts_of_another_network_and_edited_ones(
+  ask, folders, tmp_path, untrained
+):
+  out = tmp_path / 'cohort.npz'
+  assert ask(folders / 'flat', '--turns', f'--out={out}')[0] == 0
+  pair = folders / 'flat' / 'p00.png', folders / 'flat' / 'p01.png'
+  code, _, error = ask(*pair, f'--cohort={out}', command=verify)
+  assert (code, error.count('\n')) == (1, 1)
+  assert 'was made with other turns' in error
+  v = verifier.load(untrained, turns=True).load_cohort(out)
+  careless = ((1e-1, 0.0), *v.cohort.thresholds[1:])
+  content = out.read_bytes()
+  cohort_file.save(out, v.cohort._replace(thresholds=careless), of=v.identity)
+  edited = out.read_bytes()
+  assert len(edited) == len(content)
+  # The old bytes of what is said, with the new thresholds.
+  with np.load(out) as arrays:
+    arrays = dict(arrays)
+  assert arrays.pop('about').size
+  out.write_bytes(content[: len(content) // 2])
+  code, _, error = ask(*pair, '--turns', f'--cohort={out}', command=verify)
+  assert code == 1
+  assert 'is no cohort, or damaged' in error
+
+
+@pytest.mark.parametrize(
+  'arguments, message',
+  [
+    ([], 'the following arguments are required: DIR'),
+    (['palms', 'more'], 'unrecognized arguments: more'),
+    (['palms', '--out='], 'give a path'),
+    (['palms', '--out=c.html'], '--report=c.html: the same file'),
+    (['palms', '--fmr=1e-3'], 'unrecognized arguments: --fmr'),
+  ],
+)
+def test_wrong_command_lines(capsys, arguments, message):
+  with pytest.raises(SystemExit) as stop:
+    calibrate.main(arguments)
+  assert stop.value.code == 2
+  errors = capsys.readouterr().err
+  assert message in errors
+  assert errors.count('\n') == 1
+
+
+def test_help_needs_no_training_system():
+  code = (
+    'import sys; from palmjax import calibrate; '
+    'heavy = ["tensorflow_datasets", "grain", "orbax", "optax", "clu"]; '
+    'print([name for name in heavy if name in sys.modules])'
+  )
+  result = subprocess.run(
+    [sys.executable, '-c', code], capture_output=True, text=True
+  )
+  assert result.stdout.strip() == '[]', result.stderr
