@@ -41,8 +41,8 @@ _FARTHEST = 50
 _HIDDEN = 1e-2
 # Raw scores of the part 'fine' are about 0.12 to 0.2 between palms.
 _ONE_PALM = 0.35
-# Robust deviations from the other images. No palm was beyond it in 1,600 cohorts
-# of 30 to 120 drawn or real palms.
+# Robust deviations from the other images. No palm was beyond it in 1,600
+# cohorts of 30 to 120 drawn or real palms.
 _ODD = 6.5
 
 
@@ -218,8 +218,8 @@ def screen(templates):
 
   An odd image scores lower with the others than palms do, or the directions of
   neighbouring lines agree more or less than in palms. One colour and blur are
-  found, bold patterns often. Not found, as a rule: fine noise among noisy palms,
-  blur as fine as creases, slow gradients, and palms that are turned.
+  found, bold patterns often. Not found, as a rule: fine noise among noisy
+  palms, blur as fine as creases, slow gradients, and palms that are turned.
 
   Among 60 drawn palms a second image of a palm was found in 80 of 80 cases at a
   difficulty of 0.4, in 73 at 0.6 and in 64 at 0.8.
