@@ -22,7 +22,7 @@ def test_eight_devices_give_the_result_of_one():
       **os.environ,
       'PYTHONPATH': str(here.parents[2]),
       'JAX_PLATFORMS': 'cpu',
-      'XLA_FLAGS': os.environ['XLA_FLAGS']
+      'XLA_FLAGS': os.environ.get('XLA_FLAGS', '')
       + ' --xla_force_host_platform_device_count=8',
     },
   )

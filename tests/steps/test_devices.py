@@ -22,7 +22,7 @@ def run(part):
   here = pathlib.Path(__file__)
   # Unoptimised: a step compiles twice and runs twice.
   flags = (
-    f'{os.environ["XLA_FLAGS"]} '
+    f'{os.environ.get("XLA_FLAGS", "")} '
     '--xla_force_host_platform_device_count=8 '
     '--xla_backend_optimization_level=0'
   )
