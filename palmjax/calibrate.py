@@ -136,6 +136,8 @@ def _calibrate(args):
       f'there is no folder {file_names.printable(args.palms)}; give the folder '
       'of the palms'
     )
+  for path in (args.out, args.report):  # Before the work.
+    files.make_folder(os.path.dirname(path) or '.')
   found = palm_files.read_gallery(args.palms, _reader(args, judge.image_size))
   folder = pathlib.Path(os.path.abspath(args.palms)).name
   study = cohort_study.study(
@@ -145,8 +147,6 @@ def _calibrate(args):
     known=args.known,
   )
   summary = cohort_study.summary(study)
-  for path in (args.out, args.report):
-    files.make_folder(os.path.dirname(path) or '.')
   dataclasses.replace(judge, cohort=study.cohort).save_cohort(args.out)
   cohort_report.write(
     args.report, study, summary, notes=cohort_words.limits(summary)

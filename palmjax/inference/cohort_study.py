@@ -85,7 +85,7 @@ def study(judge, palms, *, dataset, known=False, seed=0):
   fused = parts.fuse(impostor, cohort.standard)
   genuine = None
   if known:
-    genuine = known_palms.genuine(templates, identities, seed=seed)
+    genuine = known_palms.genuine(templates, identities, scores, seed=seed)
   careful = _careful(templates, first, (rows, columns), genuine)
   highest = np.argsort(-fused, kind='stable')[:_ALIKE]
   return Study(

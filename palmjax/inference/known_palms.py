@@ -2,7 +2,7 @@
 
 A pair of images of one palm is compared as palms of strangers are: less means
 that this palm is not in. Identities are dealt into folds. For those of a fold,
-means and standards are learnt from the identities of the other folds.
+means are of the identities of the other folds, and standards of their pairs.
 """
 
 from typing import NamedTuple
@@ -10,7 +10,6 @@ from typing import NamedTuple
 import numpy as np
 
 from palmjax.evals import bootstrap
-from palmjax.inference import cohort as cohorts
 from palmjax.inference import parts
 
 _FOLDS = 5
@@ -34,12 +33,14 @@ class GenuinePairs(NamedTuple):
   columns: np.ndarray
 
 
-def genuine(templates, identities, *, seed=0):
+def genuine(templates, identities, strangers, *, seed=0):
   """Compares all pairs of images of one palm.
 
   Args:
     templates: `parts.Templates` of N images.
-    identities: int [N], from 0 to the number of palms less 1.
+    identities: int [N], from 0 to the number K of palms less 1.
+    strangers: float32 [3, K, K], `cohort.cross_fitted` of the first image of
+      each palm.
     seed: of the folds.
 
   Returns:
@@ -62,9 +63,8 @@ def genuine(templates, identities, *, seed=0):
       templates.take(inside), templates.take(inside), parts.means(others)
     )[:, pairs[0], pairs[1]]
     scores.append(found)
-    strangers = cohorts.cross_fitted(others, rng)
-    strangers = strangers[:, ~np.isnan(strangers[0])].astype(np.float64)
-    standard = parts.Standard(strangers.mean(axis=1), strangers.std(axis=1))
+    apart = folds != fold
+    standard = _standard(strangers[:, apart][:, :, apart])
     fused.append(parts.fuse(found, standard))
     rows.append(inside[pairs[0]])
     columns.append(inside[pairs[1]])
@@ -87,6 +87,12 @@ def genuine(templates, identities, *, seed=0):
     rows[order],
     columns[order],
   )
+
+
+def _standard(scores):
+  """`parts.Standard` of scores [3, P, P] of which the diagonal is NaN."""
+  scores = scores[:, ~np.isnan(scores[0])].astype(np.float64)
+  return parts.Standard(scores.mean(axis=1), scores.std(axis=1))
 
 
 def fnmr(scores, identity, threshold, resampling=bootstrap.DEFAULT):
