@@ -19,7 +19,6 @@ pre-processing: thresholds that belong to others are refused.
 import dataclasses
 import json
 import os
-from typing import NamedTuple
 
 import chex
 import numpy as np
@@ -31,6 +30,7 @@ from palmjax.evals.recognition import (
   streaming,
   verification,
 )
+from palmjax.inference import parts
 from palmjax.networks import export as exports
 
 FORMAT = 1
@@ -44,18 +44,6 @@ class NotCalibratedError(ValueError):
   """No threshold is known for a kind of score."""
 
 
-class Standard(NamedTuple):
-  """What brings scores of network and correlation to one scale.
-
-  Attributes:
-    mean: of the impostor scores, (network, correlation).
-    std: likewise, the standard deviations.
-  """
-
-  mean: tuple[float, float]
-  std: tuple[float, float]
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Calibration:
   """Thresholds of one kind of score.
@@ -65,14 +53,14 @@ class Calibration:
     dataset: what the impostor pairs were drawn from, in words.
     impostor_pairs: how many there were.
     thresholds: pairs (FMR, threshold), the rates falling.
-    standard: of a score with correlation, else None.
+    standard: `parts.Standard` of network and correlation, else None.
   """
 
   comparison: str
   dataset: str
   impostor_pairs: int
   thresholds: tuple[tuple[float, float], ...]
-  standard: Standard | None = None
+  standard: parts.Standard | None = None
 
   def threshold(self, fmr):
     """The threshold set for a false match rate.
@@ -128,22 +116,22 @@ def _embed_turns_of_chunk(embed, images):
 
 
 def standardise(network, correlation):
-  """The `Standard` of impostor scores, both [I]."""
-  parts = [np.asarray(part, np.float64) for part in (network, correlation)]
-  chex.assert_rank(parts, 1)
-  return Standard(
-    mean=tuple(float(part.mean()) for part in parts),
-    std=tuple(float(part.std()) for part in parts),
+  """The `parts.Standard` of impostor scores, both [I]."""
+  both = [np.asarray(part, np.float64) for part in (network, correlation)]
+  chex.assert_rank(both, 1)
+  return parts.Standard(
+    mean=tuple(float(part.mean()) for part in both),
+    std=tuple(float(part.std()) for part in both),
   )
 
 
 def fuse(network, correlation, standard):
   """The score with correlation, of scores of one shape, float64."""
-  parts = [np.asarray(part, np.float64) for part in (network, correlation)]
-  chex.assert_equal_shape(parts)
+  both = [np.asarray(part, np.float64) for part in (network, correlation)]
+  chex.assert_equal_shape(both)
   return 0.5 * sum(
     (part - mean) / std
-    for part, mean, std in zip(parts, standard.mean, standard.std, strict=True)
+    for part, mean, std in zip(both, standard.mean, standard.std, strict=True)
   )
 
 
@@ -282,7 +270,7 @@ def _to_json(calibration):
 def _from_json(values):
   standard = values['standard']
   if standard is not None:
-    standard = Standard(tuple(standard['mean']), tuple(standard['std']))
+    standard = parts.Standard(tuple(standard['mean']), tuple(standard['std']))
   return Calibration(
     comparison=values['comparison'],
     dataset=values['set'],

@@ -99,7 +99,8 @@ def test_verify_gives_the_score_of_the_calibration(
   paths = [str(packed.root / f'{i}.png') for i in range(2)]
   for path, image in zip(paths, images, strict=True):
     Image.fromarray(image).save(path)
-  options = [f'--{name}' for name, wanted in score.items() if wanted]
+  kind = 'correlation' if score['correlation'] else 'network'
+  options = [f'--score={kind}', *(['--turns'] if score['turns'] else [])]
   code = verify.main(
     [*paths, f'--export={packed.out}', '--json', '--fmr=1e-2', *options]
   )

@@ -17,7 +17,6 @@ from palmjax.engine import mesh, stage
 from palmjax.evals import bootstrap
 from palmjax.evals.recognition import error_rates, verification
 from palmjax.networks import palm as palm_networks
-from palmjax.recipes.metric import protocols as metric_protocols
 from palmjax.recipes.metric import recipe as metric_recipe
 from palmjax.recipes.shared import controls, palm_images
 
