@@ -75,7 +75,7 @@ def main(argv=None):
   if args.photos:
     found = judge.templates(_photographs(args.photos))
     rates |= _rates('cut from photographs', found, (40,), before)
-  for name, table in (('errors', errors), ('rates', rates)):
+  for name, table in tables(errors, rates).items():
     content = {
       'command': _command(args),
       'measured_at': args.commit,
@@ -84,6 +84,30 @@ def main(argv=None):
     }
     files.write_json(pathlib.Path(args.out) / f'verifier_{name}.json', content)
     print(files.to_json(content), flush=True)
+
+
+def tables(errors, rates):
+  """The three tables of docs/results.md.
+
+  Args:
+    errors: {score: {'difficulty D: COLUMN': value}}.
+    rates: {row: {column: value}}.
+
+  Returns:
+    {'errors': of all pairs, 'thresholds': errors at the threshold that comes
+    with a score, 'rates'}, each {row: {column: {'mean', …}}}.
+  """
+  by_pairs, by_threshold = {}, {}
+  for score, columns in errors.items():
+    for name, value in columns.items():
+      difficulty, _, column = name.partition(': ')
+      if column.endswith('at its threshold'):
+        row = by_threshold.setdefault(f'{score}, {difficulty}', {})
+        row[column.partition(' ')[0]] = value
+      elif column in ('eer', 'fnmr@fmr=1e-3'):
+        place = difficulty.replace('difficulty ', '')
+        by_pairs.setdefault(score, {})[f'{column}, {place}'] = value
+  return {'errors': by_pairs, 'thresholds': by_threshold, 'rates': rates}
 
 
 def draw(seed, difficulty, identities, images):
