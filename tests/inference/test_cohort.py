@@ -113,8 +113,9 @@ def test_thresholds_are_at_the_careful_end(count, tail):
   assert np.diff(found).min() > 0
 
 
-@pytest.mark.parametrize('count, cohorts', [(40, 150), (200, 100)])
-@pytest.mark.parametrize('effect', [0.3, 0.6])
+@pytest.mark.parametrize(
+  'count, cohorts, effect', [(40, 150, 0.3), (40, 150, 0.6), (200, 100, 0.6)]
+)
 def test_false_match_rates_of_strangers(count, cohorts, effect):
   """s = a_i + a_j + e_ij: palms are more or less like all others."""
   rng = np.random.default_rng(5)
@@ -129,7 +130,8 @@ def test_false_match_rates_of_strangers(count, cohorts, effect):
     true.append(stats.norm.sf(thresholds, scale=math.sqrt(1 + 2 * effect**2)))
   share = np.array(true) / rates
   assert ((share <= 2).mean(axis=0) >= 0.95).all()
-  assert ((share <= 1).mean(axis=0) >= 0.65).all()
+  # With a bootstrap over pairs these were 0.57 of 40 palms and 0.6 of 200.
+  assert ((share <= 1).mean(axis=0) >= (0.65 if count < 100 else 0.75)).all()
   # Careful, but not absurd.
   assert (share.mean(axis=0) >= (0.2 if count < 100 else 0.5)).all()
 
