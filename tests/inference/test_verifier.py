@@ -105,7 +105,7 @@ def test_a_palm_and_itself_score_highest(judge, palms):
 
 def test_probe_and_gallery_exchanged(judge, palms):
   there, back = judge.scores(*palms), judge.scores(*palms[::-1]).T
-  # Seen: 0.6 between palms of one hand, whose scores lie far above.
+  # Of 24 palms: strangers up to 1.1, and 1.8 far above all thresholds.
   assert np.abs(there - back).max() < 1.5
   for rate in (1e-1, 1e-2, 1e-3):
     threshold = judge.threshold(rate)
