@@ -160,7 +160,13 @@ def read_gallery(directory, read: Callable) -> Gallery:
     )
   if not palms:
     raise ValueError(f'no image of the gallery can be compared: {left_out[0]}')
-  left_out += [f'{name}: no image of this palm can be read' for name in missing]
+  # Of an image beside the folders its own line says so.
+  alone = {file_names.composed(file_names.printable(x)) for x in tree.images}
+  left_out += [
+    f'{name}: no image of this palm can be read'
+    for name in missing
+    if name not in alone
+  ]
   return Gallery(palms, tuple(left_out), missing)
 
 
