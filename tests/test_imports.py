@@ -32,15 +32,21 @@ def test_running_needs_no_tensorflow_and_no_test_package():
   assert result.stdout.strip() == '[]', result.stderr
 
 
-def test_using_a_network_needs_no_training_system():
-  heavy = [
+@pytest.mark.parametrize(
+  'modules, needed',
+  [
+    ('palmjax.verify, palmjax.detect, palmjax.inference.verifier', []),
+    ('palmjax.calibrate', ['matplotlib']),  # For its report.
+  ],
+)
+def test_using_a_network_needs_no_training_system(modules, needed):
+  heavy = {
     *('tensorflow_datasets', 'grain', 'orbax', 'tensorboardX', 'optax'),
     *('ml_collections', 'matplotlib', 'ott'),
-  ]
+  }
   code = (
-    'import sys; '
-    'import palmjax.verify, palmjax.detect, palmjax.inference.verifier; '
-    f'print([name for name in {heavy} if name in sys.modules])'
+    f'import sys; import {modules}; '
+    f'print(sorted({heavy.difference(needed)} & set(sys.modules)))'
   )
   result = subprocess.run(
     [sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True

@@ -64,7 +64,7 @@ def det(
         (min(points[side].min() for points in drawn.values()) - 0.1, high)
         for side in (0, 1)
       ]
-      axes.legend(loc='lower left')
+      axes.legend(loc='best')
     axes.axline((0, 0), slope=1, color=svg.MUTED, lw=0.8, ls=(0, (2, 3)))
     for axis, (low, high) in zip((axes.xaxis, axes.yaxis), limits, strict=True):
       ticks = [t for t in _TICKS if low <= _deviates([t])[0] <= high]
