@@ -35,7 +35,7 @@ import warnings
 from PIL import Image
 
 from palmjax import compile_cache, terminal
-from palmjax.inference import finder, palm_files, verifier, words
+from palmjax.inference import decision, finder, palm_files, verifier, words
 from palmjax.networks import shipped
 
 _EXAMPLES = """examples:
@@ -164,7 +164,7 @@ def _rank(args):
     found = judge.decide(
       value,
       fmr=args.fmr,
-      same_side=verifier.same_side(probe, palms[name]),
+      same_side=decision.same_side(probe, palms[name]),
     )
     row = {
       'rank': rank,

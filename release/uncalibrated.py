@@ -87,9 +87,7 @@ def _drawn(difficulty):
 
 def _scores(images):
   """(scores of the codes [2, I], palms of each pair [I], [I])."""
-  found = parts.templates(
-    lambda images: np.ones((len(images), 1), np.float32), images
-  )
+  found = parts.templates(parts.no_network, images)
   scores = parts.compare(found, found, parts.no_means(1))[:2]
   rows, columns = np.nonzero(~np.eye(len(images), dtype=bool))
   return scores[:, rows, columns].astype(np.float64), rows, columns

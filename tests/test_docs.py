@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from configs import gesture, metric, ssl
-from palmjax.inference import verifier
+from palmjax.inference import decision, verifier
 from palmjax.models import backbones
 from palmjax.recipes.metric import losses as metric_losses
 
@@ -164,7 +164,7 @@ def test_python_that_is_shown():
         if node.value.id == 'v':
           assert hasattr(verifier.Verifier, node.attr), node.attr
         if node.value.id == 'answer':
-          assert node.attr in verifier.Decision._fields, node.attr
+          assert node.attr in decision.Decision._fields, node.attr
 
 
 def test_the_readme_s_python_runs(capsys):

@@ -114,11 +114,8 @@ def fit(templates, *, dataset, seed=0):
   Raises:
     ValueError: fewer than `LEAST` palms.
   """
+  _require_enough(templates)
   count = len(templates.network)
-  if count < LEAST:
-    raise ValueError(
-      f'{count} palms: a cohort needs {LEAST} or more, each there once'
-    )
   rng = np.random.default_rng(seed)
   scores = cross_fitted(templates, rng)
   rows, columns = np.nonzero(~np.eye(count, dtype=bool))
@@ -141,6 +138,14 @@ def fit(templates, *, dataset, seed=0):
       wide=templates.wide[:, parts.UPRIGHT, None],
     ),
   )
+
+
+def _require_enough(templates):
+  count = len(templates.network)
+  if count < LEAST:
+    raise ValueError(
+      f'{count} palms: a cohort needs {LEAST} or more, each there once'
+    )
 
 
 def cross_fitted(templates, rng):
@@ -271,3 +276,19 @@ def _robust(values):
   middle = np.median(values, axis=1, keepdims=True)
   spread = np.median(np.abs(values - middle), axis=1, keepdims=True)
   return (values - middle) / np.maximum(1.4826 * spread, 1e-6)
+
+
+def require_clean(templates):
+  """Raises ValueError where `screen` finds something wrong; names the first."""
+  _require_enough(templates)
+  wrong = screen(templates)
+  if wrong.odd:
+    raise ValueError(
+      f'images {", ".join(map(str, wrong.odd[:5]))} look like no other palm: '
+      'leave them out'
+    )
+  if wrong.twins:
+    pairs = ', '.join(f'{i} and {j}' for i, j in wrong.twins[:5])
+    raise ValueError(
+      f'images {pairs} look like one palm: give one image of each palm'
+    )

@@ -85,6 +85,10 @@ def similarities(a, b):
   return jnp.maximum(_one_way(a, b), _one_way(b, a).T)
 
 
+# `similarities` for those who do not compile it themselves.
+compare = jax.jit(similarities)
+
+
 def all_similarities(a):
   """`similarities(a, a)` in half the time; [N, 48, 48] → [N, N]."""
   one_way = _one_way(a, a)

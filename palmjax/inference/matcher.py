@@ -74,6 +74,10 @@ class Calibration:
       f'{self.impostor_pairs:,} impostor pairs support (rule of 30) those',
     )
 
+  def describe(self):
+    """What the thresholds were set on, in words."""
+    return f'{self.impostor_pairs:,} impostor pairs: {self.dataset}'
+
 
 def comparison(*, turns=False, correlation=False):
   """The name of a score (module docstring), e.g. 'cosine, 8 views'."""

@@ -94,6 +94,11 @@ def no_means(size):
   return Means(code, code, np.zeros(size, np.float32))
 
 
+def no_network(images):
+  """Embeddings for scores that no network is part of: ones, float32 [N, 1]."""
+  return np.ones((len(images), 1), np.float32)
+
+
 def compare(probes, gallery, means):
   """Scores of all pairs by each part.
 

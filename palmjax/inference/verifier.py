@@ -20,17 +20,14 @@ were set on the palms that calibration.json names (`inference.matcher`).
 """
 
 import dataclasses
-from typing import NamedTuple
 
-import jax
 import numpy as np
 
-from palmjax.images import image_file
 from palmjax.inference import cohort as cohorts
 from palmjax.inference import (
   cohort_file,
+  decision,
   matcher,
-  palm_files,
   parts,
   uncalibrated,
 )
@@ -43,32 +40,6 @@ from palmjax.ops import vectors
 SCORES = ('fused', 'network', 'correlation')
 # Smaller images would blur the lines that codes are made of.
 _CODE_IMAGE = 2 * parts.orientation_code.SIZE
-
-
-class Decision(NamedTuple):
-  """What is said of two palms.
-
-  Attributes:
-    decision: 'same' or 'different'.
-    score: float, see `measure`.
-    threshold: float, on the scale of `score`.
-    measure: 'score', which is at least the threshold for one palm, or
-      'distance', at most.
-    fmr: false match rate that the threshold was set for.
-    set_on: what the threshold was set on, in words.
-    calibrated: whether that are palms of the camera in use.
-    same_side: whether both are left or both right palms; None where one of the
-      sides is not known.
-  """
-
-  decision: str
-  score: float
-  threshold: float
-  measure: str
-  fmr: float
-  set_on: str
-  calibrated: bool
-  same_side: bool | None = None
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
@@ -98,11 +69,6 @@ class Verifier:
     return max(size, _CODE_IMAGE) if self.score == 'fused' else size
 
   @property
-  def correlation(self):
-    """Whether half of the score is correlation."""
-    return self.score == 'correlation'
-
-  @property
   def identity(self):
     """What tells these scores from all others, plain values."""
     codes = {name: list(kind) for name, kind in parts.KINDS.items()}
@@ -121,7 +87,9 @@ class Verifier:
     if self.score == 'fused':
       names = parts.NAMES if self.cohort else parts.CODES
       return 'fused: ' + ', '.join(names)
-    name = matcher.comparison(turns=self.turns, correlation=self.correlation)
+    name = matcher.comparison(
+      turns=self.turns, correlation=self.score == 'correlation'
+    )
     kind = 'euclidean' if self.measure == 'distance' else 'cosine'
     return name.replace('cosine', kind)
 
@@ -141,7 +109,7 @@ class Verifier:
       length = self.network.embedding_size
       length *= matcher.TURNS if self.turns else 1
       return np.empty((0, length), np.float32)
-    return self._embed(self._squares(palms))
+    return self._embed(decision.squares(palms, size=self.image_size))
 
   def scores(self, probes, gallery):
     """Scores of all pairs; higher is more alike.
@@ -158,16 +126,16 @@ class Verifier:
     """
     if not (len(probes) and len(gallery)):
       raise ValueError('no palm to compare: give one or more on each side')
-    images = self._squares([*probes, *gallery])
+    images = decision.squares([*probes, *gallery], size=self.image_size)
     count = len(probes)
     if self.score == 'fused':
       return self._fused(images[:count], images[count:])
     embeddings = self._embed(images)
     # Rounding leaves a palm and itself beyond 1.
     scores = np.clip(embeddings[:count] @ embeddings[count:].T, -1.0, 1.0)
-    if self.correlation:
+    if self.score == 'correlation':
       first, others = np.split(correlations.templates_of(images), [count])
-      alone = np.asarray(_similarities(first, others))
+      alone = np.asarray(correlations.compare(first, others))
       scores = matcher.fuse(scores, alone, self._calibrated().standard)
     return scores.astype(np.float32)
 
@@ -187,9 +155,7 @@ class Verifier:
   def set_on(self, fmr=1e-3):
     """What the threshold for a rate was set on, in words."""
     if self.score != 'fused':
-      calibration = self._calibrated()
-      pairs = f'{calibration.impostor_pairs:,} impostor pairs'
-      return f'{pairs}: {calibration.dataset}'
+      return self._calibrated().describe()
     return self.cohort.describe(fmr) if self.cohort else uncalibrated.SET_ON
 
   def with_cohort(self, images, *, dataset='palms of the camera in use'):
@@ -208,17 +174,7 @@ class Verifier:
     """
     self._require_fused()
     found = self.templates(images)
-    wrong = cohorts.screen(found)
-    if wrong.odd:
-      raise ValueError(
-        f'images {", ".join(map(str, wrong.odd[:5]))} look like no other palm: '
-        'leave them out'
-      )
-    if wrong.twins:
-      pairs = ', '.join(f'{i} and {j}' for i, j in wrong.twins[:5])
-      raise ValueError(
-        f'images {pairs} look like one palm: give one image of each palm'
-      )
+    cohorts.require_clean(found)
     return dataclasses.replace(self, cohort=cohorts.fit(found, dataset=dataset))
 
   def load_cohort(self, path):
@@ -233,18 +189,19 @@ class Verifier:
     return dataclasses.replace(self, cohort=found)
 
   def save_cohort(self, path):
-    """Writes the cohort that this verifier has; see `inference.cohort_file`."""
+    """Writes the cohort; see `inference.cohort_file`."""
     cohort_file.save(path, self.cohort, of=self.identity)
 
   def templates(self, palms):
     """Palms as `parts.Templates`; raises as `embed`."""
-    return parts.templates(self._embed, self._squares(palms))
+    squares = decision.squares(palms, size=self.image_size)
+    return parts.templates(self._embed, squares)
 
   def decide(self, score, *, fmr=1e-3, same_side=None):
     """The `Decision` of a score of `scores`."""
     threshold = self.threshold(fmr)
     same = bool(score >= threshold) and same_side is not False
-    return Decision(
+    return decision.Decision(
       decision='same' if same else 'different',
       score=self._measured(score),
       threshold=self._measured(threshold),
@@ -264,21 +221,7 @@ class Verifier:
     """
     self.threshold(fmr)  # Before the work.
     ((score,),) = self.scores([a], [b]).tolist()
-    return self.decide(score, fmr=fmr, same_side=same_side(a, b))
-
-  def _squares(self, palms):
-    if isinstance(palms, np.ndarray) and palms.ndim != 4:
-      raise ValueError(
-        f'one array of shape {palms.shape}; give a list of images'
-      )
-    return np.stack([self._square(palm, i) for i, palm in enumerate(palms)])
-
-  def _square(self, palm, index):
-    image = palm.image if isinstance(palm, palm_files.Palm) else palm
-    try:
-      return image_file.square(image, size=self.image_size)
-    except ValueError as error:
-      raise ValueError(f'images[{index}]: {error}') from error
+    return self.decide(score, fmr=fmr, same_side=decision.same_side(a, b))
 
   def _embed(self, images):
     embed = self.network.embed
@@ -288,7 +231,7 @@ class Verifier:
     """float32 [P, G] of squares."""
     if self.cohort is None:
       means, standard = parts.no_means(1), uncalibrated.STANDARD
-      embed, used = _nothing, len(parts.CODES)
+      embed, used = parts.no_network, len(parts.CODES)
     else:
       means, standard = self.cohort.means, self.cohort.standard
       embed, used = self._embed, len(parts.NAMES)
@@ -339,8 +282,7 @@ def load(directory=None, *, turns=None, score='fused'):
   )
   found = exports.load(directory)
   network = palm_networks.of_export(found, directory)
-  if turns is None:
-    # By content: a copy of the package's weights, or another path to them.
+  if turns is None:  # By content: a copy is as good.
     turns = found.digests == exports.recorded_digests(shipped.PALM)
   calibration, missing = None, ''
   if score != 'fused':
@@ -356,19 +298,3 @@ def load(directory=None, *, turns=None, score='fused'):
     calibration=calibration,
     missing=missing,
   )
-
-
-def same_side(a, b):
-  """Whether two palms are of one side; None where a side is not known."""
-  hands = [getattr(palm, 'hand', None) for palm in (a, b)]
-  if None in hands or None in (hands[0].side, hands[1].side):
-    return None
-  return hands[0].side == hands[1].side
-
-
-def _nothing(images):
-  """An embedding for scores that no network is part of."""
-  return np.ones((len(images), 1), np.float32)
-
-
-_similarities = jax.jit(correlations.similarities)

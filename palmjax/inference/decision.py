@@ -1,0 +1,69 @@
+"""What is decided on, squares of palms, and what is said of two of them."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from palmjax.images import image_file
+from palmjax.inference import palm_files
+
+
+class Decision(NamedTuple):
+  """What is said of two palms.
+
+  Attributes:
+    decision: 'same' or 'different'.
+    score: float, see `measure`.
+    threshold: float, on the scale of `score`.
+    measure: 'score', which is at least the threshold for one palm, or
+      'distance', at most.
+    fmr: false match rate that the threshold was set for.
+    set_on: what the threshold was set on, in words.
+    calibrated: whether that are palms of the camera in use.
+    same_side: whether both are left or both right palms; None where one of the
+      sides is not known.
+  """
+
+  decision: str
+  score: float
+  threshold: float
+  measure: str
+  fmr: float
+  set_on: str
+  calibrated: bool
+  same_side: bool | None = None
+
+
+def squares(palms, *, size):
+  """The centred squares of palms.
+
+  Args:
+    palms: images of palms alone, uint8 [H, W], [H, W, 1] or [H, W, 3], of any
+      sizes, or `palm_files.Palm`s.
+    size: side of the squares in pixels.
+
+  Returns:
+    uint8 [N, size, size, 3].
+
+  Raises:
+    ValueError: names the first image of another type or shape.
+  """
+  if isinstance(palms, np.ndarray) and palms.ndim != 4:
+    raise ValueError(f'one array of shape {palms.shape}; give a list of images')
+  return np.stack([_square(palm, i, size) for i, palm in enumerate(palms)])
+
+
+def _square(palm, index, size):
+  image = palm.image if isinstance(palm, palm_files.Palm) else palm
+  try:
+    return image_file.square(image, size=size)
+  except ValueError as error:
+    raise ValueError(f'images[{index}]: {error}') from error
+
+
+def same_side(a, b):
+  """Whether two palms are of one side; None where a side is not known."""
+  hands = [getattr(palm, 'hand', None) for palm in (a, b)]
+  if None in hands or None in (hands[0].side, hands[1].side):
+    return None
+  return hands[0].side == hands[1].side
