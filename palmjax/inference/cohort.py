@@ -5,7 +5,7 @@ they share is taken off (`parts.Means`); their pairs are impostor pairs, if each
 palm is there once. From them come the standards of the parts and thresholds.
 
 The palms of a pair must not be in the mean that is taken off them: with 40
-palms that alone would move their scores by more than a standard deviation below
+drawn palms that alone moved their scores 0.2 to 0.3 standard deviations below
 those of strangers. So palms are dealt into folds, and a pair is compared with
 the mean of all palms outside its one or two folds.
 
@@ -34,7 +34,6 @@ _FOLDS = 5
 _LEAST_TAIL, _TAIL, _IN_TAIL = 0.01, 0.05, 150
 _DRAWS = 200
 _CAREFUL = 0.9  # Quantile of the drawn thresholds.
-_ERRORS = 30  # False matches, for a measured threshold.
 _FARTHEST = 50
 # A pair beyond the score that so many of a whole cohort's pairs reach is one
 # palm twice.
@@ -82,9 +81,13 @@ class Cohort(NamedTuple):
       self.thresholds, fmr, f'a cohort of {self.palms} palms supports those'
     )
 
+  def is_measured(self, fmr):
+    """Whether the threshold for a rate is measured, not extrapolated."""
+    return fmr >= self.measured * (1 - 1e-6)
+
   def describe(self, fmr):
     """What the threshold for a rate was set on, in words."""
-    how = '' if fmr >= self.measured * (1 - 1e-6) else ', extrapolated'
+    how = '' if self.is_measured(fmr) else ', extrapolated'
     return f'{self.pairs:,} pairs of {self.palms} palms{how}: {self.dataset}'
 
 
@@ -101,6 +104,11 @@ class Screening(NamedTuple):
 
 
 def fit(templates, *, dataset, seed=0):
+  """`fit_with_scores` without the scores: a `Cohort`."""
+  return fit_with_scores(templates, dataset=dataset, seed=seed)[0]
+
+
+def fit_with_scores(templates, *, dataset, seed=0):
   """Learns a camera from palms, each of which is there once.
 
   Args:
@@ -109,7 +117,7 @@ def fit(templates, *, dataset, seed=0):
     seed: of the folds and the draws.
 
   Returns:
-    `Cohort`.
+    (`Cohort`, `cross_fitted` scores that it was made of).
 
   Raises:
     ValueError: fewer than `LEAST` palms.
@@ -122,11 +130,10 @@ def fit(templates, *, dataset, seed=0):
   impostors = scores[:, rows, columns].astype(np.float64)
   standard = parts.Standard(impostors.mean(axis=1), impostors.std(axis=1))
   fused = parts.fuse(impostors, standard)
-  pairs = count * (count - 1) // 2
-  least = _ERRORS / pairs
+  least = error_rates.RULE_OF_30 / (count * (count - 1) // 2)
   rates = [fmr for fmr in FMRS if fmr * _FARTHEST >= least]
   found = careful_thresholds(fused, rows, columns, rates, rng)
-  return Cohort(
+  cohort = Cohort(
     means=parts.means(templates),
     standard=standard,
     thresholds=tuple(zip(rates, found, strict=True)),
@@ -138,11 +145,11 @@ def fit(templates, *, dataset, seed=0):
       wide=templates.wide[:, parts.UPRIGHT, None],
     ),
   )
+  return cohort, scores
 
 
 def _require_enough(templates):
-  count = len(templates.network)
-  if count < LEAST:
+  if (count := len(templates.network)) < LEAST:
     raise ValueError(
       f'{count} palms: a cohort needs {LEAST} or more, each there once'
     )
@@ -169,8 +176,7 @@ def cross_fitted(templates, rng):
         scores[:, rows[:, None], columns] = parts.compare(
           templates.take(rows), templates.take(columns), means
         )
-  index = np.arange(count)
-  scores[:, index, index] = np.nan
+  scores[:, np.eye(count, dtype=bool)] = np.nan
   return scores
 
 

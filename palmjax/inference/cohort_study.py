@@ -77,9 +77,7 @@ def study(judge, palms, *, dataset, known=False, seed=0):
   templates = judge.templates(list(palms.values()))
   _screen(templates, names, first, known)
   members = templates.take(first)
-  cohort = cohorts.fit(members, dataset=dataset, seed=seed)
-  # The scores that the cohort was made of.
-  scores = cohorts.cross_fitted(members, np.random.default_rng(seed))
+  cohort, scores = cohorts.fit_with_scores(members, dataset=dataset, seed=seed)
   rows, columns = np.triu_indices(len(first), 1)
   impostor = scores[:, rows, columns]
   fused = parts.fuse(impostor, cohort.standard)
@@ -115,7 +113,7 @@ def summary(study):
     'needed': [
       {'fmr': fmr, 'palms': palms_for(fmr)}
       for fmr in (1e-2, 1e-3, 1e-4)
-      if fmr < cohort.measured * (1 - 1e-6)
+      if not cohort.is_measured(fmr)
     ],
     'without': [
       _without(fmr, threshold, study.careful, genuine)
@@ -202,7 +200,7 @@ def _rate(fmr, threshold, study):
   row = {
     'fmr': fmr,
     'threshold': threshold,
-    'measured': fmr >= study.cohort.measured * (1 - 1e-6),
+    'measured': study.cohort.is_measured(fmr),
     'fmr_found': _share(study.fused, threshold),
   }
   if study.genuine is not None:

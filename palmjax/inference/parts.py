@@ -13,8 +13,9 @@ score is
   s = log(1/K Σ_k exp z_k)
 
 so that one part that is sure is enough: exp z_k stands for a likelihood ratio,
-and s for the ratio where each part may be the one that knows. On drawn palms of
-difficulty 0.8 the mean of z_k had 4 times the errors of this; docs/results.md.
+and s for the ratio where each part may be the one that knows. It was chosen on
+drawn palms of difficulty 0.8 (200 identities of seed 14, by hand, no command):
+the mean of z_k had an EER of 0.007 there, this one 0.002.
 """
 
 from typing import NamedTuple
