@@ -64,9 +64,9 @@ def fast(probes, gallery, mean, shift):
   for start in range(0, len(gallery), _HELD):
     part = gallery[start : start + _HELD]
     size = next((s for s in _MANY_GALLERY if len(part) <= s), _MANY_GALLERY[-1])
-    # Rows past the end are copies of the last one.
-    index = np.minimum(np.arange(-(-len(part) // size) * size), len(part) - 1)
-    blocks = [of_gallery(part[i], mean) for i in index.reshape(-1, size)]
+    blocks = [
+      of_gallery(part[index], mean) for index in chunks.indices(len(part), size)
+    ]
 
     def rows(block, blocks=blocks):
       signals, norms = of_probes(block, mean)
