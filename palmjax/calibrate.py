@@ -92,26 +92,12 @@ def _parse(argv):
     help='the report; default: beside the cohort, .html',
   )
   parser.add_argument(
-    '--photos', action='store_true', help='images show whole hands'
-  )
-  parser.add_argument(
     '--known',
     action='store_true',
     help='images of one folder show one palm; also measures FNMR',
   )
   parser.add_argument('--json', action='store_true', help='print JSON')
-  for name, own, text in (
-    ('export', shipped.PALM, 'another trained network'),
-    ('detector', shipped.HAND, 'with --photos: another detector'),
-    (
-      'palm-frame',
-      shipped.PALM_FRAME,
-      'with --photos: another reader of palm frames',
-    ),
-  ):
-    parser.add_argument(
-      f'--{name}', metavar='DIR', type=terminal.path, default=own, help=text
-    )
+  terminal.add_networks(parser)
   parser.add_argument(
     '--turns',
     action=argparse.BooleanOptionalAction,

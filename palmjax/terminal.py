@@ -16,6 +16,7 @@ import jax
 
 from palmjax import compile_cache
 from palmjax.engine import allocator
+from palmjax.networks import shipped
 
 # What palmjax's programs are made with. Environment variables of JAX could
 # change each of these: other types, other random numbers, or errors.
@@ -58,6 +59,25 @@ def path(text):
   if not text.strip():
     raise argparse.ArgumentTypeError('give a path, not an empty text')
   return home(text)
+
+
+def add_networks(parser):
+  """Adds --photos and the folders of the networks that decide on palms."""
+  parser.add_argument(
+    '--photos', action='store_true', help='images show whole hands'
+  )
+  for name, own, text in (
+    ('export', shipped.PALM, 'another trained network'),
+    ('detector', shipped.HAND, 'with --photos: another detector'),
+    (
+      'palm-frame',
+      shipped.PALM_FRAME,
+      'with --photos: another reader of palm frames',
+    ),
+  ):
+    parser.add_argument(
+      f'--{name}', metavar='DIR', type=path, default=own, help=text
+    )
 
 
 def home(text):

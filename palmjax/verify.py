@@ -36,7 +36,6 @@ from PIL import Image
 
 from palmjax import compile_cache, terminal
 from palmjax.inference import decision, finder, palm_files, verifier, words
-from palmjax.networks import shipped
 
 _EXAMPLES = """examples:
   palmjax-verify A.jpg B.jpg
@@ -76,21 +75,7 @@ def _parse(argv):
     help='rank <identity>/<image> or <image> in it',
   )
   parser.add_argument('--top', type=int, default=5, help='ranks to show')
-  parser.add_argument(
-    '--photos', action='store_true', help='images show whole hands'
-  )
-  for name, own, text in (
-    ('export', shipped.PALM, 'another trained network'),
-    ('detector', shipped.HAND, 'with --photos: another detector'),
-    (
-      'palm-frame',
-      shipped.PALM_FRAME,
-      'with --photos: another reader of palm frames',
-    ),
-  ):
-    parser.add_argument(
-      f'--{name}', metavar='DIR', type=terminal.path, default=own, help=text
-    )
+  terminal.add_networks(parser)
   parser.add_argument(
     '--fmr', type=float, default=1e-3, help='false match rate to allow'
   )
