@@ -145,7 +145,7 @@ def get_config(arg=''):
       'mapping_layers': 2,
       'dtype': 'float32',
       'batch_size': 16,
-      'steps': 3000,
+      'steps': 2500,
       'order': 'patent',  # or 'stylegan2'
       'learning_rate': 0.003,
       'r1_gamma': 0.3,  # 0: 0.0002 · resolution² / batch
