@@ -101,11 +101,12 @@ def no_network(images):
 
 
 def compare(probes, gallery, means):
-  """Scores of all pairs by each part.
+  """Scores of all pairs by each part; those of (b, a) are those of (a, b).
 
   Args:
     probes: `Templates` of P palms.
-    gallery: `Templates` of G palms, of which the upright codes count.
+    gallery: `Templates` of G palms. The same object as the probes takes half
+      the time.
     means: `Means`, taken off both.
 
   Returns:
@@ -114,7 +115,7 @@ def compare(probes, gallery, means):
   scores = [
     orientation_code.two_way_scores(
       getattr(probes, name),
-      getattr(gallery, name)[:, UPRIGHT],
+      getattr(gallery, name),
       KINDS[name],
       mean=getattr(means, name),
     )

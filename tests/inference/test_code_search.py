@@ -60,6 +60,7 @@ def test_many_pairs_go_the_fast_way(monkeypatch):
 
   monkeypatch.setattr(code_search, 'fast', fast)
   monkeypatch.setattr(orientation_code, '_MANY', 5)
+  monkeypatch.setattr(orientation_code, '_LEAST_SIDE', 2)
   got = orientation_code.scores(probes, gallery, orientation_code.FINE)
   assert called
   np.testing.assert_array_equal(got, want)

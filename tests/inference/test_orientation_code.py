@@ -128,17 +128,27 @@ def test_scores_equal_loops(kind):
 
 @pytest.mark.parametrize('kind', [oc.FINE, oc.WIDE6])
 def test_two_way_scores_equal_loops(kind):
-  probes, gallery = random_codes(2, 5), random_codes(3, seed=1)
+  probes, gallery = random_codes(2, 5), random_codes(3, 5, seed=1)
   mean = np.random.default_rng(2).uniform(-0.3, 0.3, (32, 32, 2))
   want = np.zeros((2, 3))
   for i, turned in enumerate(probes / 127):
-    for j, code in enumerate(gallery / 127):
-      one = own_score(turned, code, kind.shift, mean)
-      other = max(own_score(code[None], x, kind.shift, mean) for x in turned)
-      want[i, j] = (one + other) / 2
+    for j, other in enumerate(gallery / 127):
+      there = own_score(turned, other[MIDDLE], kind.shift, mean)
+      back = own_score(other, turned[MIDDLE], kind.shift, mean)
+      want[i, j] = (there + back) / 2
   got = oc.two_way_scores(probes, gallery, kind, mean=mean)
   assert (got.shape, got.dtype) == ((2, 3), np.float32)
   np.testing.assert_allclose(got, want, atol=1e-5)
+  exchanged = oc.two_way_scores(gallery, probes, kind, mean=mean)
+  np.testing.assert_array_equal(exchanged.T, got)
+
+
+def test_two_way_scores_of_one_side_are_those_of_two():
+  codes = random_codes(3, 5)
+  np.testing.assert_array_equal(
+    oc.two_way_scores(codes, codes, oc.FINE),
+    oc.two_way_scores(codes, codes.copy(), oc.FINE),
+  )
 
 
 def test_a_palm_and_itself_score_1(drawn):
@@ -148,9 +158,8 @@ def test_a_palm_and_itself_score_1(drawn):
   )
   np.testing.assert_allclose(np.diag(scores), 1, atol=2e-5)
   assert scores.max() <= 1
-  both = oc.two_way_scores(
-    oc.probes(images, oc.WIDE6), oc.templates(images, oc.WIDE6), oc.WIDE6
-  )
+  turned = oc.probes(images, oc.WIDE6)
+  both = oc.two_way_scores(turned, turned, oc.WIDE6)
   np.testing.assert_allclose(np.diag(both), 1, atol=2e-5)
   assert scores[~np.eye(6, dtype=bool)].max() < 0.6
 
@@ -275,8 +284,16 @@ def test_other_codes_are_refused():
     (probes, gallery, np.float32([0]), 'a mean of shape .1,.: want finite'),
     (probes, gallery, np.full((32, 32, 2), np.nan), 'a mean of shape'),
   ):
-    for scores in (oc.scores, oc.two_way_scores):
-      with pytest.raises(ValueError, match=f'^{message}[^\n]*$'):
-        scores(p, g, oc.FINE, mean=mean)
+    with pytest.raises(ValueError, match=f'^{message}[^\n]*$'):
+      oc.scores(p, g, oc.FINE, mean=mean)
+  turned = random_codes(2, 5)
+  for p, g, mean, message in (
+    (turned[:0], turned, None, 'probes of shape'),
+    (turned, gallery, None, 'gallery of shape'),
+    (turned, turned / 127, None, 'gallery are float64: want int8'),
+    (turned, turned, np.full((32, 32, 2), np.nan), 'a mean of shape'),
+  ):
+    with pytest.raises(ValueError, match=f'^{message}[^\n]*$'):
+      oc.two_way_scores(p, g, oc.FINE, mean=mean)
   with pytest.raises(ValueError, match='templates of shape'):
     oc.mean(gallery[:0])

@@ -36,21 +36,21 @@ def cosine(a, b):
   return np.sum(a * b) / math.sqrt(np.sum(a * a) * np.sum(b * b))
 
 
-def own_code_score(probe, other, shift, mean):
-  """½ of the best crop of p for g's centre, ½ of the best of g for p's."""
-  probe, other = probe / 127 - mean, other / 127 - mean
+def own_code_score(first, second, shift, mean):
+  """½ of the best crop of one for the other's centre, ½ of the reverse."""
+  first, second = first / 127 - mean, second / 127 - mean
   centre = slice(shift, 32 - shift)
-  one = max(
-    cosine(crop, other[centre, centre])
-    for turned in probe
-    for crop in crops(turned, shift)
+  return (
+    sum(
+      max(
+        cosine(crop, kept[2, centre, centre])
+        for turned in moved
+        for crop in crops(turned, shift)
+      )
+      for moved, kept in ((first, second), (second, first))
+    )
+    / 2
   )
-  two = max(
-    cosine(crop, turned[centre, centre])
-    for turned in probe
-    for crop in crops(other, shift)
-  )
-  return (one + two) / 2
 
 
 def test_scores_of_the_parts(palms, common):
@@ -63,7 +63,7 @@ def test_scores_of_the_parts(palms, common):
       want = [
         own_code_score(
           getattr(probes, name)[i].astype(float),
-          getattr(gallery, name)[j, 2].astype(float),
+          getattr(gallery, name)[j].astype(float),
           shift,
           getattr(common, name).astype(float),
         )
@@ -87,10 +87,19 @@ def test_nothing_in_common_takes_nothing_off(palms):
   for k, name in enumerate(parts.CODES):
     want = orientation_code.two_way_scores(
       getattr(probes, name),
-      getattr(gallery, name)[:, parts.UPRIGHT],
+      getattr(gallery, name),
       parts.KINDS[name],
     )
     np.testing.assert_array_equal(scores[k], want)
+
+
+def test_probes_and_gallery_exchanged(palms, common):
+  probes, gallery = palms
+  np.testing.assert_allclose(
+    parts.compare(probes, gallery, common),
+    parts.compare(gallery, probes, common).transpose(0, 2, 1),
+    atol=1e-6,
+  )
 
 
 def test_a_palm_and_itself_score_one(palms, common):
