@@ -1,0 +1,143 @@
+"""What a network learns on perturbed images: hands, or palms told apart.
+
+A task is what `steps.robust` must know of a network: how a batch becomes images
+and targets, the forward pass, the loss, and the feature vectors of an image.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax.numpy as jnp
+
+from palmjax.losses import detection, metric
+from palmjax.models import forward
+from palmjax.ops import pixels, pool
+from palmjax.steps import detect
+
+# Feature vectors of an image that a detector gives.
+DETECTOR_VECTORS = ('pooled', 'levels', 'logits', 'flat')
+# The deepest level on the way down.
+_LAST_DOWN = 4
+
+
+class Task(NamedTuple):
+  """Functions of a network in training; all are pure.
+
+  Attributes:
+    prepare: (key, batch) → (images float [B, h, w, c] in [−1, 1], targets).
+    apply_eval: (params, stats, images) → outputs, by running statistics.
+    apply_train: (params, stats, images, key) → (outputs, new statistics).
+    loss: (params, outputs, targets) → (scalar, {term: scalar}).
+    vectors: outputs → list of float [B, D], each compared by itself.
+  """
+
+  prepare: Callable
+  apply_eval: Callable
+  apply_train: Callable
+  loss: Callable
+  vectors: Callable
+
+
+def detector(
+  model,
+  *,
+  augment,
+  shrink=1,
+  radius='published',
+  cells=9,
+  weights=detection.WEIGHTS,
+  vector='pooled',
+):
+  """The task of a hand detector.
+
+  Args:
+    model: detector, images → (maps, levels).
+    augment, shrink, radius, cells, weights: as of `detect.make_step`.
+    vector: 'pooled' mean of the deepest level on the way down over its cells;
+      'levels' such means of all levels; 'logits' of the classes in all cells;
+      'flat' the deepest level, cell by cell.
+
+  Returns:
+    `Task`; params {'detector': …}.
+
+  Raises:
+    ValueError: another vector.
+  """
+  if vector not in DETECTOR_VECTORS:
+    raise ValueError(
+      f'vector={vector}: choose one of {", ".join(DETECTOR_VECTORS)}'
+    )
+
+  def prepare(key, batch):
+    batch = augment(key, batch)
+    images = pool.block_mean(pixels.to_float(batch['image']), shrink)
+    return images, batch
+
+  def apply_train(params, stats, images, key):
+    return forward.apply_train(model, params['detector'], stats, images, key)
+
+  def loss(params, outputs, batch):
+    del params
+    maps, _ = outputs
+    wanted = detect.targets(maps, batch, radius=radius, cells=cells)
+    return detection.detection_loss(maps, wanted, weights=weights)
+
+  def vectors(outputs):
+    maps, levels = outputs
+    deepest = levels[min(_LAST_DOWN, len(levels) - 1)]
+    match vector:
+      case 'pooled':
+        return [jnp.mean(deepest, axis=(1, 2))]
+      case 'levels':
+        return [jnp.mean(level, axis=(1, 2)) for level in levels]
+      case 'logits':
+        return [maps['class'].reshape(len(maps['class']), -1)]
+      case 'flat':
+        return [deepest.reshape(len(deepest), -1)]
+
+  return Task(
+    prepare,
+    lambda params, stats, images: forward.apply_eval(
+      model, params['detector'], stats, images
+    ),
+    apply_train,
+    loss,
+    vectors,
+  )
+
+
+def recogniser(model, *, preprocess, augment, logits_fn):
+  """The task of a palm network: its embeddings are the feature vectors.
+
+  Args:
+    model, preprocess, augment, logits_fn: as of `classify.make_step`.
+
+  Returns:
+    `Task`; params {'backbone': …, 'head': [K, D]}. Images are perturbed before
+    they are preprocessed.
+  """
+
+  def prepare(key, batch):
+    images = augment(key, pixels.to_float(batch['image']))
+    return images, batch['label']
+
+  def apply_train(params, stats, images, key):
+    inputs = preprocess(images)
+    return forward.apply_train(model, params['backbone'], stats, inputs, key)
+
+  def loss(params, embeddings, labels):
+    logits = logits_fn(embeddings, params['head'], labels)
+    found = jnp.argmax(logits_fn(embeddings, params['head'], None), axis=-1)
+    return metric.cross_entropy(logits, labels), {
+      'accuracy': jnp.mean(found == labels)
+    }
+
+  return Task(
+    prepare,
+    lambda params, stats, images: forward.apply_eval(
+      model, params['backbone'], stats, preprocess(images)
+    ),
+    apply_train,
+    loss,
+    lambda embeddings: [embeddings],
+  )

@@ -1,0 +1,164 @@
+"""One update on images and on their perturbed copies (CN112215298A, claim 4).
+
+  L = L1(x) + w L2(x*)      target loss; labels stay, as nothing moves
+
+with x* of `steps.perturb`. Kind 'none' has L = L1. Kind 'free' has x* =
+clip(x + δ): the gradient of an update moves the parameters and, by its sign, δ
+of the next one. Each batch comes `replays` times (arXiv:1904.12843).
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+
+from palmjax.engine import state as train_state
+from palmjax.steps import perturb
+
+# Running statistics, not changed; those of one batch of both kinds of images;
+# or a set for each kind, of which the one of the unperturbed is kept.
+STATISTICS = ('running', 'joint', 'separate')
+# Entries of `TrainState.stats` that are not the network's.
+OF_TRAINING = ('perturbed', 'perturbation')
+# Every use folds its own constant into the key of the clock.
+_PREPARE, _START, _DROPOUT = range(3)
+
+
+def create_state(state, perturbation, *, images, statistics='running'):
+  """A state with what the perturbation remembers, from one without.
+
+  Args:
+    state: `TrainState` of the network to be trained.
+    perturbation: `Perturbation`.
+    images: shape [B, h, w, c] of a batch as the network sees it.
+    statistics: of `STATISTICS`.
+
+  Returns:
+    `TrainState` with its own copies.
+  """
+  stats = dict(state.stats)
+  if statistics == 'separate':
+    stats['perturbed'] = jax.tree.map(jnp.copy, state.stats)
+  if perturbation.kind == 'free':
+    stats['perturbation'] = jnp.zeros(images, jnp.float32)
+  return state.replace(stats=stats)
+
+
+def network_stats(stats):
+  """Those of `TrainState.stats` that the network reads when it is used."""
+  return {k: v for k, v in stats.items() if k not in OF_TRAINING}
+
+
+def make_step(task, tx, perturbation, *, weight=1.0, statistics='running'):
+  """One update by L1 + w L2. Differentiates: the parameters; and, for x*, x⁰.
+
+  Args:
+    task: `perturbed_tasks.Task`: what the network is trained to do.
+    tx: optax transformation.
+    perturbation: `Perturbation`.
+    weight: w of the loss on target images.
+    statistics: of `STATISTICS`; they hold for unperturbed updates, too.
+
+  Returns:
+    step(state, frozen, batch, key) → (state, metrics). Metrics are 'loss', the
+    target loss, 'clean' and 'perturbed', its parts, 'clean/TERM', and of kind
+    'ot' 'ot/distance' before the ascent, 'ot/error' and 'ot/converged' of its
+    plan. With kind 'free' give each batch `replays` times.
+
+  Raises:
+    ValueError: as `perturb.check`; other statistics, or a negative weight.
+  """
+  perturb.check(perturbation)
+  if statistics not in STATISTICS:
+    raise ValueError(
+      f'statistics={statistics}: choose one of {", ".join(STATISTICS)}'
+    )
+  if not weight >= 0:
+    raise ValueError(f'weight={weight}: give 0 or more')
+  kind, epsilon = perturbation.kind, perturbation.epsilon
+  losses = functools.partial(_losses, task, statistics)
+
+  def step(state, frozen, batch, key):
+    del frozen
+    # Replayed batches are augmented alike.
+    key = jax.random.fold_in(key, state.step // perturbation.replays)
+    images, targets = task.prepare(jax.random.fold_in(key, _PREPARE), batch)
+    dropout = jax.random.fold_in(key, _DROPOUT)
+    target_images, metrics = None, {}
+    if kind == 'free':
+      target_images = perturb.project(
+        images + state.stats['perturbation'], images, epsilon=epsilon
+      )
+    elif kind != 'none':
+      target_images, metrics = perturb.find_target_images(
+        task,
+        perturbation,
+        (state.params, network_stats(state.stats)),
+        (images, targets),
+        jax.random.fold_in(key, _START),
+      )
+
+    def loss_fn(params, target_images):
+      clean, terms, perturbed, stats = losses(
+        params, state.stats, images, target_images, targets, dropout
+      )
+      loss = clean + weight * perturbed
+      found = {'loss': loss, 'clean': clean, 'perturbed': perturbed}
+      return loss, (
+        stats,
+        found | {f'clean/{name}': value for name, value in terms.items()},
+      )
+
+    if kind == 'free':
+      (grads, direction), (stats, found) = jax.grad(
+        loss_fn, argnums=(0, 1), has_aux=True
+      )(state.params, target_images)
+      change = target_images - images + 2 * epsilon * jnp.sign(direction)
+      stats['perturbation'] = jnp.clip(change, -2 * epsilon, 2 * epsilon)
+    else:
+      grads, (stats, found) = jax.grad(loss_fn, has_aux=True)(
+        state.params, target_images
+      )
+    state, norms = train_state.apply_gradients(
+      state, tx, grads, loss=found['loss'], stats=stats
+    )
+    return state, found | metrics | norms
+
+  return step
+
+
+def _losses(
+  task, statistics, params, stats, images, target_images, targets, key
+):
+  """(L1, its terms, L2, new statistics); without target images L2 is 0."""
+  mine = network_stats(stats)
+  none = target_images is None
+
+  def loss(outputs):
+    return task.loss(params, outputs, targets)
+
+  if statistics == 'running':
+    clean, terms = loss(task.apply_eval(params, mine, images))
+    perturbed = 0.0
+    if not none:
+      perturbed, _ = loss(task.apply_eval(params, mine, target_images))
+    return clean, terms, jnp.asarray(perturbed), dict(stats)
+  if none:
+    outputs, new = task.apply_train(params, mine, images, key)
+    clean, terms = loss(outputs)
+    return clean, terms, jnp.zeros(()), {**stats, **new}
+  if statistics == 'joint':
+    both = jnp.concatenate([images, target_images])
+    outputs, new = task.apply_train(params, mine, both, key)
+    halves = [
+      jax.tree.map(lambda x, i=i: jnp.split(x, 2)[i], outputs) for i in (0, 1)
+    ]
+    (clean, terms), (perturbed, _) = map(loss, halves)
+    return clean, terms, perturbed, {**stats, **new}
+  outputs, new = task.apply_train(params, mine, images, key)
+  clean, terms = loss(outputs)
+  outputs, other = task.apply_train(
+    params, stats['perturbed'], target_images, key
+  )
+  perturbed, _ = loss(outputs)
+  return clean, terms, perturbed, {**stats, **new, 'perturbed': other}
