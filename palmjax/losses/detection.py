@@ -47,7 +47,7 @@ _EPSILON = 1e-4
 
 
 def focal_loss(logits, heatmap, known=None):
-  """Class term, summed over the maps and divided by the number of centres.
+  """Focal loss of the class heatmaps (CenterNet), divided by the centres.
 
   Args:
     logits: float [B, h, w, C].
@@ -81,7 +81,7 @@ def masked_mean(values, mask):
 
 
 def detection_loss(maps, targets, *, weights=WEIGHTS):
-  """L of the maps of a detector.
+  """Total loss L of a detector's maps: a weighted sum of all terms.
 
   Args:
     maps: {'class': logits [B, h, w, C], 'size', 'offset': [B, h, w, 2],
@@ -133,7 +133,7 @@ def detection_loss(maps, targets, *, weights=WEIGHTS):
 
 
 def weighted_sum(terms, weights):
-  """Σ_j w_j L_j of {name: L_j} and {name: w_j}, which have the same names."""
+  """Weighted sum Σ_j w_j L_j of {name: L_j} and {name: w_j}."""
   if terms.keys() != weights.keys():
     raise ValueError(
       f'weights of {", ".join(weights)}: give those of {", ".join(terms)}'

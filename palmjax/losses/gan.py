@@ -52,7 +52,7 @@ def r1_penalty(discriminator, images, *, gamma):
 
 
 def path_lengths(synthesis, w, key):
-  """How far images move per step in w, along random directions of the image.
+  """Path lengths of a generator: image change for a step in w.
 
   With y ~ N(0, I) / √(H·W) and g = ∂/∂w Σ G(w)·y, the length of image b is
   √(mean over layers of the sum over dimensions of g²).
@@ -75,7 +75,7 @@ def path_lengths(synthesis, w, key):
 
 
 def path_length_penalty(lengths, mean, *, decay=0.01):
-  """Squared distance of path lengths to their running mean.
+  """Path length penalty: squared distance to the running mean.
 
   The mean that enters the penalty is the new one, and the gradient flows
   through its share of the present lengths.
@@ -94,7 +94,7 @@ def path_length_penalty(lengths, mean, *, decay=0.01):
 
 
 def path_length_weight(resolution):
-  """γ_pl of the paper, ln 2 / (r² (ln r − ln 2)), for images of side r.
+  """Path length weight γ_pl for images of side r.
 
   With lengths defined over images divided by √(H·W) and averaged over the
   layers as in `path_lengths`, this γ_pl is the fixed weight 2.

@@ -46,7 +46,7 @@ _COMPARISON = {
 
 
 def softmax_logits(embeddings, head, labels=None):
-  """Inner products e · w_j.
+  """Softmax logits: inner products e · w_j of embeddings and class weights.
 
   Args:
     embeddings: float [B, D].
@@ -61,13 +61,13 @@ def softmax_logits(embeddings, head, labels=None):
 
 
 def normalised_logits(embeddings, head, labels=None, *, scale=64.0):
-  """s cos θ_j, the normalised softmax; shapes as in `softmax_logits`."""
+  """Normalised softmax logits s cos θ_j; shapes as in `softmax_logits`."""
   del labels
   return scale * vectors.cosines(embeddings, head)
 
 
 def arcface_logits(embeddings, head, labels, *, margin=0.5, scale=64.0):
-  """s cos(θ + m) for the label, s cos θ for the others (arXiv:1801.07698).
+  """ArcFace logits: s cos(θ + m) for the label, else s cos θ.
 
   Args:
     embeddings: float [B, D].
@@ -87,7 +87,7 @@ def arcface_logits(embeddings, head, labels, *, margin=0.5, scale=64.0):
 
 
 def add_angle(cosine, margin):
-  """cos(θ + m) of cos θ, of any shape.
+  """Adds a margin to an angle: cos(θ + m) of cos θ, of any shape.
 
   Past θ = π - m, where cos(θ + m) would rise again, it goes on as
   cos θ - m sin m, so that it falls with θ everywhere.
@@ -100,7 +100,7 @@ def add_angle(cosine, margin):
 
 
 def cosface_logits(embeddings, head, labels, *, margin=0.4, scale=64.0):
-  """s (cos θ - m) for the label, s cos θ for the others (arXiv:1801.09414).
+  """CosFace logits: s (cos θ - m) for the label, else s cos θ.
 
   Args:
     embeddings: float [B, D].
@@ -130,7 +130,7 @@ def adaface_logits(
   scale=64.0,
   concentration=0.333,
 ):
-  """s (cos(θ - m ẑ) - (m ẑ + m)) for the label (arXiv:2204.00964, eq. 10).
+  """AdaFace logits with a margin from the norms (arXiv:2204.00964).
 
   ẑ = clip(h (|e| - μ) / (σ + 1e-3), -1, 1), without gradient. An embedding of
   usual length gets CosFace's margin; a long one up to cos(θ - m) - 2m, which
@@ -194,7 +194,7 @@ def update_norm_statistics(embeddings, norm_mean, norm_std, *, t_alpha=0.01):
 
 
 def label_cosines(embeddings, head, labels):
-  """cos θ_y, how well each sample is recognised: [B, D], [K, D], [B] → [B]."""
+  """Cosine of each embedding and the weights of its class: [B, D] → [B]."""
   chex.assert_rank([embeddings, head], 2)
   chex.assert_shape(labels, (embeddings.shape[0],))
   return jnp.sum(vectors.unit(embeddings) * vectors.unit(head[labels]), axis=-1)
@@ -213,7 +213,7 @@ def cross_entropy(logits, labels):
 
 
 def comparison(loss):
-  """What embeddings trained with a loss are compared by.
+  """Comparison ('cosine' or 'euclidean') that fits the training loss.
 
   Of staged losses ask for the last. On unit vectors both rank alike, and
   `ops.vectors.euclidean_of_cosine` converts thresholds.

@@ -22,7 +22,7 @@ _EPSILON = 1e-8  # A distance of 0 has no gradient.
 
 
 def palm_frame_loss(points, facing, targets, *, weights=WEIGHTS):
-  """L of the palm frames that a network read.
+  """Total loss of palm frames: a weighted sum of all terms.
 
   Args:
     points: float [B, 3, 2], two valleys and the wrist.

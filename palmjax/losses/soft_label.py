@@ -22,7 +22,7 @@ import optax
 
 
 def soft_labels(logits, *, temperature=1.0):
-  """Distributions over identities; no gradient passes.
+  """Soft labels softmax(z / T) of logits; no gradient passes.
 
   Args:
     logits: float [B, K], without margin.
@@ -43,7 +43,7 @@ def confidence(soft):
 
 
 def soft_cross_entropy(logits, soft):
-  """-Σ_k q_k log softmax(z)_k of each sample: [B, K], [B, K] → [B]."""
+  """Soft-label cross-entropy -Σ_k q_k log softmax(z)_k: [B, K] → [B]."""
   chex.assert_rank(logits, 2)
   chex.assert_equal_shape([logits, soft])
   return -jnp.sum(soft * jax.nn.log_softmax(logits), axis=-1)
@@ -59,7 +59,7 @@ def second_loss(
   confidences=None,
   plain_mean=False,
 ):
-  """L₂ of labelled and generated images.
+  """Loss of labelled images and softly labelled generated images.
 
   With `weight` 1 it is the mean over all B + G images; with 0 the mean over the
   B labelled ones, the first loss.

@@ -1,4 +1,4 @@
-"""Staged and mixed losses: other losses at other steps, or for other samples.
+"""Staged and mixed losses: the loss depends on the step or on the sample.
 
 By step, L = Σ_i w_i(t) L_i: with boundaries b_1 ≤ … ≤ b_(S-1) and a change that
 takes n steps,
@@ -21,7 +21,7 @@ import jax.numpy as jnp
 
 
 def stage_weights(step, boundaries, *, blend_steps=1):
-  """w_i(t) of the stages; one compiled program serves all steps.
+  """Weights of the stages at step t; one compiled program for all steps.
 
   Args:
     step: int scalar t, may be traced.
@@ -51,7 +51,7 @@ def stage_weights(step, boundaries, *, blend_steps=1):
 
 
 def weighted_sum(weights, losses, *arguments):
-  """Σ_i w_i L_i(arguments); a loss without weight is not evaluated.
+  """Weighted sum of losses; losses of weight 0 are not evaluated.
 
   It therefore costs nothing, and neither its value nor its derivative can be
   the NaN that 0 · ∞ would be.
@@ -76,7 +76,7 @@ def weighted_sum(weights, losses, *arguments):
 
 
 def hardest(label_cosines, share):
-  """The share of samples with the lowest label cosines.
+  """Mask of the hardest samples: lowest label cosines, a share of them.
 
   Args:
     label_cosines: float [B] (`metric.label_cosines`).
@@ -98,7 +98,7 @@ def hardest(label_cosines, share):
 
 
 def mix(losses, hard, extra, *, weight=1.0):
-  """ℓ_b + λ ℓ'_b for hard samples, ℓ_b for the others.
+  """Adds λ times an extra loss to the loss of the hard samples.
 
   Args:
     losses: float [B], ℓ.

@@ -22,7 +22,7 @@ from palmjax.ops import vectors
 
 
 class Triplets(NamedTuple):
-  """What the triplets of each anchor cost.
+  """Mean triplet loss and number of triplets of each anchor.
 
   Attributes:
     losses: float [B], mean over the anchor's triplets; 0 if it has none.
@@ -45,7 +45,7 @@ def cosine_distances(embeddings):
 
 
 def batch_hard(distances, labels, *, margin=0.2):
-  """The farthest positive and the nearest negative of each anchor.
+  """Batch-hard triplet loss: farthest positive, nearest negative.
 
   An anchor without a positive or without a negative has no triplet.
 
@@ -66,7 +66,7 @@ def batch_hard(distances, labels, *, margin=0.2):
 
 
 def semi_hard(distances, labels, *, margin=0.2):
-  """For each anchor and each positive the hardest semi-hard negative.
+  """Triplet loss with semi-hard mining: hardest semi-hard negatives.
 
   That is the nearest with d(a, p) < d(a, n) < d(a, p) + α. A pair without one
   makes no triplet, be all negatives farther or all nearer than the positive:

@@ -1,4 +1,4 @@
-"""Distillation loss: a student's maps come near those of a teacher.
+"""Distillation loss: moves a student's maps towards a teacher's maps.
 
 A student and a teacher each give N level maps A_i, B_i and M kinds of map of
 the head, s_j, t_j (patent application "Model training method and related
@@ -44,7 +44,7 @@ _EPSILON = 1e-6
 
 
 def init_alignments(key, channels, teacher_channels):
-  """φ_i where channels differ.
+  """Initialises the 1×1 convolutions φ_i that match teacher channels.
 
   Args:
     key: random key.
@@ -77,7 +77,7 @@ def feature_terms(
   factor=1,
   below='pool',
 ):
-  """p_i.
+  """Feature distillation terms p_i of student and teacher maps.
 
   Args:
     levels: N maps of the student, float [B, h_i, w_i, C_i].
@@ -125,7 +125,7 @@ def feature_terms(
 
 
 def head_terms(maps, teacher_maps):
-  """q_j of the maps of two detectors, see `detection.detection_loss`.
+  """Head distillation terms q_j of student and teacher detector maps.
 
   Returns:
     {'class', 'size', 'offset', 'frame', 'facing', 'points', 'place'}: float32
@@ -201,7 +201,7 @@ def teacher_loss(
   below='pool',
   weights=detection.WEIGHTS,
 ):
-  """L of one teacher.
+  """Distillation loss L of one teacher: features and heads.
 
   Args:
     outputs, teacher_outputs: (maps, levels) of the two detectors.

@@ -28,7 +28,7 @@ _FLOOR = 1e-9
 
 
 def gaussian(images, sigma, *, border, shift=(0.0, 0.0)):
-  """Blurs along both sides.
+  """Gaussian blur of images along height and width.
 
   Args:
     images: [B, H, W, C].

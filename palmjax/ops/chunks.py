@@ -12,7 +12,7 @@ SIZES = (1, 16, 64)
 
 
 def indices(count, size):
-  """Indices of so many rows, in chunks of one size.
+  """Splits `count` row indices into chunks of one size.
 
   Args:
     count: N, rows.
@@ -29,7 +29,7 @@ def indices(count, size):
 
 
 def apply(function, rows, *, sizes=SIZES):
-  """Applies a compiled function to any number of rows.
+  """Applies a compiled function to any number of rows, in fixed batches.
 
   Args:
     function: array [B, ...] → pytree of arrays [B, ...], row by row, B in

@@ -19,7 +19,7 @@ _TINY = 1e-12
 
 
 def grey(images):
-  """RGB [B, H, W, 3] → luma [B, H, W, 1] in the same range."""
+  """Grey conversion: RGB [B, H, W, 3] → luma [B, H, W, 1]."""
   chex.assert_shape(images, (None, None, None, 3))
   return jnp.sum(images * jnp.asarray(_LUMA), axis=-1, keepdims=True)
 

@@ -1,4 +1,4 @@
-"""Rectangles to cover parts of images with (arXiv:1708.04896)."""
+"""Random erasing (arXiv:1708.04896): rectangles that cover parts of images."""
 
 import chex
 import jax.numpy as jnp
@@ -8,7 +8,7 @@ _ASPECT = 3.0
 
 
 def rectangles(area, aspect, centre, shape):
-  """Masks of one rectangle an image.
+  """Masks with one rectangle in each image.
 
   Args:
     area: float [B], share of the image. A rectangle at the border loses what

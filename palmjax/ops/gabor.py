@@ -22,7 +22,7 @@ import numpy as np
 
 
 def bank(orientations, wave_length, sigma, size, aspect=0.5):
-  """Filters g_k of the module docstring.
+  """Bank of Gabor filters g_k at K orientations.
 
   Args:
     orientations: K, int.
@@ -54,7 +54,7 @@ def bank(orientations, wave_length, sigma, size, aspect=0.5):
 
 
 def winners(images, bank):
-  """The filter of the smallest response at each pixel.
+  """Index of the Gabor filter with the smallest response at each pixel.
 
   The image is continued beyond its border by its mirror image about the border,
   so the filters see no edge there. A line that meets the border is continued
@@ -92,7 +92,7 @@ def winners(images, bank):
 
 
 def code(winners, orientations):
-  """The mean direction of each 2 × 2 pixels.
+  """Orientation code: mean direction of each 2 × 2 block of pixels.
 
   Args:
     winners: int [B, H, W], from `winners`; H and W even.

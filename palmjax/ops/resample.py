@@ -19,13 +19,13 @@ from jax import lax
 
 
 def upsample(images):
-  """Twice the size. float [B, H, W, C] -> [B, 2H, 2W, C]."""
+  """Upsamples images by two: float [B, H, W, C] → [B, 2H, 2W, C]."""
   chex.assert_rank(images, 4)
   return _upsample_axis(_upsample_axis(images, 1), 2)
 
 
 def downsample(images):
-  """Half the size. float [B, H, W, C], H and W even -> [B, H/2, W/2, C]."""
+  """Downsamples images by two: float [B, H, W, C] → [B, H/2, W/2, C]."""
   chex.assert_rank(images, 4)
   _, height, width, _ = images.shape
   if height % 2 or width % 2:

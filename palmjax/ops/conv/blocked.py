@@ -29,7 +29,7 @@ _BLOCK_BYTES = 10e6
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def convolve(x, kernel, stride, padding):
-  """The convolution.
+  """Dense convolution in blocks of images (module docstring).
 
   Args:
     x: [B, H, W, C].

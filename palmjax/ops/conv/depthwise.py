@@ -17,7 +17,7 @@ from palmjax.ops import sums
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def convolve(x, kernel, stride, padding):
-  """y(x, k).
+  """Depthwise convolution y(x, k) with fast gradients.
 
   Args:
     x: [B, H, W, C].
@@ -33,7 +33,7 @@ def convolve(x, kernel, stride, padding):
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
 def _input_gradient(g, kernel, x_shape, stride, padding):
-  """X(g, k).
+  """Gradient of the depthwise convolution in x, X(g, k).
 
   Row s·m + r of the padded gradient, s the stride, is a sum over those rows i
   of the window with i = r + s·q, of k[i] g[m - q]; columns alike. So each of
@@ -83,7 +83,7 @@ def _input_gradient(g, kernel, x_shape, stride, padding):
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
 def _kernel_gradient(x, g, window, stride, padding):
-  """K(x, g).
+  """Gradient of the depthwise convolution in the kernel, K(x, g).
 
   The taps of a row of the window are summed together. The barrier makes XLA pad
   x once instead of in every tap.

@@ -31,7 +31,7 @@ _NONE = ((0, 0), (0, 0))
 
 
 def convolve(x, kernel, *, stride=1, padding='SAME', groups=1):
-  """XLA's own: [B, H, W, C], [kh, kw, C / groups, K] → [B, H', W', K]."""
+  """XLA's convolution: [B, H, W, C], [kh, kw, C / groups, K]."""
   return lax.conv_general_dilated(
     x,
     kernel,
@@ -43,7 +43,7 @@ def convolve(x, kernel, *, stride=1, padding='SAME', groups=1):
 
 
 def dense(x, kernel, *, stride=1, padding='SAME', lowering=None):
-  """Convolution of all channels with all, for networks of recognition.
+  """Dense convolution: every output channel reads all input channels.
 
   Args:
     x: [B, H, W, C].
@@ -78,7 +78,7 @@ def dense(x, kernel, *, stride=1, padding='SAME', lowering=None):
 
 
 def depthwise(x, kernel, *, stride=1, padding='SAME', lowering=None):
-  """Convolves every channel with a filter of its own.
+  """Depthwise convolution: one filter for each channel.
 
   Args:
     x: [B, H, W, C].
@@ -109,7 +109,7 @@ def depthwise(x, kernel, *, stride=1, padding='SAME', lowering=None):
 
 
 def grouped(x, kernel, *, groups, stride=1, padding='SAME', lowering=None):
-  """Convolves `groups` equal blocks of channels separately.
+  """Grouped convolution of `groups` equal blocks of channels.
 
   Args:
     x: [B, H, W, C].
@@ -144,7 +144,7 @@ def grouped(x, kernel, *, groups, stride=1, padding='SAME', lowering=None):
 
 
 def pointwise(x, kernel, *, lowering=None):
-  """1×1 convolution.
+  """Pointwise (1×1) convolution.
 
   Args:
     x: [B, H, W, C].

@@ -68,7 +68,7 @@ OUTPUT = np.array(
 
 
 def convolve(x, kernel, padding):
-  """The convolution.
+  """3×3 convolution of stride 1 by Winograd's transforms.
 
   Args:
     x: [B, H, W, C].
@@ -109,7 +109,7 @@ def convolve(x, kernel, padding):
 
 
 def all_tiles(size, tiles, border):
-  """Bᵀ of every tile along an axis: [6·tiles, size], row i of all tiles first.
+  """Matrix Bᵀ for all tiles along an axis: [6·tiles, size].
 
   Args:
     size: of the axis.

@@ -1,4 +1,4 @@
-"""Cells of maps: values at cells, neighbours of cells, Gaussian blobs."""
+"""Map cells: values at cells, neighbours, Gaussian heatmaps."""
 
 import chex
 import jax
@@ -32,7 +32,7 @@ def inside(cell, shape):
 
 
 def spread(cell, present, shape, *, count=9):
-  """Cells with their neighbours.
+  """Adds the neighbours of cells to a list of cells.
 
   Args:
     cell: float [B, M, 2], whole numbers (x, y).
@@ -57,7 +57,7 @@ def spread(cell, present, shape, *, count=9):
 
 
 def seen_from_neighbours(places, *, count=9):
-  """Places relative to a cell, from it and its neighbours.
+  """Positions relative to a cell and to each of its neighbours.
 
   Args:
     places: float [B, M, ..., 2].
@@ -72,7 +72,7 @@ def seen_from_neighbours(places, *, count=9):
 
 
 def heatmap(cell, reach, classes, *, shape, num_classes):
-  """Blobs exp(−|p − c|² / 2σ²) where |p − c|_∞ ≤ r, σ = (2r + 1) / 6.
+  """Gaussian heatmap with a blob of radius r at each cell.
 
   Args:
     cell: float [B, M, 2], c as whole numbers (x, y).

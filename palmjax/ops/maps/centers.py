@@ -45,7 +45,7 @@ VALUES = types.MappingProxyType(
 
 
 def gaussian_radius(height, width, *, form='published'):
-  """How far a box may move and still overlap its place by 0.7.
+  """Gaussian radius of a heatmap: shift that keeps an IoU of 0.7.
 
   With s = h + w, A = hw and overlap o, the corners of the box may move by
 
@@ -87,7 +87,7 @@ def gaussian_radius(height, width, *, form='published'):
 def encode(
   annotations, *, shape, num_classes, stride, radius='published', cells=9
 ):
-  """What the maps of a detector should be.
+  """Target maps of a detector from annotations: heatmap, size, offset.
 
   Rows that are not valid, have no area or whose centre lies outside the image
   are no objects.
@@ -174,7 +174,7 @@ def encode(
 
 
 def mirror(maps):
-  """Maps of mirrored images as those of the images.
+  """Mirrors maps left to right, so that they fit the unmirrored image.
 
   What lies x cells right of a cell's left border lies 1 − x cells right of that
   of the mirrored cell. Palms that face the camera still do, and the valleys
@@ -201,7 +201,7 @@ def mirror(maps):
 
 
 def resize(maps, shape):
-  """Maps on a grid of more or fewer cells, between theirs linearly.
+  """Resizes maps to a grid of another size, by linear interpolation.
 
   What is told relative to a cell is told relative to the new one, what is
   measured in cells is measured in the new ones.

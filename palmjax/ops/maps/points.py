@@ -28,7 +28,7 @@ _LEAST = 0.2
 
 
 def encode(points, boxes, reach, *, framed, unframed, shape, count=9):
-  """What the maps of points should be.
+  """Target maps of the palm frame's points: heatmaps and offsets.
 
   Args:
     points: float [B, M, 3, 2], (x, y) in cells.
@@ -85,7 +85,7 @@ def own_offsets(values):
 
 
 def refine(points, size, values):
-  """Points as their own maps show them.
+  """Refines points by the heatmaps and offsets of the points.
 
   Args:
     points: float [B, K, 3, 2], (x, y) in cells, as the centres of hands say.
