@@ -17,7 +17,7 @@ _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX, _ARENA_MAX = -1, -2, -4, -8
 
 
 def keep_freed_memory():
-  """Tells glibc's malloc; call it before JAX starts its backend.
+  """Makes glibc's malloc keep freed memory; call before JAX's backend starts.
 
   Returns:
     Whether it took effect: False on other C libraries and where JAX will use an

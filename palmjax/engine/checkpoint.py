@@ -73,7 +73,7 @@ class Checkpoints:
     return max(self.steps(), default=None)
 
   def save(self, step, state):
-    """Copies `state` now, writes it behind the caller's back as `step`.
+    """Copies `state` now and writes it in the background as checkpoint `step`.
 
     Args:
       step: int.
@@ -101,7 +101,7 @@ class Checkpoints:
     self._saving = step, size, problem
 
   def wait(self):
-    """Returns when nothing is left to write.
+    """Waits until the last `save` is on disk.
 
     Raises:
       OSError: it could not be written; older checkpoints are intact.
@@ -125,7 +125,7 @@ class Checkpoints:
       ) from cause
 
   def restore(self, like, step=None):
-    """The state saved at `step`, by default the latest, as NumPy arrays.
+    """Reads the checkpoint of `step`, by default the latest: NumPy arrays.
 
     Args:
       like: pytree of arrays with the structure, shapes and types to expect.

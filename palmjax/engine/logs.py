@@ -134,7 +134,7 @@ class Logs:
         raise
 
   def train(self, step, metrics, images):
-    """Takes the metrics (name → float) of the step that made it `step` steps.
+    """Adds the metrics (name → float) of training step `step` to the log.
 
     Args:
       step: finished steps.
@@ -155,7 +155,7 @@ class Logs:
       self.flush(step)
 
   def flush(self, step):
-    """Writes the line of the steps since the last one."""
+    """Writes one log line: mean metrics of the steps since the last line."""
     if step > self._logged_step:
       self._logged_step = step
       means = {name: total / n for name, (total, n) in self._sums.items()}
@@ -183,7 +183,7 @@ class Logs:
     )
 
   def end(self, step, reason):
-    """Says why the training is over, where it did not run its full length."""
+    """Prints why the training stopped early; nothing after the last step."""
     if step < self._num_steps:
       self._console.print(
         f'{self._stage} {step}/{self._num_steps}  {reason}',

@@ -28,7 +28,7 @@ class NonFiniteError(ValueError):
 
 
 def always(step):
-  """The schedule of a run whose every iteration is one `step`."""
+  """Returns a schedule for `fit` that runs `step` at every iteration."""
   return lambda i: (step,)
 
 
@@ -49,7 +49,7 @@ def fit(
   eval_every=None,
   stop=(),
 ):
-  """Trains until a rule ends it, at most for `num_steps` iterations.
+  """Training loop: runs until a stop rule, or `num_steps` iterations.
 
   Goes on from the latest checkpoint, if there is one.
 

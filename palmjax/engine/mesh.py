@@ -38,12 +38,12 @@ def _replicated(mesh):
 
 
 def batch_sharding(mesh):
-  """How batches lie: the leading axis split over the devices."""
+  """Returns the sharding of batches: leading axis split over the devices."""
   return NamedSharding(mesh, PartitionSpec(AXIS))
 
 
 def replicate(tree, mesh):
-  """`tree` on every device. May share buffers with `tree`: see `own`."""
+  """Copies `tree` to all devices. May share buffers with `tree`: see `own`."""
   return jax.device_put(tree, _replicated(mesh))
 
 
@@ -59,14 +59,14 @@ def _copier(mesh):
 
 
 def own(tree, mesh):
-  """`tree` on every device, each leaf in buffers of its own: safe to donate."""
+  """Copies `tree` to all devices into new buffers, which may be donated."""
   # `device_put` alone, even with may_alias=False, hands back the old buffers
   # when the sharding already fits, and borrows those of NumPy arrays.
   return _copier(mesh)(replicate(tree, mesh))
 
 
 def shard_batch(batch, mesh):
-  """`batch` with the leading axis of every leaf split over the devices.
+  """Puts `batch` on the devices, the leading axis of every leaf split.
 
   Raises:
     ValueError: a leaf's leading axis does not divide by the device count.

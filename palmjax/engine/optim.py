@@ -61,7 +61,7 @@ def warmup_constant(peak, *, warmup_steps=0):
 
 @dataclasses.dataclass(frozen=True)
 class RateDecay:
-  """When the rate 'plateau' falls; its state lies in that of the optimiser.
+  """When the schedule 'plateau' lowers the learning rate.
 
   Attributes:
     factor: what the rate is then multiplied with.
@@ -83,7 +83,7 @@ class RateDecay:
 
 
 def decays(params):
-  """Which parameters are decayed: those of rank 2 and more.
+  """Mask for weight decay: true for parameters of rank 2 and more.
 
   Biases, batch normalisation's scale and offset and PReLU's slopes are vectors:
   pulled to zero they would switch channels off.
@@ -142,7 +142,7 @@ def adamw(
   schedule='cosine',
   plateau=None,
 ):
-  """AdamW (arXiv:1711.05101); clips, checks and learning rates as of `sgd`."""
+  """AdamW (arXiv:1711.05101), clipped; same checks and schedules as `sgd`."""
   _check(peak, max_norm=max_norm, weight_decay=weight_decay)
   rate = _rate(schedule, peak, num_steps, warmup_steps)
   return optax.chain(
@@ -153,7 +153,7 @@ def adamw(
 
 
 def lazy_adam(learning_rate, *, b1, b2, interval, eps=1e-8):
-  """Adam for a loss whose regulariser runs every `interval` steps.
+  """Adam for GANs with lazy regularisation every `interval` steps.
 
   One Adam state (arXiv:1412.6980) then sees interval + 1 updates where it would
   see interval: with c = interval / (interval + 1), lr ← c·lr, β1 ← β1^c, β2 ←

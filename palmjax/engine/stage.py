@@ -29,7 +29,7 @@ from palmjax import files
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Stage:
-  """Where a stage works and what it draws from.
+  """Name, folders and random key that the body of a stage gets.
 
   Attributes:
     workdir: of the run: the log of all stages is there.
@@ -46,7 +46,7 @@ class Stage:
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-  """What a finished stage hands on.
+  """Result of a finished stage: export folder, metrics, fingerprint.
 
   Attributes:
     name: of the stage.
@@ -62,7 +62,7 @@ class Result:
 
 
 def run(name, body, *, workdir, key, config, sections, facts, inputs):
-  """Runs a stage, resumes it, or hands back what it made before.
+  """Runs or resumes a stage; returns the stored `Result` if it is done.
 
   Args:
     name: of the stage and of its directory in `workdir`.
@@ -132,17 +132,17 @@ def run(name, body, *, workdir, key, config, sections, facts, inputs):
 
 
 def stage_key(key, name):
-  """The key of stage `name` under the root key of the recipe."""
+  """Derives the random key of stage `name` from the recipe's root key."""
   return jax.random.fold_in(key, np.uint32(zlib.crc32(name.encode())))
 
 
 def endings(results):
-  """Why trainings ended, {name: reason}, of {name: `Result`}."""
+  """Returns {name: why the training ended} from {name: `Result`}."""
   return {name: result.metrics['ended'] for name, result in results.items()}
 
 
 def seconds(workdir):
-  """Seconds of work per stage over all its resumptions, as a dict."""
+  """Returns {stage: seconds of work}, summed over all resumed runs."""
   paths = sorted(pathlib.Path(workdir).glob('*/seconds.json'))
   return {path.parent.name: _read(path)['seconds'] for path in paths}
 
@@ -153,7 +153,7 @@ _locks = {}
 
 
 def take_workdir(workdir, config):
-  """Takes `workdir` for this process, if its work is of this config.
+  """Locks `workdir` for this process; refuses a workdir of another config.
 
   Args:
     workdir: path; made if it is not there.
@@ -177,7 +177,7 @@ def take_workdir(workdir, config):
 
 
 def keep_config(workdir, config):
-  """Writes config.json, from when on `take_workdir` refuses another config.
+  """Writes config.json; then `take_workdir` refuses any other config.
 
   Called once the config has proved sound: a mistake must not lock its workdir.
   """

@@ -12,7 +12,7 @@ PyTree = Any
 
 @flax.struct.dataclass(kw_only=True)
 class TrainState:
-  """One trainable network.
+  """Train state of one network: step, parameters, statistics, optimiser, EMA.
 
   Attributes:
     step: int32 scalar, the number of updates by the main loss; the only clock.
@@ -42,7 +42,7 @@ def initialise(init, *arguments):
 
 
 def create(params, stats, tx, *, ema=False):
-  """A state at step 0. `ema` copies `params`: shared buffers break donation."""
+  """Creates a `TrainState` at step 0; `ema` adds a copy of `params`."""
   return TrainState(
     step=jnp.zeros((), jnp.int32),
     params=params,
@@ -53,7 +53,7 @@ def create(params, stats, tx, *, ema=False):
 
 
 def apply_gradients(state, tx, grads, *, loss=None, stats=None, ema_decay=None):
-  """One update by the main loss: parameters, statistics, average, clock.
+  """Applies gradients of the main loss: parameters, statistics, EMA, step.
 
   Args:
     state: `TrainState`.
@@ -85,7 +85,7 @@ def apply_gradients(state, tx, grads, *, loss=None, stats=None, ema_decay=None):
 
 
 def norms(grads, updates):
-  """Lengths of a gradient, before it is clipped, and of what it led to.
+  """Global norms of the gradient (not clipped) and of the update.
 
   Args:
     grads, updates: pytrees of arrays.

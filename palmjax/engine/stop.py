@@ -21,7 +21,7 @@ REASONS = ('', 'converged', 'threshold', 'cap')
 
 @dataclasses.dataclass(frozen=True)
 class Plateau:
-  """Ends a training whose held-out measure no longer improves.
+  """Early stopping: no improvement in `patience` evaluations.
 
   Attributes:
     metric: name among the metrics of the evaluations.
@@ -46,7 +46,7 @@ class Plateau:
       raise ValueError(f'patience={self.patience}: give 1 or more')
 
   def create(self):
-    """The memory before the first evaluation."""
+    """Returns the rule's state before the first evaluation."""
     return {'best': np.array(np.inf, np.float32), 'stale': np.array(0)}
 
   def due(self, step):
@@ -55,12 +55,12 @@ class Plateau:
     return False
 
   def train(self, memory, step, metrics):
-    """The memory after a step: it does not look at steps."""
+    """Returns `memory` as it is: this rule does not use training steps."""
     del step, metrics
     return memory
 
   def evaluate(self, memory, metrics):
-    """The memory after an evaluation.
+    """Returns the rule's state after an evaluation.
 
     Args:
       memory: of `create` or of the evaluation before.
@@ -85,7 +85,7 @@ class Plateau:
 
 @dataclasses.dataclass(frozen=True)
 class Threshold:
-  """Ends a training when the mean of a metric over an epoch is low enough.
+  """Stops training when an epoch's mean of a metric is at most `value`.
 
   Attributes:
     metric: name among the metrics of the steps.
@@ -104,7 +104,7 @@ class Threshold:
       raise ValueError(f'epoch_steps={self.epoch_steps}: give 1 or more')
 
   def create(self):
-    """The memory before the first step."""
+    """Returns the rule's state before the first step."""
     return {
       'total': np.array(0, np.float32),
       'count': np.array(0),
@@ -116,7 +116,7 @@ class Threshold:
     return step % self.epoch_steps == 0
 
   def train(self, memory, step, metrics):
-    """The memory after a step.
+    """Returns the rule's state after a training step.
 
     Args:
       memory: of `create` or of the step before.
@@ -138,7 +138,7 @@ class Threshold:
     return {**self.create(), 'met': met}
 
   def evaluate(self, memory, metrics):
-    """The memory after an evaluation: it does not look at evaluations."""
+    """Returns `memory` as it is: this rule does not use evaluations."""
     del metrics
     return memory
 
@@ -148,7 +148,7 @@ class Threshold:
 
 
 def reason(rules, memories):
-  """Why the training is over, as the first rule that ends it says; '' if not.
+  """Returns the reason of the first rule that ended the training, or ''.
 
   Args:
     rules: `Plateau`s and `Threshold`s.

@@ -20,7 +20,7 @@ _AUGMENT, _DROPOUT = range(2)
 
 
 def create_state(model, tx, key, *, input_shape, head):
-  """A fresh network.
+  """Initial `TrainState` of an embedding network with a class head.
 
   Args:
     model: embedding network.
@@ -42,7 +42,7 @@ def create_state(model, tx, key, *, input_shape, head):
 
 
 def make_step(model, tx, *, logits_fn, preprocess, augment):
-  """One update on labelled images. Differentiates: backbone and head.
+  """Builds a step: one update on labelled images, of backbone and head.
 
   Args:
     model: embedding network.

@@ -21,7 +21,7 @@ _AUGMENT, _DROPOUT = range(2)
 
 
 def create_state(model, tx, key, *, input_shape):
-  """A fresh detector.
+  """Initial `TrainState` of a detector.
 
   Args:
     model: detector.
@@ -119,7 +119,7 @@ def make_loss(
 
 
 def targets(maps, batch, *, radius, cells):
-  """`center_maps.encode` of a batch in the shape of a detector's maps."""
+  """Target maps of a batch, in the shape of a detector's maps."""
   _, height, width, num_classes = maps['class'].shape
   return center_maps.encode(
     batch,

@@ -25,7 +25,7 @@ _NORM_SHARE = 0.01
 
 
 def create_state(model, tx, key, *, input_shape, head):
-  """As `classify.create_state`, with norm statistics that step 0 replaces."""
+  """Initial `TrainState` with norm statistics; see `classify`."""
   state = classify.create_state(
     model, tx, key, input_shape=input_shape, head=head
   )

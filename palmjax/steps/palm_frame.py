@@ -18,7 +18,7 @@ _VIEWS, _DROPOUT = range(2)
 
 
 def create_state(model, tx, key, *, input_shape):
-  """A fresh reader; see `steps.detect.create_state`."""
+  """Initial `TrainState` of a palm frame reader."""
   images = jnp.zeros((1, *input_shape))
   stats = train_state.initialise(
     lambda key: model.init(key, images, train=False), key

@@ -30,7 +30,7 @@ TEACHERS = ('teacher1', 'teacher2')
 
 
 def create_state(model, tx, key, *, input_shape, teachers, shrink):
-  """A fresh student and its alignments.
+  """Initial `TrainState` of a student and its alignments.
 
   Args:
     model: the student.

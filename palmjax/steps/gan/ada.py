@@ -24,7 +24,7 @@ from palmjax.ops import color, warp
 
 @flax.struct.dataclass(kw_only=True)
 class Transforms:
-  """One value per image and transform, in their order; 0 leaves it out.
+  """ADA's parameters: one value for each image and transform; 0: off.
 
   Attributes:
     mirror: [B], 1 mirrors left to right.
@@ -180,12 +180,12 @@ def apply(images, transforms):
 
 
 def create_state():
-  """State of `steer` at p = 0: {'p', 'sign_sum', 'sign'}, float32 scalars."""
+  """Initial state of `steer`, p = 0: {'p', 'sign_sum', 'sign'}."""
   return {name: jnp.zeros(()) for name in ('p', 'sign_sum', 'sign')}
 
 
 def steer(state, real_logits, *, count, interval, target, ramp_kimg, limit):
-  """Moves p after one batch of the discriminator.
+  """Adapts the augmentation probability p (ADA) after one batch.
 
   Args:
     state: of `create_state`; `sign` is the last complete r.

@@ -14,7 +14,7 @@ from palmjax.steps.gan import ada
 def create_state(
   generator, discriminator, generator_tx, discriminator_tx, batch, key
 ):
-  """Fresh networks, p = 0.
+  """Initial state of a GAN: generator, discriminator, ADA at p = 0.
 
   Args:
     generator: generator module.

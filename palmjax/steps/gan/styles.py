@@ -12,7 +12,7 @@ import jax.numpy as jnp
 def styles(
   generator, params, stats, batch_size, key, *, mixing, mean_decay=None
 ):
-  """Draws w for every layer of every image.
+  """Draws random styles w for every layer, with style mixing.
 
   Args:
     generator: generator module.

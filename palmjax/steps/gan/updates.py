@@ -29,7 +29,7 @@ _DISCRIMINATOR, _R1, _GENERATOR, _PATH_LENGTH = range(4)
 
 
 class Steps(NamedTuple):
-  """The updates, each `step(state, frozen, batch, key) -> (state, metrics)`."""
+  """The four GAN updates: step(state, frozen, batch, key) each."""
 
   discriminator: Callable
   r1: Callable
@@ -59,7 +59,7 @@ def make_steps(
   ada_ramp_kimg=500.0,
   ada_limit=1.0,
 ):
-  """The four updates. Differentiates: the network that the update names.
+  """Builds the four GAN updates: discriminator, R1, generator, path length.
 
   Args:
     generator: generator module.
@@ -219,7 +219,7 @@ def make_steps(
 
 
 def schedule(steps, *, r1_interval=16, path_length_interval=4, order='patent'):
-  """Which updates make up iteration i = 0, 1, 2, …
+  """Schedule: iteration i → the updates that it runs, in order.
 
   'patent' (CN111860424A, claims 2 to 6): discriminator, R1 after every
   `r1_interval` of them, generator, path length after every
