@@ -33,7 +33,7 @@ MIN_IDENTITIES = 5
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Resampling:
-  """How an interval is made.
+  """Settings of a bootstrap: number of resamples, seed, confidence.
 
   Attributes:
     draws: resamples.
@@ -97,7 +97,7 @@ def _weighted_rates(ranking, weights, num_impostor, fars, reach):
 
 
 def resample(models, fars, resampling):
-  """Rates of M models on the same images, and those of the same R resamples.
+  """EER and TAR@FAR of M models, and of the same R bootstrap resamples.
 
   Args:
     models: M `verification.PairScores` of the same labels.
@@ -143,7 +143,7 @@ def _require_all_pairs(scores):
 
 
 def num_pairs(weights, images, within):
-  """Pairs of each draw (module docstring).
+  """Counts genuine and impostor pairs of each bootstrap draw.
 
   Args:
     weights: integer [R, K], how often each identity comes.
@@ -167,13 +167,13 @@ def draw(num_identities, resampling):
 
 
 def all_pairs(images, within):
-  """`num_pairs` where each identity comes once: two ints."""
+  """Counts (genuine, impostor) pairs of all images, not resampled."""
   genuine, impostor = num_pairs(np.ones((1, len(images)), int), images, within)
   return int(genuine[0]), int(impostor[0])
 
 
 def draw_with_pairs(images, resampling, *, within=None):
-  """Draws that have both kinds of pair; `within` None is that of S = 0."""
+  """Bootstrap draws with genuine and impostor pairs; `within` None: S = 0."""
   weights = draw(len(images), resampling)
   within = np.empty((len(images), 0), int) if within is None else within
   genuine, impostor = num_pairs(weights, images, within)
@@ -181,7 +181,7 @@ def draw_with_pairs(images, resampling, *, within=None):
 
 
 def bounds(resamples, values, confidence, *, num_independent, best):
-  """Intervals of rates, widened where resamples cannot know better.
+  """Bootstrap confidence intervals of rates, by the rule of 3 at 0 errors.
 
   Args:
     resamples: [R, F].
@@ -208,7 +208,7 @@ def bounds(resamples, values, confidence, *, num_independent, best):
 
 
 def interval(resamples, value, confidence, num_independent):
-  """(low, high) around `value` from resamples [R, ...], n ≥ 2 identities."""
+  """Confidence interval (low, high) from resamples [R, ...]; n ≥ 2."""
   tail = expanded_tail(confidence, num_independent)
   low, high = np.quantile(
     resamples, [tail, 1.0 - tail], axis=0, method='inverted_cdf'
@@ -217,7 +217,7 @@ def interval(resamples, value, confidence, num_independent):
 
 
 def expanded_tail(confidence, n):
-  """Share of resamples below the interval of n independent identities."""
+  """Tail share of expanded percentiles for n independent identities."""
   # Imported here: `verify` makes no interval and need not wait 0.25 s for it.
   from scipy import special
 

@@ -1,4 +1,4 @@
-"""How good, how new and how varied generated images are, in feature space.
+"""Quality, novelty and diversity of generated images: KID in feature space.
 
 Features are embeddings of a frozen palm network, so the kernel distance is
 `kid@palm`: never compare it with numbers from Inception features.
@@ -20,7 +20,7 @@ _ROWS = 512  # Rows compared at a time: bounds the memory.
 
 
 def kid(real, fake, *, subsets=100, subset_size=1000, seed=0) -> dict:
-  """Kernel distance of two sets of features.
+  """Kernel distance (KID) of real and generated features.
 
   Args:
     real: float [N, d].
@@ -57,7 +57,7 @@ def squared_mmd(x, y) -> float:
 
 
 def memorisation(training, held_out, generated) -> dict:
-  """Do generated images lie closer to the training images than new ones do?
+  """Measures memorisation: are generated images copies of training images?
 
   Compares the distance to the nearest training image of generated images with
   that of real images which the generator has not seen. Take these from the

@@ -39,7 +39,7 @@ def evaluate(
   names,
   resampling=bootstrap.DEFAULT,
 ) -> dict:
-  """`rates` of detections; see there and `box_matching.match`."""
+  """Matches boxes and returns AP, AP50 and AR; see `rates`."""
   return rates(
     box_matching.match(truths, detections, names=names),
     resampling=resampling,
@@ -91,7 +91,7 @@ def difference(
   metric='ap',
   resampling=bootstrap.DEFAULT,
 ) -> dict:
-  """By how much one detector is above another on the same images.
+  """Difference of AP of two detectors on the same images, with interval.
 
   Args:
     matches, baseline: of `box_matching.match`, of the same truths.
@@ -125,7 +125,7 @@ def difference(
 
 
 def precision_recall(matches, *, threshold=0.5, label=0):
-  """The curve of one class at one IoU threshold.
+  """Precision-recall curve of one class at one IoU threshold.
 
   Args:
     matches: from `box_matching.match`.
@@ -163,7 +163,7 @@ def _weights(matches, resampling):
 
 
 def weighted(matches, weights):
-  """(images with a true box, values [R]) of each metric, at weights [R, I]."""
+  """AP and AR at weights [R, I]: (images with a true box, values [R])."""
   areas, counts = list(box_matching.AREAS), matches.truths > 0
   ap = np.stack(
     [_average_precision(matches, weights, a) for a in range(len(areas))]

@@ -1,4 +1,4 @@
-"""Which detected boxes find a true box, by the rule of COCO.
+"""Matches detected boxes with true boxes by IoU, by the rule of COCO.
 
 Within one image and class, detections take turns by falling score. At the IoU
 threshold t a detection takes, of the true boxes still free with IoU ≥ t, the
@@ -26,7 +26,7 @@ AREAS = {
 
 
 class Matches(NamedTuple):
-  """D detections of I images, K classes, A `AREAS` and T `IOUS`.
+  """Matched detections: hit or ignored at each area range and IoU.
 
   Sorted by class, then falling score; equal scores by image.
 

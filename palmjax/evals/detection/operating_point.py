@@ -26,7 +26,7 @@ _BEST = {'missed': 0.0, 'gesture': 1.0, 'false': 0.0, 'false@empty': 0.0}
 
 
 def rates(truths, detections, *, resampling=bootstrap.DEFAULT):
-  """The shares of the module docstring, with intervals over images.
+  """Shares of hands missed, misnamed and invented, with intervals.
 
   Args:
     truths: I pairs (boxes float [n, 4], classes integer [n]).

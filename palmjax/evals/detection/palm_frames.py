@@ -1,4 +1,4 @@
-"""How well palm frames are found: the two valleys that define a palm's ROI.
+"""Errors of detected palm frames: the two valleys that define a palm's ROI.
 
 A true hand whose palm frame is known is found where the best detection that
 overlaps its box by half (IoU ≥ .5) has both valleys within a share of the palm
@@ -17,7 +17,7 @@ SHARES = (0.05, 0.1)
 
 
 def found_by(boxes, detected):
-  """The best detection that overlaps each true box by half.
+  """Index of the best detection of each true box (IoU ≥ 0.5), or −1.
 
   Args:
     boxes: float [n, 4].
@@ -55,7 +55,7 @@ def errors(truths, detections):
 
 
 def missed(truths, detections, *, score):
-  """Whether an image shows hands and none of them was found: bool.
+  """Returns True where an image shows hands and no true hand was detected.
 
   Args:
     truths: boxes float [n, 4].

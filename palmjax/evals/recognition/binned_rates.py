@@ -59,7 +59,7 @@ def rates(
   matched = _at_or_above(counts)
 
   def read(weights, factors):
-    """[EER, FNMR at each rate]; false matches `factors` times as many."""
+    """Returns [EER, FNMR at each rate]; `factors` scale the false matches."""
     genuine = np.bincount(at, weights[counts.genuine_identity])
     levels = error_rates.Levels(
       np.cumsum(genuine[::-1]), matched[bins[::-1] + 1], matched[bins[::-1]]
@@ -97,7 +97,7 @@ def rates(
 
 
 def fmr_fnmr(counts):
-  """(thresholds, fmr, fnmr) at all edges of bins, each float64 [2^16 + 2].
+  """FMR and FNMR at the edges of all bins, each float64 [2^16 + 2].
 
   As `error_rates.fmr_fnmr`: thresholds fall, the first accepts nothing.
   """

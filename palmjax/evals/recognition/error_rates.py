@@ -22,7 +22,7 @@ RULE_OF_30 = 30
 
 
 def fmr_fnmr(genuine, impostor):
-  """Both error rates at every threshold that makes a difference.
+  """FMR and FNMR (false match, false non-match) at every threshold.
 
   Args:
     genuine: float [G], similarities of genuine pairs.
@@ -64,7 +64,7 @@ def eer_threshold(genuine, impostor) -> float:
 
 
 def d_prime(genuine, impostor) -> dict:
-  """Distance of the two means in units of the pooled standard deviation.
+  """Decidability index d': distance of the means in standard deviations.
 
   Returns:
     {'value'}, or {'value': None, 'reason'} where no list has two scores that
@@ -101,7 +101,7 @@ def det_points(genuine, impostor, *, num_points=400):
 
 
 def thin(fmr, fnmr, num_impostor, *, num_points=400):
-  """Those points of `det_points` among (fmr [T], fnmr [T]), fmr rising."""
+  """Thins a curve (fmr [T], fnmr [T]) to the points of `det_points`."""
   smallest = RULE_OF_30 / num_impostor
   if smallest > 1.0:
     return np.empty(0), np.empty(0)
@@ -153,7 +153,7 @@ def threshold_at_fmr(impostor, fmr) -> OperatingPoint:
 
 
 def threshold_for(thresholds, fmr, why) -> float:
-  """The threshold that was set for a rate.
+  """Looks up the threshold of a false match rate in (FMR, threshold) pairs.
 
   Args:
     thresholds: pairs (FMR, threshold).
@@ -173,7 +173,7 @@ def threshold_for(thresholds, fmr, why) -> float:
 
 
 def require_measurable(fmr, num_impostor):
-  """Raises ValueError where `fmr` is no rate or the rule of 30 forbids it."""
+  """Raises ValueError unless `fmr` is a rate that the rule of 30 allows."""
   if not 0.0 < fmr < 1.0:
     raise ValueError(f'A false match rate lies between 0 and 1, got {fmr:g}.')
   if not is_measurable(fmr, num_impostor):
@@ -194,7 +194,7 @@ def metrics(names, values, low, high) -> dict:
 
 
 def complement(metric) -> dict:
-  """1 - rate, with its interval: {'value', 'low', 'high'} or a reason."""
+  """Returns 1 - rate with its interval, e.g. FNMR from TAR."""
   if metric['value'] is None:
     return metric
   return {
@@ -205,13 +205,13 @@ def complement(metric) -> dict:
 
 
 def short(rate) -> str:
-  """'1e-3' for 0.001: a rate in the name of a metric."""
+  """Formats a rate for the name of a metric: '1e-3' for 0.001."""
   mantissa, exponent = f'{rate:.6e}'.split('e')
   return f'{float(mantissa):g}e{int(exponent)}'
 
 
 def is_measurable(far, num_impostor) -> bool:
-  """Rule of 30. The tolerance lets 1e-3 of 30,000 pairs be 30."""
+  """Whether the rule of 30 allows a FAR: 30 false matches or more."""
   return far * num_impostor >= RULE_OF_30 * (1.0 - 1e-9)
 
 
@@ -226,7 +226,7 @@ def require_pairs(num_genuine, num_impostor):
 
 
 class Levels(NamedTuple):
-  """Pairs, or sums of their weights, at the L falling levels of threshold.
+  """Numbers of pairs, or sums of weights, at the L falling thresholds.
 
   Only the distinct genuine scores are levels: between two of them FNMR stands
   still, so the impostor pairs there need to be counted, not looked at.
@@ -248,7 +248,7 @@ def find_levels(genuine, impostor) -> Levels:
 
 
 def read_levels(levels, num_genuine, num_impostor, fars):
-  """[EER, TAR at each of `fars`] from integer counts.
+  """EER and the TAR at each of `fars` from integer counts.
 
   Args:
     levels: `Levels`, all of them or the first few.

@@ -29,7 +29,7 @@ _ROWS = 512  # Probes compared with the gallery at a time: bounds the memory.
 
 
 class Searches(NamedTuple):
-  """What M mated and Q non-mated searches found.
+  """Scores and ranks of M mated and Q non-mated searches.
 
   Attributes:
     mated: float32 [M], score of the searched identity.
@@ -210,7 +210,7 @@ def rates(
 
 
 def fnir_name(fpir) -> str:
-  """'fnir@fpir=1e-2' for 0.01."""
+  """Name of a metric: 'fnir@fpir=1e-2' for 0.01."""
   return f'fnir@fpir={error_rates.short(fpir)}'
 
 
@@ -263,7 +263,7 @@ def _rank_rates(searches, weights, ranks):
 
 
 def fnirs(searches, weights, fpirs):
-  """FNIR@FPIR at identities counted by weights [R, K]: [R, F]."""
+  """FNIR@FPIR of resampled identities, weights [R, K]: [R, F]."""
   accepted_at = _accepted_at(searches)
   mated, nonmated = np.argsort(-accepted_at), np.argsort(-searches.nonmated)
   levels = error_rates.find_levels(

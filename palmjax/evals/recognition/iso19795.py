@@ -19,7 +19,7 @@ from palmjax.evals.recognition import error_rates, verification
 
 
 def failures(captured, failed, *, resampling=bootstrap.DEFAULT) -> dict:
-  """Failures to enrol and to acquire, with intervals over identities.
+  """Failure to enrol (FTE) and to acquire (FTA) rates, with intervals.
 
   Args:
     captured: integer [K], captures of each identity that gave a template.
@@ -66,12 +66,12 @@ def failures(captured, failed, *, resampling=bootstrap.DEFAULT) -> dict:
 
 
 def generalised_fnmr(fnmr, *, fte, fta):
-  """GFRR of a rate or of an array of rates."""
+  """Generalised false reject rate (GFRR) from FNMR, FTE and FTA."""
   return fte + (1.0 - fte) * (fta + (1.0 - fta) * fnmr)
 
 
 def generalised_fmr(fmr, *, fte, fta):
-  """GFAR of a rate or of an array of rates."""
+  """Generalised false accept rate (GFAR) from FMR, FTE and FTA."""
   return (1.0 - fte) * (1.0 - fta) * fmr
 
 

@@ -25,7 +25,7 @@ _BLOCK = 2048  # Images on a side of a block.
 
 
 class Counts(NamedTuple):
-  """All pairs i < j.
+  """Histogram of the similarities of all pairs: impostor bins, genuine scores.
 
   Attributes:
     impostor: int64 [BINS], impostor pairs in each bin.

@@ -149,7 +149,7 @@ def evaluate(
   fars: Sequence[float] = FARS,
   resampling=bootstrap.DEFAULT,
 ) -> dict:
-  """`rates` of all pairs of these embeddings; see there and `pair_scores`."""
+  """EER and TAR@FAR of all pairs of embeddings; see `rates`, `pair_scores`."""
   return rates(
     pair_scores(embeddings, labels),
     fars=fars,
@@ -273,10 +273,10 @@ def eer_ratio(
 
 
 def tar_name(far) -> str:
-  """'tar@far=1e-3' for 0.001."""
+  """Name of a metric: 'tar@far=1e-3' for 0.001."""
   return f'tar@far={error_rates.short(far)}'
 
 
 def fnmr_name(fmr) -> str:
-  """'fnmr@fmr=1e-4' for 0.0001."""
+  """Name of a metric: 'fnmr@fmr=1e-4' for 0.0001."""
   return f'fnmr@fmr={error_rates.short(fmr)}'
