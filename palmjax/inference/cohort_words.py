@@ -1,4 +1,4 @@
-"""What palmjax.calibrate found, as text."""
+"""Text that palmjax.calibrate prints: table of thresholds, limits."""
 
 from palmjax.evals.recognition import error_rates
 
@@ -21,7 +21,7 @@ def table(summary):
 
 
 def rate(fnmr):
-  """'1.2 % [0.4, 3.1], 6 of 500 pairs'."""
+  """Formats an FNMR with interval: '1.2 % [0.4, 3.1], 6 of 500 pairs'."""
   low, high = (100 * fnmr[key] for key in ('low', 'high'))
   return (
     f'{100 * fnmr["value"]:.1f} % [{low:.1f}, {high:.1f}], '
@@ -30,7 +30,7 @@ def rate(fnmr):
 
 
 def limits(summary):
-  """What these palms cannot give, and how many would, in sentences."""
+  """Sentences: extrapolated FMRs, and how many palms would measure them."""
   extrapolated = [
     error_rates.short(row['fmr'])
     for row in summary['rates']
@@ -52,7 +52,7 @@ def limits(summary):
 
 
 def text(answer):
-  """All that the command prints; `answer` is a summary and its files."""
+  """Whole output of the command; `answer` is a summary and its files."""
   pairs = (
     f'{answer["palms"]} palms, {answer["pairs"]:,} pairs of different palms'
   )

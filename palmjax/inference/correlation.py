@@ -55,7 +55,7 @@ def _templates_of_chunk(images):
 
 
 def templates(images):
-  """What `similarities` compares.
+  """Contrast-normalised 48 × 48 templates of grey images.
 
   Args:
     images: float [B, S, S, 1], grey in [-1, 1], of any size.

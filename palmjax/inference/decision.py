@@ -1,4 +1,4 @@
-"""What is decided on, squares of palms, and what is said of two of them."""
+"""Decisions on two palms, and the square images that are compared."""
 
 from typing import NamedTuple
 
@@ -9,7 +9,7 @@ from palmjax.inference import palm_files
 
 
 class Decision(NamedTuple):
-  """What is said of two palms.
+  """Decision on two palms: same or different, score, threshold.
 
   Attributes:
     decision: 'same' or 'different'.
@@ -62,7 +62,7 @@ def _square(palm, index, size):
 
 
 def same_side(a, b):
-  """Whether two palms are of one side; None where a side is not known."""
+  """Whether both palms are left or both right; None where not known."""
   hands = [getattr(palm, 'hand', None) for palm in (a, b)]
   if None in hands or None in (hands[0].side, hands[1].side):
     return None

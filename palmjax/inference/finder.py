@@ -78,7 +78,7 @@ class Hand(NamedTuple):
 
   @property
   def framed(self):
-    """Whether gesture and valleys are those of an open hand."""
+    """Whether the hand is open and its palm frame is usable."""
     first, second, _ = self.points
     size = np.sqrt(np.prod(self.box[2:] - self.box[:2]))
     spread = np.linalg.norm(second - first) >= _SPREAD * size

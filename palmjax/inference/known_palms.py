@@ -34,7 +34,7 @@ class GenuinePairs(NamedTuple):
 
 
 def genuine(templates, identities, strangers, *, seed=0):
-  """Compares all pairs of images of one palm.
+  """Genuine scores: all pairs of images that show one palm.
 
   Args:
     templates: `parts.Templates` of N images.

@@ -80,7 +80,7 @@ class Calibration:
 
 
 def comparison(*, turns=False, correlation=False):
-  """The name of a score (module docstring), e.g. 'cosine, 8 views'."""
+  """Name of a kind of score, e.g. 'cosine, 8 views'."""
   return (
     'cosine'
     + (', 8 views' if turns else '')
@@ -120,7 +120,7 @@ def _embed_turns_of_chunk(embed, images):
 
 
 def standardise(network, correlation):
-  """The `parts.Standard` of impostor scores, both [I]."""
+  """Mean and standard deviation of impostor scores, as `parts.Standard`."""
   both = [np.asarray(part, np.float64) for part in (network, correlation)]
   chex.assert_rank(both, 1)
   return parts.Standard(
@@ -130,7 +130,7 @@ def standardise(network, correlation):
 
 
 def fuse(network, correlation, standard):
-  """The score with correlation, of scores of one shape, float64."""
+  """Fuses network and correlation: mean of standardised scores, float64."""
   both = [np.asarray(part, np.float64) for part in (network, correlation)]
   chex.assert_equal_shape(both)
   return 0.5 * sum(

@@ -73,7 +73,7 @@ WIDE6 = Kind('wide6', 7.0, 3.0, 17, 6)
 
 
 def templates(images, kind):
-  """Codes of upright palms, for galleries; 2 kB a palm.
+  """Orientation codes of upright palms, for galleries; 2 kB for each palm.
 
   A flat image has a code of zeros: its score with every palm is 0, and with
   itself, too. In a nearly flat image noise decides: the code is arbitrary and
@@ -96,7 +96,7 @@ def templates(images, kind):
 
 
 def probes(images, kind):
-  """Codes of palms turned by `ROTATIONS`; see `templates`.
+  """Orientation codes of palms at all `ROTATIONS`; see `templates`.
 
   Turned images are mirrored beyond their border.
 
@@ -182,7 +182,7 @@ _CODERS = {
 
 
 def scores(probes, gallery, kind, *, mean=None):
-  """Scores of all pairs: s of the module docstring; higher is more alike.
+  """Similarity of all pairs of codes; higher is more alike.
 
   Args:
     probes: int8 [P, R, 32, 32, 2], from `probes`.

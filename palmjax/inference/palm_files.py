@@ -15,7 +15,7 @@ _LEAST_DEVIATION = 1.0
 
 
 class Palm(NamedTuple):
-  """The picture of a palm.
+  """Image of one palm, with the hand that it was cut from.
 
   Attributes:
     image: uint8 [size, size, 3], fingers up, thumb side left for a left palm.
@@ -110,7 +110,7 @@ def find_palm(find: Callable, image, *, size) -> Palm:
 
 
 def told(path, palm):
-  """What is told of a palm that was cut out of a photo, as plain values."""
+  """JSON values of a palm that was cut out of a photo: gesture, score."""
   return {
     'image': file_names.printable(path),
     'hand': palm.hand.side,

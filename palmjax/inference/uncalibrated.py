@@ -1,4 +1,4 @@
-"""Thresholds for a camera of which nothing is known.
+"""Default thresholds for a camera without a cohort.
 
 The two orientation codes are compared with nothing taken off; the network stays
 out, for its scores of strangers differ most between cameras. The numbers come
@@ -21,7 +21,7 @@ SET_ON = '123 palms of another camera, at the careful end'
 
 
 def threshold(fmr):
-  """The threshold set for a false match rate.
+  """Returns the default threshold for a false match rate.
 
   Raises:
     ValueError: none was set for this rate; names those that were.

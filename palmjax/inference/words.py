@@ -1,4 +1,4 @@
-"""Answers of palmjax.verify as text."""
+"""Formats the answers of palmjax.verify as text."""
 
 from palmjax.evals.recognition import error_rates
 

@@ -46,7 +46,7 @@ def network(function, *identity):
 
 
 def small(function, *identity):
-  """Compiles what stands around a network: level 0 on a CPU; see `network`."""
+  """Compiles the code around a network: level 0 on a CPU; see `network`."""
   return _Program(function, identity, level=0)
 
 

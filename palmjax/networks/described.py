@@ -23,7 +23,7 @@ OF_TRAINING = {
 
 
 def build(found, rules, function, directory):
-  """The network that model.json describes.
+  """Builds the network that model.json describes.
 
   Args:
     found: `networks.export.Export`.
@@ -41,7 +41,7 @@ def build(found, rules, function, directory):
 
 
 def read_input(found, kind, directory):
-  """What preprocess.json says, checked.
+  """Reads and checks preprocess.json: a `NetworkInput`.
 
   Args:
     found: `networks.export.Export`.

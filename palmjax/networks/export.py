@@ -43,7 +43,7 @@ _KINDS = {
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Export:
-  """A network that left training.
+  """A trained network as read from an export folder.
 
   Attributes:
     variables: nested dict of NumPy arrays, {'params': …, …}.
@@ -59,7 +59,7 @@ class Export:
 
   @property
   def kind(self):
-    """'palm network', 'hand detector', 'reader of palm frames', 'generator'."""
+    """Kind of network: 'palm network', 'hand detector', 'generator', …"""
     return _KINDS.get(self.model.get('name'), 'palm network')
 
 
@@ -155,7 +155,7 @@ def require_kind(found, kind, directory):
 
 
 def digests(directory):
-  """What tells an export from all others.
+  """SHA-256 digests of the files of an export.
 
   Args:
     directory: export folder.
@@ -186,7 +186,7 @@ def recorded_digests(directory):
 
 
 def start_digests(directory):
-  """What tells the export that a training starts from; {} where there is none.
+  """Digests of the export that a training starts from; {} if none.
 
   Args:
     directory: export folder, or ''.

@@ -35,7 +35,7 @@ _MODEL = {
 
 
 def build(description):
-  """The module that `model` of an export describes."""
+  """Builds the generator module that the export's `model` describes."""
   return generators.Generator(
     **{name: description[name] for name in _SIZES},
     dtype=jnp.dtype(description['dtype']),

@@ -50,7 +50,7 @@ _MODEL = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class HandInput(network_input.NetworkInput):
-  """What images of hands go through before the detector.
+  """Input of the hand detector: image size, fit, smaller sizes.
 
   Attributes:
     fit: how an image is brought to the network's input.
@@ -70,7 +70,7 @@ class HandInput(network_input.NetworkInput):
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
 class HandDetector:
-  """A trained detector.
+  """A trained hand detector: images → boxes, gestures, palm frames.
 
   Attributes:
     model: the flax module.
@@ -94,12 +94,12 @@ class HandDetector:
 
   @property
   def classes(self):
-    """Names, as a tuple."""
+    """Names of the gesture classes, as a tuple."""
     return tuple(self.description['classes'])
 
   @property
   def variables(self):
-    """Of the module: {'params': …, …}."""
+    """Variables of the flax module: {'params': …, …}."""
     return {'params': self.params['detector'], **self.stats}
 
   @property

@@ -51,7 +51,7 @@ class PalmNetwork:
 
   @property
   def embedding_size(self):
-    """D."""
+    """Length D of an embedding."""
     return self.description['embedding_size']
 
   @property
@@ -60,13 +60,13 @@ class PalmNetwork:
     return sum(leaf.size for leaf in jax.tree.leaves(self.params['backbone']))
 
   def embed(self, images):
-    """uint8 [N, H, W, 3] → float32 [N, D], unit norm."""
+    """Embeds images uint8 [N, H, W, 3]: float32 [N, D], unit norm."""
     return chunks.apply(
       functools.partial(self._embed, self.params, self.stats), images
     )
 
   def classify(self, images):
-    """uint8 [N, H, W, 3] → logits without margin, float32 [N, K].
+    """Class logits of images, without margin: float32 [N, K].
 
     Raises:
       ValueError: the network was exported without class weights, or trained by
@@ -105,7 +105,7 @@ class PalmNetwork:
 
 
 def build(description):
-  """The module that `model` of an export, or the section of a config, names.
+  """Builds the backbone that an export or a config section describes.
 
   Args:
     description: {'name', 'embedding_size', 'width', 'dtype', 'attention'}.
@@ -161,7 +161,7 @@ def of_export(found, directory):
 
 
 def free_logits(description):
-  """The logits of a loss without its margin, for prediction and soft labels.
+  """Returns the logits function of a loss, without its margin.
 
   Args:
     description: of an export: {'loss', 'scale', …}.

@@ -46,7 +46,7 @@ _MODEL = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PalmFrameInput(network_input.NetworkInput):
-  """The views of hands that the reader sees: it fits no others.
+  """Input of the palm frame reader: square views of hands.
 
   Attributes:
     view_side: side of a view in palm widths.
@@ -66,7 +66,7 @@ class PalmFrameInput(network_input.NetworkInput):
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
 class PalmFrameReader:
-  """A trained reader.
+  """A trained palm frame reader: views of hands → palm frames.
 
   Attributes:
     model: the flax module.
@@ -115,7 +115,7 @@ class PalmFrameReader:
 
 
 def build(description):
-  """The module that `model` of an export describes."""
+  """Builds the reader module that the export's `model` describes."""
   return palm_frame_model.PalmFrameRegressor(
     width=description['width'],
     dtype=jnp.dtype(description['dtype']),
@@ -152,7 +152,7 @@ def load(directory):
 
 
 def correct(reader, image, points, *, looks=_LOOKS):
-  """A palm frame as closer looks show it.
+  """Refines a palm frame by closer looks at the palm.
 
   Args:
     reader: `PalmFrameReader`.

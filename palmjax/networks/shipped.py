@@ -15,7 +15,7 @@ PALM_FRAME = _WEIGHTS / 'frame_reader'
 
 
 def folder(directory, shipped, *, config):
-  """The folder of an export that is given, or that comes with the package.
+  """Returns the given export folder, or the shipped weights by default.
 
   Args:
     directory: path, or None for `shipped`.
@@ -39,7 +39,7 @@ def folder(directory, shipped, *, config):
 
 
 def holds(digests):
-  """Whether these are the digests of an export of the package."""
+  """Whether the digests belong to shipped weights."""
   return any(
     digests == exports.recorded_digests(directory)
     for directory in (PALM, HAND, PALM_FRAME)

@@ -7,7 +7,7 @@ from palmjax.networks import shipped, weights_file
 
 
 def load(export, init, directory, *, backbone=None):
-  """The variables of an `Export`, if they are those of a network.
+  """Loads the variables of an `Export` and checks that they fit.
 
   Args:
     export: `Export`.
@@ -35,7 +35,7 @@ def load(export, init, directory, *, backbone=None):
 
 
 def of_images(model, shape):
-  """`init` of `load` for a network that looks at images.
+  """Returns `init` for `load`: key → variables of an image network.
 
   Args:
     model: flax module, (images, train=) → output.
@@ -46,7 +46,7 @@ def of_images(model, shape):
 
 
 def check(export, template, directory):
-  """Refuses variables that are not those of a network.
+  """Raises ValueError for variables that do not fit the network.
 
   Args:
     export: `Export`.

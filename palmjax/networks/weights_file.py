@@ -25,7 +25,7 @@ def flatten(variables):
 
 
 def pack(variables):
-  """The bytes of weights.npz.
+  """Packs variables into the bytes of weights.npz.
 
   Args:
     variables: nested dict of arrays of NumPy's own number types.
@@ -56,7 +56,7 @@ def pack(variables):
 
 
 def unpack(weights, path):
-  """The variables in the bytes of weights.npz.
+  """Unpacks variables from the bytes of weights.npz.
 
   Args:
     weights: bytes.
