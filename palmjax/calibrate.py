@@ -41,6 +41,7 @@ from palmjax.inference import (
   cohort_words,
   finder,
   palm_files,
+  palm_turn,
   verifier,
 )
 from palmjax.networks import shipped
@@ -62,6 +63,8 @@ def main(argv=None):
   warnings.simplefilter('ignore', Image.DecompressionBombWarning)
   warnings.filterwarnings('ignore', module=r'PIL\.')
   answer = _calibrate(args)
+  if answer['warning']:
+    terminal.complain(f'warning: {answer["warning"]}')
   if args.json:
     print(json.dumps(answer, ensure_ascii=False))
   else:
@@ -140,10 +143,19 @@ def _calibrate(args):
   return {
     **summary,
     'left_out': list(found.left_out),
+    'warning': _lie(study.cohort),
     'cohort': file_names.printable(args.out),
     'report': file_names.printable(args.report),
     'next': _next(args),
   }
+
+
+def _lie(cohort):
+  """A line if the palms seem to lie on their side, else None."""
+  text = palm_turn.warning(palm_turn.fit(cohort.means.fine), cohort.dataset)
+  return text and (
+    f'{text}: look at some; if they lie so, turn the images and calibrate again'
+  )
 
 
 def _reader(args, size):

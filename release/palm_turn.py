@@ -1,0 +1,117 @@
+"""Prints the field of `palmjax.inference.palm_turn`, and how its rule does.
+
+python -m release.palm_turn [DIR] [--out=FILE]
+
+The field is of drawn palms of three difficulties. The rule is tried on random
+cohorts of other drawn palms, as they lie and turned. With DIR also on palms cut
+out of photographs of open hands, <identity>/5_<name>.jpg, one hand a person.
+"""
+
+import argparse
+import pathlib
+import sys
+
+import jax
+import numpy as np
+
+from palmjax import files
+from palmjax.data.palms import palms
+from palmjax.inference import finder, orientation_code, palm_files, palm_turn
+
+_DIFFICULTIES = (0.4, 0.6, 0.8)
+_SEED, _TEST_SEED = 41, 42
+_PALMS, _SIZE = 192, 64
+_COHORTS, _COHORT = 20, 40
+
+
+def main(argv=None):
+  """The command line."""
+  parser = argparse.ArgumentParser(
+    prog='python -m release.palm_turn', description=__doc__.split('\n')[0]
+  )
+  parser.add_argument('photos', nargs='?', metavar='DIR')
+  parser.add_argument('--out', metavar='FILE', help='also as JSON')
+  args = parser.parse_args(argv)
+  found = {
+    'command': 'python -m release.palm_turn' + (' DIR' if args.photos else ''),
+    'field': np.round(_field(), 3).tolist(),
+    'cohorts': {
+      f'drawn, difficulty {difficulty}': _tried(_drawn(_TEST_SEED, difficulty))
+      for difficulty in _DIFFICULTIES
+    },
+  }
+  if args.photos:
+    images = _photographs(args.photos)
+    found['cohorts'][f'{len(images)} palms of photographs'] = _tried(images)
+  print(files.to_json(found))
+  if args.out:
+    files.write_json(args.out, found)
+
+
+def _field():
+  """Unit norm, [4, 4, 2]."""
+  total = sum(
+    palm_turn.field(orientation_code.mean(_codes(_drawn(_SEED, difficulty))))
+    for difficulty in _DIFFICULTIES
+  )
+  total = palm_turn.symmetric(total)
+  return total / np.linalg.norm(total)
+
+
+def _tried(images):
+  """Cohorts in which each turn was told, of `_COHORTS`, by how they lie."""
+  rng = np.random.default_rng(0)
+  chosen = [
+    rng.choice(len(images), _COHORT, replace=False) for _ in range(_COHORTS)
+  ]
+  told = {}
+  for turn in palm_turn.TURNS:
+    codes = _codes(np.rot90(images, turn // 90, axes=(1, 2)))
+    fits = [
+      palm_turn.fit(orientation_code.mean(codes[index])) for index in chosen
+    ]
+    right = palm_turn.TURNS.index(turn)
+    told[f'turned by {turn}'] = {
+      'told': sum(fit.turn == turn for fit in fits),
+      'told another': sum(fit.turn not in (0, turn) for fit in fits),
+      'least cosine': min(fit.cosines[right] for fit in fits),
+      'largest of another': max(
+        max(fit.cosines[:right] + fit.cosines[right + 1 :]) for fit in fits
+      ),
+    }
+  return told
+
+
+def _codes(images):
+  return orientation_code.templates(images, orientation_code.FINE)
+
+
+def _drawn(seed, difficulty):
+  parts = []
+  for start in range(0, _PALMS, 64):
+    identities = np.arange(start, start + 64)
+    parts.append(
+      palms.draw_batch(
+        jax.random.key(seed),
+        identities,
+        np.zeros_like(identities),
+        devices=identities // 2 % 64,
+        size=_SIZE,
+        difficulty=difficulty,
+      )
+    )
+  return np.concatenate([np.asarray(part) for part in parts])
+
+
+def _photographs(folder):
+  find, images = finder.load(), []
+  for path in sorted(pathlib.Path(folder).glob('*/5_*.jpg')):
+    try:
+      images.append(palm_files.read_photo(find, path, size=_SIZE).image)
+    except ValueError as error:
+      print(error, file=sys.stderr)
+  return np.stack(images)
+
+
+if __name__ == '__main__':
+  sys.exit(main())
