@@ -2,11 +2,12 @@
 
 `full` computes every inner product as it is defined. `fast` shares products
 between shifts (`ops.shifted_products`). Both try all poses. Their scores differ
-by rounding: by 2e-6 at most, 1e-7 as a rule, in 160,000 pairs of drawn palms. A
-pair on one core, with 5 rotations and shifts of up to 3, 4 and 6 cells:
+by rounding: by 4e-6 at most, 1e-7 as a rule, in 960,000 pairs of drawn palms. A
+pair in a block of 64 × 128 on one core, with 5 rotations and shifts of up to 3
+and 6 cells:
 
-  full  25, 24 and 49 µs, and 0.2 s to compile
-  fast  3.5, 4.7 and 8.7 µs, and 1 s to compile
+  full  22 and 50 µs, and 0.2 s to compile
+  fast  2.3 and 5.9 µs, and 1 s to compile
 """
 
 import functools
@@ -28,7 +29,7 @@ _PROBES = (16,)  # Sizes of other blocks of `full` …
 _GALLERY = (16, 256)
 _MANY_PROBES = (16, 64)  # … and of `fast`.
 _MANY_GALLERY = (64, 128)
-_HELD = 1024  # Templates whose transforms, 80 kB each, are in memory at a time.
+_HELD = 2048  # Templates with transforms, 41 kB each, in memory at a time.
 
 
 def full(probes, gallery, mean, shift):

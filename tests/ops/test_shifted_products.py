@@ -47,8 +47,8 @@ def test_matrices_correlate_and_round_little(shift):
   output, signal, kernel = shifted_products.matrices(shift)
   n = 2 * shift + 1
   assert output.shape[0] == n
-  p, g = noise(n + 3), noise(4, seed=1)
-  want = [p[i : i + 4].astype(np.float64) @ g for i in range(n)]
+  p, g = noise(n + 6), noise(7, seed=1)
+  want = [p[i : i + 7].astype(np.float64) @ g for i in range(n)]
   got = output @ ((signal @ p) * (kernel @ g))
   scale = np.linalg.norm(p) * np.linalg.norm(g)
   np.testing.assert_allclose(got, want, atol=2e-6 * scale)
