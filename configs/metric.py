@@ -99,6 +99,8 @@ def get_config(arg=''):
       # As in configs/ssl.py, and the real sets of palmjax.data.sets.prepared.
       'name': 'palms',
       'dir': '',
+      # For 'folder': degrees clockwise that bring its palms upright.
+      'turn': 0,
       'identities': 300,
       'samples': 8,
       'difficulty': 0.5,

@@ -88,6 +88,8 @@ def get_config(arg=''):
       # the prepared set of python -m palmjax.prepare.
       'name': 'palms',
       'dir': '',
+      # For 'folder': degrees clockwise that bring its palms upright.
+      'turn': 0,
       # For 'palms': a person has two identities, the left and the right palm.
       'identities': 192,
       'samples': 8,

@@ -5,6 +5,9 @@
 
 The second form brings a real set in: --source is the folder into which its
 owners' archives were unpacked (`data.sets.builders`, one file for each set).
+Palms are read with the fingers up. Where the owners' images lie otherwise,
+--turn says by how many degrees clockwise they are turned; without it the
+builder of the set does.
 """
 
 import sys
@@ -12,7 +15,7 @@ import sys
 from absl import logging
 
 from palmjax import compile_cache, terminal
-from palmjax.data.sets import prepared
+from palmjax.data.sets import prepared, turns
 from palmjax.data.sets.builders import layout, real_sets
 
 # What --dataset=drawn_palms takes, and its help; a real set takes none of it.
@@ -40,6 +43,13 @@ def main(argv=None):
   parser.add_argument(
     '--source', type=terminal.path, help='folder that holds a real set'
   )
+  parser.add_argument(
+    '--turn',
+    type=int,
+    choices=turns.TURNS,
+    help='of a real set: degrees clockwise that bring its palms upright '
+    '(default: what the builder of the set says)',
+  )
   compile_cache.add_argument(parser)
   group = parser.add_argument_group('drawn_palms')
   for name, (default, text) in _DRAWN.items():
@@ -52,24 +62,26 @@ def main(argv=None):
   try:
     if args.dataset == 'drawn_palms':
       terminal.start(cache=not args.no_cache)
-      _main_drawn(args.data_dir, numbers, args.source)
+      _main_drawn(args, numbers)
     else:
-      _main_real(args.dataset, args.data_dir, numbers, args.source)
+      _main_real(args, numbers)
   except layout.LayoutError as error:
     print(f'palmjax: {error}', file=sys.stderr)  # With the tree, line by line.
     return 1
   return 0
 
 
-def _main_drawn(data_dir, numbers, source):
-  if source is not None:
+def _main_drawn(args, numbers):
+  if args.source is not None:
     raise ValueError('--source is for real sets; drawn_palms reads nothing')
+  if args.turn is not None:
+    raise ValueError('--turn is for real sets; drawn_palms lie upright')
   numbers = {
     name: _DRAWN[name][0] if value is None else value
     for name, value in numbers.items()
   }
   try:
-    directory = prepared.drawn(data_dir, **numbers)
+    directory = prepared.drawn(args.data_dir, **numbers)
   except ValueError as error:
     raise ValueError(f'--{error}') from error
   print(
@@ -80,21 +92,27 @@ def _main_drawn(data_dir, numbers, source):
   )
 
 
-def _main_real(name, data_dir, numbers, source):
+def _main_real(args, numbers):
+  name = args.dataset
   given = [number for number, value in numbers.items() if value is not None]
   if given:
     raise ValueError(f'--{given[0]} is for drawn_palms, not for {name}')
-  if source is None:
+  if args.source is None:
     raise ValueError(
       f'--dataset={name} needs --source=DIR, the folder that holds the set'
     )
-  directory = real_sets.prepare(name, data_dir, source=source)
+  directory = real_sets.prepare(
+    name, args.data_dir, source=args.source, turn=args.turn
+  )
   info = prepared.builder(directory).info
   if skipped := info.metadata['skipped']:
     print(f'{len(skipped)} images cannot be read: {", ".join(skipped)}')
+  turn = info.metadata.get('turn', 0)  # A set of an older version is kept.
   print(
     f'{info.splits["train"].num_examples} images of '
-    f'{info.features["label"].num_classes} palms in {directory}\n'
+    f'{info.features["label"].num_classes} palms in {directory}'
+    + (f', read after a turn by {turn}° clockwise' if turn else '')
+    + '\n'
     'Train on them: python -m palmjax.main --config=metric '
     f'--workdir=runs/{name} --config.data.name={name} '
     f'--config.data.dir={directory}'

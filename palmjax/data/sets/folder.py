@@ -17,6 +17,7 @@ import numpy as np
 from absl import logging
 
 from palmjax import file_names
+from palmjax.data.sets import turns
 from palmjax.images import image_file, image_tree
 
 # Share of unreadable images above which reading stops: a few broken files are
@@ -50,7 +51,7 @@ class Images:
   skipped: tuple[str, ...] = ()
 
 
-def read(directory, *, size):
+def read(directory, *, size, turn=0):
   """Reads an image folder into memory.
 
   Hidden files are passed over. Images of kinds that are not read, images
@@ -61,6 +62,7 @@ def read(directory, *, size):
   Args:
     directory: path of DIR in the layout of the module.
     size: side of the images in pixels.
+    turn: degrees clockwise that bring the palms upright (`turns`).
 
   Returns:
     `Images`.
@@ -116,7 +118,7 @@ def read(directory, *, size):
     )
   label = {name: k for k, name in enumerate(identities)}
   return Images(
-    images=np.stack([decoded[i] for i in kept]),
+    images=np.stack([turns.upright(decoded[i], turn) for i in kept]),
     labels=np.array([label[names[i][0]] for i in kept], np.int32),
     identities=tuple(identities),
     ids=tuple(ids[i] for i in kept),

@@ -9,7 +9,7 @@ import pathlib
 import numpy as np
 import tensorflow_datasets as tfds
 
-from palmjax.data.sets import folder, splits
+from palmjax.data.sets import folder, splits, turns
 from palmjax.data.sets.builders import drawn_palms, write
 from palmjax.images import image_file
 
@@ -82,11 +82,13 @@ class Source:
   """A prepared set for random access, e.g. for `streams.grain_batches`.
 
   `source[i]` is {'image': uint8 [size, size, 3], 'label': int32}; pixels are
-  read, decoded and, in a real set, cut square and resized when asked for.
+  read, decoded and, in a real set, cut square, resized and turned upright when
+  asked for.
 
   Attributes:
     name: of the set, e.g. 'tongji'.
     size: side of the images in pixels.
+    turn: degrees clockwise by which its images are turned (`turns`).
     labels: int32 [N], dense.
     identities: K names.
     ids: N names.
@@ -148,6 +150,8 @@ class Source:
     self.sessions = np.array(sessions)
     self.devices = np.array(devices)
     self.ids = ids
+    # Older sets have none: they were read as they lay.
+    self.turn = found.info.metadata.get('turn', 0)
     skipped = found.info.metadata.get('skipped', {})
     self.skipped = tuple(skipped)
     self.failed = collections.Counter(skipped.values())
@@ -157,8 +161,9 @@ class Source:
 
   def __getitem__(self, index):
     image = io.BytesIO(self._records[index]['image'])
+    square = image_file.decode(image, size=self.size)
     return {
-      'image': image_file.decode(image, size=self.size),
+      'image': turns.upright(square, self.turn),
       'label': self.labels[index],
     }
 

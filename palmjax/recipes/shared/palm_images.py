@@ -9,7 +9,7 @@ import numpy as np
 
 from palmjax.data import streams
 from palmjax.data.palms import palms
-from palmjax.data.sets import folder, prepared, splits, stored_images
+from palmjax.data.sets import folder, prepared, splits, stored_images, turns
 from palmjax.data.sets.builders import layout, real_sets
 from palmjax.recipes.shared import config_keys, ending
 
@@ -155,6 +155,14 @@ def turned(part):
 def _read(config, key):
   """All images, as `folder.Images`."""
   data = config.data
+  with config_keys.named('data'):
+    turns.require(data.turn)
+  if data.turn and data.name != 'folder':
+    raise ValueError(
+      f'--config.data.turn={data.turn} is for --config.data.name=folder: drawn '
+      'palms lie upright, and a prepared set has the turn of python -m '
+      'palmjax.prepare'
+    )
   if data.name == 'palms':
     return _draw(data, config.image_size, jax.random.fold_in(key, 0))
   if data.name not in ('folder', *PREPARED):
@@ -167,7 +175,7 @@ def _read(config, key):
       f'--config.data.name={data.name} needs --config.data.dir=DIR'
     )
   if data.name == 'folder':
-    return folder.read(data.dir, size=config.image_size)
+    return folder.read(data.dir, size=config.image_size, turn=data.turn)
   try:
     if not data.get('stream', False):
       return prepared.load(data.dir, size=config.image_size)

@@ -88,3 +88,24 @@ def test_many_truncated_images_stop_the_run(config, tmp_path):
   with pytest.raises(ValueError, match='8 of 32') as caught:
     palm_images.load(config, jax.random.key(0))
   assert '\n' not in str(caught.value)
+
+
+def test_a_folder_is_turned_and_nothing_else(config, tmp_path):
+  _photos(tmp_path, identities=8, images=4)
+  before = palm_images.load(config, jax.random.key(0))
+  config.data.turn = 90
+  after = palm_images.load(config, jax.random.key(0))
+  np.testing.assert_array_equal(
+    after.evaluation.images,
+    np.rot90(before.evaluation.images, -1, axes=(1, 2)),
+  )
+  assert after.fingerprint != before.fingerprint
+  config.data.name = 'palms'
+  with pytest.raises(ValueError, match=r'data\.turn=90 is for --config'):
+    palm_images.load(config, jax.random.key(0))
+
+
+def test_what_is_no_turn_names_the_key(config):
+  config.data.turn = 45
+  with pytest.raises(ValueError, match=r'--config\.data\.turn=45: choose'):
+    palm_images.load(config, jax.random.key(0))

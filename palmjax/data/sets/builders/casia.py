@@ -3,7 +3,7 @@
 Sun, Tan, Wang, Li: Ordinal palmprint representation for personal
 identification, CVPR 2005. The owners' page gives the layout:
 XXXX/XXXX_(m/f)_(l/r)_XX.jpg, the person twice, sex, hand and sample. All in one
-folder is read too.
+folder is read too. We could not confirm how the hands lie: they are not turned.
 """
 
 import tensorflow_datasets as tfds

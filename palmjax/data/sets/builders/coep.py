@@ -2,7 +2,8 @@
 
 College of Engineering, Pune. We could not confirm how the owners name folders
 and files: read are a numbered folder for each person, with files of any name,
-and PERSON_SAMPLE files in one folder. The hand is 'unknown'.
+and PERSON_SAMPLE files in one folder. The hand is 'unknown'. We could not
+confirm how the palms lie: they are not turned.
 """
 
 import tensorflow_datasets as tfds

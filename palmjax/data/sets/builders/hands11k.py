@@ -3,7 +3,8 @@
 Afifi: 11K Hands, Multimedia Tools and Applications (2019), arXiv:1711.04322.
 Palm sides only. HandInfo.csv tells person, side and hand of each photograph;
 rings and the like, nail polish and irregularities are kept as remarks. The
-columns were confirmed in public code that reads the set.
+columns were confirmed in public code that reads the set. We could not confirm
+how the hands lie: they are not turned.
 """
 
 import csv

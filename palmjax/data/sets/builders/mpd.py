@@ -4,7 +4,8 @@ Zhang, Zhang, Zhang, Li, Li, Huang: Towards palmprint verification on
 smartphones, arXiv:2003.13266. 16,000 photographs: ten of each palm with each
 phone in each session. The names were confirmed in public code that reads the
 set; whether 'original palms' has folders below it was not, so up to two levels
-of them are looked into.
+of them are looked into. We could not confirm how the hands lie: they are not
+turned.
 """
 
 import tensorflow_datasets as tfds

@@ -4,7 +4,9 @@ Zhang, Kong, You, Wong: Online palmprint identification, PAMI 25 (2003). 7,752
 images; F is the first session, S the second. The names were confirmed in public
 code that reads the set. Whose palms they are is not: that palms 1 and 2, 3 and
 4, … are the two of one person is inferred from 193 people and 386 palms. The
-hand is 'unknown'.
+hand is 'unknown'. The palms lie with the fingers to the left in the copies that
+are handed around, so they are turned by 90°; we could not confirm this of the
+owners' own copy.
 """
 
 import tensorflow_datasets as tfds
@@ -15,7 +17,7 @@ from palmjax.data.sets.builders import layout, real_palms
 class Polyu(real_palms.RealPalms):
   """PolyU palm prints, version 2."""
 
-  VERSION = tfds.core.Version('1.0.0')
+  VERSION = tfds.core.Version('1.1.0')
   DESCRIPTION = 'Contact palm prints: 386 palms, two sessions.'
   HOMEPAGE = 'https://www4.comp.polyu.edu.hk/~biometrics/'
   TREE = """\
@@ -25,6 +27,11 @@ class Polyu(real_palms.RealPalms):
   LAYOUTS = (
     ('', r'PolyU_(?P<palm>\d{3})_(?P<session>[FS])_(?P<sample>\d{2})\.bmp'),
   )
+
+  @classmethod
+  def turn(cls, records):
+    """The fingers point to the left."""
+    return 90
 
   @staticmethod
   def record(path, groups):

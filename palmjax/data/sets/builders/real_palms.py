@@ -4,7 +4,8 @@ No real set may be passed on, so nothing is downloaded: a builder reads the
 folder into which the owners' archives were unpacked (`layout`).
 
 PNG and JPEG bytes are kept as they are; BMP, TIFF and WebP become PNG, which
-loses nothing.
+loses nothing. The turn that brings palms upright (`sets.turns`) is kept beside
+them; readers apply it.
 """
 
 import concurrent.futures
@@ -55,14 +56,22 @@ class RealPalmsConfig(tfds.core.BuilderConfig):
   Attributes:
     source: path of DIR.
     records: what there is in it.
+    turn: degrees clockwise that bring its palms upright.
   """
 
   source: str = ''
   records: tuple[layout.Record, ...] = ()
+  turn: int = 0
 
 
-def make_config(source, records):
-  """The config named after its files: other files, another prepared set."""
+def make_config(source, records, *, turn=0):
+  """The config named after its files and turn: others, another prepared set.
+
+  Args:
+    source: path of DIR.
+    records: `layout.Record`s of what there is in it.
+    turn: degrees clockwise that bring its palms upright.
+  """
   digest = hashlib.sha256()
   for record in records:
     path = os.path.join(source, record.path)
@@ -71,9 +80,11 @@ def make_config(source, records):
     text = f'{record.path}\n{size}\n'
     digest.update(text.encode('utf-8', 'surrogateescape'))
   return RealPalmsConfig(
-    name=f'{len(records)}_images_{digest.hexdigest()[:8]}',
+    name=f'{len(records)}_images_{digest.hexdigest()[:8]}'
+    + (f'_turn{turn}' if turn else ''),
     source=os.fspath(source),
     records=records,
+    turn=turn,
   )
 
 
@@ -106,6 +117,16 @@ class RealPalms(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     return layout.collect(
       source, layouts=cls.LAYOUTS, record=cls.record, tree=cls.TREE
     )
+
+  @classmethod
+  def turn(cls, records):
+    """How the owners' images lie: degrees clockwise that bring them upright.
+
+    Args:
+      records: `layout.Record`s of the images that are read.
+    """
+    del records  # Most owners cut or photograph all palms alike.
+    return 0
 
   def _info(self):
     identities = sorted({r.identity for r in self.builder_config.records})
@@ -166,6 +187,7 @@ class RealPalms(tfds.core.GeneratorBasedBuilder, skip_registration=True):
           yield number, _example(record, image)
     # Whose they are, too: a palm may have no other image.
     self.info.metadata['skipped'] = skipped
+    self.info.metadata['turn'] = self.builder_config.turn
 
 
 def _example(record, image):

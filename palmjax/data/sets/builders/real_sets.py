@@ -1,5 +1,6 @@
 """All real palm print sets by name, and how one is prepared."""
 
+from palmjax.data.sets import turns
 from palmjax.data.sets.builders import (
   casia,
   coep,
@@ -25,13 +26,15 @@ BUILDERS = {
 }
 
 
-def prepare(name, data_dir, *, source):
+def prepare(name, data_dir, *, source, turn=None):
   """Reads a real set into a folder under `data_dir`; one that is there is kept.
 
   Args:
     name: one of `BUILDERS`.
     data_dir: folder of all data sets.
     source: folder that holds the set as its owners hand it out.
+    turn: degrees clockwise that bring its palms upright; None: what the builder
+      says of the owners' images.
 
   Returns:
     The path of the prepared set, another one where the source's files are
@@ -39,14 +42,17 @@ def prepare(name, data_dir, *, source):
 
   Raises:
     layout.LayoutError: the folder is laid out otherwise.
-    ValueError: too many unreadable images, or fewer than two palms.
+    ValueError: too many unreadable images, fewer than two palms, or no turn.
     OSError: no such folder, or `data_dir` cannot be written.
   """
   build = BUILDERS[name]
+  records = build.find(source)
+  turn = build.turn(records) if turn is None else turn
+  turns.require(turn)
   return write.write(
     build(
       data_dir=data_dir,
-      config=real_palms.make_config(source, build.find(source)),
+      config=real_palms.make_config(source, records, turn=turn),
       file_format='array_record',
     )
   )

@@ -5,7 +5,8 @@ recognition, Journal of Electronic Imaging 29 (2020). About ten images of each
 palm for each phone, with its flash and in room light; a phone with a light is
 what papers call a sub-database, and is the device here. The folders were
 confirmed in public code that reads two of the phones; we could not confirm how
-the others are spelt, nor any trace of sessions in the names.
+the others are spelt, nor any trace of sessions in the names. We could not
+confirm how the hands lie: they are not turned.
 """
 
 import tensorflow_datasets as tfds
