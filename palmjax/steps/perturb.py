@@ -28,6 +28,7 @@ import jax
 import jax.numpy as jnp
 
 from palmjax.losses import transport
+from palmjax.ops import ball
 
 KINDS = ('none', 'random', 'ot', 'distance', 'adversarial', 'free')
 # In the attack: of the running statistics, or of the perturbed batch.
@@ -86,29 +87,6 @@ def check(perturbation):
     )
 
 
-def uniform_start(key, images, *, epsilon):
-  """x⁰: images plus uniform noise, inside the range.
-
-  Args:
-    key: random key.
-    images: float [B, h, w, c] in [−1, 1].
-    epsilon: ε.
-
-  Returns:
-    float of that shape.
-  """
-  noise = jax.random.uniform(
-    key, images.shape, minval=-2 * epsilon, maxval=2 * epsilon
-  )
-  return project(images + noise, images, epsilon=epsilon)
-
-
-def project(perturbed, images, *, epsilon):
-  """The nearest images within ε of the given ones and inside the range."""
-  near = jnp.clip(perturbed, images - 2 * epsilon, images + 2 * epsilon)
-  return jnp.clip(near, -1.0, 1.0)
-
-
 def ascend(objective, start, images, *, epsilon, step_size, num_steps):
   """Steps along the sign of a gradient, within ε of images.
 
@@ -126,8 +104,8 @@ def ascend(objective, start, images, *, epsilon, step_size, num_steps):
   for _ in range(num_steps):
     value, direction = gradient(perturbed)
     first = first or value
-    perturbed = project(
-      perturbed + 2 * step_size * jnp.sign(direction), images, epsilon=epsilon
+    perturbed = ball.project(
+      perturbed + 2 * step_size * jnp.sign(direction), images, radius=epsilon
     )
   return jax.lax.stop_gradient(perturbed), *first
 
@@ -148,7 +126,7 @@ def find_target_images(task, perturbation, variables, examples, key):
   """
   variables = jax.lax.stop_gradient(variables)
   images, targets = examples
-  start = uniform_start(key, images, epsilon=perturbation.epsilon)
+  start = ball.uniform(key, images, radius=perturbation.epsilon)
   if perturbation.kind == 'random':
     return start, {}
   forward = functools.partial(

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from palmjax.engine import state as train_state
+from palmjax.ops import ball
 from palmjax.steps import perturb
 
 # Running statistics, not changed; those of one batch of both kinds of images;
@@ -86,8 +87,8 @@ def make_step(task, tx, perturbation, *, weight=1.0, statistics='running'):
     dropout = jax.random.fold_in(key, _DROPOUT)
     target_images, metrics = None, {}
     if kind == 'free':
-      target_images = perturb.project(
-        images + state.stats['perturbation'], images, epsilon=epsilon
+      target_images = ball.project(
+        images + state.stats['perturbation'], images, radius=epsilon
       )
     elif kind != 'none':
       target_images, metrics = perturb.find_target_images(
