@@ -1,0 +1,120 @@
+"""Files of templates, bound to a network and to their own content.
+
+A file holds arrays, and `about`: JSON as bytes, with a format, the digests of
+the network, and a digest of all that the file holds. Scores of another network
+mean something else, so its files are refused. The digest finds damage and
+edits. It is no signature: who can write the file can write a digest, too.
+
+Equal content gives equal bytes.
+"""
+
+import hashlib
+import json
+import zipfile
+import zlib
+
+import numpy as np
+
+from palmjax import file_names, files
+from palmjax.networks import weights_file
+
+NOTE = (
+  'Templates of palms, made by palmjax. They hold no images, but they are '
+  'biometric data: palms can be recognised by them. Keep them as such.'
+)
+# What reading damaged zip files raised when bytes were flipped.
+_DAMAGE = (
+  AttributeError, EOFError, KeyError, MemoryError, OverflowError, RuntimeError,
+  TypeError, ValueError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
+
+
+def save(path, arrays, about):
+  """Writes a file, whole or not at all.
+
+  Args:
+    path: file.
+    arrays: nested dict of arrays.
+    about: plain values, among them `format`, and `of`: what tells the scores.
+
+  Raises:
+    OSError: it cannot be written.
+  """
+  about = {**about, 'digest': _digest(arrays, about)}
+  files.write_file(path, weights_file.pack({**arrays, 'about': _bytes(about)}))
+
+
+def load(path, *, of, kind, version, again):
+  """Reads a file.
+
+  Args:
+    path: file.
+    of: `of` of what will use it.
+    kind: what it must be, a word; `kind` of `about`, where that has one.
+    version: the format that is read.
+    again: how to make it, starting with 'make it again by'.
+
+  Returns:
+    (arrays, about).
+
+  Raises:
+    ValueError, OSError: there is no such file, or it is damaged, edited, of
+      another kind, format or network; one line.
+  """
+  told = file_names.printable(path)
+  try:
+    with open(path, 'rb') as file:
+      content = file.read()
+  except FileNotFoundError:
+    raise FileNotFoundError(
+      f'{told} is missing: {again.replace(" again", "")}'
+    ) from None
+  try:
+    arrays = weights_file.unpack(content, told)
+    about = json.loads(arrays.pop('about').tobytes())
+    digest = about.pop('digest')
+    found = about.get('format')
+  except _DAMAGE as error:
+    raise ValueError(f'{told} is no {kind}, or damaged: {again}') from error
+  if about.get('kind', kind) != kind:
+    raise ValueError(f'{told} is a {about["kind"]} and no {kind}: {again}')
+  if found != version:
+    raise ValueError(
+      f'{told} has format {found}, this version of palmjax reads {version}: '
+      f'{again}'
+    )
+  if digest != _digest(arrays, about):
+    raise ValueError(f'{told} is damaged or edited: {again}')
+  if about['of'] != of:
+    raise ValueError(
+      f'{told} was made with other {difference(about["of"], of)}: {again}, '
+      'with the network and the options that you verify with'
+    )
+  if not all(np.isfinite(array).all() for _, array in _flat(arrays)):
+    raise ValueError(f'{told} holds NaN or infinity: {again}')
+  return arrays, about
+
+
+def difference(one, other):
+  """Names of the values in which two `of` differ, joined by 'and'."""
+  return ' and '.join(
+    sorted(key for key in {*one, *other} if one.get(key) != other.get(key))
+  )
+
+
+def _digest(arrays, about):
+  """SHA-256 of the arrays by name, and of what is said of them."""
+  digest = hashlib.sha256(_bytes(about).tobytes())
+  for name, array in _flat(arrays):
+    digest.update(f'{name} {array.dtype.str} {array.shape}'.encode())
+    digest.update(np.ascontiguousarray(array).tobytes())
+  return digest.hexdigest()
+
+
+def _flat(arrays):
+  return sorted(weights_file.flatten(arrays).items())
+
+
+def _bytes(values):
+  text = json.dumps(values, sort_keys=True, ensure_ascii=False)
+  return np.frombuffer(text.encode(), np.uint8)
