@@ -2,7 +2,7 @@
 
 python -m palmjax.main --config configs/gesture.py --workdir runs/gesture
 
-''         2 CPU cores, 15 minutes: drawn hands, 96 px, teacher 2 at 192 px
+''         2 CPU cores: drawn hands, 96 px, teacher 2 at 192 px
 'smoke'    the same path in miniature, for tests
 'weights'  what the shipped detector was trained with (palmjax/weights)
 
