@@ -115,7 +115,7 @@ def fit(
         f'raise num_steps or delete {directory}'
       )
     # One origin for new and restored states: one executable, same bits.
-    state = meshes.own(progress['state'], mesh)
+    state = meshes.copy_to_devices(progress['state'], mesh)
     memories, evaluated = progress['stop'], bool(progress['evaluated'])
     reason = stops.REASONS[int(progress['ended'])]
     if reason == 'cap' and start < num_steps:
@@ -191,7 +191,7 @@ def fit(
         new, metrics = evals(state, i)
         chex.assert_trees_all_equal_shapes_and_dtypes(state, new)
         # What it kept may share buffers with what it was given.
-        state = meshes.own(new, mesh)
+        state = meshes.copy_to_devices(new, mesh)
         metrics = jax.tree.map(float, metrics)
         for metric, value in metrics.items():
           if value is not None and not np.isfinite(value):

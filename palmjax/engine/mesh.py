@@ -43,7 +43,10 @@ def batch_sharding(mesh):
 
 
 def replicate(tree, mesh):
-  """Copies `tree` to all devices. May share buffers with `tree`: see `own`."""
+  """Puts `tree` on all devices. May share buffers with `tree`.
+
+  `copy_to_devices` does not.
+  """
   return jax.device_put(tree, _replicated(mesh))
 
 
@@ -58,7 +61,7 @@ def _copier(mesh):
   return jax.jit(copy, out_shardings=_replicated(mesh))
 
 
-def own(tree, mesh):
+def copy_to_devices(tree, mesh):
   """Copies `tree` to all devices into new buffers, which may be donated."""
   # `device_put` alone, even with may_alias=False, hands back the old buffers
   # when the sharding already fits, and borrows those of NumPy arrays.
@@ -126,7 +129,7 @@ def compile_together(steps, state, frozen, batch, key, *, mesh):
     A list of functions as the steps, for arguments of these shapes only.
   """
   arguments = (
-    own(state, mesh),
+    copy_to_devices(state, mesh),
     replicate(frozen, mesh),
     shard_batch(batch, mesh),
     replicate(key, mesh),

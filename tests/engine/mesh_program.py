@@ -122,7 +122,7 @@ def split_a_batch(devices):
 def own_a_state(devices):
   tree = mesh.replicate({'a': np.ones(64, np.float32)}, devices)
   tree['b'] = tree['a']
-  owned = mesh.own(tree, devices)
+  owned = mesh.copy_to_devices(tree, devices)
   mine = pointers(*owned.values())
   print(len(mine), mine & pointers(tree['a']))
 

@@ -204,8 +204,10 @@ def test_the_state_may_be_donated_while_it_is_written(tmp_path, monkeypatch):
   borrowed, numpy = aligned(size), aligned(size)
   value = {
     'borrowed': jnp.asarray(borrowed),
-    'owned': mesh.own(jnp.zeros((size,)), devices),
-    'fetched': jax.device_get(mesh.own(jnp.zeros((size,)), devices)),
+    'owned': mesh.copy_to_devices(jnp.zeros((size,)), devices),
+    'fetched': jax.device_get(
+      mesh.copy_to_devices(jnp.zeros((size,)), devices)
+    ),
     'numpy': numpy,
   }
   go = threading.Event()

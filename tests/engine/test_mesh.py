@@ -48,7 +48,7 @@ def test_own_copies_and_strips_weak_types():
   devices = mesh.make(1)
   source = mesh.replicate(jnp.arange(4.0), devices)
   tree = {'a': source, 'b': source, 'n': None, 'weak': jnp.asarray(2.0)}
-  owned = mesh.own(tree, devices)
+  owned = mesh.copy_to_devices(tree, devices)
   pointers = {
     leaf.unsafe_buffer_pointer() for leaf in (source, owned['a'], owned['b'])
   }
@@ -66,7 +66,7 @@ def test_jit_step_donates_the_state_only(donate):
   def step(value, frozen, batch, key):
     return value + frozen + batch.sum(), {'bits': jax.random.uniform(key)}
 
-  value = mesh.own(jnp.ones((3,)), devices)
+  value = mesh.copy_to_devices(jnp.ones((3,)), devices)
   frozen = mesh.replicate(jnp.ones((3,)), devices)
   batch = mesh.shard_batch(np.ones((2,), np.float32), devices)
   new, _ = mesh.jit_step(step, devices, donate=donate)(
@@ -96,9 +96,9 @@ def test_steps_compiled_together_do_what_they_do_one_by_one():
     steps, state, frozen, batch, key, mesh=devices
   )
   for one, compiled in zip(steps, together, strict=True):
-    want = one(mesh.own(state, devices), frozen, batch, key)
+    want = one(mesh.copy_to_devices(state, devices), frozen, batch, key)
     got = compiled(
-      mesh.own(state, devices),
+      mesh.copy_to_devices(state, devices),
       mesh.replicate(frozen, devices),
       mesh.shard_batch(batch, devices),
       mesh.replicate(key, devices),

@@ -93,7 +93,7 @@ def compare(name, step, state, batch, *, frozen=None, tolerance=1e-4):
     results.append(
       jax.device_get(
         meshes.jit_step(step, mesh)(
-          meshes.own(state, mesh),
+          meshes.copy_to_devices(state, mesh),
           meshes.replicate(frozen, mesh),
           meshes.shard_batch(batch, mesh),
           meshes.replicate(jax.random.key(1), mesh),
