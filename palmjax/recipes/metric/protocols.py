@@ -90,7 +90,7 @@ class Compared(NamedTuple):
   counted: dict
 
 
-def own(config, found):
+def held_out_test(config, found):
   """The test of the identities that `palm_images.load` kept apart.
 
   Args:
@@ -119,7 +119,7 @@ def own(config, found):
   )
 
 
-def another(directory, *, size):
+def other_set(directory, *, size):
   """The test of all images of a prepared set.
 
   Args:

@@ -147,9 +147,9 @@ def _create_state(config):
 
 def _tests(config, palms):
   """The tests of a run, its own first; all are read before it trains."""
-  tests = [metric_protocols.own(config, palms)]
+  tests = [metric_protocols.held_out_test(config, palms)]
   for directory in config.evaluation.sets:
-    test = metric_protocols.another(directory, size=config.image_size)
+    test = metric_protocols.other_set(directory, size=config.image_size)
     # Another part or another version of one set is of the same people.
     if test.name in {config.data.name, *(other.name for other in tests)}:
       raise ValueError(

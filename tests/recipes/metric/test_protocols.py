@@ -106,7 +106,7 @@ def test_images_of_a_folder_that_cannot_be_read(tmp_path):
   config.data.name, config.data.dir = 'folder', str(tmp_path)
   config.labelled.identities = 4
   found = palm_images.load(config, jax.random.key(0))
-  test = metric_protocols.own(config, found)
+  test = metric_protocols.held_out_test(config, found)
   assert test.captured.tolist() == [8] * 8 + [0]
   assert test.failed.tolist() == [2] + [0] * 7 + [1]
   rates = iso19795.failures(test.captured, test.failed)
@@ -124,7 +124,7 @@ def test_images_of_a_real_set_that_cannot_be_read(tmp_path):
   for name in ('002_F_01', '004_F_01'):
     (source / f'PolyU_{name}.bmp').write_bytes(b'no image')
   directory = real_sets.prepare('polyu', tmp_path / 'sets', source=source)
-  test = metric_protocols.another(directory, size=16)
+  test = metric_protocols.other_set(directory, size=16)
   assert test.name == 'polyu'
   assert test.images.shape == (41, 16, 16, 3)
   assert test.captured.tolist() == [14, 0, 14, 13]
@@ -139,14 +139,14 @@ def test_a_set_without_a_genuine_pair(tmp_path):
     Image.fromarray(_noise(palm)).save(path)
   directory = real_sets.prepare('polyu', tmp_path / 'sets', source=source)
   with pytest.raises(ValueError, match='has two images, so no genuine pair'):
-    metric_protocols.another(directory, size=16)
+    metric_protocols.other_set(directory, size=16)
 
 
 @pytest.mark.parametrize('stream', [False, True])
 def test_devices_of_the_evaluation_are_of_its_images(prepared, stream):
   prepared.data.stream = stream
   found = palm_images.load(prepared, jax.random.key(0))
-  test = metric_protocols.own(prepared, found)
+  test = metric_protocols.held_out_test(prepared, found)
   data = prepare.load(prepared.data.dir, size=32)
   pictures = [image.tobytes() for image in data.images]
   images = [pictures.index(image.tobytes()) for image in test.images]
