@@ -125,7 +125,7 @@ def _verify(args):
     **point,
   }
   if args.photos:
-    answer['photos'] = list(map(palm_files.told, args.images, palms))
+    answer['photos'] = list(map(palm_files.describe, args.images, palms))
     answer['same_side'] = found.same_side is not False
   return answer
 
@@ -170,7 +170,7 @@ def _rank(args):
     **point,
   }
   if args.photos:
-    answer['photos'] = [palm_files.told(args.images[0], probe)]
+    answer['photos'] = [palm_files.describe(args.images[0], probe)]
   return answer
 
 

@@ -109,7 +109,7 @@ def find_palm(find: Callable, image, *, size) -> Palm:
   )
 
 
-def told(path, palm):
+def describe(path, palm):
   """JSON values of a palm that was cut out of a photo: gesture, score."""
   return {
     'image': file_names.printable(path),
