@@ -180,11 +180,13 @@ def apply(images, transforms):
 
 
 def create_state():
-  """Initial state of `steer`, p = 0: {'p', 'sign_sum', 'sign'}."""
+  """State of `adapt_probability` at p = 0: {'p', 'sign_sum', 'sign'}."""
   return {name: jnp.zeros(()) for name in ('p', 'sign_sum', 'sign')}
 
 
-def steer(state, real_logits, *, count, interval, target, ramp_kimg, limit):
+def adapt_probability(
+  state, real_logits, *, count, interval, target, ramp_kimg, limit
+):
   """Adapts the augmentation probability p (ADA) after one batch.
 
   Args:

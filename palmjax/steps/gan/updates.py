@@ -96,13 +96,13 @@ def make_steps(
 
   def discriminator_step(state, frozen, batch, key):
     del frozen  # The generator is part of the state and not differentiated.
-    d, g, steered = state['discriminator'], state['generator'], state['ada']
+    d, g, adapted = state['discriminator'], state['generator'], state['ada']
     key = _key(key, d.step, _DISCRIMINATOR)
     style_key, noise_key, augment_key = jax.random.split(key, 3)
     real = pixels.to_float(batch['image'])
     w, _ = styles(g.params, g.stats, len(real), style_key)
     fake = synthesis(g.params, g.stats, w, noise_key)
-    images = augment(augment_key, jnp.concatenate([real, fake]), steered['p'])
+    images = augment(augment_key, jnp.concatenate([real, fake]), adapted['p'])
 
     def loss_fn(params):
       # One call, not `vmap` over two: 44 ms a step at 32 px, not 50.
@@ -113,8 +113,8 @@ def make_steps(
       loss_fn, has_aux=True
     )(d.params)
     d, norms = train_state.apply_gradients(d, discriminator_tx, grads)
-    steered = ada.steer(
-      steered,
+    adapted = ada.adapt_probability(
+      adapted,
       real_logits,
       count=d.step,
       interval=ada_interval,
@@ -126,11 +126,11 @@ def make_steps(
       'd/loss': loss,
       'd/real': real_logits.mean(),
       'd/fake': fake_logits.mean(),
-      'ada/p': steered['p'],
-      'ada/sign': steered['sign'],
+      'ada/p': adapted['p'],
+      'ada/sign': adapted['sign'],
       **_named('d', norms),
     }
-    return {**state, 'discriminator': d, 'ada': steered}, metrics
+    return {**state, 'discriminator': d, 'ada': adapted}, metrics
 
   def r1_step(state, frozen, batch, key):
     del frozen
