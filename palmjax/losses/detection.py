@@ -126,7 +126,8 @@ def detection_loss(maps, targets, *, weights=WEIGHTS):
       0.0,
     ),
     'place': masked_mean(
-      jnp.abs(point_maps.own_offsets(place) - targets['point_offset']), known
+      jnp.abs(point_maps.offsets_of_rows(place) - targets['point_offset']),
+      known,
     ),
   }
   return weighted_sum(terms, weights), terms

@@ -77,7 +77,7 @@ def offsets_of(values):
   return values[..., KINDS:].reshape(*values.shape[:-1], KINDS, 2)
 
 
-def own_offsets(values):
+def offsets_of_rows(values):
   """Offsets of the kind of each row of `encode`: [B, R, 9] → [B, R, 2]."""
   kinds = jnp.arange(values.shape[1]) % KINDS
   offsets = offsets_of(values)
