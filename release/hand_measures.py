@@ -171,7 +171,7 @@ def measure_frames(network, reader, palms):
       others += [
         (seen[k].side == 'left') != left
         for k, left in zip(
-          palm_frames.found_by(true[mask], shown),
+          palm_frames.best_detections(true[mask], shown),
           np.asarray(roi.is_left(points[mask])),
           strict=True,
         )

@@ -16,7 +16,7 @@ from palmjax.evals.recognition import error_rates
 SHARES = (0.05, 0.1)
 
 
-def found_by(boxes, detected):
+def best_detections(boxes, detected):
   """Index of the best detection of each true box (IoU ≥ 0.5), or −1.
 
   Args:
@@ -44,10 +44,10 @@ def errors(truths, detections):
     float64 [n], error of the worse valley in palm widths; inf: not detected.
   """
   boxes, points = (np.asarray(values, np.float64) for values in truths)
-  found, read = (np.asarray(values, np.float64) for values in detections)
-  chex.assert_shape([points, read], [(len(boxes), 3, 2), (len(found), 3, 2)])
-  best = found_by(boxes, found)
-  if not len(boxes) or not len(found):
+  detected, read = (np.asarray(values, np.float64) for values in detections)
+  chex.assert_shape([points, read], [(len(boxes), 3, 2), (len(detected), 3, 2)])
+  best = best_detections(boxes, detected)
+  if not len(boxes) or not len(detected):
     return np.full(len(boxes), np.inf)
   miss = np.linalg.norm(read[best] - points, axis=-1)[:, :2].max(axis=1)
   width = 2 * np.linalg.norm(points[:, 1] - points[:, 0], axis=-1)
@@ -64,28 +64,30 @@ def missed(truths, detections, *, score):
   """
   boxes, scores = map(np.asarray, detections)
   boxes = boxes[scores >= score]
-  found = box_matching.iou(np.asarray(truths)[:, None], boxes[None]) >= 0.5
-  return bool(len(truths)) and not found.any()
+  overlap = box_matching.iou(np.asarray(truths)[:, None], boxes[None]) >= 0.5
+  return bool(len(truths)) and not overlap.any()
 
 
-def rates(found, *, resampling=bootstrap.DEFAULT):
+def rates(valley_errors, *, resampling=bootstrap.DEFAULT):
   """Shares of palm frames within each of `SHARES`, with intervals over images.
 
   Args:
-    found: list of `errors`, one array for each image.
+    valley_errors: list of `errors`, one array for each image.
     resampling: of the intervals.
 
   Returns:
     {'frame@5%': {'value', 'low', 'high'}, 'frame@10%': …}, or {'value': None,
     'reason'} where no palm frame is known.
   """
-  counts = np.array([len(row) for row in found])
+  counts = np.array([len(row) for row in valley_errors])
   names = [f'frame@{100 * share:g}%' for share in SHARES]
   if not counts.sum():
     reason = 'not measurable with 0 palm frames'
     return {name: {'value': None, 'reason': reason} for name in names}
-  hits = np.array([[np.sum(row <= share) for share in SHARES] for row in found])
-  weights = bootstrap.draw(len(found), resampling)
+  hits = np.array(
+    [[np.sum(row <= share) for share in SHARES] for row in valley_errors]
+  )
+  weights = bootstrap.draw(len(valley_errors), resampling)
   weights = weights[weights @ counts > 0]
   values = hits.sum(axis=0) / counts.sum()
   low, high = bootstrap.bounds(

@@ -56,9 +56,9 @@ def test_who_found_a_hand():
   half = np.add(BOX, [0, 0, 0, 40])  # IoU 0.5.
   boxes = np.stack([BOX, BOX + 100.0])
   detected = np.stack([beside, half, BOX])
-  assert palm_frames.found_by(boxes, detected).tolist() == [1, -1]
-  assert palm_frames.found_by(boxes, detected[:0]).tolist() == [-1, -1]
-  assert palm_frames.found_by(boxes[:0], detected).tolist() == []
+  assert palm_frames.best_detections(boxes, detected).tolist() == [1, -1]
+  assert palm_frames.best_detections(boxes, detected[:0]).tolist() == [-1, -1]
+  assert palm_frames.best_detections(boxes[:0], detected).tolist() == []
 
 
 @pytest.mark.parametrize(
