@@ -22,11 +22,11 @@ OF_TRAINING = {
 }
 
 
-def build(found, rules, function, directory):
+def build(export, rules, function, directory):
   """Builds the network that model.json describes.
 
   Args:
-    found: `networks.export.Export`.
+    export: `networks.export.Export`.
     rules: {key of `model`: `json_values.Rule`}.
     function: the values of `model` → flax module.
     directory: where the export came from, for the message.
@@ -36,15 +36,15 @@ def build(found, rules, function, directory):
       an impossible value.
   """
   with _named(directory, 'model.json'):
-    json_values.check(found.model, rules)
-    return function(found.model)
+    json_values.check(export.model, rules)
+    return function(export.model)
 
 
-def read_input(found, kind, directory):
+def read_input(export, kind, directory):
   """Reads and checks preprocess.json: a `NetworkInput`.
 
   Args:
-    found: `networks.export.Export`.
+    export: `networks.export.Export`.
     kind: subclass of `images.network_input.NetworkInput`.
     directory: where the export came from, for the message.
 
@@ -52,13 +52,13 @@ def read_input(found, kind, directory):
     ValueError: as `build`.
   """
   with _named(directory, 'preprocess.json'):
-    return kind.from_json(found.preprocess)
+    return kind.from_json(export.preprocess)
 
 
-def check_no_input(found, directory):
+def check_no_input(export, directory):
   """Raises ValueError where preprocess.json of a generator says anything."""
   with _named(directory, 'preprocess.json'):
-    json_values.check(found.preprocess, {})
+    json_values.check(export.preprocess, {})
 
 
 @contextlib.contextmanager

@@ -146,11 +146,11 @@ def load(directory):
   )
 
 
-def require_kind(found, kind, directory):
+def require_kind(export, kind, directory):
   """Raises ValueError where an `Export` holds another kind of network."""
-  if found.kind != kind:
+  if export.kind != kind:
     raise ValueError(
-      f'{directory} holds a {found.kind}; give the export of a {kind}'
+      f'{directory} holds a {export.kind}; give the export of a {kind}'
     )
 
 

@@ -57,12 +57,12 @@ def load(directory, *, truncation):
     ValueError, OSError: the export is damaged or incomplete, or of another
       kind of network.
   """
-  found = exports.load(directory)
-  exports.require_kind(found, 'generator', directory)
-  generator = described.build(found, _MODEL, build, directory)
-  described.check_no_input(found, directory)
+  export = exports.load(directory)
+  exports.require_kind(export, 'generator', directory)
+  generator = described.build(export, _MODEL, build, directory)
+  described.check_no_input(export, directory)
   draw = make_draw(generator, truncation=truncation)
-  stats = variables.load(found, functools.partial(_init, generator), directory)
+  stats = variables.load(export, functools.partial(_init, generator), directory)
   return functools.partial(draw, stats.pop('params'), stats)
 
 

@@ -124,8 +124,8 @@ class HandDetector:
     prepare, look, decode = self._programs
     # Each size of view is compiled once; in one program each would stand twice,
     # for the mirror image, too.
-    found = [look(self.params, self.stats, view) for view in prepare(images)]
-    return decode(found, images)
+    maps = [look(self.params, self.stats, view) for view in prepare(images)]
+    return decode(maps, images)
 
   @functools.cached_property
   def _programs(self):
@@ -173,18 +173,18 @@ def load(directory, *, shrink=1, passes=False):
     ValueError, OSError: the export is damaged or incomplete, or of another
       kind of network.
   """
-  found = exports.load(directory)
-  exports.require_kind(found, 'hand detector', directory)
-  model = described.build(found, _MODEL, build, directory)
-  spec = described.read_input(found, HandInput, directory)
+  export = exports.load(directory)
+  exports.require_kind(export, 'hand detector', directory)
+  model = described.build(export, _MODEL, build, directory)
+  spec = described.read_input(export, HandInput, directory)
   stats = variables.load(
-    found, variables.of_images(model, spec.shape), directory
+    export, variables.of_images(model, spec.shape), directory
   )
   return HandDetector(
     model=model,
     params={'detector': stats.pop('params')},
     stats=stats,
-    description=found.model,
+    description=export.model,
     image_size=spec.image_size,
     shrink=shrink,
     mirror=passes,
@@ -205,8 +205,8 @@ def make_detector(model, **options):
   prepare, look, decode = make_parts(model, **options)
 
   def detect(params, stats, images):
-    found = [look(params, stats, view) for view in prepare(images)]
-    return decode(found, images)
+    maps = [look(params, stats, view) for view in prepare(images)]
+    return decode(maps, images)
 
   return detect
 
@@ -243,14 +243,14 @@ def make_parts(
     maps, _ = forward.apply_eval(model, params['detector'], stats, view)
     return maps
 
-  def decode(found, images):
+  def decode(by_view, images):
     if mirror:
-      found = [
+      by_view = [
         _mean([maps, center_maps.mirror(mirrored)])
-        for maps, mirrored in zip(found[::2], found[1::2], strict=True)
+        for maps, mirrored in zip(by_view[::2], by_view[1::2], strict=True)
       ]
-    shape = found[0]['class'].shape[1:3]
-    maps = _mean([center_maps.resize(maps, shape) for maps in found])
+    shape = by_view[0]['class'].shape[1:3]
+    maps = _mean([center_maps.resize(maps, shape) for maps in by_view])
     return center_maps.decode(maps, stride=_stride(maps, images), count=count)
 
   return prepare, look, decode

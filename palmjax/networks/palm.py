@@ -139,13 +139,13 @@ def load(directory):
   return of_export(exports.load(directory), directory)
 
 
-def of_export(found, directory):
+def of_export(export, directory):
   """`load` of an `Export` that was read already; raises as `load`."""
-  exports.require_kind(found, 'palm network', directory)
-  model = described.build(found, _MODEL, build, directory)
-  spec = described.read_input(found, preprocess.Preprocess, directory)
+  exports.require_kind(export, 'palm network', directory)
+  model = described.build(export, _MODEL, build, directory)
+  spec = described.read_input(export, preprocess.Preprocess, directory)
   stats = variables.load(
-    found,
+    export,
     variables.of_images(model, spec.shape),
     directory,
     backbone='backbone',
@@ -155,8 +155,8 @@ def of_export(found, directory):
     params=stats.pop('params'),
     stats=stats,
     preprocess=spec,
-    description=found.model,
-    digests=found.digests,
+    description=export.model,
+    digests=export.digests,
   )
 
 

@@ -136,12 +136,12 @@ def load(directory):
     ValueError, OSError: the export is damaged or incomplete, of another kind
       of network, or of views that this version does not make.
   """
-  found = exports.load(directory)
-  exports.require_kind(found, 'reader of palm frames', directory)
-  model = described.build(found, _MODEL, build, directory)
-  spec = described.read_input(found, PalmFrameInput, directory)
+  export = exports.load(directory)
+  exports.require_kind(export, 'reader of palm frames', directory)
+  model = described.build(export, _MODEL, build, directory)
+  spec = described.read_input(export, PalmFrameInput, directory)
   stats = variables.load(
-    found, variables.of_images(model, spec.shape), directory
+    export, variables.of_images(model, spec.shape), directory
   )
   return PalmFrameReader(
     model=model,
@@ -180,14 +180,14 @@ def correct(reader, image, points, *, looks=_LOOKS):
       angle=math.atan2(across_y, across_x),
       size=reader.image_size,
     )
-    found, facing = (
+    refined, facing = (
       np.asarray(x[0], np.float64) for x in reader.read(square.image[None])
     )
-    found = square.place_back((found + 0.5) * reader.image_size)
+    refined = square.place_back((refined + 0.5) * reader.image_size)
     # The view's x axis runs along the valleys, from the left one.
     if (points[1] - points[0]) @ (across_x, across_y) < 0:
-      found = found[[1, 0, 2]]
-    points = found
+      refined = refined[[1, 0, 2]]
+    points = refined
   if np.linalg.norm(points - first, axis=-1)[:2].max() > _FAR * width:
     return None
   return points, float(facing)

@@ -58,11 +58,11 @@ def check(export, template, directory):
     ValueError: names the first variable that is missing, too many, or of
       another type or shape.
   """
-  found, expected = map(weights_file.flatten, (export.variables, template))
-  for name in sorted(found.keys() | expected.keys()):
+  given, expected = map(weights_file.flatten, (export.variables, template))
+  for name in sorted(given.keys() | expected.keys()):
     sides = [
       f'{side[name].dtype}{list(side[name].shape)}' if name in side else 'none'
-      for side in (found, expected)
+      for side in (given, expected)
     ]
     if sides[0] != sides[1]:
       raise ValueError(
