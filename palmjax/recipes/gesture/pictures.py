@@ -37,9 +37,9 @@ def hands(run, scores, student, test):
   framed = run.hands.training['framed'].any()
   names = [name for name in (_CONTROL, student) if (name, test) in scores]
   for name, color in zip(dict.fromkeys(names), _COLORS, strict=False):
-    found = scores[name, test].found
+    detections = scores[name, test].detections
     groups[gesture_tables.NAMES[name]] = [
-      _tile(image, _found(found, classes, i, least, framed), color)
+      _tile(image, _detected(detections, classes, i, least, framed), color)
       for i, image in enumerate(images)
     ]
   return html.Grid(
@@ -72,17 +72,17 @@ def _true(arrays, classes, i):
   ]
 
 
-def _found(found, classes, i, least, framed):
-  palms = framed & (found['facing'][i] >= 0.5)
+def _detected(detections, classes, i, least, framed):
+  palms = framed & (detections['facing'][i] >= 0.5)
   return [
     _shape(
-      found['boxes'][i, k],
-      f'{classes[found["classes"][i, k]]} {found["scores"][i, k]:.2f}',
-      found['points'][i, k] if palms[k] else None,
+      detections['boxes'][i, k],
+      f'{classes[detections["classes"][i, k]]} {detections["scores"][i, k]:.2f}',
+      detections['points'][i, k] if palms[k] else None,
     )
     # The best on top.
     for k in np.flatnonzero(
-      found['scores'][i] >= min(least, found['scores'][i].max())
+      detections['scores'][i] >= min(least, detections['scores'][i].max())
     )[::-1]
   ]
 

@@ -22,7 +22,7 @@ class Scores(NamedTuple):
     read: the same of the frames that a reader corrected, or None.
     missed: bool [N], a hand is there and none was found.
     hands: images with a hand.
-    found: what `networks.hand.HandDetector.detect` returned.
+    detections: what `networks.hand.HandDetector.detect` returned.
   """
 
   matches: box_matching.Matches
@@ -31,7 +31,7 @@ class Scores(NamedTuple):
   read: list[np.ndarray] | None
   missed: np.ndarray
   hands: int
-  found: dict[str, np.ndarray]
+  detections: dict[str, np.ndarray]
 
 
 def score(config, hands, looks, reader=None):
@@ -54,34 +54,41 @@ def score(config, hands, looks, reader=None):
 
 
 def _score(config, classes, test, detect, reader):
-  found = detect(test['image'])
+  detections = detect(test['image'])
   truths = [
     (boxes[valid], labels[valid])
     for boxes, labels, valid in zip(
       test['boxes'], test['classes'], test['valid'], strict=True
     )
   ]
-  detections = list(
-    zip(found['boxes'], found['scores'], found['classes'], strict=True)
+  per_image = list(
+    zip(
+      detections['boxes'],
+      detections['scores'],
+      detections['classes'],
+      strict=True,
+    )
   )
-  sure = found['scores'] >= config.evaluation.score
+  sure = detections['scores'] >= config.evaluation.score
   return Scores(
-    matches=box_matching.match(truths, detections, names=classes),
-    any=box_matching.match(truths, detections, names=()),
-    frames=_frame_errors(test, found['boxes'], found['points'], sure),
+    matches=box_matching.match(truths, per_image, names=classes),
+    any=box_matching.match(truths, per_image, names=()),
+    frames=_frame_errors(test, detections['boxes'], detections['points'], sure),
     read=(
-      _frame_errors(test, found['boxes'], _read(reader, test, found), sure)
+      _frame_errors(
+        test, detections['boxes'], _read(reader, test, detections), sure
+      )
       if reader
       else None
     ),
     missed=np.array(
       [
         palm_frames.missed(boxes, one[:2], score=config.evaluation.score)
-        for (boxes, _), one in zip(truths, detections, strict=True)
+        for (boxes, _), one in zip(truths, per_image, strict=True)
       ]
     ),
     hands=sum(bool(len(boxes)) for boxes, _ in truths),
-    found=found,
+    detections=detections,
   )
 
 
@@ -96,13 +103,13 @@ def _frame_errors(test, boxes, points, sure):
   ]
 
 
-def _read(reader, test, found):
+def _read(reader, test, detections):
   """The frames that were found, each corrected where the test knows one."""
-  points = np.array(found['points'], np.float64)
+  points = np.array(detections['points'], np.float64)
   framed = test['framed'] & test['facing'] & test['valid']
   for i in np.flatnonzero(framed.any(axis=1)):
     overlap = box_matching.iou(
-      test['boxes'][i][framed[i]][:, None], found['boxes'][i][None]
+      test['boxes'][i][framed[i]][:, None], detections['boxes'][i][None]
     )
     # Those that `palm_frames.errors` may take.
     for k in np.flatnonzero((overlap >= 0.5).any(axis=0)):

@@ -44,7 +44,7 @@ def shown(*scores, framed=True):
   )
   grid = gesture_pictures.hands(
     run,
-    {('student_both', ''): types.SimpleNamespace(found=found)},
+    {('student_both', ''): types.SimpleNamespace(detections=found)},
     'student_both',
     '',
   )
