@@ -17,6 +17,10 @@ from palmjax.inference import cohort as cohorts
 FORMAT = 1
 NAME = 'cohort.npz'
 
+# Of the cohort of a run, whose export is passed on.
+_BARE = (
+  'What palms have in common, made by palmjax. It holds no template of a palm.'
+)
 _GROUPS = {
   'templates': parts.Templates,
   'means': parts.Means,
@@ -45,7 +49,7 @@ def save(path, cohort, *, of):
   arrays['thresholds'] = np.asarray(cohort.thresholds, np.float64)
   about = {
     'format': FORMAT,
-    'note': bound_file.NOTE,
+    'note': bound_file.NOTE if len(cohort.templates.network) else _BARE,
     'palms': cohort.palms,
     'measured': cohort.measured,
     'set': cohort.dataset,

@@ -51,7 +51,7 @@ class Images:
   skipped: tuple[str, ...] = ()
 
 
-def read(directory, *, size, turn=0):
+def read(directory, *, size, turn=0, only=None):
   """Reads an image folder into memory.
 
   Hidden files are passed over. Images of kinds that are not read, images
@@ -63,6 +63,7 @@ def read(directory, *, size, turn=0):
     directory: path of DIR in the layout of the module.
     size: side of the images in pixels.
     turn: degrees clockwise that bring the palms upright (`turns`).
+    only: ids of the images to read; None reads all.
 
   Returns:
     `Images`.
@@ -75,6 +76,9 @@ def read(directory, *, size, turn=0):
   """
   directory = os.fspath(directory)
   paths = _find(directory)
+  if only is not None:
+    only = frozenset(only)
+    paths = [path for path in paths if _id(path) in only]
   # Pillow lets go of the interpreter lock while it decodes and resizes.
   workers = min(8, os.cpu_count() or 1)
   with concurrent.futures.ThreadPoolExecutor(workers) as pool:
@@ -88,8 +92,8 @@ def read(directory, *, size, turn=0):
       )
     )
 
-  names = [tuple(map(file_names.printable, path)) for path in paths]
-  ids = ['/'.join(name) for name in names]
+  ids = list(map(_id, paths))
+  names = [tuple(name.split('/')) for name in ids]
   broken = [
     (name, image)
     for name, image in zip(ids, decoded, strict=True)
@@ -125,6 +129,11 @@ def read(directory, *, size, turn=0):
     groups=np.array([names[i][0] for i in kept]),
     skipped=skipped,
   )
+
+
+def _id(path):
+  """The name of an (identity, file name), as people read it."""
+  return '/'.join(map(file_names.printable, path))
 
 
 def _find(directory):

@@ -36,7 +36,7 @@ from palmjax.recipes.metric import checks as metric_checks
 from palmjax.recipes.metric import losses as metric_losses
 from palmjax.recipes.metric import protocols as metric_protocols
 from palmjax.recipes.metric import report as metric_report
-from palmjax.recipes.shared import palm_images, palm_training
+from palmjax.recipes.shared import palm_images, palm_training, strangers
 from palmjax.steps import metric
 
 # Streams of the stage's key, and of the evaluation's.
@@ -59,7 +59,8 @@ def run(config, workdir):
   mesh = meshes.make(config.num_devices or None)
   metric_checks.check(config, mesh)
   root = jax.random.key(config.seed)
-  palms = palm_images.load(config, stage.stage_key(root, 'data'))
+  data_key = stage.stage_key(root, 'data')
+  palms = palm_images.load(config, data_key)
   if config.data.turned:
     palms = dataclasses.replace(
       palms,
@@ -78,7 +79,9 @@ def run(config, workdir):
   )
   network = stage.run(
     'network',
-    functools.partial(_train, palms, mesh),
+    functools.partial(
+      _train, palms, strangers.find(config, palms, data_key), mesh
+    ),
     workdir=workdir,
     key=root,
     config=config.to_dict(),
@@ -108,7 +111,7 @@ def run(config, workdir):
   metric_report.write(this, compared, results, embed=trained.embed)
 
 
-def _train(palms, mesh, this, config):
+def _train(palms, others, mesh, this, config):
   """The network, with the loss of the config."""
   loss = config.loss.to_dict()
   comparison = metric_losses.comparison(loss)
@@ -128,6 +131,7 @@ def _train(palms, mesh, this, config):
       'scale': loss['scale'],
     },
     comparison=comparison,
+    strangers=others,
     **palm_training.until(config, palms, batch_size, comparison=comparison),
   )
 

@@ -14,7 +14,7 @@ from palmjax import files
 from palmjax.data.boxes import boxes
 from palmjax.data.hands import hands
 from palmjax.ops import chunks
-from palmjax.recipes.shared import ending
+from palmjax.recipes.shared import ending, hand_settings
 
 NAMES = ('hands', *boxes.FORMS)
 # Streams of the key of the data.
@@ -48,7 +48,7 @@ def load(config, key, folder):
   """Reads or draws the images of a run.
 
   Args:
-    config: of configs/gesture.py.
+    config: of configs/gesture.py or configs/robust.py.
     key: random key of the data.
     folder: where drawn images are kept for the next start of the run.
 
@@ -60,7 +60,7 @@ def load(config, key, folder):
     ValueError, OSError: one line that says what is wrong with the data.
   """
   data = config.data
-  size = config.image_size * config.resolution.factor
+  size = hand_settings.shown(config)
   sizes = {'train': round(size * data.detail), 'valid': size}
   training, tests, classes, skipped = [], {}, hands.GESTURES, ()
   share, held_out = ending.share(config), []

@@ -58,7 +58,8 @@ def augmentation(config):
 
 def shown(config):
   """Side of the images that a step makes of those of the training."""
-  return config.image_size * config.resolution.factor
+  larger = config.resolution.factor if 'resolution' in config else 1
+  return config.image_size * larger
 
 
 def term_weights(hands):

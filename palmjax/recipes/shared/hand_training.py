@@ -79,7 +79,7 @@ def train_teacher(hands, mesh, stage, config, *, name):
     state=state,
     section=section,
     description=description,
-    side=side,
+    preprocess=hand_networks.HandInput(image_size=side),
     **until(config, hands, section, model, **looks),
   )
 
@@ -145,7 +145,7 @@ def train_student(hands, mesh, stage, config, *, key=None, **teachers):
     state=state,
     section=config.train,
     description=description,
-    side=side // shrink,
+    preprocess=hand_networks.HandInput(image_size=side // shrink),
     frozen={name: teacher.variables for name, teacher in read.items()},
     **until(config, hands, config.train, model, **looks),
   )
@@ -236,7 +236,9 @@ def train(
   state,
   section,
   description,
-  side,
+  preprocess,
+  batches=None,
+  kept=dict,
   frozen=None,
   evals=None,
   stop=(),
@@ -252,22 +254,28 @@ def train(
     state: `TrainState`, params {'detector', …}; only the detector is exported.
     section: {'batch_size', 'steps', 'ckpt_every'}.
     description: `hand_settings.describe`.
-    side: of the network's input.
+    preprocess: `hand_networks.HandInput` of the export.
+    batches: start → iterator, in place of those of the stage's key.
+    kept: `state.stats` → the collections that are exported.
     frozen: pytree that the steps read.
     evals, stop: see `loop.fit` and `until`.
 
   Returns:
     Metrics: {'params', 'ended'}.
   """
-  data = streams.DeviceSet(hands.training, sharding=meshes.batch_sharding(mesh))
+  if batches is None:
+    data = streams.DeviceSet(
+      hands.training, sharding=meshes.batch_sharding(mesh)
+    )
+    batches = data.batches(
+      section.batch_size,
+      seed=streams.seed_of(jax.random.fold_in(stage.key, _BATCHES)),
+    )
   state, ended = loop.fit(
     loop.always(meshes.jit_step(step, mesh)),
     state,
     frozen=frozen,
-    batches=data.batches(
-      section.batch_size,
-      seed=streams.seed_of(jax.random.fold_in(stage.key, _BATCHES)),
-    ),
+    batches=batches,
     num_steps=section.steps,
     key=jax.random.fold_in(stage.key, _TRAIN),
     workdir=stage.workdir,
@@ -283,9 +291,9 @@ def train(
   params = state.params['detector']
   exports.save(
     stage.export,
-    variables={'params': params, **state.stats},
+    variables={'params': params, **kept(state.stats)},
     model={**description, 'ended': ended},
-    preprocess=hand_networks.HandInput(image_size=side).to_json(),
+    preprocess=preprocess.to_json(),
   )
   count = sum(leaf.size for leaf in jax.tree.leaves(params))
   return {'params': int(count), 'ended': ended}

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import pathlib
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -11,9 +12,14 @@ from palmjax.data import streams
 from palmjax.data.palms import palms
 from palmjax.data.sets import folder, prepared, splits, stored_images, turns
 from palmjax.data.sets.builders import layout, real_sets
+from palmjax.inference import cohort
 from palmjax.recipes.shared import config_keys, ending
 
 PREPARED = ('drawn_palms', *real_sets.BUILDERS)
+# Stream of the data's key: palms drawn.
+DRAWN = 0
+# Strangers that thresholds are set on: their pairs measure an FMR of 1e-3.
+_MOST_STRANGERS = 400
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -34,6 +40,18 @@ class Part:
   sessions: np.ndarray
 
 
+class Strangers(NamedTuple):
+  """One image of each of some identities that no network is trained on.
+
+  Attributes:
+    ids: of the images.
+    tested: whether they are identities of the evaluation.
+  """
+
+  ids: tuple[str, ...]
+  tested: bool
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class PalmImages:
   """Labelled few, and the identities kept apart for evaluation.
@@ -49,6 +67,8 @@ class PalmImages:
     fingerprint: digest of images, labels and split (of a streamed set, of
       its name and the ids in place of the images); a stage whose data changed
       is refused instead of resumed.
+    strangers: `Strangers`: those held out or not in the budget, or the tested
+      ones where there are too few of these.
   """
 
   labelled: Part
@@ -56,6 +76,7 @@ class PalmImages:
   evaluation: Part
   skipped: tuple[str, ...]
   fingerprint: str
+  strangers: Strangers
   validation: Part | None = None
 
 
@@ -127,6 +148,7 @@ def load(config, key):
     evaluation=evaluation,
     skipped=found.skipped,
     fingerprint=digest.hexdigest(),
+    strangers=_strangers(found, split, chosen),
     validation=(
       _held(_part(found, split.validation)) if len(split.validation) else None
     ),
@@ -164,7 +186,7 @@ def _read(config, key):
       'palmjax.prepare'
     )
   if data.name == 'palms':
-    return _draw(data, config.image_size, jax.random.fold_in(key, 0))
+    return _draw(data, config.image_size, jax.random.fold_in(key, DRAWN))
   if data.name not in ('folder', *PREPARED):
     raise ValueError(
       f'--config.data.name={data.name}: choose palms, folder or a prepared '
@@ -194,6 +216,24 @@ def _read(config, key):
   )
 
 
+def batch_size(data):
+  """How many palms are drawn at once: memory for few, one compilation."""
+  return min(256, data.identities * data.samples)
+
+
+def _strangers(found, split, chosen):
+  trained = np.unique(found.labels[chosen])
+  spare = np.concatenate([split.train, split.validation])
+  spare = spare[~np.isin(found.labels[spare], trained)]
+  tested = len(np.unique(found.labels[spare])) < cohort.LEAST
+  among = np.sort(split.evaluation if tested else spare)
+  _, first = np.unique(found.labels[among], return_index=True)
+  # By no order of names: it may be that of the capture.
+  order = np.random.default_rng(0).permutation(len(first))
+  images = among[first[order[:_MOST_STRANGERS]]]
+  return Strangers(tuple(found.ids[i] for i in images), tested)
+
+
 def _draw(data, size, key):
   if data.identities < 4 or data.samples < 2 or not 0 <= data.difficulty <= 1:
     raise ValueError(
@@ -201,14 +241,13 @@ def _draw(data, size, key):
       '--config.data.samples of at least 2 and --config.data.difficulty '
       'from 0 to 1'
     )
-  # In batches of one size: one compilation, and memory for one of them.
   images, labels, samples = palms.draw_set(
     key,
     np.arange(data.identities),
     data.samples,
     size=size,
     difficulty=data.difficulty,
-    batch_size=min(256, data.identities * data.samples),
+    batch_size=batch_size(data),
   )
   sessions = palms.session_of(samples)
   return prepared.PreparedImages(

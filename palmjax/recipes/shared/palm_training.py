@@ -18,7 +18,12 @@ from palmjax.models import heads
 from palmjax.networks import export as exports
 from palmjax.networks import palm as palm_networks
 from palmjax.ops import chunks
-from palmjax.recipes.shared import config_keys, ending, palm_images
+from palmjax.recipes.shared import (
+  calibration,
+  config_keys,
+  ending,
+  palm_images,
+)
 from palmjax.steps import classify
 
 # Streams of a stage's key.
@@ -106,8 +111,9 @@ def train(
   frozen=None,
   evals=None,
   stop=(),
+  strangers=None,
 ):
-  """Trains a network on a stream of batches and exports it.
+  """Trains a network on a stream of batches, exports and calibrates it.
 
   Args:
     stage: `engine.stage.Stage`; its key is that of the initial weights and of
@@ -123,6 +129,8 @@ def train(
     frozen: pytree that the steps read.
     evals, stop: see `loop.fit` and `until`; evaluated every `config.stop.every`
       steps.
+    strangers: `strangers.Strangers` that its thresholds are set on; None: it
+      gets none.
 
   Returns:
     Metrics: {'params', 'classes', 'ended'}.
@@ -167,6 +175,8 @@ def train(
     model={**config.network.to_dict(), **loss, 'ended': ended},
     preprocess=spec.to_json(),
   )
+  if strangers is not None:
+    calibration.write(stage.export, strangers)
   count = sum(leaf.size for leaf in jax.tree.leaves(state.params['backbone']))
   return {'params': int(count), 'classes': classes, 'ended': ended}
 

@@ -30,7 +30,12 @@ from palmjax.evals import bootstrap
 from palmjax.evals.recognition import verification
 from palmjax.losses import soft_label as soft_label_loss
 from palmjax.networks import palm as palm_networks
-from palmjax.recipes.shared import controls, palm_images, palm_training
+from palmjax.recipes.shared import (
+  controls,
+  palm_images,
+  palm_training,
+  strangers,
+)
 from palmjax.recipes.ssl import checks as ssl_checks
 from palmjax.recipes.ssl import gan as ssl_gan
 from palmjax.recipes.ssl import labels as ssl_labels
@@ -82,10 +87,15 @@ def run(config, workdir):
 
   # CNN-2 and the control: equal weights, order and augmentation.
   shared_key = stage.stage_key(root, 'start of cnn2')
-  train_on_both = functools.partial(_train_on_both, key=shared_key)
-  train_control = functools.partial(_train_on_labels, key=shared_key)
+  # Palms that their thresholds are set on.
+  others = strangers.find(config, palms, data_key(config))
+  train_on_labels = functools.partial(_train_on_labels, others=others)
+  train_on_both = functools.partial(
+    _train_on_both, key=shared_key, others=others
+  )
+  train_control = functools.partial(train_on_labels, key=shared_key)
   cnn = palm_training.SECTIONS
-  cnn1 = make('cnn1', _train_on_labels, cnn)
+  cnn1 = make('cnn1', train_on_labels, cnn)
   gan = make('gan', ssl_gan.train, ssl_gan.SECTIONS, judge=cnn1)
   soft = make(
     'soft_labels', ssl_labels.label, ('soft',), teacher=cnn1, generator=gan
@@ -117,7 +127,7 @@ def data_key(config):
   return stage.stage_key(jax.random.key(config.seed), 'data')
 
 
-def _train_on_labels(palms, mesh, this, config, *, key=None):
+def _train_on_labels(palms, mesh, this, config, *, others, key=None):
   """The first loss, on labelled images alone.
 
   Args:
@@ -125,6 +135,7 @@ def _train_on_labels(palms, mesh, this, config, *, key=None):
     mesh: devices.
     this: `stage.Stage`.
     config: `palm_training.SECTIONS`.
+    others: `strangers.Strangers`.
     key: in place of that of the stage.
 
   Returns:
@@ -143,15 +154,16 @@ def _train_on_labels(palms, mesh, this, config, *, key=None):
     ),
     loss=_loss(config),
     batches=_labelled(palms, mesh, batch_size, this.key),
+    strangers=others,
     **palm_training.until(config, palms, batch_size),
   )
 
 
-def _train_on_both(palms, mesh, this, config, *, key, soft):
+def _train_on_both(palms, mesh, this, config, *, others, key, soft):
   """The second loss, labelled and generated images in one batch.
 
   Args:
-    palms, mesh, this, key: as of `_train_on_labels`.
+    palms, mesh, this, others, key: as of `_train_on_labels`.
     config: `palm_training.SECTIONS` and `soft`.
     soft: export directory of the stage `soft_labels`.
 
@@ -186,6 +198,7 @@ def _train_on_both(palms, mesh, this, config, *, key, soft):
     make_step=make_step,
     loss=_loss(config),
     batches=batches,
+    strangers=others,
     **palm_training.until(config, palms, batch_size),
   )
 
