@@ -1,7 +1,8 @@
 """Are two images of one palm?
 
 python -m palmjax.verify A.jpg B.jpg
-python -m palmjax.verify A.jpg --gallery=DIR
+python -m palmjax.verify A.jpg --gallery=DIR --save-gallery=gallery.npz
+python -m palmjax.verify A.jpg --gallery=gallery.npz
 python -m palmjax.verify A.jpg B.jpg --photos
 python -m palmjax.verify A.jpg B.jpg --cohort=cohort.npz
 
@@ -10,10 +11,17 @@ the thumb side is on the left. With --photos an image is a photo of a whole
 hand, and the palm in the photo is found first. The answer is `same` or
 `different`, with the score, the threshold, and the false match rate that the
 threshold was set for. For networks trained with Euclidean distances the output
-is a distance: smaller is more alike. From Python:
+is a distance: smaller is more alike.
+
+A gallery is a folder, or the templates of its palms in a file. The file takes
+the time of one comparison to search; a folder is read and coded each time. The
+palm is the first one of the gallery whose score reaches the threshold, or
+nobody. From Python:
 
   v = palmjax.inference.verifier.load()
   v.compare(image, another).decision
+  gallery = v.enrol(images)
+  v.scores(probes, gallery)
 
 and of photos of whole hands:
 
@@ -29,17 +37,27 @@ the gallery could not be read, so that nobody can be found to be one of them.
 import argparse
 import functools
 import json
+import os
 import sys
 import warnings
+from typing import NamedTuple
 
 from PIL import Image
 
-from palmjax import compile_cache, terminal
-from palmjax.inference import decision, finder, palm_files, verifier, words
+from palmjax import compile_cache, file_names, files, terminal
+from palmjax.inference import (
+  decision,
+  finder,
+  gallery,
+  palm_files,
+  verifier,
+  words,
+)
 
 _EXAMPLES = """examples:
   palmjax-verify A.jpg B.jpg
   palmjax-verify A.jpg --gallery=DIR --top=3
+  palmjax-verify A.jpg --gallery=DIR --save-gallery=gallery.npz
   palmjax-verify A.jpg B.jpg --photos --fmr=1e-4
   palmjax-verify A.jpg B.jpg --export=runs/metric/network/export
 """
@@ -70,9 +88,16 @@ def _parse(argv):
   parser.add_argument('images', nargs='+', metavar='IMAGE', type=terminal.path)
   parser.add_argument(
     '--gallery',
-    metavar='DIR',
+    metavar='DIR|FILE',
     type=terminal.path,
-    help='rank <identity>/<image> or <image> in it',
+    help='rank <identity>/<image> or <image> in a folder, or the palms of '
+    '--save-gallery',
+  )
+  parser.add_argument(
+    '--save-gallery',
+    metavar='FILE',
+    type=terminal.path,
+    help='write templates of --gallery=DIR, for --gallery=FILE',
   )
   parser.add_argument('--top', type=int, default=5, help='ranks to show')
   terminal.add_networks(parser)
@@ -107,6 +132,11 @@ def _parse(argv):
     parser.error(f'--fmr={args.fmr}: give a rate between 0 and 1')
   if args.cohort is not None and args.score != 'fused':
     parser.error(f'--cohort is for --score=fused, not for {args.score}')
+  if args.save_gallery is not None:
+    if args.gallery is None or os.path.isfile(args.gallery):
+      parser.error('--save-gallery=FILE needs --gallery=DIR, a folder')
+    if args.score != 'fused':
+      parser.error(f'--save-gallery is for --score=fused, not {args.score}')
   if args.top < 1:
     parser.error(f'--top={args.top}: give 1 or more')
   return args
@@ -136,42 +166,72 @@ def _rank(args):
   point = _point(judge, args.fmr)
   read = _reader(args, judge.image_size)
   probe = read(args.images[0])
-  palms, left_out, missing = palm_files.read_gallery(args.gallery, read)
-  (scores,) = judge.scores([probe], list(palms.values())).tolist()
+  found = _gallery(args, judge, read)
+  (scores,) = judge.scores([probe], found.palms).tolist()
   best = {}
   # Of equal scores the first name.
-  for value, name in sorted(
-    zip(scores, palms, strict=True), key=lambda pair: (-pair[0], pair[1])
+  for value, name, side in sorted(
+    zip(scores, found.names, found.sides, strict=True),
+    key=lambda palm: (-palm[0], palm[1]),
   ):
-    best.setdefault(palm_files.identity(name), (value, name))
+    best.setdefault(palm_files.identity(name), (value, name, side))
   ranks = []
-  for rank, (who, (value, name)) in enumerate(best.items(), 1):
-    found = judge.decide(
-      value,
-      fmr=args.fmr,
-      same_side=decision.same_side(probe, palms[name]),
-    )
+  for rank, (who, (value, name, side)) in enumerate(best.items(), 1):
+    same_side = decision.same_side(decision.side(probe), side)
+    told = judge.decide(value, fmr=args.fmr, same_side=same_side)
     row = {
       'rank': rank,
       'identity': who,
       'image': name,
-      'decision': found.decision,
-      'score': found.score,
+      'decision': told.decision,
+      'score': told.score,
     }
-    if args.photos:
-      row['hand'] = palms[name].hand.side
+    if side is not None:
+      row['hand'] = side
     ranks.append(row)
+  same = (row['identity'] for row in ranks if row['decision'] == 'same')
   answer = {
+    'identity': next(same, None),
     'ranks': ranks[: args.top],
     'identities': len(ranks),
-    'images': len(palms),
-    'left_out': left_out,
-    'missing': missing,
+    'images': len(found.names),
+    'left_out': found.left_out,
+    'missing': found.missing,
     **point,
   }
   if args.photos:
     answer['photos'] = [palm_files.describe(args.images[0], probe)]
+  if args.save_gallery is not None:
+    answer['saved'] = file_names.printable(args.save_gallery)
   return answer
+
+
+class _Searched(NamedTuple):
+  """A gallery, and what of a folder is not in it."""
+
+  palms: gallery.Gallery | list
+  names: tuple[str, ...]
+  sides: tuple[str | None, ...]
+  left_out: tuple[str, ...] = ()
+  missing: tuple[str, ...] = ()
+
+
+def _gallery(args, judge, read):
+  """The gallery of the command line, saved if it asks for that."""
+  if os.path.isfile(args.gallery):
+    palms = judge.load_gallery(args.gallery)
+    return _Searched(palms, palms.names, palms.sides)
+  if args.save_gallery is not None:  # Before the work.
+    files.make_folder(os.path.dirname(args.save_gallery) or '.')
+  found = palm_files.read_gallery(args.gallery, read)
+  palms = list(found.palms.values())
+  sides = tuple(map(decision.side, palms))
+  if args.save_gallery is not None:
+    palms = judge.enrol(found.palms)
+    palms.save(args.save_gallery)
+  return _Searched(
+    palms, tuple(found.palms), sides, found.left_out, found.missing
+  )
 
 
 def _judge(args):

@@ -61,9 +61,12 @@ def _square(palm, index, size):
     raise ValueError(f'images[{index}]: {error}') from error
 
 
+def side(palm):
+  """'left' or 'right'; None where the side of a palm is not known."""
+  hand = getattr(palm, 'hand', None)
+  return None if hand is None else hand.side
+
+
 def same_side(a, b):
-  """Whether both palms are left or both right; None where not known."""
-  hands = [getattr(palm, 'hand', None) for palm in (a, b)]
-  if None in hands or None in (hands[0].side, hands[1].side):
-    return None
-  return hands[0].side == hands[1].side
+  """Whether two sides are one; None where a side is not known."""
+  return None if None in (a, b) else a == b

@@ -33,6 +33,16 @@ def ranks(answer):
     for row in answer['ranks']
   ]
   lines += [f'left out: {reason}' for reason in answer['left_out']]
+  lines.append(
+    'nobody: every palm of the gallery is different'
+    if answer['identity'] is None
+    else f'found: {answer["identity"]}'
+  )
+  if 'saved' in answer:
+    lines.append(
+      f'templates saved for --gallery={answer["saved"]}: biometric data, by '
+      'which palms can be recognised'
+    )
   # Each comparison may go wrong: at most the sum of all.
   stranger = min(1.0, answer['fmr'] * answer['images'])
   return '\n'.join(

@@ -149,3 +149,14 @@ def test_rates_that_a_cohort_does_not_support(ask_plainly, images, folder):
   assert (code, output) == (1, '')
   assert 'no threshold for an FMR of 1e-5: a cohort of 40 palms' in error
   assert 'supports those for 1e-1, 1e-2, 1e-3\n' in error
+
+
+def test_enrolled_palms_score_as_their_images(calibrated, trained, pictures):
+  palms, others = (list(pictures(3, seed, (64, 64))) for seed in (5, 6))
+  # A gallery is of no camera: whoever has a cohort searches in it, too.
+  gallery = verifier.load(trained).enrol(palms)
+  np.testing.assert_allclose(
+    calibrated.scores(others, gallery),
+    calibrated.scores(others, palms),
+    atol=1e-4,
+  )
