@@ -17,9 +17,15 @@ from palmjax import compile_cache, config_file, terminal
 from palmjax.engine import loop
 from palmjax.recipes.gesture import recipe as gesture
 from palmjax.recipes.metric import recipe as metric
+from palmjax.recipes.robust import recipe as robust
 from palmjax.recipes.ssl import recipe as ssl
 
-RECIPES = {'ssl': ssl.run, 'metric': metric.run, 'gesture': gesture.run}
+RECIPES = {
+  'ssl': ssl.run,
+  'metric': metric.run,
+  'gesture': gesture.run,
+  'robust': robust.run,
+}
 
 _EXAMPLES = """
 The same command again resumes a run. Any value of the configuration can be set

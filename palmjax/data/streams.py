@@ -100,6 +100,26 @@ class DeviceSet:
     return start_at
 
 
+def repeated(batches, times):
+  """A stream that gives each batch of another one several times in a row.
+
+  Args:
+    batches: start → iterator.
+    times: 1 or more.
+
+  Returns:
+    batches(start) → iterator.
+  """
+
+  def start_at(start):
+    first, done = divmod(start, times)
+    for batch in batches(first):
+      yield from itertools.repeat(batch, times - done)
+      done = 0
+
+  return batches if times == 1 else start_at
+
+
 def seed_of(key):
   """An int in [0, 2³¹) from a jax random key, for the streams of this module.
 

@@ -16,6 +16,7 @@ _LARGEST = 0.5  # Where the axes end.
 _TICKS = (1e-5, 1e-4, 1e-3, 0.005, 0.02, 0.05, 0.1, 0.2, 0.4)
 _BARS = 60  # Of a histogram.
 _MOST_POINTS = 300  # Of a line: more cannot be seen.
+_INTERVAL = ('value', 'low', 'high')
 
 
 def det(
@@ -247,6 +248,45 @@ def intervals(
     axes.margins(x=0.08)
     axes.set_xlabel(unit)
     alt = f'{title}: ' + '; '.join(f'{k} {v}' for k, v in shown.items()) + '.'
+    return html.Figure(svg.finish(figure), alt)
+
+
+def bands(
+  x, lines: Mapping[str, Iterable[Mapping]], *, title, label
+) -> html.Figure:
+  """Shares with intervals against a number.
+
+  Args:
+    x: float [P], rising.
+    lines: label → P metrics (see report/metrics.py); the first, the baseline,
+      is grey. Those without a number are left out.
+    title: of the figure.
+    label: of the horizontal axis.
+
+  Returns:
+    `html.Figure`.
+  """
+  with matplotlib.rc_context(svg.STYLE):
+    figure, axes = svg.axes(title, height=3.2)
+    for color, (name, cells) in zip(
+      _colors(lines), lines.items(), strict=False
+    ):
+      known = [
+        (at, *(cell.get(key, cell['value']) for key in _INTERVAL))
+        for at, cell in zip(x, cells, strict=True)
+        if cell['value'] is not None
+      ]
+      if not known:
+        continue
+      at, value, low, high = np.array(known).T
+      axes.fill_between(at, 100 * low, 100 * high, color=color, alpha=0.15)
+      axes.plot(at, 100 * value, 'o-', color=color, ms=4, label=name)
+    axes.set(xlabel=label, ylabel='%')
+    axes.set_ylim(bottom=0)
+    axes.margins(x=0.02)
+    if axes.get_legend_handles_labels()[1]:
+      axes.legend(loc='best')
+    alt = f'{title} against {label}: {_list(lines)}.'
     return html.Figure(svg.finish(figure), alt)
 
 

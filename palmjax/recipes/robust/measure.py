@@ -1,0 +1,191 @@
+"""The stages `attacked_ARM`: a detector is attacked, what it finds is kept.
+
+An export holds detections.npz, arrays 'TEST/ATTACK/RADIUS/NAME' of what
+`networks.hand.HandDetector.detect` returns, and images.npz, the images of the
+attack that other arms are tried on. TEST is the number of a test.
+"""
+
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from absl import logging
+
+from palmjax.evals import bootstrap
+from palmjax.evals.detection import average_precision, box_matching, robustness
+from palmjax.networks import hand as hand_networks
+from palmjax.ops import pixels
+from palmjax.recipes.robust import battery
+
+SECTIONS = ('attack', 'loss')
+CLEAN = 'clean'
+# The attack whose images other arms are shown.
+_TRANSFER = 'sum'
+_KEPT = ('boxes', 'scores', 'classes')
+# A detector with less is not attacked any further: nothing is left to show.
+_NOTHING = 0.005
+_ONCE = bootstrap.Resampling(draws=1)
+
+
+class Found(NamedTuple):
+  """What a detector found.
+
+  Attributes:
+    detections: {(test, attack, radius in grey levels): {name: array [N, …]}}.
+    images: {(test, radius): float32 [N, S, S, 3]}, to try on other detectors.
+  """
+
+  detections: dict
+  images: dict
+
+
+def attack(tests, classes, stage, config, **exports):
+  """Attacks the detector of one arm and keeps what it found.
+
+  Args:
+    tests: list of annotated images, see `chosen`.
+    classes: names.
+    stage: `engine.stage.Stage`.
+    config: with `SECTIONS`.
+    **exports: {arm: export directory}, one.
+
+  Returns:
+    Metrics: {'attacks'}, the number of attacks that were run.
+  """
+  ((arm, directory),) = exports.items()
+  network = hand_networks.load(directory)
+  attacks = battery.battery(config.attack)
+  found, images = {}, {}
+  for number, test in enumerate(tests):
+    look = _Look(network, config, test, classes)
+    clean = np.asarray(pixels.to_float(test['image']))
+    found[number, CLEAN, 0] = look.detections(clean)
+    for name, strengths in robustness.corruptions().items():
+      for level, strength in enumerate(strengths, start=1):
+        changed = robustness.corrupt(test['image'], name, strength)
+        found[number, name, level] = look.detections(
+          np.asarray(pixels.to_float(changed))
+        )
+    for radius in config.attack.radii:
+      lowest = np.inf
+      for index, (name, one) in enumerate(attacks.items()):
+        made = battery.attack_images(
+          one,
+          network,
+          test,
+          config,
+          radius=radius / 255,
+          key=jax.random.fold_in(stage.key, index),
+        )
+        objects = look.detections(made)
+        found[number, name, radius] = objects
+        if name.endswith(f'apgd{config.attack.steps}-{_TRANSFER}'):
+          images[number, radius] = made
+        value = look.ap50(objects)
+        lowest = min(lowest, value)
+        logging.info(
+          '%s under %s at %g/255: AP50 %.3f', arm, name, radius, value
+        )
+      if lowest < _NOTHING:
+        break
+  _write(stage.export, Found(found, images))
+  return {'attacks': len(found)}
+
+
+def transfer(found, networks, tests, classes, config):
+  """Adds what each detector finds in the images made for the others.
+
+  Args:
+    found: {arm: `Found`}; gets attacks named 'transfer from ARM'.
+    networks: {arm: `networks.hand.HandDetector`}.
+    tests, classes, config: as of `attack`.
+  """
+  for arm, network in networks.items():
+    for other in networks:
+      if other == arm:
+        continue
+      for (number, radius), images in found[other].images.items():
+        look = _Look(network, config, tests[number], classes)
+        key = number, f'transfer from {other}', radius
+        found[arm].detections[key] = look.detections(images)
+
+
+def chosen(tests, count):
+  """At most `count` images of each test, evenly spaced.
+
+  Args:
+    tests: {suffix: {name: array [N, …]}}.
+    count: of images.
+
+  Returns:
+    {suffix: {name: array [n, …]}}.
+  """
+  parts = {}
+  for suffix, test in tests.items():
+    total = len(test['image'])
+    index = np.unique(np.linspace(0, total - 1, min(count, total)).round())
+    parts[suffix] = {k: v[index.astype(int)] for k, v in test.items()}
+  return parts
+
+
+def read(directory):
+  """`Found` of an export of `attack`."""
+  detections = {}
+  with np.load(directory / 'detections.npz') as stored:
+    for path in stored.files:
+      number, name, radius, field = path.split('/')
+      key = int(number), name, float(radius)
+      detections.setdefault(key, {})[field] = stored[path]
+  with np.load(directory / 'images.npz') as stored:
+    images = {
+      (int(path.split('/')[0]), float(path.split('/')[1])): stored[path]
+      for path in stored.files
+    }
+  return Found(detections, images)
+
+
+def matches(test, objects, names):
+  """`box_matching.Matches` of what was found in a test."""
+  truths = [
+    (boxes[valid], labels[valid])
+    for boxes, labels, valid in zip(
+      test['boxes'], test['classes'], test['valid'], strict=True
+    )
+  ]
+  rows = zip(*(objects[name] for name in _KEPT), strict=True)
+  return box_matching.match(truths, list(rows), names=names)
+
+
+class _Look:
+  """A detector on one test."""
+
+  def __init__(self, network, config, test, classes):
+    self._network, self._config = network, config
+    self._test, self._classes = test, classes
+
+  def detections(self, images):
+    objects = battery.detect_objects(self._network, images, self._config)
+    return {name: objects[name] for name in _KEPT}
+
+  def ap50(self, objects):
+    found = matches(self._test, objects, self._classes)
+    rate = average_precision.rates(found, resampling=_ONCE)['ap50']
+    return np.nan if rate['value'] is None else rate['value']
+
+
+def _write(directory, found):
+  np.savez(
+    directory / 'detections.npz',
+    **{
+      f'{number}/{name}/{radius:g}/{field}': array
+      for (number, name, radius), objects in found.detections.items()
+      for field, array in objects.items()
+    },
+  )
+  np.savez(
+    directory / 'images.npz',
+    **{
+      f'{number}/{radius:g}': images
+      for (number, radius), images in found.images.items()
+    },
+  )

@@ -1,0 +1,121 @@
+"""Trains a hand detector on perturbed images and attacks it (CN112215298A).
+
+  start ─┬─ plain ──────── the control      ── attacked_plain ────────┐
+         ├─ ot ─────────── matched images   ── attacked_ot ───────────┼─ report
+         └─ adversarial ── the usual images ── attacked_adversarial ──┘
+
+  claim 1  load the detector, train it on a set and its perturbed set, test for
+           convergence, store it             `training.read_start`, `training`
+  claim 2  standard and perturbed vectors → target set    `steps.perturb`
+  claim 3  cost → transport → distance → target set       `losses.transport`
+  claim 4  L1 on the set, L2 on the target set            `steps.robust`
+  claim 5  target loss = L1 + L2 decides                  'loss' of the step
+  claim 6  at most a threshold: converged                `engine.stop.Threshold`
+  claim 7  otherwise training goes on                     `engine.loop.fit`
+  claims 8 to 10 are this program, a computer and its storage
+
+All arms begin with the same weights and see the same batches, augmented alike:
+only the perturbed images differ.
+"""
+
+import functools
+import pathlib
+
+import jax
+from absl import logging
+
+from palmjax import files
+from palmjax.engine import mesh as meshes
+from palmjax.engine import stage
+from palmjax.evals import bootstrap
+from palmjax.networks import export as exports
+from palmjax.networks import hand as hand_networks
+from palmjax.recipes.robust import checks as robust_checks
+from palmjax.recipes.robust import measure, training
+from palmjax.recipes.robust import report as robust_report
+from palmjax.recipes.robust import scores as robust_scores
+from palmjax.recipes.shared import hand_images, hand_training
+
+
+def run(config, workdir):
+  """Runs or resumes the recipe; writes metrics.json, run.json, report.html.
+
+  Args:
+    config: of configs/robust.py.
+    workdir: folder of the run.
+
+  Raises:
+    ValueError, OSError: one line that says what to do; all that was saved
+      before stays.
+  """
+  workdir = pathlib.Path(workdir)
+  stage.take_workdir(workdir, config.to_dict())
+  mesh = meshes.make(config.num_devices or None)
+  robust_checks.check(config, mesh)
+  root = jax.random.key(config.seed)
+  hands = hand_images.load(
+    config, stage.stage_key(root, 'data'), workdir / 'drawn'
+  )
+  start = training.read_start(config, hands.classes)
+  stage.keep_config(workdir, config.to_dict())
+  tests = measure.chosen(hands.tests, config.attack.images)
+  logging.info(
+    'training: %d images; attacked: %s',
+    len(hands.training['image']),
+    ' and '.join(f'{len(test["image"])}' for test in tests.values()),
+  )
+
+  def make(name, body, sections, inputs, **facts):
+    return stage.run(
+      name,
+      body,
+      workdir=workdir,
+      key=root,
+      config=config.to_dict(),
+      sections=sections,
+      facts={'data': hands.fingerprint, **facts},
+      inputs=inputs,
+    )
+
+  digests = exports.start_digests(training.folder(config))
+  # One key for all arms: equal batches, equal draws.
+  key = stage.stage_key(root, 'arms')
+  trained, found = {}, {}
+  for arm in config.arms:
+    body = functools.partial(
+      training.train, hands, mesh, start, arm=arm, key=key
+    )
+    trained[arm] = make(arm, body, training.SECTIONS, {}, start=digests)
+    body = functools.partial(
+      measure.attack, list(tests.values()), hands.classes
+    )
+    result = make(
+      f'attacked_{arm}', body, measure.SECTIONS, {arm: trained[arm]}
+    )
+    found[arm] = measure.read(result.path)
+  networks = {
+    arm: hand_networks.load(result.path) for arm, result in trained.items()
+  }
+  measure.transfer(found, networks, list(tests.values()), hands.classes, config)
+  tables = {
+    suffix: robust_scores.table(found, number, test, hands.classes)
+    for number, (suffix, test) in enumerate(tests.items())
+  }
+  results = {
+    'recipe': config.recipe,
+    'seed': config.seed,
+    'models': robust_scores.models(
+      tables,
+      config.attack.radii,
+      bootstrap.Resampling(draws=config.evaluation.resamples, seed=config.seed),
+    ),
+    'ended': stage.endings(trained),
+  }
+  files.write_json(workdir / 'metrics.json', results)
+  robust_report.write(
+    hand_training.HandRun(config, hands, workdir),
+    tests,
+    tables,
+    results,
+    networks=networks,
+  )
