@@ -77,7 +77,8 @@ def _detected(detections, classes, i, least, framed):
   return [
     _shape(
       detections['boxes'][i, k],
-      f'{classes[detections["classes"][i, k]]} {detections["scores"][i, k]:.2f}',
+      f'{classes[detections["classes"][i, k]]} '
+      f'{detections["scores"][i, k]:.2f}',
       detections['points'][i, k] if palms[k] else None,
     )
     # The best on top.
