@@ -76,13 +76,13 @@ def memorisation(training, held_out, generated) -> dict:
   """
   training, held_out, generated = _features(training, held_out, generated)
   expected = nearest_distances(held_out, training)
-  found = nearest_distances(generated, training)
+  distances = nearest_distances(generated, training)
   expected_median = np.median(expected)
   if expected_median == 0.0:
     raise ValueError('Held-out images repeat training images: split them.')
   return {
-    'value': float(np.median(found) / expected_median),
-    'copied': float(np.mean(found < np.quantile(expected, 0.01))),
+    'value': float(np.median(distances) / expected_median),
+    'copied': float(np.mean(distances < np.quantile(expected, 0.01))),
   }
 
 

@@ -66,10 +66,10 @@ def rates(
   weights = _weights(matches, resampling)
   # Images with a true box, for each metric: only these can show a miss.
   independent, columns = weighted(matches, weights)
-  found = {}
+  metrics = {}
   for name, column in columns.items():
     if np.isnan(column[0]):
-      found[name] = {'value': None, 'reason': 'not measurable with 0 boxes'}
+      metrics[name] = {'value': None, 'reason': 'not measurable with 0 boxes'}
       continue
     # Draws without a true box measure nothing.
     resamples = column[1:][~np.isnan(column[1:])]
@@ -80,8 +80,8 @@ def rates(
       num_independent=independent[name],
       best=np.ones(1),
     )
-    found |= error_rates.metrics([name], column[:1], low, high)
-  return found
+    metrics |= error_rates.metrics([name], column[:1], low, high)
+  return metrics
 
 
 def difference(
@@ -202,16 +202,16 @@ def _mean(values, axis):
 def _average_recall(matches, weights, most):
   """Recall of the `most` best detections: float64 [R, K], mean over IoU."""
   _, num_images, num_classes = matches.truths.shape
-  found = np.zeros((num_images, num_classes), np.int64)
+  hits = np.zeros((num_images, num_classes), np.int64)
   best = matches.rank < most
   np.add.at(
-    found,
+    hits,
     (matches.image[best], matches.label[best]),
     matches.hit[0][:, best].sum(axis=0),
   )
   total = weights @ matches.truths[0]
-  found = weights @ found / len(box_matching.IOUS)
-  return np.where(total > 0, found / np.maximum(total, 1), np.nan)
+  hits = weights @ hits / len(box_matching.IOUS)
+  return np.where(total > 0, hits / np.maximum(total, 1), np.nan)
 
 
 def _average_precision(matches, weights, a):

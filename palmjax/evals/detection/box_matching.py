@@ -86,23 +86,23 @@ def match(truths, detections, *, names) -> Matches:
     names,
     'True boxes',
   )
-  found = _flatten(detections, names, 'Detections')
-  rank = _rank_in_group(found.group)
-  found = _Boxes(*(part[rank < MAX_DETECTIONS] for part in found))
+  detected = _flatten(detections, names, 'Detections')
+  rank = _rank_in_group(detected.group)
+  detected = _Boxes(*(part[rank < MAX_DETECTIONS] for part in detected))
   rank = rank[rank < MAX_DETECTIONS]
 
   shape = (len(AREAS), len(IOUS), len(rank))
   hit, ignored = np.zeros(shape, bool), np.zeros(shape, bool)
   counted = np.zeros((len(AREAS), len(truths) * num_classes), np.int64)
-  pairs = _overlapping(found, true)
+  pairs = _overlapping(detected, true)
   for a, area in enumerate(AREAS.values()):
     counts = _inside(true.box, area)
     np.add.at(counted[a], true.group[counts], 1)
-    hit[a], ignored[a] = _take_turns(found.group, counts, *pairs)
-    ignored[a] |= ~hit[a] & ~_inside(found.box, area)
+    hit[a], ignored[a] = _take_turns(detected.group, counts, *pairs)
+    ignored[a] |= ~hit[a] & ~_inside(detected.box, area)
 
-  image, label = found.group // num_classes, found.group % num_classes
-  order = np.lexsort((-found.score, label))
+  image, label = detected.group // num_classes, detected.group % num_classes
+  order = np.lexsort((-detected.score, label))
   return Matches(
     names=tuple(names),
     image=image[order],
@@ -151,14 +151,14 @@ def _inside(boxes, area):
   return (area[0] <= size) & (size <= area[1])
 
 
-def _overlapping(found, true):
+def _overlapping(detected, true):
   """(detection, true box, IoU), each [P], of the pairs that may match."""
-  first = np.searchsorted(true.group, found.group, 'left')
-  count = np.searchsorted(true.group, found.group, 'right') - first
+  first = np.searchsorted(true.group, detected.group, 'left')
+  count = np.searchsorted(true.group, detected.group, 'right') - first
   detection = np.repeat(np.arange(len(count)), count)
   start = np.repeat(np.cumsum(count) - count, count)
   truth = np.repeat(first, count) + np.arange(len(detection)) - start
-  overlap = iou(found.box[detection], true.box[truth])
+  overlap = iou(detected.box[detection], true.box[truth])
   likely = overlap >= IOUS[0]
   return detection[likely], truth[likely], overlap[likely]
 

@@ -40,18 +40,18 @@ def rates(truths, detections, *, resampling=bootstrap.DEFAULT):
   """
   counts = np.array(
     [
-      _count(true, found)
-      for true, found in zip(truths, detections, strict=True)
+      _count(true, detected)
+      for true, detected in zip(truths, detections, strict=True)
     ],
     np.int64,
   ).reshape(-1, len(_BEST), 2)
   weights = bootstrap.draw(len(counts), resampling)
-  found = {}
+  metrics = {}
   for k, (name, best) in enumerate(_BEST.items()):
     errors, chances = counts[:, k].T
     if not chances.sum():
       reason = 'not measurable with 0 of them'
-      found[name] = {'value': None, 'reason': reason}
+      metrics[name] = {'value': None, 'reason': reason}
       continue
     drawn = weights[weights @ chances > 0]
     value = np.array([errors.sum() / chances.sum()])
@@ -62,15 +62,15 @@ def rates(truths, detections, *, resampling=bootstrap.DEFAULT):
       num_independent=int(np.count_nonzero(chances)),
       best=np.array([best]),
     )
-    found |= error_rates.metrics([name], value, low, high)
-  return found
+    metrics |= error_rates.metrics([name], value, low, high)
+  return metrics
 
 
-def _count(true, found):
+def _count(true, detected):
   """(counted, of so many) of each share in one image, [4, 2]."""
   (boxes, classes), (mine, named) = (
     (np.asarray(b, np.float64).reshape(-1, 4), np.asarray(c))
-    for b, c in (true, found)
+    for b, c in (true, detected)
   )
   chex.assert_shape([classes, named], [(len(boxes),), (len(mine),)])
   overlap = box_matching.iou(mine[:, None], boxes[None])

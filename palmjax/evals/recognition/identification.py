@@ -75,7 +75,7 @@ def search(probes, probe_labels, gallery, gallery_labels) -> Searches:
 
   gallery = gallery[np.argsort(gallery_labels, kind='stable')]
   starts = np.cumsum(templates) - templates
-  found = [
+  searches = [
     _read(
       np.maximum.reduceat(probes[rows] @ gallery.T, starts, axis=1),
       inside[rows],
@@ -83,10 +83,10 @@ def search(probes, probe_labels, gallery, gallery_labels) -> Searches:
     )
     for rows in _slices(len(probes))
   ]
-  own, rank, rival = map(np.concatenate, zip(*found, strict=True))
+  mated_scores, rank, rival = map(np.concatenate, zip(*searches, strict=True))
   _, identities = np.unique(probe_labels, return_inverse=True)
   return Searches(
-    mated=own[mated],
+    mated=mated_scores[mated],
     rank=rank[mated],
     mated_identity=identities[mated],
     nonmated=rival[~mated],
@@ -118,15 +118,15 @@ def leave_one_out(embeddings, labels) -> Searches:
   embeddings = embeddings[order]
   mated = images[identities] > 1
   starts = np.cumsum(images) - images
-  found = []
+  searches = []
   for rows in _slices(len(labels)):
     similarities = embeddings[rows] @ embeddings.T
     similarities[np.arange(len(rows)), rows] = -np.inf
     scores = np.maximum.reduceat(similarities, starts, axis=1)
-    found.append(_read(scores, identities[rows], np.full(len(rows), True)))
-  own, rank, rival = map(np.concatenate, zip(*found, strict=True))
+    searches.append(_read(scores, identities[rows], np.full(len(rows), True)))
+  mated_scores, rank, rival = map(np.concatenate, zip(*searches, strict=True))
   return Searches(
-    mated=own[mated],
+    mated=mated_scores[mated],
     rank=rank[mated],
     mated_identity=identities[mated],
     nonmated=rival,
@@ -196,7 +196,7 @@ def rates(
     best=np.repeat([1.0, 0.0], [len(ranked), len(measured)]),
   )
   names = [*(f'rank{k}' for k in ranked), *map(fnir_name, measured)]
-  found = error_rates.metrics(names, values[0], low, high)
+  metrics = error_rates.metrics(names, values[0], low, high)
   reasons = {
     f'rank{k}': f'not measurable with {gallery} identities' for k in ranks
   } | {
@@ -204,7 +204,7 @@ def rates(
     for f in fpirs
   }
   return {
-    name: found.get(name, {'value': None, 'reason': reason})
+    name: metrics.get(name, {'value': None, 'reason': reason})
     for name, reason in reasons.items()
   }
 
@@ -235,10 +235,10 @@ def _read(scores, column, mated):
     mated: bool [B], whether it is.
   """
   rows = np.arange(len(scores))
-  own = np.where(mated, scores[rows, column], -np.inf)
+  mated_scores = np.where(mated, scores[rows, column], -np.inf)
   scores[rows[mated], column[mated]] = -np.inf
-  rank = 1 + np.count_nonzero(scores >= own[:, None], axis=1)
-  return own, rank, scores.max(axis=1)
+  rank = 1 + np.count_nonzero(scores >= mated_scores[:, None], axis=1)
+  return mated_scores, rank, scores.max(axis=1)
 
 
 def _accepted_at(searches):
@@ -280,6 +280,6 @@ def fnirs(searches, weights, fpirs):
       positive[levels.matched],
     )
     totals = accepted[-1], positive[-1]
-    _, *found = error_rates.read_levels(weighted, *totals, fpirs)
-    answers.append(1.0 - np.array(found))
+    _, *tars = error_rates.read_levels(weighted, *totals, fpirs)
+    answers.append(1.0 - np.array(tars))
   return np.reshape(answers, (len(weights), len(fpirs)))

@@ -77,13 +77,13 @@ def curve(
   """
   if not all(0.0 <= share < 1.0 for share in shares):
     raise ValueError('An erased share must be at least 0 and below 1.')
-  found = {}
+  eers = {}
   for share in shares:
     erased = np.asarray(erase_squares(key, images, share))
-    found[share] = verification.evaluate(
+    eers[share] = verification.evaluate(
       embed(erased),
       labels,
       fars=(),
       resampling=resampling,
     )['eer']
-  return found
+  return eers

@@ -87,7 +87,7 @@ def count_matches(embeddings, labels, thresholds) -> np.ndarray:
   """
   ordered = _sort(embeddings, labels)
   lowest = jnp.asarray(bin_of(thresholds))
-  found = np.zeros((len(lowest), len(ordered.padded)), np.int64)
+  counts = np.zeros((len(lowest), len(ordered.padded)), np.int64)
   for row, column in _blocks(ordered):
     for start, side in zip(
       (row, column),
@@ -101,9 +101,9 @@ def count_matches(embeddings, labels, thresholds) -> np.ndarray:
       ),
       strict=True,
     ):
-      found[:, start : start + _BLOCK] += np.asarray(side)
+      counts[:, start : start + _BLOCK] += np.asarray(side)
   starts = np.cumsum(ordered.images) - ordered.images
-  return np.add.reduceat(found, starts, axis=1)
+  return np.add.reduceat(counts, starts, axis=1)
 
 
 def edge_of(bins):

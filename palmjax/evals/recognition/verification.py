@@ -187,10 +187,10 @@ def rates(
     best=np.append(0.0, np.ones(len(measured))),
   )
   names = ['eer', *map(tar_name, measured)]
-  found = error_rates.metrics(names, values, low, high)
+  metrics = error_rates.metrics(names, values, low, high)
   missing = f'not measurable with {num_impostor} pairs'
   return {
-    name: found.get(name, {'value': None, 'reason': missing})
+    name: metrics.get(name, {'value': None, 'reason': missing})
     for name in ['eer', *map(tar_name, fars)]
   }
 
@@ -211,15 +211,16 @@ def fnmr_rates(
   Returns:
     {'eer': …, 'fnmr@fmr=1e-4': …}, each as in `rates`.
   """
-  found = rates(
+  metrics = rates(
     scores,
     fars=fmrs,
     resampling=resampling,
   )
   misses = {
-    fnmr_name(fmr): error_rates.complement(found[tar_name(fmr)]) for fmr in fmrs
+    fnmr_name(fmr): error_rates.complement(metrics[tar_name(fmr)])
+    for fmr in fmrs
   }
-  return {'eer': found['eer'], **misses}
+  return {'eer': metrics['eer'], **misses}
 
 
 def eer_ratio(
