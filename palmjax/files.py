@@ -36,9 +36,11 @@ def cannot(action, path, error):
     OSError with the same errno; the path stands in the text alone.
   """
   advice = _ADVICE.get(error.errno, _RESUME)
-  told = OSError(f'cannot {action} {path}: {error.strerror or error}; {advice}')
-  told.errno = error.errno
-  return told
+  readable_error = OSError(
+    f'cannot {action} {path}: {error.strerror or error}; {advice}'
+  )
+  readable_error.errno = error.errno
+  return readable_error
 
 
 def make_folder(path):

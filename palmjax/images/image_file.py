@@ -86,8 +86,8 @@ def opened(path, *, formats=FORMATS):
 def _one_line(error):
   text = ' '.join(str(error).split())
   # Others say little without their type, such as a KeyError's '0'.
-  told = text and isinstance(error, (OSError, SyntaxError, ValueError))
-  return text if told else f'{type(error).__name__} {text}'.strip()
+  says_enough = text and isinstance(error, (OSError, SyntaxError, ValueError))
+  return text if says_enough else f'{type(error).__name__} {text}'.strip()
 
 
 def attempt(read, path):

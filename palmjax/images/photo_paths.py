@@ -52,11 +52,11 @@ def _inside(directory, out):
     tree = image_tree.find(directory)
   except OSError as error:
     return [], {directory: error.strerror or str(error)}
-  own = os.path.realpath(out)
+  folder = os.path.realpath(out)
 
   def is_result(path):
     parent = os.path.dirname(os.path.realpath(path))
-    return os.path.commonpath([own, parent]) == own
+    return os.path.commonpath([folder, parent]) == folder
 
   images = [os.path.join(directory, path) for path in tree.images]
   left_out = {
@@ -91,11 +91,11 @@ def _matching(pattern, out):
 
 def result_names(paths, out):
   """What the results of each photo are called: each its own, none a photo's."""
-  own, taken = pathlib.Path(os.path.realpath(out)), set()
+  folder, taken = pathlib.Path(os.path.realpath(out)), set()
   for path in paths:
     parent = pathlib.Path(os.path.realpath(path.parent))
     for place in (parent / path.name, pathlib.Path(os.path.realpath(path))):
-      if place.parent == own and (match := _RESULT.fullmatch(place.name)):
+      if place.parent == folder and (match := _RESULT.fullmatch(place.name)):
         taken.add(match[1].casefold())
   names = []
   for path in paths:

@@ -88,9 +88,9 @@ def semi_hard(distances, labels, *, margin=0.2):
   gap = distances - jnp.take_along_axis(distances, nearest, axis=1)
   # Where none fits, `nearest` points at one that does not.
   fits = jnp.take_along_axis(negative, nearest, axis=1)
-  found = positive & fits & (gap < 0.0) & (gap > -margin)
-  losses = jnp.where(found, gap + margin, 0.0)
-  counts = jnp.sum(found, axis=1)
+  is_semi_hard = positive & fits & (gap < 0.0) & (gap > -margin)
+  losses = jnp.where(is_semi_hard, gap + margin, 0.0)
+  counts = jnp.sum(is_semi_hard, axis=1)
   return Triplets(jnp.sum(losses, axis=1) / jnp.maximum(counts, 1), counts)
 
 

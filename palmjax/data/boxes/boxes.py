@@ -125,10 +125,10 @@ def read(directory, *, form, split, names=None, bad='clip') -> Annotations:
   layout.require_folder(directory)
   directory = pathlib.Path(directory)
   source = FORMS[form](directory, split)
-  told = tuple(source.names.values())
-  if twice := formats.repeated(told):
+  class_names = tuple(source.names.values())
+  if twice := formats.repeated(class_names):
     raise ValueError(f'two classes of {directory} have one name: {twice[0]}')
-  names = told if names is None else tuple(names)
+  names = class_names if names is None else tuple(names)
   if twice := formats.repeated(names):
     raise ValueError(f'two classes of {names} have one name: {twice[0]}')
   label = {k: names.index(v) for k, v in source.names.items() if v in names}

@@ -32,7 +32,7 @@ def read_coco(directory, split) -> formats.BoxSource:
   place = path.relative_to(directory).as_posix()
   try:
     values = json.loads(path.read_text(encoding='utf-8-sig'))
-    told = [
+    listed = [
       _Image(
         image['id'],
         str(image['file_name']),
@@ -40,7 +40,7 @@ def read_coco(directory, split) -> formats.BoxSource:
       )
       for image in values['images']
     ]
-    ids = _Ids([image.id for image in told])
+    ids = _Ids([image.id for image in listed])
     categories = sorted(values['categories'], key=lambda c: c['id'])
     classes = _Ids([category['id'] for category in categories])
     names = {category['id']: str(category['name']) for category in categories}
@@ -49,7 +49,7 @@ def read_coco(directory, split) -> formats.BoxSource:
     raise ValueError(
       f'{path} is no COCO file of instances: {type(error).__name__} {error}'
     ) from error
-  if not told:
+  if not listed:
     raise ValueError(f'{path} lists no image')
   if len(names) < len(categories):
     twice = formats.repeated(category['id'] for category in categories)
@@ -60,7 +60,7 @@ def read_coco(directory, split) -> formats.BoxSource:
     if category.get('supercategory') == 'none' and category['name'] in parents:
       del names[category['id']]
 
-  images, problems = _unique(place, told)
+  images, problems = _unique(place, listed)
   rows, left_out = {image.id: [] for image in images}, 0
   for annotation in annotations:
     where = f'{place}: annotation {annotation.get("id")}'
@@ -133,13 +133,13 @@ def _number(value):
     return None
 
 
-def _unique(place, told):
+def _unique(place, listed):
   """(images without those that share an id or a file; a line for each)."""
   problems = []
-  once = list(dict.fromkeys(told))
+  once = list(dict.fromkeys(listed))
   problems += [
     f'{place}: image {image.id!r} ({image.file}) stands twice; read once'
-    for image in formats.repeated(told)
+    for image in formats.repeated(listed)
   ]
   ids = set(formats.repeated(image.id for image in once))
   names = set(formats.repeated(image.file for image in once))

@@ -64,12 +64,12 @@ class _Loader(yaml.SafeLoader):
     return super().construct_mapping(node, deep)
 
 
-def _names(path, told):
+def _names(path, value):
   """{number: name} of a list or a mapping."""
-  if isinstance(told, list):
-    entries = list(enumerate(told))
-  elif isinstance(told, dict):
-    entries = list(told.items())
+  if isinstance(value, list):
+    entries = list(enumerate(value))
+  elif isinstance(value, dict):
+    entries = list(value.items())
   else:
     entries = []
   if not entries:
@@ -98,26 +98,26 @@ def _names(path, told):
   return dict(sorted(names.items()))
 
 
-def _places(path, key, told):
-  entries = told if isinstance(told, list) else [told]
+def _places(path, key, value):
+  entries = value if isinstance(value, list) else [value]
   for entry in entries:
     if not isinstance(entry, str):
       raise ValueError(f'{path}: {key}: {entry!r} is no folder')
   return tuple(entries)
 
 
-def _keypoints(path, told):
-  if told is None:
+def _keypoints(path, shape):
+  if shape is None:
     return None
   is_shape = (
-    isinstance(told, list)
-    and len(told) == 2
-    and all(type(number) is int for number in told)
-    and told[0] > 0
-    and told[1] in (2, 3)
+    isinstance(shape, list)
+    and len(shape) == 2
+    and all(type(number) is int for number in shape)
+    and shape[0] > 0
+    and shape[1] in (2, 3)
   )
   if not is_shape:
     raise ValueError(
-      f'{path}: kpt_shape: {told!r}; write it as [key points, 2 or 3 numbers]'
+      f'{path}: kpt_shape: {shape!r}; write it as [key points, 2 or 3 numbers]'
     )
-  return tuple(told)
+  return tuple(shape)

@@ -47,13 +47,13 @@ def read_voc(directory, split) -> formats.BoxSource:
       path = path or f'Annotations/{name}.xml'
       problems.append(f'{path}: {reasons.get(path, "missing")}')
       continue
-    image, told = _image(files, name, trees[path])
+    image, notes = _image(files, name, trees[path])
     if image in images:
       problems.append(
         f'{listing.name}: {name}: {image} stands twice; read once'
       )
       continue
-    problems += told
+    problems += notes
     rows, wrong, difficult = _rows(path, trees[path])
     problems += wrong
     left_out += difficult
@@ -84,19 +84,21 @@ def _listed_name(line, files):
 def _image(files, name, tree):
   """(path of the image of a NAME, a line if there are several) as a list."""
   path = f'JPEGImages/{name}'
-  found = files.images(path, image_file.SUFFIXES)
-  if not found:
+  candidates = files.images(path, image_file.SUFFIXES)
+  if not candidates:
     # One of another kind is told as an image that cannot be read.
-    found = files.images(path, image_file.OTHER_SUFFIXES)
-    return next(iter(found), f'{path}.jpg'), []
-  told = (tree.findtext('filename') or '').strip()
+    candidates = files.images(path, image_file.OTHER_SUFFIXES)
+    return next(iter(candidates), f'{path}.jpg'), []
+  file_name = (tree.findtext('filename') or '').strip()
   best = next(
-    (one for one in found if posixpath.basename(one) == told),
-    next((one for one in found if one.lower().endswith('.jpg')), found[0]),
+    (one for one in candidates if posixpath.basename(one) == file_name),
+    next(
+      (one for one in candidates if one.lower().endswith('.jpg')), candidates[0]
+    ),
   )
-  if len(found) == 1:
+  if len(candidates) == 1:
     return best, []
-  return best, [f'{path}: {best} is read, of {", ".join(found)}']
+  return best, [f'{path}: {best} is read, of {", ".join(candidates)}']
 
 
 def _rows(path, tree):

@@ -35,11 +35,11 @@ def read_yolo(directory, split) -> formats.BoxSource:
   path = files.find('data.yaml') or files.find('data.yml')
   if path is None:
     raise layout.LayoutError(f'{directory} has no data.yaml', TREE)
-  told = data_yaml.read(directory / path)
-  found = _find_images(directory, split, told)
-  problems, notes = list(found.problems), list(found.notes)
+  description = data_yaml.read(directory / path)
+  part = _find_images(directory, split, description)
+  problems, notes = list(part.problems), list(part.notes)
   owners, images, polygons = {}, [], 0
-  wanted_by = {image: _label_of(image) for image in found.images}
+  wanted_by = {image: _label_of(image) for image in part.images}
   every = set(wanted_by.values())
   for image, wanted in wanted_by.items():
     label = files.find(wanted)
@@ -55,15 +55,15 @@ def read_yolo(directory, split) -> formats.BoxSource:
       )
       continue
     owners[label] = image
-    rows, wrong, count = _rows(directory, label, told.keypoints)
+    rows, wrong, count = _rows(directory, label, description.keypoints)
     problems += wrong
     polygons += count
     images.append(formats.Listed(image, rows, ()))
-  if found.are_all:
-    problems += _orphans(directory, [*found.images, *found.unread], owners)
+  if part.are_all:
+    problems += _orphans(directory, [*part.images, *part.unread], owners)
   if polygons:
     notes.append(f'{polygons} polygons are read as the boxes around them')
-  return formats.BoxSource(images, told.names, problems, 0, tuple(notes))
+  return formats.BoxSource(images, description.names, problems, 0, tuple(notes))
 
 
 class _Found(NamedTuple):
@@ -84,8 +84,8 @@ class _Found(NamedTuple):
   notes: list[str]
 
 
-def _find_images(directory, split, told):
-  places, notes = _find_places(directory, split, told)
+def _find_images(directory, split, description):
+  places, notes = _find_places(directory, split, description)
   paths, unread, problems = [], [], []
   for place in places:
     if (directory / place).is_dir():
@@ -94,7 +94,7 @@ def _find_images(directory, split, told):
       unread += [posixpath.join(place, name) for name in tree.left_out]
       problems += [f'{place}/{line}' for line in tree.lines()]
     else:
-      paths += _listed(directory, place, told.root)
+      paths += _listed(directory, place, description.root)
   images = list(dict.fromkeys(map(posixpath.normpath, paths)))
   if len(images) < len(paths):
     notes.append(f'{len(paths) - len(images)} images of {split} are told twice')
@@ -105,13 +105,13 @@ def _find_images(directory, split, told):
   return _Found(images, unread, are_all, problems, notes)
 
 
-def _find_places(directory, split, told):
+def _find_places(directory, split, description):
   """(folders and lists of images, relative to DIR; notes) of one part."""
   aliases = ('valid', 'val') if split == 'valid' else (split,)
   usual = [f'{a}/images' for a in aliases] + [f'images/{a}' for a in aliases]
-  key = next((k for k in reversed(aliases) if told.places.get(k)), None)
-  entries, notes = told.places.get(key, ()), []
-  places = [_place(directory, told.root, entry) for entry in entries]
+  key = next((k for k in reversed(aliases) if description.places.get(k)), None)
+  entries, notes = description.places.get(key, ()), []
+  places = [_place(directory, description.root, entry) for entry in entries]
   if places and None not in places:
     if not set(places) <= set(usual):
       notes.append(f'{split} images are read from {", ".join(places)}')

@@ -106,17 +106,17 @@ def _draw(key, number, difficulty, pins, size):
 
 def _pose_hands(key, u, z, difficulty, count, pins, size):
   pose_u, pose_z = u['pose'], z['pose']
-  own = u['hand']
+  hand_u = u['hand']
 
   def one(rows):
-    i, own, place, pose_u, pose_z, flex = rows
-    which = jnp.floor(own[0] * len(GESTURES)).astype(jnp.int32)
+    i, hand_u, place, pose_u, pose_z, flex = rows
+    which = jnp.floor(hand_u[0] * len(GESTURES)).astype(jnp.int32)
     which = jnp.where(pins.gesture < 0, which, pins.gesture)
-    who = jnp.floor(own[1] * IDENTITIES).astype(jnp.int32)
+    who = jnp.floor(hand_u[1] * IDENTITIES).astype(jnp.int32)
     who = jnp.where(pins.identity < 0, who, pins.identity)
-    front = jnp.where(pins.facing < 0, own[2] < 0.55, pins.facing > 0)
+    front = jnp.where(pins.facing < 0, hand_u[2] < 0.55, pins.facing > 0)
     around = jnp.where(
-      own[3] < 0.5, 2 * jnp.pi * (own[4] - 0.5), 0.5 * place[0]
+      hand_u[3] < 0.5, 2 * jnp.pi * (hand_u[4] - 0.5), 0.5 * place[0]
     )
     around = jnp.where(jnp.isnan(pins.angle), around, pins.angle)
     left = who % 2 == 0
@@ -124,15 +124,15 @@ def _pose_hands(key, u, z, difficulty, count, pins, size):
     tilt = (0.1 + 0.3 * difficulty) * place[1:3]
     camera = hand_camera.Camera(
       hand_camera.turn(around, tilt, left, front),
-      9 + 14 * own[5],
+      9 + 14 * hand_u[5],
       jnp.ones(()),
       jnp.zeros(2),
     )
     camera = hand_camera.place(
-      camera, hand.cones, i, count, own, u['count'][1], size
+      camera, hand.cones, i, count, hand_u, u['count'][1], size
     )
     cones = hand_camera.to_pixels(camera, hand.cones)
-    begin = jnp.where(own[10] < 0.7, 0.1 + 3.4 * own[11] ** 1.5, 60.0)
+    begin = jnp.where(hand_u[10] < 0.7, 0.1 + 3.4 * hand_u[11] ** 1.5, 60.0)
     arm = hand_camera.arm(camera, 0.2 * place[3], begin)
     cones = jax.tree.map(lambda *x: jnp.concatenate(x), cones, arm)
     posed = hand_labels.Hands(which, left, front, hand, camera, cones)
@@ -141,7 +141,7 @@ def _pose_hands(key, u, z, difficulty, count, pins, size):
   # A loop, not vmap: XLA would fuse all of this into each of its uses, and be
   # long about it.
   return jax.lax.map(
-    one, (jnp.arange(HANDS), own, z['place'], pose_u, pose_z, z['flex'])
+    one, (jnp.arange(HANDS), hand_u, z['place'], pose_u, pose_z, z['flex'])
   )
 
 

@@ -50,8 +50,8 @@ def annotate(owner, i, hand):
     facing [] and left [].
   """
   size = owner.shape[0]
-  own = owner == i
-  columns, rows = jnp.any(own, axis=0), jnp.any(own, axis=1)
+  mask = owner == i
+  columns, rows = jnp.any(mask, axis=0), jnp.any(mask, axis=1)
 
   def ends(line):
     return jnp.argmax(line), size - jnp.argmax(line[::-1])
@@ -64,7 +64,7 @@ def annotate(owner, i, hand):
   probes = cones.start + share * (cones.end - cones.start)
   column, row = jnp.floor(probes.reshape(-1, 3)[:, :2]).astype(jnp.int32).T
   within = (column >= 0) & (column < size) & (row >= 0) & (row < size)
-  seen = own[jnp.clip(row, 0, size - 1), jnp.clip(column, 0, size - 1)]
+  seen = mask[jnp.clip(row, 0, size - 1), jnp.clip(column, 0, size - 1)]
   visible = jnp.mean(within & seen)
   upright = jnp.abs(hand.camera.turn[2, 2]) > UPRIGHT
   framed = jnp.all((points > 0) & (points < size)) & upright

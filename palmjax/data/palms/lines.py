@@ -86,7 +86,7 @@ def principal_lines(u, z):
     control [4, 4, 2] for life, head, heart and an extra line; present [4],
     1 where the line exists; topology, int32 scalar.
   """
-  own, vertical, start, edge = z[:15].reshape(3, 5), z[15], z[16], z[17]
+  independent, vertical, start, edge = z[:15].reshape(3, 5), z[15], z[16], z[17]
   # Correlations of the tracings: every height shares one factor (r about .5),
   # the starts of life and head line a second one (r .74).
   shared = jnp.zeros((3, 5)).at[:, 1].set(0.7 * vertical)
@@ -94,7 +94,7 @@ def principal_lines(u, z):
   shared = shared.at[:2, 1].add(0.5 * start).at[:2, 0].set(0.6 * edge)
   scale = jnp.ones((3, 5)).at[:2, 1].set(0.51).at[2, 1].set(0.71)
   scale = scale.at[:, 3].set(0.76).at[:2, 0].set(0.8)
-  percent = jax.scipy.stats.norm.cdf(shared + scale * own)
+  percent = jax.scipy.stats.norm.cdf(shared + scale * independent)
   values = jax.vmap(jnp.interp, (0, None, 0))(
     percent.reshape(15),
     jnp.asarray(LEVELS),

@@ -152,12 +152,12 @@ def _draw_creases(uniforms, normals, z, wear, pose, difficulty, size, blur):
   happens = difficulty * (z['spurious'][:, 0] > 0.3)
   # Points are spread over the palm's own strokes before the sample hides any:
   # what one sample hides must not move the points of the others.
-  own = curves.trace(strokes, POINTS * size)
+  creases = curves.trace(strokes, POINTS * size)
   extra = curves.trace(spurious, 2 * size)
   points, depth, width, _ = (
-    jnp.concatenate(parts) for parts in zip(own, extra, strict=True)
+    jnp.concatenate(parts) for parts in zip(creases, extra, strict=True)
   )
-  state = jnp.concatenate([state[own[-1]], happens[extra[-1]]])
+  state = jnp.concatenate([state[creases[-1]], happens[extra[-1]]])
   depth *= state * palm_pose.area(pose, points)
   points = palm_pose.to_image(pose, points)
   table = palm_random.settle(

@@ -48,8 +48,8 @@ def spread(cell, present, shape, *, count=9):
   """
   moved = cell[:, None] + STEPS[:count, None]
   kept = present[:, None] & inside(moved, shape)
-  own = jnp.all(moved[:, 1:, :, None] == cell[:, None, None], axis=-1)
-  taken = jnp.any(own & present[:, None, None], axis=-1)
+  is_cell = jnp.all(moved[:, 1:, :, None] == cell[:, None, None], axis=-1)
+  taken = jnp.any(is_cell & present[:, None, None], axis=-1)
   kept = kept.at[:, 1:].set(kept[:, 1:] & ~taken)
   columns, rows = jnp.unstack(moved.astype(jnp.int32), axis=-1)
   cells = jnp.where(kept, rows * shape[1] + columns, 0)
