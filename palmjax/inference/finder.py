@@ -174,13 +174,13 @@ def find(
     classes=classes,
     score=score if looks == 1 else _HALF_SURE * score,
   )
-  found = look(letterbox.fit(image, size=size))
+  hands = look(letterbox.fit(image, size=size))
   if looks > 1:
-    closer = [_closer(look, image, hand, size) for hand in found]
-    found = _once([hand for hand in closer if hand.score >= score])
+    closer = [_closer(look, image, hand, size) for hand in hands]
+    hands = _once([hand for hand in closer if hand.score >= score])
   if looks > 2:
-    found = [_read(reader, image, hand) for hand in found]
-  return found
+    hands = [_read(reader, image, hand) for hand in hands]
+  return hands
 
 
 def _look(detect, view, *, shape, classes, score):
@@ -192,11 +192,13 @@ def _look(detect, view, *, shape, classes, score):
     shape: of the photo.
     classes, score: as in `find`.
   """
-  found = {name: values[0] for name, values in detect(view.image[None]).items()}
-  chex.assert_shape(found['points'], (None, 3, 2))
+  objects = {
+    name: values[0] for name, values in detect(view.image[None]).items()
+  }
+  chex.assert_shape(objects['points'], (None, 3, 2))
   result = []
-  for k in np.flatnonzero(found['scores'] >= score):
-    x0, y0, x1, y1 = np.asarray(found['boxes'][k], np.float64)
+  for k in np.flatnonzero(objects['scores'] >= score):
+    x0, y0, x1, y1 = np.asarray(objects['boxes'][k], np.float64)
     corners = np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]])
     corners = view.place_back(corners)
     box = np.concatenate([corners.min(axis=0), corners.max(axis=0)])
@@ -208,19 +210,19 @@ def _look(detect, view, *, shape, classes, score):
     result.append(
       Hand(
         box=box,
-        gesture=classes[found['classes'][k]],
-        score=float(found['scores'][k]),
-        points=view.place_back(np.asarray(found['points'][k], np.float64)),
-        facing=float(found['facing'][k]),
+        gesture=classes[objects['classes'][k]],
+        score=float(objects['scores'][k]),
+        points=view.place_back(np.asarray(objects['points'][k], np.float64)),
+        facing=float(objects['facing'][k]),
       )
     )
   return _once(result)
 
 
-def _once(found):
+def _once(hands):
   """Without hands that a better one overlaps, best first."""
   kept = []
-  for hand in sorted(found, key=lambda hand: -hand.score):
+  for hand in sorted(hands, key=lambda hand: -hand.score):
     if not any(_overlap(hand, other) >= _TWICE for other in kept):
       kept.append(hand)
   return kept

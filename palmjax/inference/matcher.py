@@ -239,7 +239,7 @@ def load(directory, comparison, *, digests=None):
     )
   try:
     network = content['of']
-    found = {
+    calibrations = {
       calibration.comparison: calibration
       for calibration in map(_from_json, content['calibrations'])
     }
@@ -251,12 +251,12 @@ def load(directory, comparison, *, digests=None):
     raise ValueError(
       f'{path} is of other weights or another pre-processing; calibrate again'
     )
-  if comparison not in found:
+  if comparison not in calibrations:
     raise NotCalibratedError(
       f'{path} has no thresholds for {comparison!r}, but for '
-      + ' and '.join(map(repr, found))
+      + ' and '.join(map(repr, calibrations))
     )
-  return found[comparison]
+  return calibrations[comparison]
 
 
 def _to_json(calibration):

@@ -90,16 +90,16 @@ def find_palm(find: Callable, image, *, size) -> Palm:
     ValueError: there is no hand, none shows its palm, or most of it lies
       outside the photo; one line that says what to do.
   """
-  found = find(image)
-  if not found:
+  hands = find(image)
+  if not hands:
     raise ValueError(
       'no hand found; show a whole hand before a calm background'
     )
-  palms = [hand for hand in found if hand.shows_palm]
+  palms = [hand for hand in hands if hand.shows_palm]
   if not palms:
     seen = ', '.join(
       f'the back of {hand.gesture!r}' if hand.framed else repr(hand.gesture)
-      for hand in found
+      for hand in hands
     )
     raise ValueError(
       f'no palm found, but {seen}; show an open hand, its palm to the camera'
@@ -137,9 +137,9 @@ def read_gallery(directory, read: Callable) -> Gallery:
     ValueError: there is no such folder, no image in it, or none can be read.
   """
   directory = os.fspath(directory)
-  told = file_names.printable(directory)
+  shown_path = file_names.printable(directory)
   if not os.path.isdir(directory):
-    raise ValueError(f'there is no folder {told}; give the gallery')
+    raise ValueError(f'there is no folder {shown_path}; give the gallery')
   tree = image_tree.find(directory, depth=2)
   palms, left_out = {}, tree.lines()
   for path in tree.images:
@@ -154,7 +154,7 @@ def read_gallery(directory, read: Callable) -> Gallery:
   missing = tuple(sorted(everyone - set(map(identity, palms))))
   if not tree.images:
     raise ValueError(
-      f'no image in {told}: looked for <identity>/<image> and <image>, '
+      f'no image in {shown_path}: looked for <identity>/<image> and <image>, '
       f'{"|".join(image_file.SUFFIXES)}'
       + (f'; {left_out[0]}' if left_out else '')
     )

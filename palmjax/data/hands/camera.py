@@ -132,7 +132,7 @@ def to_pixels(camera, cones):
   )
 
 
-def place(camera, cones, i, count, own, turn, size):
+def place(camera, cones, i, count, hand_u, turn, size):
   """The camera with a scale and a centre that put a hand into the image.
 
   Args:
@@ -140,24 +140,24 @@ def place(camera, cones, i, count, own, turn, size):
     cones: `pose.Cones` of the hand in the model.
     i: int scalar, number of the hand.
     count: int scalar, hands in the image.
-    own: [12] uniform draws of the hand.
+    hand_u: [12] uniform draws of the hand.
     turn: uniform draw of the image.
     size: static int, side in pixels.
   """
   box = extent(camera, cones)
   lone = count <= 1
-  side = jnp.where(lone, 0.2 + 0.72 * own[6] ** 0.7, 0.18 + 0.36 * own[6])
+  side = jnp.where(lone, 0.2 + 0.72 * hand_u[6] ** 0.7, 0.18 + 0.36 * hand_u[6])
   scale = side * size / jnp.max(box[2:] - box[:2])
   half = 0.5 * scale / size * (box[2:] - box[:2])
   middle = 0.5 * scale * (box[2:] + box[:2])
   free = jnp.maximum(1 - 2 * half, 0.0)
   # Some hands leave the image a little.
-  over = jnp.where(own[7] < 0.2, 0.3, 0.0) * half
-  alone = 0.5 + (own[8:10] - 0.5) * (free + over)
+  over = jnp.where(hand_u[7] < 0.2, 0.3, 0.0) * half
+  alone = 0.5 + (hand_u[8:10] - 0.5) * (free + over)
   # Several share the image: each has a sector.
   around = 2 * jnp.pi * (turn + i / jnp.maximum(count, 1))
   sector = jnp.stack([jnp.cos(around), jnp.sin(around)])
-  shared = 0.5 + 0.27 * sector + 0.08 * (own[8:10] - 0.5)
+  shared = 0.5 + 0.27 * sector + 0.08 * (hand_u[8:10] - 0.5)
   shared = jnp.clip(shared, half - 0.2 * half, 1 - half + 0.2 * half)
   center = size * jnp.where(lone, alone, shared) - middle
   return camera._replace(scale=scale, center=center)

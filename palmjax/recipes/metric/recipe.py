@@ -107,23 +107,23 @@ def run(config, workdir):
   )
   results = _results(config, compared, curve, network)
   files.write_json(workdir / 'metrics.json', results)
-  this = palm_training.PalmRun(config, palms, workdir)
-  metric_report.write(this, compared, results, embed=trained.embed)
+  palm_run = palm_training.PalmRun(config, palms, workdir)
+  metric_report.write(palm_run, compared, results, embed=trained.embed)
 
 
-def _train(palms, others, mesh, this, config):
+def _train(palms, others, mesh, stage, config):
   """The network, with the loss of the config."""
   loss = config.loss.to_dict()
   comparison = metric_losses.comparison(loss)
   batch_size = config.cnn.identities * config.cnn.images
   return palm_training.train(
-    this,
+    stage,
     config,
     mesh=mesh,
     classes=len(palms.labelled.identities),
     make_step=functools.partial(metric.make_step, **metric_losses.losses(loss)),
     create_state=_create_state(config),
-    batches=batches(palms.labelled, mesh, config.cnn, this.key),
+    batches=batches(palms.labelled, mesh, config.cnn, stage.key),
     # Its scale makes logits of cosines again.
     loss={
       'loss': loss['name'],

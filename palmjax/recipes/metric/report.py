@@ -32,7 +32,7 @@ def write(run, compared, results, *, embed):
   )
   models = results['models']
   network = models['network']
-  own = compared[0]
+  first = compared[0]
   html.write(
     run.workdir / 'report.html',
     title=f'palmjax · metric · seed {run.config.seed}',
@@ -67,11 +67,11 @@ def write(run, compared, results, *, embed):
     ],
     sections=[
       metric_tables.rates(run, models, compared),
-      metric_tables.performance(run, network, own),
+      metric_tables.performance(run, network, first),
       _curves(compared),
       metric_tables.searches(run, models, compared),
       metric_tables.occlusion(run, network),
-      _histograms(own.scores),
+      _histograms(first.scores),
       _pictures(run),
       _training(logs.read(run.workdir / 'metrics.jsonl'), run),
       run_facts.endings(results['ended']),

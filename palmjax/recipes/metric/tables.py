@@ -52,16 +52,16 @@ def rates(run, models, compared):
   )
 
 
-def performance(run, network, own):
+def performance(run, network, compared):
   """What ISO/IEC 19795-1 asks for, of the run's own test."""
-  test, scores = own.test, own.scores['network']
+  test, scores = compared.test, compared.scores['network']
   points = {}
   for fmr in run.config.evaluation.fmrs:
     measurable = error_rates.is_measurable(fmr, len(scores.impostor))
     points[fmr] = (
       error_rates.threshold_at_fmr(scores.impostor, fmr) if measurable else None
     )
-  found = iso19795.performance(
+  measured = iso19795.performance(
     network,
     points,
     error_rates.det_points(scores.genuine, scores.impostor),
@@ -80,13 +80,15 @@ def performance(run, network, own):
       key: cell if isinstance(cell, dict) else {'value': cell}
       for key, cell in row.items()
     }
-    for name, row in found['rates'].items()
+    for name, row in measured['rates'].items()
     if row['threshold'] is not None
   }
-  crew = ', '.join(f'{value} {name}' for name, value in found['crew'].items())
+  crew = ', '.join(
+    f'{value} {name}' for name, value in measured['crew'].items()
+  )
   failed = ', '.join(
     f'{name.upper()} {metrics.show(rate, unit="%")}'
-    for name, rate in found['failures'].items()
+    for name, rate in measured['failures'].items()
   )
   return html.Table(
     'Performance test (ISO/IEC 19795-1)',

@@ -127,13 +127,13 @@ def data_key(config):
   return stage.stage_key(jax.random.key(config.seed), 'data')
 
 
-def _train_on_labels(palms, mesh, this, config, *, others, key=None):
+def _train_on_labels(palms, mesh, stage, config, *, others, key=None):
   """The first loss, on labelled images alone.
 
   Args:
     palms: `palm_images.PalmImages`.
     mesh: devices.
-    this: `stage.Stage`.
+    stage: `engine.stage.Stage`.
     config: `palm_training.SECTIONS`.
     others: `strangers.Strangers`.
     key: in place of that of the stage.
@@ -142,10 +142,10 @@ def _train_on_labels(palms, mesh, this, config, *, others, key=None):
     Metrics of `palm_training.train`.
   """
   if key is not None:
-    this = dataclasses.replace(this, key=key)
+    stage = dataclasses.replace(stage, key=key)
   batch_size = config.cnn.batch_size
   return palm_training.train(
-    this,
+    stage,
     config,
     mesh=mesh,
     classes=len(palms.labelled.identities),
@@ -153,24 +153,24 @@ def _train_on_labels(palms, mesh, this, config, *, others, key=None):
       classify.make_step, logits_fn=_logits_fn(config)
     ),
     loss=_loss(config),
-    batches=_labelled(palms, mesh, batch_size, this.key),
+    batches=_labelled(palms, mesh, batch_size, stage.key),
     strangers=others,
     **palm_training.until(config, palms, batch_size),
   )
 
 
-def _train_on_both(palms, mesh, this, config, *, others, key, soft):
+def _train_on_both(palms, mesh, stage, config, *, others, key, soft):
   """The second loss, labelled and generated images in one batch.
 
   Args:
-    palms, mesh, this, others, key: as of `_train_on_labels`.
+    palms, mesh, stage, others, key: as of `_train_on_labels`.
     config: `palm_training.SECTIONS` and `soft`.
     soft: export directory of the stage `soft_labels`.
 
   Returns:
     Metrics of `palm_training.train`.
   """
-  this = dataclasses.replace(this, key=key)
+  stage = dataclasses.replace(stage, key=key)
   images, labels = ssl_labels.read_soft_labels(soft)
   arrays = {'generated': images, 'soft': labels}
   if config.soft.confidence:
@@ -191,7 +191,7 @@ def _train_on_both(palms, mesh, this, config, *, others, key, soft):
     ),
   )
   return palm_training.train(
-    this,
+    stage,
     config,
     mesh=mesh,
     classes=len(palms.labelled.identities),
