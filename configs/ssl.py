@@ -137,7 +137,7 @@ def get_config(arg=''):
   config.stop = common.stop()
   config.gan = ml_collections.ConfigDict(
     {
-      # What the GAN learns to draw: 'photos', or 'creases', the photographs
+      # What the GAN learns to generate: 'photos', or 'creases', the photographs
       # after local contrast normalisation. Of photographs it learns the skin
       # tone first; docs/results.md tells how far either gets on a CPU.
       'images': 'creases',

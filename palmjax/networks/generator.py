@@ -50,7 +50,7 @@ def load(directory, *, truncation):
     truncation: ψ of the truncation of w; 1 is none.
 
   Returns:
-    draw(key, count) → uint8 [count, H, W, 3]; image n depends on (key, n)
+    generate(key, count) → uint8 [count, H, W, 3]; image n depends on (key, n)
     alone.
 
   Raises:
@@ -61,9 +61,9 @@ def load(directory, *, truncation):
   exports.require_kind(export, 'generator', directory)
   generator = described.build(export, _MODEL, build, directory)
   described.check_no_input(export, directory)
-  draw = make_draw(generator, truncation=truncation)
+  generate = make_generate(generator, truncation=truncation)
   stats = variables.load(export, functools.partial(_init, generator), directory)
-  return functools.partial(draw, stats.pop('params'), stats)
+  return functools.partial(generate, stats.pop('params'), stats)
 
 
 def _init(generator, key):
@@ -72,8 +72,8 @@ def _init(generator, key):
   return generator.init({'params': key, 'noise': key}, latents)
 
 
-def make_draw(generator, *, truncation=1.0):
-  """Builds draw(params, stats, key, count) → uint8 [count, H, W, 3].
+def make_generate(generator, *, truncation=1.0):
+  """Builds generate(params, stats, key, count) → uint8 [count, H, W, 3].
 
   Image n depends on (key, n) alone, never on its place in a batch.
   """
@@ -95,9 +95,9 @@ def make_draw(generator, *, truncation=1.0):
     keys = jax.vmap(lambda n: jax.random.fold_in(key, n))(numbers)
     return jax.vmap(one, in_axes=(None, None, 0))(params, stats, keys)
 
-  def draw(params, stats, key, count):
+  def generate(params, stats, key, count):
     return chunks.apply(
       functools.partial(many, params, stats, key), np.arange(count)
     )
 
-  return draw
+  return generate

@@ -43,7 +43,7 @@ def test_an_image_depends_on_its_number_alone(tmp_path, variables):
   np.testing.assert_array_equal(draw(jax.random.key(1), 2), images[:2])
   stats = dict(variables)
   np.testing.assert_array_equal(
-    generator.make_draw(generator.build(MODEL), truncation=0.8)(
+    generator.make_generate(generator.build(MODEL), truncation=0.8)(
       stats.pop('params'), stats, jax.random.key(1), 2
     ),
     images[:2],

@@ -1,4 +1,4 @@
-"""The stage `gan` of the recipe `ssl`, and how its generator draws."""
+"""The stage `gan` of the recipe `ssl`, and its training images."""
 
 import functools
 
@@ -115,7 +115,7 @@ def training_images(config, images):
 def train(palms, mesh, stage, config, *, judge):
   """Trains the GAN on the labelled images, without augmenting them first.
 
-  Every `gan.eval_every` iterations the moving average of the generator draws;
+  Every `gan.eval_every` iterations the moving average of the generator makes images;
   the kernel distance to the labelled images, in the embedding of the network
   in `judge`, decides which average is kept and when to stop.
 
@@ -139,14 +139,14 @@ def train(palms, mesh, stage, config, *, judge):
   }
 
   embed = palm_networks.load(judge).embed
-  draw = generator_networks.make_draw(generator)
+  generate = generator_networks.make_generate(generator)
   shown = training_images(config, palms.labelled.images)
   real = _features(embed, shown)
   judge_key = jax.random.fold_in(key, _JUDGE)
 
   def evaluate(state, step):
     now = state['generator']
-    images = draw(now.ema, now.stats, judge_key, section.eval_images)
+    images = generate(now.ema, now.stats, judge_key, section.eval_images)
     features = _features(embed, images)
     kid = generative.kid(real, features, subsets=20)['value']
     best = state['best']
@@ -210,7 +210,9 @@ def train(palms, mesh, stage, config, *, judge):
   )
   # Other pictures than those that chose the best: these had luck.
   final_key = jax.random.fold_in(key, _FINAL)
-  images = draw(best['params'], best['stats'], final_key, section.eval_images)
+  images = generate(
+    best['params'], best['stats'], final_key, section.eval_images
+  )
   return {
     'iterations': int(state['generator'].step),
     'ended': ended,

@@ -1,4 +1,4 @@
-"""The stage `soft_labels`: CNN-1 labels the palms that the GAN draws."""
+"""The stage `soft_labels`: CNN-1 labels the palms that the GAN generates."""
 
 import functools
 
@@ -11,7 +11,7 @@ from palmjax.networks import palm as palm_networks
 
 
 def label(palms, mesh, stage, config, *, teacher, generator):
-  """Draws unlabelled palms and has CNN-1 label them.
+  """Generates unlabelled palms and has CNN-1 label them.
 
   Writes generated.npz {'id', 'image'} and soft_labels.npz {'id', 'soft'}. Image
   and soft label are joined by the id, which also fixes the latents.
@@ -28,8 +28,8 @@ def label(palms, mesh, stage, config, *, teacher, generator):
   """
   del palms, mesh  # All that it reads comes from the stages before.
   config = config.soft
-  draw = generator_networks.load(generator, truncation=config.truncation)
-  images = draw(stage.key, config.images)
+  generate = generator_networks.load(generator, truncation=config.truncation)
+  images = generate(stage.key, config.images)
   logits = palm_networks.load(teacher).classify(images)
   soft = np.asarray(
     soft_label.soft_labels(logits, temperature=config.temperature)
@@ -58,8 +58,10 @@ def read_soft_labels(directory):
   Returns:
     (uint8 [N, H, W, 3], float32 [N, K]).
   """
-  with np.load(directory / 'generated.npz') as drawn:
-    images = dict(zip(drawn['id'].tolist(), drawn['image'], strict=True))
+  with np.load(directory / 'generated.npz') as generated:
+    images = dict(
+      zip(generated['id'].tolist(), generated['image'], strict=True)
+    )
   with np.load(directory / 'soft_labels.npz') as labels:
     ids, soft = labels['id'].tolist(), labels['soft']
   missing = [name for name in ids if name not in images]

@@ -1,9 +1,9 @@
 """Semi-supervised palm recognition: what a GAN adds to few labelled palms.
 
   labelled palms ─┬─ cnn1 ────────────────┐
-                  ├─ gan ── drawn palms ──┴─ soft_labels ─┐
+                  ├─ gan ── generated ────┴─ soft_labels ─┐
                   ├─ cnn2 ────────────────────────────────┘
-                  └─ control: cnn2 without the drawn palms
+                  └─ control: cnn2 without the generated palms
 
 CNN-1 and CNN-2 start fresh from different weights. The control starts from the
 weights of CNN-2 and from the same keys, for where a network starts matters as

@@ -2,7 +2,7 @@
 
 The paper is arXiv:2006.06676.
 
-Every image that the discriminator sees, real or drawn, passes this pipeline.
+Every image that the discriminator sees, real or generated, passes this pipeline.
 Each transform is applied to each image with probability p. While p stays below
 about 0.8 the discriminator sees enough plain images that the generator does
 not learn the transforms. The whole geometry is one matrix and one warp, the
