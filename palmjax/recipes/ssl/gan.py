@@ -115,9 +115,9 @@ def training_images(config, images):
 def train(palms, mesh, stage, config, *, judge):
   """Trains the GAN on the labelled images, without augmenting them first.
 
-  Every `gan.eval_every` iterations the moving average of the generator makes images;
-  the kernel distance to the labelled images, in the embedding of the network
-  in `judge`, decides which average is kept and when to stop.
+  Every `gan.eval_every` iterations the moving average of the generator makes
+  images. Their kernel distance to the labelled images, in the embedding of the
+  network in `judge`, decides which average is kept and when to stop.
 
   Args:
     palms: `palm_images.PalmImages`.

@@ -84,8 +84,8 @@ def _summary(run):
   return (
     f'CNN-2 learned from {len(labelled.labels)} labelled images of '
     f'{len(labelled.identities)} identities and from {run.config.soft.images} '
-    'images that the GAN generated and CNN-1 labelled softly; the control from the '
-    f'labelled images alone. Both got {steps} steps of {batch} images. The '
+    'images that the GAN generated and CNN-1 labelled softly; the control from '
+    f'the labelled images alone. Both got {steps} steps of {batch} images. The '
     'interval is over the identities of the test; one seed says nothing of '
     'other seeds (launch/sweep.py runs three).'
   )
