@@ -4,9 +4,9 @@ python -m release.uncalibrated DIR
 
 DIR holds photographs of open hands as <identity>/<image>, one hand a person.
 Their palms are cut out, and all pairs of two people are compared by the codes
-alone, with nothing taken off. Thresholds are those of `inference.cohort`: the
-careful end of a bootstrap over palms. Drawn palms score lower and are printed
-beside them.
+alone, with nothing taken off. Thresholds are those of
+`inference.cohort_thresholds`. Drawn palms score lower and are printed beside
+them.
 """
 
 import argparse
@@ -14,12 +14,16 @@ import json
 import pathlib
 import sys
 
-import jax
 import numpy as np
 
-from palmjax.data.palms import palms
-from palmjax.images import image_file
-from palmjax.inference import cohort, finder, palm_files, parts
+from palmjax.data.palms import as_read
+from palmjax.inference import (
+  cohort,
+  cohort_thresholds,
+  finder,
+  palm_files,
+  parts,
+)
 
 _SIZE = 64
 _SEED = 0
@@ -41,7 +45,7 @@ def main(argv=None):
   scores, rows, columns = _scores(images)
   standard = parts.Standard(scores.mean(axis=1), scores.std(axis=1))
   fused = parts.fuse(scores, standard)
-  thresholds = cohort.careful_thresholds(
+  thresholds = cohort_thresholds.careful(
     fused, rows, columns, _FMRS, np.random.default_rng(_SEED)
   )
   found = {
@@ -73,16 +77,15 @@ def _photographs(folder, pattern):
 
 
 def _drawn(difficulty):
-  identities = np.arange(_DRAWN)
-  drawn = palms.draw_batch(
-    jax.random.key(_SEED),
-    identities,
-    np.zeros_like(identities),
-    devices=identities // 2 % 64,
+  images, _, _ = as_read.draw(
+    _SEED,
+    identities=_DRAWN,
+    samples=1,
     size=2 * _SIZE,
+    square=_SIZE,
     difficulty=difficulty,
   )
-  return np.stack([image_file.square(x, size=_SIZE) for x in np.asarray(drawn)])
+  return images
 
 
 def _scores(images):

@@ -9,11 +9,8 @@ drawn palms that alone moved their scores 0.2 to 0.3 standard deviations below
 those of strangers. So palms are dealt into folds, and a pair is compared with
 the mean of all palms outside its one or two folds.
 
-Thresholds. Above the score u that a share p of the pairs reaches, scores fall
-off about exponentially: t(f) = u + b log(p / f) for an FMR of f, with b the
-mean excess over u. The share p is 5 % of few pairs and falls to 1 % as they
-become more. Pairs share palms, so palms are drawn with replacement, and of the
-thresholds of all draws the careful end counts.
+Thresholds are at the careful end of what the pairs say, for pairs share palms:
+see `inference.cohort_thresholds`.
 
 An FMR that makes 30 false matches of all pairs is measured (rule of 30). One up
 to `_FARTHEST` times as rare is extrapolated, and `describe` says so.
@@ -24,16 +21,12 @@ from typing import NamedTuple
 import numpy as np
 
 from palmjax.evals.recognition import error_rates
-from palmjax.inference import parts
+from palmjax.inference import cohort_thresholds, parts
 
 LEAST = 30  # Palms. Of fewer nothing is said.
 FMRS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
 
 _FOLDS = 5
-# Bounds of the share p, and how many pairs it is of, between them.
-_LEAST_TAIL, _TAIL, _IN_TAIL = 0.01, 0.05, 150
-_DRAWS = 200
-_CAREFUL = 0.9  # Quantile of the drawn thresholds.
 _FARTHEST = 50
 # A pair beyond the score that so many of a whole cohort's pairs reach is one
 # palm twice.
@@ -126,13 +119,13 @@ def fit_with_scores(templates, *, dataset, seed=0):
   count = len(templates.network)
   rng = np.random.default_rng(seed)
   scores = cross_fitted(templates, rng)
-  rows, columns = np.nonzero(~np.eye(count, dtype=bool))
-  impostors = scores[:, rows, columns].astype(np.float64)
-  standard = parts.Standard(impostors.mean(axis=1), impostors.std(axis=1))
+  rows, columns = np.triu_indices(count, 1)
+  impostors = scores[:, rows, columns]
+  standard = parts.standard(impostors, count)
   fused = parts.fuse(impostors, standard)
   least = error_rates.RULE_OF_30 / (count * (count - 1) // 2)
   rates = [fmr for fmr in FMRS if fmr * _FARTHEST >= least]
-  found = careful_thresholds(fused, rows, columns, rates, rng)
+  found = cohort_thresholds.careful(fused, rows, columns, rates, rng)
   cohort = Cohort(
     means=parts.means(templates),
     standard=standard,
@@ -163,7 +156,7 @@ def cross_fitted(templates, rng):
     rng: `np.random.Generator`, deals the palms into folds.
 
   Returns:
-    float32 [K, N, N]; a palm and itself: NaN.
+    float32 [K, N, N], symmetric; a palm and itself: NaN.
   """
   count = len(templates.network)
   folds = rng.permutation(count) % _FOLDS
@@ -171,57 +164,15 @@ def cross_fitted(templates, rng):
   for first in range(_FOLDS):
     for second in range(first, _FOLDS):
       means = parts.means(templates.take((folds != first) & (folds != second)))
-      for one, other in {(first, second), (second, first)}:
-        rows, columns = (np.flatnonzero(folds == x) for x in (one, other))
-        scores[:, rows[:, None], columns] = parts.compare(
-          templates.take(rows), templates.take(columns), means
-        )
+      rows, columns = (np.flatnonzero(folds == x) for x in (first, second))
+      one = templates.take(rows)
+      # Pairs of a side with itself take half the time.
+      other = one if first == second else templates.take(columns)
+      found = parts.compare(one, other, means)
+      scores[:, rows[:, None], columns] = found
+      scores[:, columns[:, None], rows] = found.transpose(0, 2, 1)
   scores[:, np.eye(count, dtype=bool)] = np.nan
   return scores
-
-
-def careful_thresholds(scores, rows, columns, fmrs, rng):
-  """Thresholds at the careful end of a bootstrap over palms.
-
-  Args:
-    scores: float [I], of impostor pairs.
-    rows: int [I], a palm of each pair.
-    columns: int [I], the other one.
-    fmrs: rates; those above p are read off the scores.
-    rng: `np.random.Generator`.
-
-  Returns:
-    A float for each rate.
-  """
-  order = np.argsort(scores)
-  scores, rows, columns = scores[order], rows[order], columns[order]
-  count = 1 + max(rows.max(), columns.max())
-  pairs = count * (count - 1) // 2
-  tail = min(_TAIL, max(_LEAST_TAIL, _IN_TAIL / pairs))
-  found = []
-  for _ in range(_DRAWS):
-    drawn = np.bincount(rng.integers(0, count, count), minlength=count)
-    weights = (drawn[rows] * drawn[columns]).astype(np.float64)
-    found.append(_thresholds(scores, weights, fmrs, tail))
-  return tuple(np.quantile(found, _CAREFUL, axis=0).tolist())
-
-
-def _thresholds(scores, weights, fmrs, tail):
-  """t(f) of the module docstring for each rate, of sorted scores."""
-  total = np.cumsum(weights)
-
-  def place(share):
-    return np.searchsorted(total, (1 - share) * total[-1])
-
-  first = place(tail)
-  beyond, excess = weights[first:], scores[first:] - scores[first]
-  mean = np.average(excess, weights=beyond)
-  return [
-    scores[place(fmr)]
-    if fmr >= tail
-    else scores[first] + mean * np.log(tail / fmr)
-    for fmr in fmrs
-  ]
 
 
 def screen(templates):
@@ -249,7 +200,7 @@ def screen(templates):
     templates, templates, parts.no_means(templates.network.shape[1])
   )
   upper = np.triu_indices(count, 1)
-  raw = np.stack([np.minimum(part, part.T)[upper] for part in raw])
+  raw = np.stack([part[upper] for part in raw])
   if np.median(raw[0]) > _ONE_PALM:
     raise ValueError(
       'most of these images look like images of one palm: give one image each '
@@ -262,9 +213,9 @@ def screen(templates):
   odd = (z[0] < -_ODD) | (np.abs(z[1]) > _ODD)
   fused = parts.fuse(_robust(raw), parts.Standard(np.zeros(3), np.ones(3)))
   # Hidden twins are in the last percent, and not in what is fitted.
-  start, stop = np.quantile(fused, (1 - _TAIL, 0.99))
-  slope = (stop - start) / np.log(_TAIL / 0.01)
-  limit = start + slope * np.log(_TAIL * len(fused) / _HIDDEN)
+  start, stop = np.quantile(fused, (0.95, 0.99))
+  slope = (stop - start) / np.log(0.05 / 0.01)
+  limit = start + slope * np.log(0.05 * len(fused) / _HIDDEN)
   alike = (fused > limit) & ~odd[upper[0]] & ~odd[upper[1]]
   twins = zip(*(x[alike].tolist() for x in upper), strict=True)
   return Screening(tuple(np.flatnonzero(odd).tolist()), tuple(twins))

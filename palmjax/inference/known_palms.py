@@ -90,9 +90,9 @@ def genuine(templates, identities, strangers, *, seed=0):
 
 
 def _standard(scores):
-  """`parts.Standard` of scores [3, P, P] of which the diagonal is NaN."""
-  scores = scores[:, ~np.isnan(scores[0])].astype(np.float64)
-  return parts.Standard(scores.mean(axis=1), scores.std(axis=1))
+  """`parts.standard` of scores [3, P, P], symmetric."""
+  rows, columns = np.triu_indices(scores.shape[1], 1)
+  return parts.standard(scores[:, rows, columns], scores.shape[1])
 
 
 def fnmr(scores, identity, threshold, resampling=bootstrap.DEFAULT):

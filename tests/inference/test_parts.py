@@ -156,6 +156,32 @@ def test_the_fused_score_is_the_log_of_the_mean_ratio(used):
       assert fused[i, j] == pytest.approx(want, abs=1e-12)
 
 
+def test_a_standard_makes_scores_of_the_tail_logs_of_shares():
+  rng = np.random.default_rng(7)
+  # Exponential tails of other starts and scales: P(score > x) = exp(-z).
+  impostors = np.array([[0.2], [3.0]]) + [[0.05], [0.7]] * rng.exponential(
+    size=(2, 200000)
+  )
+  found = parts.standard(impostors, 10**9)
+  np.testing.assert_allclose(found.std, [0.05, 0.7], rtol=0.03)
+  for share in (0.03, 0.01, 0.001):
+    reached = np.quantile(impostors, 1 - share, axis=1)
+    z = parts.standardise(reached, found)
+    np.testing.assert_allclose(z, -np.log(share), rtol=0.05)
+
+
+def test_of_few_palms_a_standard_is_half_way_to_the_typical_one():
+  impostors = np.random.default_rng(8).exponential(size=(1, 780))
+  many, few, none = (parts.standard(impostors, n) for n in (10**9, 40, 0))
+  assert none.std[0] == pytest.approx(impostors.std() / 2)
+  assert few.std[0] == pytest.approx((many.std[0] + none.std[0]) / 2, rel=1e-6)
+  # Where 5 % of the pairs are, all of them say so.
+  reached = np.quantile(impostors, 0.95, axis=1)
+  for standard in (many, few, none):
+    z = parts.standardise(reached, standard)
+    np.testing.assert_allclose(z, -np.log(0.05), rtol=1e-9)
+
+
 def test_one_part_that_is_sure_is_enough():
   standard = parts.Standard(np.zeros(3), np.ones(3))
   # exp(5,000) is beyond all numbers; none of the others takes anything off.
