@@ -33,7 +33,7 @@ _HELD = 2048  # Templates with transforms, 41 kB each, in memory at a time.
 
 
 def full(probes, gallery, mean, shift):
-  """The largest normalised inner products, as they are defined.
+  """Best scores of all shifts and rotations, computed by the definition.
 
   Args:
     probes: int8 [P, R, S, S, 2], codes times 127.
@@ -59,7 +59,7 @@ def full(probes, gallery, mean, shift):
 
 
 def fast(probes, gallery, mean, shift):
-  """`full` for many pairs; `shift` is at least 2."""
+  """Best scores like `full`, faster for many pairs; `shift` at least 2."""
   of_probes, of_gallery, compare = _fast(shift)
   parts = []
   for start in range(0, len(gallery), _HELD):

@@ -19,7 +19,7 @@ _NAMED = 5  # Files, or pairs of files, in an error.
 
 
 class Study(NamedTuple):
-  """What was found on palms of a camera.
+  """Scores and curves measured on the palms of a camera.
 
   Attributes:
     cohort: `cohort.Cohort`.

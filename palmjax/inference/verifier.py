@@ -1,4 +1,4 @@
-"""Are two palms one? The one place where that is decided.
+"""Palm verification: decides whether two images show one palm.
 
   v = verifier.load()                   # or load(export_directory)
   v = v.with_cohort(images)             # palms of the user's camera, one image
@@ -45,7 +45,7 @@ class Verifier(scorer.Scorer):
   """A `scorer.Scorer` with thresholds; its attributes are documented there."""
 
   def threshold(self, fmr=1e-3):
-    """The score from which on two palms are called one.
+    """Returns the threshold of a false match rate.
 
     Args:
       fmr: false match rate to allow.

@@ -40,7 +40,7 @@ _REAL = (0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5, 1.25)
 
 
 def transform_signals(signals, shift):
-  """B of all tiles, along both axes.
+  """Transforms signals for `products`: matrix B on both axes.
 
   Args:
     signals: float32 [P, S, S, C].
@@ -53,7 +53,7 @@ def transform_signals(signals, shift):
 
 
 def transform_kernels(kernels, shift):
-  """G of all tiles, along both axes.
+  """Transforms kernels for `products`: matrix G on both axes.
 
   Args:
     kernels: float32 [Q, S, S, C]; their central crops count.
@@ -66,7 +66,7 @@ def transform_kernels(kernels, shift):
 
 
 def products(signals, kernels, shift):
-  """y of the module docstring for all pairs.
+  """Inner products at all shifts, of all pairs of signal and kernel.
 
   Args:
     signals: float32 [k², K, P], from `transform_signals`.
