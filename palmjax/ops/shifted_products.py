@@ -92,7 +92,7 @@ def products(signals, kernels, shift):
 
 @functools.cache
 def matrices(shift):
-  """A [n, k], B [k, n + 6] and G [k, 7] of the module docstring, float32.
+  """Transform matrices A [n, k], B [k, n + 6] and G [k, 7], float32.
 
   Raises:
     ValueError: `shift` is below 2.
