@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 
 class Rule(NamedTuple):
-  """What the value of a key must be.
+  """Rule that the value of a key must meet.
 
   Attributes:
     holds: value → bool, for any JSON value.

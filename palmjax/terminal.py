@@ -1,4 +1,4 @@
-"""What all commands share: arguments, one-line errors, the start of JAX.
+"""Arguments, one-line errors and the start of JAX, for all commands.
 
 Exit codes that all commands share: 0 done; 1 it cannot go on, the last line of
 standard error says why; 2 the command line is wrong; 130 stopped by Ctrl-C;

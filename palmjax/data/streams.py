@@ -129,7 +129,7 @@ def seed_of(key):
 
 
 def batch_indices(size, *, batch_size, seed, step):
-  """Which examples step `step` gets: int32 [batch_size]."""
+  """Indices of the examples of step `step`: int32 [batch_size]."""
   positions = step * batch_size + np.arange(batch_size)
   epochs, within = np.divmod(positions, size)
   return np.concatenate(
@@ -141,7 +141,7 @@ def batch_indices(size, *, batch_size, seed, step):
 
 
 def members_of(labels):
-  """Which examples each identity has: [N] → list of int32 arrays, by label."""
+  """Indices of the examples of each identity: [N] → list of int32 arrays."""
   _, identity, counts = np.unique(
     np.asarray(labels), return_inverse=True, return_counts=True
   )
@@ -150,7 +150,7 @@ def members_of(labels):
 
 
 def identity_indices(members, *, identities, images, seed, step):
-  """Which examples step `step` gets: P different identities, K images each.
+  """Indices of a batch of P different identities with K images each.
 
   An epoch is a permutation of the identities, drawn from (seed, epoch) and cut
   into whole batches; those left over sit it out. An identity's images are

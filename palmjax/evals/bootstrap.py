@@ -160,7 +160,7 @@ def num_pairs(weights, images, within):
 
 
 def draw(num_identities, resampling):
-  """How often each identity is drawn: integer [draws, K]."""
+  """Bootstrap weights: how often each identity is drawn, int [draws, K]."""
   generator = np.random.Generator(np.random.PCG64(resampling.seed))
   equal = np.full(num_identities, 1.0 / num_identities)
   return generator.multinomial(num_identities, equal, size=resampling.draws)

@@ -91,7 +91,7 @@ def _one_line(error):
 
 
 def attempt(read, path):
-  """What `read(path)` returns, or one line that says why it cannot."""
+  """Calls `read(path)`; returns its result, or one line about the error."""
   try:
     return read(path)
   except UnreadableError as error:
@@ -99,7 +99,7 @@ def attempt(read, path):
 
 
 def read_or_explain(read, path):
-  """What `read(path)` returns; an error names the file and what to give.
+  """Calls `read(path)`; an error names the file and what to give.
 
   Raises:
     UnreadableError: the file cannot be read; one line that names it.
@@ -113,7 +113,7 @@ def read_or_explain(read, path):
 
 
 def orientation(image):
-  """How an image must be turned to be upright: EXIF's 1 to 8, 1 for not at all.
+  """EXIF orientation of an image, 1 to 8; 1: it is upright.
 
   No tag is rewritten, as other tags may be damaged. A tag that cannot be read
   is none.

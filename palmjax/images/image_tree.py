@@ -8,7 +8,7 @@ from palmjax.images import image_file
 
 
 class ImageTree(NamedTuple):
-  """What a folder holds.
+  """Images below a folder, and files that are left out.
 
   Attributes:
     images: paths relative to the folder, with '/', sorted by their parts. By

@@ -19,7 +19,7 @@ GREY = 128
 
 
 class Fitted(NamedTuple):
-  """An image in its square.
+  """An image scaled into a square, and where it lies there.
 
   Attributes:
     image: uint8 [S, S, 3].

@@ -1,4 +1,4 @@
-"""What an export says of its network's input: preprocess.json, checked.
+"""Input of a network as its export describes it: preprocess.json, checked.
 
 One class for all networks that look at images. Each kind of network adds its
 own values: palms in `images.preprocess`, hands in `networks.hand`, views of

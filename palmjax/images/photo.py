@@ -14,7 +14,7 @@ from palmjax.images import image_file, letterbox
 
 
 class Square(NamedTuple):
-  """A square of a photograph.
+  """A square that was cut from a photograph.
 
   A point q of the square is the point M q + t of the photograph.
 

@@ -90,7 +90,7 @@ def _matching(pattern, out):
 
 
 def result_names(paths, out):
-  """What the results of each photo are called: each its own, none a photo's."""
+  """Names for the results of photos: all different, none that of a photo."""
   folder, taken = pathlib.Path(os.path.realpath(out)), set()
   for path in paths:
     parent = pathlib.Path(os.path.realpath(path.parent))

@@ -32,7 +32,7 @@ _ROI_FRAME = 'fingers up, thumb side left for a left palm'
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Preprocess(network_input.NetworkInput):
-  """What images of palms go through before the network.
+  """Input of a palm network: image size, channels, contrast, palm frame.
 
   Attributes:
     channels: 'grey' or 'rgb'.

@@ -59,7 +59,7 @@ _is_left = jax.jit(roi.is_left)
 
 
 class Hand(NamedTuple):
-  """A hand in a photo.
+  """A hand in a photo: box, gesture, score, palm frame.
 
   Attributes:
     box: float64 [4], x0, y0, x1, y1 in pixels of the photo.

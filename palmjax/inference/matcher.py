@@ -75,7 +75,7 @@ class Calibration:
     )
 
   def describe(self):
-    """What the thresholds were set on, in words."""
+    """Describes the pairs that the thresholds were set on, in words."""
     return f'{self.impostor_pairs:,} impostor pairs: {self.dataset}'
 
 

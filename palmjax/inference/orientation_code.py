@@ -48,7 +48,7 @@ _MANY, _LEAST_SIDE = 2**10, 8
 
 
 class Kind(NamedTuple):
-  """How palms are coded and compared.
+  """Settings of an orientation code: filters and shifts.
 
   Attributes:
     name: in results and errors.

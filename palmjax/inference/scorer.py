@@ -48,7 +48,7 @@ class Scorer:
 
   @property
   def identity(self):
-    """What tells these scores from all others, plain values."""
+    """Network digests and settings that fix the scores, as plain values."""
     codes = {name: list(kind) for name, kind in parts.KINDS.items()}
     return {**self.network.digests, 'turns': self.turns, 'codes': codes}
 

@@ -99,7 +99,7 @@ def save(directory, *, variables, model, preprocess):
 
 
 def load(directory):
-  """Reads an export.
+  """Reads an export folder: an `Export`.
 
   Args:
     directory: folder that `save` wrote.

@@ -108,7 +108,7 @@ class HandDetector:
     return sum(leaf.size for leaf in jax.tree.leaves(self.params))
 
   def detect(self, images):
-    """Finds hands in images.
+    """Detects hands in images: boxes, scores, gestures, palm frames.
 
     Args:
       images: uint8 [N, S, S, 3]; S is `image_size` times a whole number or, of

@@ -16,7 +16,7 @@ _FONT_SIZE = 13
 
 
 class Shape(NamedTuple):
-  """What is drawn of one object.
+  """One object to draw: box, label, points.
 
   Attributes:
     box: float [4], x0, y0, x1, y1.

@@ -6,7 +6,7 @@ import yaml
 
 
 class DataYaml(NamedTuple):
-  """What a data.yaml tells.
+  """Contents of a data.yaml: classes, folders, key points.
 
   Attributes:
     names: of the classes, {number: name}.

@@ -13,7 +13,7 @@ SPLITS = ('train', 'valid', 'test')
 
 
 class Row(NamedTuple):
-  """One box as a file tells it.
+  """One box of a label file, not yet checked against its image.
 
   Attributes:
     where: file and line, or what the format has instead.
@@ -27,7 +27,7 @@ class Row(NamedTuple):
 
 
 class Listed(NamedTuple):
-  """One image of the data set.
+  """One image of a data set with its boxes, as its files list them.
 
   Attributes:
     path: of the image, relative to DIR, with '/'.
@@ -42,7 +42,7 @@ class Listed(NamedTuple):
 
 
 class BoxSource(NamedTuple):
-  """What one part of a data set holds.
+  """Images, boxes and problems of one part of a data set.
 
   Attributes:
     images: in the order of the files.
@@ -60,7 +60,7 @@ class BoxSource(NamedTuple):
 
 
 def read_text(path):
-  """What a file says; bytes that are not UTF-8 as in names of files."""
+  """Reads a text file; bytes that are not UTF-8 as in names of files."""
   # Editors of one system begin files with a mark of their encoding.
   return path.read_text(encoding='utf-8-sig', errors='surrogateescape')
 

@@ -38,7 +38,7 @@ class Hands(NamedTuple):
 
 
 def annotate(owner, i, hand):
-  """What is known of hand i.
+  """Annotation of hand i: box, gesture, palm frame.
 
   Args:
     owner: int [S, S], the hand that a pixel shows, or −1.

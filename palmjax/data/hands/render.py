@@ -69,7 +69,7 @@ def _static():
 
 
 class Surface(NamedTuple):
-  """What of a hand and its arm is seen; each [size, size].
+  """Visible surface of a hand and its arm; each [size, size].
 
   Attributes:
     height: pixels towards the camera; FLOOR-like far from the hand.
@@ -93,7 +93,7 @@ class Surface(NamedTuple):
 
 
 def surface(cones, scale, *, size):
-  """Draws cones.
+  """Renders the cones of a hand as a visible surface.
 
   Args:
     cones: `pose.Cones` [COUNT] in pixels.

@@ -126,5 +126,5 @@ def trace(strokes, count):
 
 
 def join(*groups):
-  """One `Strokes` of several."""
+  """Concatenates several `Strokes`."""
   return jax.tree.map(lambda *parts: jnp.concatenate(parts), *groups)

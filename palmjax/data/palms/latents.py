@@ -36,7 +36,7 @@ SHARED = {
 
 
 def draw(session_key, sample_key):
-  """What differs between samples: a part of the session, a part of its own.
+  """Draws the latent variables of a sample; a part comes from its session.
 
   Returns:
     dict of normal draws within ±2, shapes `LATENTS`.

@@ -17,7 +17,7 @@ STRETCH = 0.05
 
 
 class Pose(NamedTuple):
-  """How one sample lies in the image.
+  """Pose of one sample: mirror, stretch and place in the image.
 
   Attributes:
     mirror: scalar, 1 for a right hand, else 0.

@@ -45,7 +45,7 @@ MOUNDS = (
 
 
 class Person(NamedTuple):
-  """What both palms of a person share; scalars in [0, 1]."""
+  """Skin that both palms of a person share; scalars in [0, 1]."""
 
   melanin: jax.Array
   blood: jax.Array

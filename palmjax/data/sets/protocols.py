@@ -1,4 +1,4 @@
-"""Which pairs of a test count, as papers choose them.
+"""Protocols: which pairs of a test count, as papers choose them.
 
 Identity-disjoint: the people of the test are in no training image. Papers write
 '1:1' and '1:3' for the ratio of training to test identities (e.g. open-set

@@ -40,7 +40,7 @@ class StoredImages:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Examples:
-  """What `streams.grain_batches` reads: images with their labels."""
+  """Images with their labels, as `streams.grain_batches` reads them."""
 
   images: StoredImages
   labels: np.ndarray

@@ -13,7 +13,7 @@ _CONTROL = 'student_alone'
 
 
 class Scores(NamedTuple):
-  """What a detector showed on a set of images.
+  """Matches, errors and detections of a detector on a set of images.
 
   Attributes:
     matches: by class.
@@ -120,7 +120,7 @@ def _read(reader, test, detections):
 
 
 def models(config, scores, looks):
-  """What metrics.json holds of each model: plain values."""
+  """Metrics of each model for metrics.json, plain values."""
   resampling = bootstrap.Resampling(
     draws=config.evaluation.resamples, seed=config.seed
   )

@@ -20,7 +20,7 @@ _DISTANCES = {
 
 
 def losses(config):
-  """What `steps.metric.make_step` takes, of the section `loss` of a config.
+  """Arguments of `steps.metric.make_step`, from the section `loss`.
 
   Args:
     config: {'name', 'margin', 'scale', 'triplet_distance', 'triplet_margin',

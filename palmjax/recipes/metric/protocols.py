@@ -55,7 +55,7 @@ class Test:
 
   @property
   def suffix(self):
-    """What is added to the name of a model that it tests."""
+    """Suffix of this test for the names of models."""
     return f', on {self.name}' if self.name else ''
 
 
@@ -74,7 +74,7 @@ class Counted(NamedTuple):
 
 
 class Compared(NamedTuple):
-  """What a test found; the dicts are keyed by the models' names.
+  """Scores of one test; the dicts are keyed by the models' names.
 
   Attributes:
     test: what was compared; of a large test its first identities.

@@ -53,7 +53,7 @@ def rates(run, models, compared):
 
 
 def performance(run, network, compared):
-  """What ISO/IEC 19795-1 asks for, of the run's own test."""
+  """Performance report as ISO/IEC 19795-1 asks for, of the first test."""
   test, scores = compared.test, compared.scores['network']
   points = {}
   for fmr in run.config.evaluation.fmrs:

@@ -1,4 +1,4 @@
-"""What ends a training in a recipe: the section `stop` of a config as rules.
+"""Stop rules of a training, from the section `stop` of a config.
 
 The measure is taken of images that no training sees and that no test counts:
 a share of the identities, or of the images of hands, is held out for it.
@@ -47,7 +47,7 @@ def epoch_steps(examples, batch_size):
 
 
 def by_loss(section, loss, *, training, held_out, batch_size):
-  """What ends a training whose held-out measure is its own loss.
+  """Stop rules of a training whose held-out measure is its own loss.
 
   Args:
     section: `stop` of a config.

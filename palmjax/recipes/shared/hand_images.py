@@ -66,7 +66,7 @@ def load(config, key, folder):
   share, held_out = ending.share(config), []
 
   def keep_apart(arrays):
-    """What is trained on; the rest joins `held_out`."""
+    """Images for training; the rest joins `held_out`."""
     if not share:
       return arrays
     # Another seed is another choice, and so is another set.

@@ -1,4 +1,4 @@
-"""What a config says of a hand detector: its sizes, optimiser and images."""
+"""Settings of a hand detector in a config: sizes, optimiser, images."""
 
 import ml_collections
 
@@ -8,7 +8,7 @@ from palmjax.losses import detection
 
 
 def describe(config, name, classes):
-  """What a detector of a recipe is made of, plain values.
+  """Description of the detector of a recipe, plain values.
 
   Args:
     config: of configs/gesture.py.

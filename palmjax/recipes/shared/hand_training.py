@@ -39,7 +39,7 @@ _OF_TRAINING = ('batch_norm_momentum', 'ended')
 
 
 class HandRun(NamedTuple):
-  """What the report of a recipe shows."""
+  """Values that the report of a recipe shows."""
 
   config: ml_collections.ConfigDict
   hands: hand_images.HandImages
@@ -161,7 +161,7 @@ def _targets(hands, config):
 
 
 def until(config, hands, section, model, **looks):
-  """What ends `train` as the section `stop` of a config says.
+  """Stop rules of `train`, from the section `stop` of a config.
 
   Args:
     config: with `SECTIONS`.

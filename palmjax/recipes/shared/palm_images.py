@@ -217,7 +217,7 @@ def _read(config, key):
 
 
 def batch_size(data):
-  """How many palms are drawn at once: memory for few, one compilation."""
+  """Number of palms that are drawn at once: little memory, one compilation."""
   return min(256, data.identities * data.samples)
 
 

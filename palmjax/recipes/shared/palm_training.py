@@ -45,7 +45,7 @@ MEASURES = ('eer', 'd_prime')
 
 
 class PalmRun(NamedTuple):
-  """What the report of a recipe shows."""
+  """Values that the report of a recipe shows."""
 
   config: ml_collections.ConfigDict
   palms: palm_images.PalmImages
@@ -182,7 +182,7 @@ def train(
 
 
 def until(config, palms, batch_size, *, comparison='cosine'):
-  """What ends `train` as the section `stop` of a config says.
+  """Stop rules of `train`, from the section `stop` of a config.
 
   Args:
     config: with `SECTIONS`.

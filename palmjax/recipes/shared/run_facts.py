@@ -1,4 +1,4 @@
-"""What run.json tells of a run beside its results: time, versions, machine."""
+"""Facts about a run for run.json: time, memory, versions, machine."""
 
 import importlib.metadata
 import platform
@@ -63,5 +63,5 @@ def endings(ended):
 
 
 def minutes(seconds):
-  """'7 min 5 s'."""
+  """Formats seconds as '7 min 5 s'."""
   return f'{int(seconds) // 60} min {int(seconds) % 60} s'

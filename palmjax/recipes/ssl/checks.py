@@ -110,7 +110,7 @@ def check(config, mesh):
 
 
 def generated_per_batch(config):
-  """How many images of a batch of CNN-2 are generated."""
+  """Number of generated images in a batch of CNN-2."""
   return round(config.soft.share * config.cnn.batch_size)
 
 

@@ -98,7 +98,7 @@ def networks(config):
 
 
 def training_images(config, images):
-  """What the discriminator takes for real.
+  """Images that the discriminator takes for real.
 
   Args:
     config: with `gan`.

@@ -33,7 +33,7 @@ class LayoutError(ValueError):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Record:
-  """What a set tells of one image.
+  """Facts about one image of a set: palm, person, session, device.
 
   Attributes:
     path: relative to DIR, with '/'; also the example's id.
