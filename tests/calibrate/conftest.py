@@ -1,7 +1,6 @@
 """A network that knows nothing, folders of drawn palms, and the command."""
 
 import contextlib
-import functools
 import io
 import json
 import shutil
@@ -13,38 +12,18 @@ from PIL import Image
 
 from palmjax import calibrate
 from palmjax.data.palms import palms
-from palmjax.images import preprocess
-from palmjax.models import backbones
-from palmjax.networks import export
 from palmjax.networks import palm as palm_networks
+from tests import untrained_network
 
 # Five folds of 8 or more are compared in blocks, smaller ones one by one.
 PALMS, IMAGES = 41, 2
-NETWORK = {
-  'name': 'mobilefacenet',
-  'width': 0.125,
-  'embedding_size': 16,
-  'attention': False,
-  'dtype': 'float32',
-}
 
 
 @pytest.fixture(scope='module')
 def untrained(tmp_path_factory):
   """The export of a network as it was drawn."""
   directory = tmp_path_factory.mktemp('export')
-  model = backbones.build(**{**NETWORK, 'dtype': np.float32})
-  spec = preprocess.Preprocess(image_size=32)
-  variables = jax.jit(functools.partial(model.init, train=False))(
-    jax.random.key(0), np.zeros((1, *spec.shape), np.float32)
-  )
-  params = {'backbone': variables['params'], 'head': np.zeros((2, 16), 'f4')}
-  export.save(
-    directory,
-    variables={'params': params, 'batch_stats': variables['batch_stats']},
-    model={**NETWORK, 'loss': 'arcface', 'margin': 0.3, 'scale': 32.0},
-    preprocess=spec.to_json(),
-  )
+  untrained_network.save(directory)
   return directory
 
 
