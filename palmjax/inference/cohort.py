@@ -1,4 +1,4 @@
-"""A cohort: palms of one camera that tell what strangers score there.
+"""A cohort: thresholds from impostor pairs of palms of one camera.
 
 Palms of one camera share light, frame and the layout of the three lines. What
 they share is taken off (`parts.Means`); their pairs are impostor pairs, if each
@@ -39,7 +39,7 @@ _ODD = 6.5
 
 
 class Cohort(NamedTuple):
-  """What a cohort says of a camera.
+  """Means, impostor scores and thresholds of a camera, from its palms.
 
   Attributes:
     means: `parts.Means`.
@@ -65,7 +65,7 @@ class Cohort(NamedTuple):
     return self.palms * (self.palms - 1) // 2
 
   def threshold(self, fmr):
-    """The threshold set for a false match rate.
+    """Returns the threshold that was set for a false match rate.
 
     Raises:
       ValueError: none was set for this rate; names those that were.
@@ -85,7 +85,7 @@ class Cohort(NamedTuple):
 
 
 class Screening(NamedTuple):
-  """What is wrong with palms that are to be a cohort.
+  """Images that make a cohort wrong: odd images, and one palm twice.
 
   Attributes:
     odd: images that look like no other palm.
@@ -97,12 +97,12 @@ class Screening(NamedTuple):
 
 
 def fit(templates, *, dataset, seed=0):
-  """`fit_with_scores` without the scores: a `Cohort`."""
+  """Fits a `Cohort` to palms; see `fit_with_scores`."""
   return fit_with_scores(templates, dataset=dataset, seed=seed)[0]
 
 
 def fit_with_scores(templates, *, dataset, seed=0):
-  """Learns a camera from palms, each of which is there once.
+  """Fits a `Cohort` to palms of one camera, one image of each palm.
 
   Args:
     templates: `parts.Templates` of N palms; `screen` them first.
@@ -149,7 +149,7 @@ def _require_enough(templates):
 
 
 def cross_fitted(templates, rng):
-  """Scores of all pairs less means that no palm of the pair is in.
+  """Impostor scores of all pairs, with means of palms outside the pair.
 
   Args:
     templates: `parts.Templates` of N palms.
@@ -176,7 +176,7 @@ def cross_fitted(templates, rng):
 
 
 def screen(templates):
-  """Looks for what makes palms no cohort.
+  """Finds odd images and duplicate palms among the images of a cohort.
 
   An odd image scores lower with the others than palms do, or the directions of
   neighbouring lines agree more or less than in palms. One colour and blur are

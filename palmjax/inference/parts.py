@@ -1,4 +1,4 @@
-"""The scores that a decision is made of, and their fusion.
+"""Scores of orientation codes and network, and their fusion.
 
 Two palms are compared three ways, and each way errs elsewhere:
 
@@ -56,7 +56,7 @@ class Templates(NamedTuple):
 
 
 class Means(NamedTuple):
-  """What palms have in common.
+  """Mean codes and mean embedding of palms.
 
   Attributes:
     fine: float32 [32, 32, 2].
@@ -102,13 +102,13 @@ def means(templates):
 
 
 def no_means(size):
-  """Nothing in common: zeros, for embeddings of `size` numbers."""
+  """Zero `Means`, for embeddings of `size` numbers."""
   code = np.zeros((orientation_code.SIZE, orientation_code.SIZE, 2), np.float32)
   return Means(code, code, np.zeros(size, np.float32))
 
 
 def no_network(images):
-  """Embeddings for scores that no network is part of: ones, float32 [N, 1]."""
+  """Placeholder embeddings for scores without a network: ones [N, 1]."""
   return np.ones((len(images), 1), np.float32)
 
 
@@ -167,7 +167,7 @@ def standardise(scores, standard):
 
 
 def fuse(scores, standard):
-  """Fused scores s of the module docstring.
+  """Fused scores: log of the mean of exp of the standardised scores.
 
   Args:
     scores: [K, …] of the first K of `NAMES`.
