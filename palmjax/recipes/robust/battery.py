@@ -188,4 +188,5 @@ def _loss(program, weights, maps, notes):
 def _detect(model, params, stats, images):
   maps, _ = forward.apply_eval(model, params['detector'], stats, images)
   stride = images.shape[1] // maps['class'].shape[1]
-  return center_maps.decode(maps, stride=stride, count=_COUNT)
+  count = min(_COUNT, maps['class'][0].size)
+  return center_maps.decode(maps, stride=stride, count=count)

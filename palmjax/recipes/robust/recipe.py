@@ -109,6 +109,7 @@ def run(config, workdir):
       config.attack.radii,
       bootstrap.Resampling(draws=config.evaluation.resamples, seed=config.seed),
     ),
+    'worst': robust_scores.names_of_worst(tables, config.attack.radii),
     'ended': stage.endings(trained),
   }
   files.write_json(workdir / 'metrics.json', results)

@@ -49,7 +49,7 @@ def write(run, tests, tables, results, *, networks):
     summary=_summary(config, tests),
     highlights=_highlights(models, arms, radius, facts),
     sections=[
-      *(_accuracy(models, arms, config, suffix) for suffix in tests),
+      *(_accuracy(results, arms, config, suffix) for suffix in tests),
       *(_curves(models, arms, config, suffix) for suffix in tests),
       *(
         _attacks(tables[suffix], arms, config.attack.radii, suffix)
@@ -131,7 +131,7 @@ def _highlights(models, arms, radius, facts):
   ]
 
 
-def _accuracy(models, arms, config, suffix):
+def _accuracy(results, arms, config, suffix):
   radii = [f'ap50@{radius:g}/255' for radius in config.attack.radii]
   columns = [
     html.Column(key, title, '%', 1, 'higher')
@@ -140,14 +140,13 @@ def _accuracy(models, arms, config, suffix):
       **{key: key.removeprefix('ap50@') for key in radii},
       'ap50@corruptions': 'Corruptions',
     }.items()
-  ] + [
-    html.Column(f'worst@{radius:g}/255', f'Worst at {radius:g}/255')
-    for radius in config.attack.radii
   ]
+  worst = {arm: results['worst'][arm + suffix] for arm in arms}
+  columns += [html.Column(name, f'Worst at {name}') for name in worst[arms[0]]]
   return html.Table(
     f'Under attack{suffix}',
     columns,
-    {NAMES[arm]: models[arm + suffix] for arm in arms},
+    {NAMES[arm]: results['models'][arm + suffix] | worst[arm] for arm in arms},
     corner='Arm',
     text=(
       'AP50 on clean images, under the worst attack within each radius, and as '

@@ -58,9 +58,9 @@ def models(tables, radii, resampling):
     resampling: of the intervals.
 
   Returns:
-    Per arm 'ap', 'ap50', 'ap50@R/255' under the worst attack within R, which
-    'worst@R/255' names, 'ap50@corruptions', the mean over corruptions and
-    strengths, and for arms beside the control 'ap50@R/255 - plain', paired.
+    Per arm 'ap', 'ap50', 'ap50@R/255' under the worst attack within R,
+    'ap50@corruptions', the mean over corruptions and strengths, and for arms
+    beside the control 'ap50@R/255 - plain', paired.
   """
   result = {}
   for suffix, one in tables.items():
@@ -74,10 +74,6 @@ def models(tables, radii, resampling):
         mine = one.matches[arm, *strongest]
         rates = average_precision.rates(mine, resampling=resampling)
         cells[f'ap50@{radius:g}/255'] = rates['ap50']
-        cells[f'worst@{radius:g}/255'] = {
-          'value': None,
-          'reason': f'{strongest.attack} at {strongest.radius:g}/255',
-        }
         if arm != CONTROL and CONTROL in one.worst:
           theirs = strongest_within(one.worst[CONTROL], radius)
           cells[f'ap50@{radius:g}/255 - plain'] = average_precision.difference(
@@ -89,6 +85,20 @@ def models(tables, radii, resampling):
       cells['ap50@corruptions'] = {'value': corrupted(one, arm)}
       result[arm + suffix] = cells
   return result
+
+
+def names_of_worst(tables, radii):
+  """{model: {'R/255': 'ATTACK at r/255'}}: which attacks `models` is about."""
+  named = {}
+  for suffix, one in tables.items():
+    for arm, worst in one.worst.items():
+      rows = named[arm + suffix] = {}
+      for radius in radii:
+        strongest = strongest_within(worst, radius)
+        rows[f'{radius:g}/255'] = (
+          f'{strongest.attack} at {strongest.radius:g}/255'
+        )
+  return named
 
 
 def strongest_within(worst, radius):

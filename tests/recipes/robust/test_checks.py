@@ -1,0 +1,97 @@
+"""Settings that cannot work, and variants that can."""
+
+import numpy as np
+import pytest
+
+from configs import robust as robust_config
+from palmjax.engine import mesh
+from palmjax.networks import shipped
+from palmjax.recipes.robust import checks as robust_checks
+from palmjax.recipes.robust import recipe as robust_recipe
+from palmjax.recipes.robust import training
+
+
+@pytest.mark.parametrize(
+  'key, value, message',
+  [
+    ('image_size', 40, 'image_size=40: give a multiple of 32'),
+    ('dtype', 'fp16', 'dtype=fp16: choose one of'),
+    ('arms', (), r'arms=\(\): choose from'),
+    ('arms', ('ott',), r"arms=\('ott',\): choose from \('plain'"),
+    ('data.name', 'yolo', 'data.name=yolo needs --config.data.dir=DIR'),
+    ('data.images', 0, r'data\.images=0: give 1 or more'),
+    ('data.detail', 1.5, r'perturbed images are seen whole; give 1 and 0'),
+    ('augment.closer', 0.5, r'perturbed images are seen whole; give 1 and 0'),
+    ('augment.grey', 1.5, r'augment\.grey=1\.5: give a probability'),
+    ('loss.cells', 4, 'loss.cells=4: choose one of 1, 9'),
+    ('perturb.epsilon', 1.5, r'epsilon=1\.5: give a number from 0 to 1'),
+    ('perturb.epsilon', -0.1, r'epsilon=-0\.1: give a number from 0 to 1'),
+    ('perturb.step_size', 0.0, r'step_size=0\.0: give a number above 0'),
+    ('perturb.num_steps', 0, r'num_steps=0: give 1 or more'),
+    ('perturb.vector', 'mean', 'vector=mean: choose one of pooled, levels'),
+    ('perturb.solver', 'lp', 'solver=lp: choose one of sinkhorn, ipot'),
+    ('perturb.solver_epsilon', 0.0, r'solver_epsilon=0\.0: give a number abo'),
+    ('perturb.statistics', 'none', r'perturb\.statistics=none: choose one'),
+    ('perturb.replays', 0, r'replays=0: give 1 or more'),
+    ('train.statistics', 'none', r'train\.statistics=none: choose one of run'),
+    ('train.weight', -1.0, r'train\.weight=-1\.0: give 0 or more'),
+    ('train.schedule', 'cosine', r'schedule=cosine needs a known end'),
+    ('train.learning_rate', 0.0, r'learning_rate=0\.0: give a number abov'),
+    ('attack.radii', (), r'attack\.radii=\(\): give rising grey levels'),
+    ('attack.radii', (4, 2), r'attack\.radii=\(4, 2\): give rising'),
+    ('attack.radii', (0, 2), r'attack\.radii=\(0, 2\): give rising'),
+    ('attack.steps', 0, r'attack\.steps=0: give 1 or more'),
+    ('evaluation.resamples', 0, r'resamples=0: give 1 or more'),
+  ],
+)
+def test_settings_that_cannot_work_are_refused_at_once(
+  tmp_path, key, value, message
+):
+  config = robust_config.get_config('smoke')
+  config.update_from_flattened_dict({key: value})
+  with pytest.raises(ValueError, match=message) as caught:
+    robust_recipe.run(config, tmp_path)
+  assert '\n' not in str(caught.value)
+  assert {path.name for path in tmp_path.iterdir()} <= {'.lock'}
+
+
+@pytest.mark.parametrize('variant', ['', 'smoke', 'table'])
+def test_the_variants_can_run(variant):
+  robust_checks.check(robust_config.get_config(variant), mesh.make(1))
+
+
+def test_a_start_of_another_kind_is_refused():
+  config = robust_config.get_config()
+  config.start = str(shipped.PALM)
+  with pytest.raises(ValueError, match='hand detector') as caught:
+    training.read_start(config, ('five',))
+  assert '\n' not in str(caught.value)
+
+
+def test_a_start_with_other_classes_is_refused():
+  config = robust_config.get_config()
+  with pytest.raises(
+    ValueError, match=r'start=shipped tells .* apart and the data has cat: give'
+  ):
+    training.read_start(config, ('cat',))
+
+
+def test_the_start_is_the_shipped_detector_unless_stated():
+  config = robust_config.get_config()
+  classes = training.read_start(
+    config, tuple(training.hand_networks.load(shipped.HAND).classes)
+  ).description['classes']
+  start = training.read_start(config, tuple(classes))
+  assert start.network.num_params == sum(
+    np.size(leaf) for leaf in _leaves(start.network.params)
+  )
+  config.start = ''
+  assert training.read_start(config, tuple(classes)).network is None
+
+
+def _leaves(tree):
+  return [
+    leaf
+    for value in tree.values()
+    for leaf in (_leaves(value) if isinstance(value, dict) else [value])
+  ]
