@@ -21,9 +21,8 @@ import jax
 import numpy as np
 
 from palmjax import files
-from palmjax.data.palms import palms
+from palmjax.data.palms import as_read
 from palmjax.evals.recognition import verification
-from palmjax.images import image_file
 from palmjax.inference import (
   cohort,
   correlation,
@@ -33,7 +32,6 @@ from palmjax.inference import (
   uncalibrated,
   verifier,
 )
-from palmjax.ops import chunks
 
 _SIZE = 64
 _SEEDS = {0.4: 21, 0.6: 22, 0.8: 23}
@@ -55,12 +53,19 @@ def main(argv=None):
   before = verifier.load(score='network')
   errors, rates = {}, {}
   for difficulty, seed in _SEEDS.items():
-    drawn = draw(seed, difficulty, 2 * _IDENTITIES, _IMAGES)
-    found = judge.templates(list(drawn.reshape(-1, *drawn.shape[2:])))
+    drawn, _, _ = as_read.draw(
+      seed,
+      identities=2 * _IDENTITIES,
+      samples=_IMAGES,
+      size=2 * _SIZE,
+      square=_SIZE,
+      difficulty=difficulty,
+    )
+    found = judge.templates(drawn)
     test = found.take(slice(_IDENTITIES * _IMAGES))
     others = found.take(slice(_IDENTITIES * _IMAGES, None, _IMAGES))
     name = f'difficulty {difficulty:g}'
-    rows = _errors(test, others, drawn[:_IDENTITIES], before)
+    rows = _errors(test, others, drawn[: _IDENTITIES * _IMAGES], before)
     for score, columns in rows.items():
       errors.setdefault(score, {}).update(
         {f'{name}: {column}': value for column, value in columns.items()}
@@ -110,27 +115,6 @@ def tables(errors, rates):
   return {'errors': by_pairs, 'thresholds': by_threshold, 'rates': rates}
 
 
-def draw(seed, difficulty, identities, images):
-  """Drawn palms, uint8 [identities, images, 64, 64, 3]."""
-  labels = np.repeat(np.arange(identities), images)
-  samples = np.tile(np.arange(images), identities)
-  sessions = palms.session_of(samples)
-  found = np.empty((len(labels), _SIZE, _SIZE, 3), np.uint8)
-  for index in chunks.indices(len(labels), 64):
-    drawn = palms.draw_batch(
-      jax.random.key(seed),
-      labels[index],
-      samples[index],
-      devices=(labels[index] // 2 + sessions[index]) % 64,
-      size=2 * _SIZE,
-      difficulty=difficulty,
-    )
-    found[index] = np.stack(
-      [image_file.square(image, size=_SIZE) for image in np.asarray(drawn)]
-    )
-  return found.reshape(identities, images, *found.shape[1:])
-
-
 def _photographs(folder):
   find, images = finder.load(), []
   for path in sorted(pathlib.Path(folder).glob('*/5_*.jpg')):
@@ -143,18 +127,17 @@ def _photographs(folder):
 
 def _errors(test, others, images, before):
   """Rates of all pairs by each score, with intervals over identities."""
-  labels = np.repeat(np.arange(len(images)), images.shape[1])
+  labels = np.repeat(np.arange(_IDENTITIES), _IMAGES)
   camera = cohort.fit(others, dataset='')
   centred = parts.compare(test, test, camera.means)
   raw = parts.compare(test, test, parts.no_means(test.network.shape[1]))
-  flat = images.reshape(-1, *images.shape[2:])
   scores = {
     **{
       f'{name} alone, cohort': centred[k] for k, name in enumerate(parts.NAMES)
     },
     'network alone': raw[2],
     'correlation': np.asarray(
-      jax.jit(correlation.all_similarities)(correlation.templates_of(flat))
+      jax.jit(correlation.all_similarities)(correlation.templates_of(images))
     ),
     'fused, no cohort': parts.fuse(raw[:2], uncalibrated.STANDARD),
     'fused, cohort': parts.fuse(centred, camera.standard),

@@ -1,6 +1,6 @@
 """Training steps beside PyTorch's, in one process; prints the ratios.
 
-pip install torch && python -m launch.bench_torch [--size=64] [--batch=32]
+pip install torch && python -m launch.bench pytorch [--size=64] [--batch=32]
 
 Both sides train the same network on the same shapes with a normalised softmax
 of 1,000 classes and SGD with momentum: forward, backward, update. PyTorch is no
@@ -16,18 +16,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import torch
-from absl import app, flags
 from torch import nn
 
-from palmjax.engine import allocator
 from palmjax.engine import mesh as meshes
 from palmjax.losses import metric
 from palmjax.models import backbones, heads, mobilefacenet
 from palmjax.steps import classify
-
-_SIZE = flags.DEFINE_integer('size', 64, 'Side of the images.')
-_BATCH = flags.DEFINE_integer('batch', 32, 'Images of a step.')
-_REPEATS = flags.DEFINE_integer('repeats', 7, 'The best of so many counts.')
 
 _CLASSES, _LENGTH = 1000, 128
 
@@ -180,9 +174,9 @@ def jax_step(name, images, labels):
   return step, count
 
 
-def main(_):
-  allocator.keep_freed_memory()
-  size, count = _SIZE.value, _BATCH.value
+def run(args):
+  """Prints the ratio for MobileFaceNet and for ResNet-18."""
+  size, count = args.size or 64, args.batch
   rng = np.random.default_rng(0)
   images = rng.integers(0, 256, (count, size, size, 3), np.uint8)
   labels = rng.integers(0, _CLASSES, count, np.int32)
@@ -196,7 +190,7 @@ def main(_):
     )
     ours, our_count = jax_step(name, images, labels)
     seconds = {ours: [], theirs: []}
-    for _ in range(_REPEATS.value + 1):
+    for _ in range(args.repeats + 1):
       for step, times in seconds.items():
         begun = time.perf_counter()
         step()
@@ -208,7 +202,3 @@ def main(_):
       f'({their_count:,}), ratio {mine / other:.2f}',
       flush=True,
     )
-
-
-if __name__ == '__main__':
-  app.run(main)

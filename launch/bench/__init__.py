@@ -1,0 +1,1 @@
+"""Timings: `python -m launch.bench`, one module a subject."""

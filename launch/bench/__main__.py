@@ -1,0 +1,67 @@
+"""Times what palmjax does most; prints one line each.
+
+python -m launch.bench [SUBJECT …] [--size=32] [--batch=32] [--repeats=5]
+
+  drawing    palms are drawn
+  pairs      embeddings are compared
+  codes      orientation codes are searched for
+  galleries  1,000 palms are enrolled, and one is found
+  training   steps of recognition and of the GAN
+  pytorch    steps of recognition beside PyTorch's, for those who have it
+
+Without a subject: all but the last one. Machines differ and are shared: compare
+lines of one run with each other, and trust the best of several repeats.
+"""
+
+import argparse
+import sys
+
+from launch.bench import codes, drawing, galleries, pairs, training
+from palmjax.engine import allocator
+
+
+def _pytorch(args):
+  # PyTorch is no requirement.
+  from launch.bench import pytorch
+
+  pytorch.run(args)
+
+
+_SUBJECTS = {
+  'drawing': drawing.run,
+  'pairs': pairs.run,
+  'codes': codes.run,
+  'galleries': galleries.run,
+  'training': training.run,
+  'pytorch': _pytorch,
+}
+_USUAL = [name for name in _SUBJECTS if name != 'pytorch']
+
+
+def main(argv=None):
+  """The command line."""
+  summary, _, text = __doc__.partition('\n')
+  parser = argparse.ArgumentParser(
+    prog='python -m launch.bench',
+    description=summary,
+    epilog=text,
+    formatter_class=argparse.RawDescriptionHelpFormatter,
+  )
+  parser.add_argument('subjects', nargs='*', metavar='SUBJECT', default=_USUAL)
+  for name, default, text in (
+    ('size', None, 'side of the images of trained networks, 32; pytorch: 64'),
+    ('batch', 32, 'images of a step, for pytorch'),
+    ('repeats', 5, 'the best of so many counts'),
+  ):
+    parser.add_argument(f'--{name}', type=int, default=default, help=text)
+  args = parser.parse_args(argv)
+  for subject in args.subjects:
+    if subject not in _SUBJECTS:
+      parser.error(f'no subject {subject!r}: choose of {", ".join(_SUBJECTS)}')
+  allocator.keep_freed_memory()
+  for subject in args.subjects:
+    _SUBJECTS[subject](args)
+
+
+if __name__ == '__main__':
+  sys.exit(main())

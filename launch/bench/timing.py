@@ -1,0 +1,30 @@
+"""The clock of the timings, and how they are printed."""
+
+import time
+
+import jax
+
+
+def best_of(function, repeats):
+  """(seconds of the first call, fewest seconds of a later one)."""
+  times = []
+  for _ in range(repeats + 1):
+    start = time.perf_counter()
+    jax.block_until_ready(function())
+    times.append(time.perf_counter() - start)
+  return times[0], min(times[1:])
+
+
+def report(name, seconds, count, unit='images'):
+  """Prints a line of what `best_of` returned for `count` units of work."""
+  first, later = seconds
+  print(
+    f'{name:36} {1e3 * later:9.1f} ms  {count / later:11.1f} {unit}/s  '
+    f'first call {first:6.1f} s',
+    flush=True,
+  )
+
+
+def report_size(name, count):
+  """Prints a number of bytes."""
+  print(f'{name:36} {count:9,} bytes', flush=True)
