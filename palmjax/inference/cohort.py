@@ -39,7 +39,7 @@ _ODD = 6.5
 
 
 class Cohort(NamedTuple):
-  """Means, impostor scores and thresholds of a camera, from its palms.
+  """Means, standard, thresholds and templates of palms of one camera.
 
   Attributes:
     means: `parts.Means`.
