@@ -68,7 +68,7 @@ def sinkhorn(cost, *, epsilon=0.01, num_iterations=100, tolerance=0.0):
     epsilon: weight of the entropy, in units of the cost.
     num_iterations: of u and v in turn.
     tolerance: the plan is kept once Σ|Δu| of an iteration is below it; 0: all
-      iterations are done. The published code stops at 0.1, after two or three.
+      iterations are done. The published code stops at 0.1: after 2 of them.
 
   Returns:
     `Plan`.
