@@ -3,14 +3,17 @@
 python -m launch.verifier --out=docs/results [--photos=DIR]
 
 Errors: drawn palms of 200 identities × 4 images at three difficulties are
-compared by every part, by their fusion with a cohort of 200 other identities,
-by the fusion without a cohort, and by correlation. Both orders of a pair count,
-as their mean.
+compared by every part, by their fusion with a cohort of 200 other palms, by the
+fusion without a cohort, by correlation, and by what was tried and left out
+(`launch.verifier_trials`). Differences are those of the fused score with a
+cohort to each other one; both see the same resamples.
 
 Rates: what share of strangers passes the threshold for a rate, with 20 random
-cohorts of 40 and of 200 palms each, and without a cohort. --photos adds palms
+cohorts of 40 and of 200 palms each, and without a cohort, tested on at most 400
+palms that are not in the cohort (`launch.verifier_rates`). --photos adds palms
 of real skin: photographs of open hands as DIR/<identity>/5_<name>.jpg, one a
-person. Seeds are others than those that the fusion was chosen on (11 to 14).
+person. Generator seeds are others than those of the choices: the fusion was
+chosen on seeds 11 to 14, thresholds on 31 to 33 at difficulties 0.3, 0.5, 0.7.
 """
 
 import argparse
@@ -20,8 +23,10 @@ import sys
 import jax
 import numpy as np
 
+from launch import verifier_rates, verifier_trials
 from palmjax import files
 from palmjax.data.palms import as_read
+from palmjax.evals import bootstrap
 from palmjax.evals.recognition import verification
 from palmjax.inference import (
   cohort,
@@ -34,10 +39,10 @@ from palmjax.inference import (
 )
 
 _SIZE = 64
-_SEEDS = {0.4: 21, 0.6: 22, 0.8: 23}
-_IDENTITIES, _IMAGES = 200, 4
-_COHORTS = 20
-_FMRS = (1e-2, 1e-3)
+# Of palms that errors are measured on, and of others.
+_SEEDS = {0.4: (21, 41), 0.6: (22, 42), 0.8: (23, 43)}
+_IDENTITIES, _IMAGES, _OTHERS = 200, 4, 400
+_SIZES = 40, 200  # Of cohorts.
 
 
 def main(argv=None):
@@ -51,36 +56,36 @@ def main(argv=None):
   args = parser.parse_args(argv)
   judge = verifier.load()
   before = verifier.load(score='network')
-  errors, rates = {}, {}
-  for difficulty, seed in _SEEDS.items():
-    drawn, _, _ = as_read.draw(
-      seed,
-      identities=2 * _IDENTITIES,
-      samples=_IMAGES,
-      size=2 * _SIZE,
-      square=_SIZE,
-      difficulty=difficulty,
-    )
-    found = judge.templates(drawn)
-    test = found.take(slice(_IDENTITIES * _IMAGES))
-    others = found.take(slice(_IDENTITIES * _IMAGES, None, _IMAGES))
+  errors, differences, rates = {}, {}, {}
+  for difficulty, seeds in _SEEDS.items():
+    images = _draw(seeds[0], difficulty, _IDENTITIES, _IMAGES)
+    test = judge.templates(images)
+    others = judge.templates(_draw(seeds[1], difficulty, _OTHERS, 1))
     name = f'difficulty {difficulty:g}'
-    rows = _errors(test, others, drawn[: _IDENTITIES * _IMAGES], before)
-    for score, columns in rows.items():
+    scores, camera = _scores(test, others.take(slice(_IDENTITIES)), images)
+    for score, columns in _errors(scores, camera, before).items():
       errors.setdefault(score, {}).update(
         {f'{name}: {column}': value for column, value in columns.items()}
       )
-    rates |= _rates(
-      f'drawn, {name}',
-      found.take(slice(None, None, _IMAGES)),
-      (40, 200),
-      before,
+    for score, value in _differences(scores).items():
+      differences.setdefault(score, {})[f'eer, {difficulty:g}'] = value
+    apart = [
+      np.concatenate(both)
+      for both in zip(
+        test.take(slice(None, None, _IMAGES)), others, strict=True
+      )
+    ]
+    rates |= verifier_rates.rates(
+      f'drawn, {name}', parts.Templates(*apart), _SIZES, before
     )
-    print(files.to_json({'errors': errors, 'rates': rates}), flush=True)
+    found = {'errors': errors, 'differences': differences, 'rates': rates}
+    print(files.to_json(found), flush=True)
   if args.photos:
     found = judge.templates(_photographs(args.photos))
-    rates |= _rates('cut from photographs', found, (40,), before)
-  for name, table in tables(errors, rates).items():
+    rates |= verifier_rates.rates(
+      'cut from photographs', found, _SIZES[:1], before
+    )
+  for name, table in tables(errors, differences, rates).items():
     content = {
       'command': _command(args),
       'measured_at': args.commit,
@@ -91,16 +96,18 @@ def main(argv=None):
     print(files.to_json(content), flush=True)
 
 
-def tables(errors, rates):
-  """The three tables of docs/results.md.
+def tables(errors, differences, rates):
+  """The four tables of docs/results.md.
 
   Args:
     errors: {score: {'difficulty D: COLUMN': value}}.
+    differences: {row: {column: value}}.
     rates: {row: {column: value}}.
 
   Returns:
-    {'errors': of all pairs, 'thresholds': errors at the threshold that comes
-    with a score, 'rates'}, each {row: {column: {'mean', …}}}.
+    {'errors': of all pairs, 'differences', 'thresholds': errors at the
+    threshold that comes with a score, 'rates'}, each {row: {column: {'mean',
+    …}}}.
   """
   by_pairs, by_threshold = {}, {}
   for score, columns in errors.items():
@@ -112,7 +119,24 @@ def tables(errors, rates):
       elif column in ('eer', 'fnmr@fmr=1e-3'):
         place = difficulty.replace('difficulty ', '')
         by_pairs.setdefault(score, {})[f'{column}, {place}'] = value
-  return {'errors': by_pairs, 'thresholds': by_threshold, 'rates': rates}
+  return {
+    'errors': by_pairs,
+    'differences': differences,
+    'thresholds': by_threshold,
+    'rates': rates,
+  }
+
+
+def _draw(seed, difficulty, identities, samples):
+  images, _, _ = as_read.draw(
+    seed,
+    identities=identities,
+    samples=samples,
+    size=2 * _SIZE,
+    square=_SIZE,
+    difficulty=difficulty,
+  )
+  return images
 
 
 def _photographs(folder):
@@ -125,13 +149,13 @@ def _photographs(folder):
   return images
 
 
-def _errors(test, others, images, before):
-  """Rates of all pairs by each score, with intervals over identities."""
-  labels = np.repeat(np.arange(_IDENTITIES), _IMAGES)
+def _scores(test, others, images):
+  """({score: [N, N]} of test palms, the `cohort.Cohort` of other palms)."""
   camera = cohort.fit(others, dataset='')
   centred = parts.compare(test, test, camera.means)
   raw = parts.compare(test, test, parts.no_means(test.network.shape[1]))
-  scores = {
+  fused = parts.fuse(centred, camera.standard)
+  found = {
     **{
       f'{name} alone, cohort': centred[k] for k, name in enumerate(parts.NAMES)
     },
@@ -140,8 +164,64 @@ def _errors(test, others, images, before):
       jax.jit(correlation.all_similarities)(correlation.templates_of(images))
     ),
     'fused, no cohort': parts.fuse(raw[:2], uncalibrated.STANDARD),
-    'fused, cohort': parts.fuse(centred, camera.standard),
+    'fused, cohort': fused,
   }
+  among = parts.compare(others, others, camera.means)
+  for share in verifier_trials.SHRINKAGE:
+    first, members = (
+      verifier_trials.whitened(side.network, others.network, share)
+      for side in (test, others)
+    )
+    white = verifier_trials.with_network(centred, first, first)
+    pairs = verifier_trials.with_network(among, members, members)
+    pairs = pairs[:, *np.triu_indices(len(members), 1)]
+    name = f'whitened by {1 - share:g}'
+    found[f'tried: network alone, cohort, {name}'] = white[2]
+    found[f'tried: fused, cohort, network {name}'] = parts.fuse(
+      white, parts.standard(pairs, len(members))
+    )
+  to_cohort = parts.fuse(
+    parts.compare(test, others, camera.means), camera.standard
+  )
+  found['tried: fused, cohort, s-norm'] = verifier_trials.s_normed(
+    fused, to_cohort, to_cohort
+  )
+  return found, camera
+
+
+def _pairs(scores):
+  labels = np.repeat(np.arange(_IDENTITIES), _IMAGES)
+  return {
+    name: verification.matrix_scores((matrix + matrix.T) / 2, labels)
+    for name, matrix in scores.items()
+  }
+
+
+def _differences(scores):
+  """EER of the fused score less that of each other, over paired resamples."""
+  pairs = _pairs(scores)
+  fused, found = pairs.pop('fused, cohort'), {}
+  for name, others in pairs.items():
+    values, resamples = bootstrap.resample(
+      [fused, others], (), bootstrap.DEFAULT
+    )
+    value = values[0, 0] - values[1, 0]
+    low, high = bootstrap.interval(
+      resamples[0, :, 0] - resamples[1, :, 0],
+      value,
+      bootstrap.DEFAULT.confidence,
+      _IDENTITIES,
+    )
+    found[f'fused, cohort, less {name}'] = {
+      'mean': float(value),
+      'low': float(low),
+      'high': float(high),
+    }
+  return found
+
+
+def _errors(scores, camera, before):
+  """Rates of all pairs by each score, with intervals over identities."""
   found = {
     name: {
       column: {
@@ -150,13 +230,14 @@ def _errors(test, others, images, before):
         'high': value['high'],
       }
       for column, value in verification.fnmr_rates(
-        verification.matrix_scores((matrix + matrix.T) / 2, labels), fmrs=_FMRS
+        pairs, fmrs=verifier_rates.FMRS
       ).items()
       if value['value'] is not None
     }
-    for name, matrix in scores.items()
+    for name, pairs in _pairs(scores).items()
   }
   # What users got: errors at the threshold that comes with each score.
+  labels = np.repeat(np.arange(_IDENTITIES), _IMAGES)
   same = labels[:, None] == labels
   strangers, genuine = ~same, same & ~np.eye(len(labels), dtype=bool)
   for name, threshold in (
@@ -172,55 +253,6 @@ def _errors(test, others, images, before):
         'mean': float(np.mean(scores[name][genuine] < threshold))
       },
     }
-  return found
-
-
-def _rates(name, all_palms, sizes, before):
-  """FMR found at thresholds for a rate; each palm is there once."""
-  rng = np.random.default_rng(0)
-  count = len(all_palms.network)
-  apart = ~np.eye(count, dtype=bool)
-  raw = parts.compare(
-    all_palms, all_palms, parts.no_means(all_palms.network.shape[1])
-  )
-  found = {
-    f'{name}; network alone': {
-      f'FMR for {fmr:g}': {
-        'mean': float(np.mean(raw[2][apart] >= before.threshold(fmr)))
-      }
-      for fmr in _FMRS
-    },
-    f'{name}; no cohort': {
-      f'FMR for {fmr:g}': {
-        'mean': float(
-          np.mean(
-            parts.fuse(raw[:2], uncalibrated.STANDARD)[apart]
-            >= uncalibrated.threshold(fmr)
-          )
-        )
-      }
-      for fmr in _FMRS
-    },
-  }
-  for size in sizes:
-    each = {fmr: [] for fmr in _FMRS}
-    for seed in range(_COHORTS):
-      order = rng.permutation(count)
-      camera = cohort.fit(all_palms.take(order[:size]), dataset='', seed=seed)
-      rest = all_palms.take(order[size : size + _IDENTITIES])
-      scores = parts.fuse(
-        parts.compare(rest, rest, camera.means), camera.standard
-      )[~np.eye(len(rest.network), dtype=bool)]
-      for fmr in _FMRS:
-        each[fmr].append(float(np.mean(scores >= camera.threshold(fmr))))
-    row = found[f'{name}; {_COHORTS} cohorts of {size}'] = {}
-    for fmr, values in each.items():
-      row[f'FMR for {fmr:g}'] = {
-        'mean': float(np.mean(values)),
-        'std': float(np.std(values)),
-      }
-      row[f'least for {fmr:g}'] = {'mean': min(values)}
-      row[f'most for {fmr:g}'] = {'mean': max(values)}
   return found
 
 

@@ -28,7 +28,7 @@ from scipy import special
 _LEAST_TAIL, _MOST_TAIL, _IN_TAIL = 0.01, 0.2, 2000
 _DRAWS = 200
 _CAREFUL = 0.8  # Quantile of t(f).
-_AT_MOST, _SURE = 2.0, 2.8  # 2 f, and deviations of t(2 f).
+_AT_MOST, _SURE = 2.0, 2.7  # 2 f, and deviations of t(2 f).
 
 
 def careful(scores, rows, columns, fmrs, rng):

@@ -60,7 +60,7 @@ def test_thresholds_are_at_the_careful_end(count, tail, monkeypatch):
       )
   # Of 11 the 9th is the quantile of 0.8.
   usual = np.sort(usual, axis=0)[8]
-  sure = np.mean(twice, axis=0) + 2.8 * np.std(twice, axis=0)
+  sure = np.mean(twice, axis=0) + 2.7 * np.std(twice, axis=0)
   np.testing.assert_allclose(found, np.maximum(usual, sure), rtol=1e-6)
   assert np.diff(found).min() > 0
 
