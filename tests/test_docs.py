@@ -128,6 +128,8 @@ def test_options_that_are_named():
 
 def _options_of(spec):
   """Options of a command, as its --help tells them."""
+  if spec.submodule_search_locations:  # A package runs its __main__.
+    spec = importlib.util.find_spec(f'{spec.name}.__main__')
   source = pathlib.Path(spec.origin).read_text()
   if 'app.run(' in source:  # absl: its --help ends the process.
     return {f'--{x}' for x in re.findall(r"DEFINE_\w+\(\s*'(\w+)'", source)}
@@ -180,7 +182,14 @@ def test_files_that_are_named(page):
   links = re.findall(r'\]\(([^)]+)\)', text)
   assert links or page == 'docs/troubleshooting.md'
   for link in links:
-    assert link.startswith('https://') or (folder / link).exists(), link
+    if link.startswith('https://'):
+      continue
+    file, _, section = link.partition('#')
+    assert (folder / file).exists(), link
+    if section:
+      heads = re.findall('^#+ (.*)', (folder / file).read_text(), re.MULTILINE)
+      names = [re.sub('[^a-z0-9 -]', '', head.lower()) for head in heads]
+      assert section in {name.replace(' ', '-') for name in names}, link
   for path in re.findall(NAMED, text):
     assert (ROOT / path).exists(), path
 
