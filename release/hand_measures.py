@@ -65,15 +65,15 @@ def measure(out, frames, args):
     }
     for pixels in (size, side)
   )
-  told = {'': f'{args.images:,} drawn images, {size} px, {said}'}
+  sets = {'': f'{args.images:,} drawn images, {size} px, {said}'}
   if args.boxes:
-    found = boxes.read(
+    annotations = boxes.read(
       args.boxes, form=args.form, split='valid', names=network.classes
     )
     for of, pixels in ((tests, size), (larger, side)):
-      of['boxes'] = boxes.load(found, size=pixels).arrays
+      of['boxes'] = boxes.load(annotations, size=pixels).arrays
     count = len(tests['boxes']['image'])
-    told['boxes'] = f'{count:,} images, validation part of --boxes'
+    sets['boxes'] = f'{count:,} images, validation part of --boxes'
   config = gesture_config.get_config('weights')
   config.evaluation.score = finder.SCORE
   looks = {_NAME: network}
@@ -85,7 +85,7 @@ def measure(out, frames, args):
   rates = gesture_scores.models(config, scores, looks)
   results = {
     name or 'drawn': {
-      'set': told[name],
+      'set': sets[name],
       **rates[_NAME + name],
       'detect': measure_decisions(network, reader, larger[name]),
     }
@@ -151,7 +151,7 @@ def measure_frames(network, reader, palms):
     in place of right, or the other way round}, …}.
   """
   framed = palms['valid'] & palms['framed'] & palms['facing']
-  found = {'palms': int(framed.sum())}
+  measures = {'palms': int(framed.sum())}
   for looks in _LOOKS:
     errors, others = [], []
     for image, true, points, mask in zip(
@@ -179,13 +179,13 @@ def measure_frames(network, reader, palms):
       ]
     every = np.concatenate(errors)
     detected = every[np.isfinite(every)]
-    found[f'looks={looks}'] = {
+    measures[f'looks={looks}'] = {
       **palm_frames.rates(errors),
       'median': float(np.median(detected)) if len(detected) else None,
       'undetected': float(np.mean(~np.isfinite(every))) if len(every) else None,
       'other hand': float(np.mean(others)) if others else None,
     }
-  return found
+  return measures
 
 
 def milliseconds(network, plain, reader, photo):

@@ -61,37 +61,41 @@ def load(path, *, of, kind, version, again):
     ValueError, OSError: there is no such file, or it is damaged, edited, of
       another kind, format or network; one line.
   """
-  told = file_names.printable(path)
+  shown_path = file_names.printable(path)
   try:
     with open(path, 'rb') as file:
       content = file.read()
   except FileNotFoundError:
     raise FileNotFoundError(
-      f'{told} is missing: {again.replace(" again", "")}'
+      f'{shown_path} is missing: {again.replace(" again", "")}'
     ) from None
   try:
-    arrays = weights_file.unpack(content, told)
+    arrays = weights_file.unpack(content, shown_path)
     about = json.loads(arrays.pop('about').tobytes())
     digest = about.pop('digest')
-    found = about.get('format')
+    its_format = about.get('format')
   except _DAMAGE as error:
-    raise ValueError(f'{told} is no {kind}, or damaged: {again}') from error
-  if about.get('kind', kind) != kind:
-    raise ValueError(f'{told} is a {about["kind"]} and no {kind}: {again}')
-  if found != version:
     raise ValueError(
-      f'{told} has format {found}, this version of palmjax reads {version}: '
+      f'{shown_path} is no {kind}, or damaged: {again}'
+    ) from error
+  if about.get('kind', kind) != kind:
+    raise ValueError(
+      f'{shown_path} is a {about["kind"]} and no {kind}: {again}'
+    )
+  if its_format != version:
+    raise ValueError(
+      f'{shown_path} has format {its_format}, this version of palmjax reads {version}: '
       f'{again}'
     )
   if digest != _digest(arrays, about):
-    raise ValueError(f'{told} is damaged or edited: {again}')
+    raise ValueError(f'{shown_path} is damaged or edited: {again}')
   if about['of'] != of:
     raise ValueError(
-      f'{told} was made with other {difference(about["of"], of)}: {again}, '
+      f'{shown_path} was made with other {difference(about["of"], of)}: {again}, '
       'with the network and the options that you verify with'
     )
   if not all(np.isfinite(array).all() for _, array in _flat(arrays)):
-    raise ValueError(f'{told} holds NaN or infinity: {again}')
+    raise ValueError(f'{shown_path} holds NaN or infinity: {again}')
   return arrays, about
 
 

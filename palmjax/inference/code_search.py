@@ -73,8 +73,8 @@ def fast(probes, gallery, mean, shift):
       signals, norms = of_probes(block, mean)
       return jnp.concatenate([compare(signals, norms, b) for b in blocks], 1)
 
-    found = chunks.apply(rows, probes, sizes=_MANY_PROBES)
-    parts.append(found[:, : len(part)])
+    scores = chunks.apply(rows, probes, sizes=_MANY_PROBES)
+    parts.append(scores[:, : len(part)])
   return np.concatenate(parts, axis=1)
 
 

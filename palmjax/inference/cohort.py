@@ -125,11 +125,11 @@ def fit_with_scores(templates, *, dataset, seed=0):
   fused = parts.fuse(impostors, standard)
   least = error_rates.RULE_OF_30 / (count * (count - 1) // 2)
   rates = [fmr for fmr in FMRS if fmr * _FARTHEST >= least]
-  found = cohort_thresholds.careful(fused, rows, columns, rates, rng)
+  thresholds = cohort_thresholds.careful(fused, rows, columns, rates, rng)
   cohort = Cohort(
     means=parts.means(templates),
     standard=standard,
-    thresholds=tuple(zip(rates, found, strict=True)),
+    thresholds=tuple(zip(rates, thresholds, strict=True)),
     measured=min((fmr for fmr in rates if fmr >= least), default=1.0),
     palms=count,
     dataset=dataset,
@@ -168,9 +168,9 @@ def cross_fitted(templates, rng):
       one = templates.take(rows)
       # Pairs of a side with itself take half the time.
       other = one if first == second else templates.take(columns)
-      found = parts.compare(one, other, means)
-      scores[:, rows[:, None], columns] = found
-      scores[:, columns[:, None], rows] = found.transpose(0, 2, 1)
+      block = parts.compare(one, other, means)
+      scores[:, rows[:, None], columns] = block
+      scores[:, columns[:, None], rows] = block.transpose(0, 2, 1)
   scores[:, np.eye(count, dtype=bool)] = np.nan
   return scores
 

@@ -73,8 +73,8 @@ def load(path, *, of):
       another format, or of another network; one line.
   """
   path = os.path.join(path, NAME) if os.path.isdir(path) else path
-  told = file_names.printable(path)
-  again = f'make it again by python -m palmjax.calibrate DIR --out={told}'
+  shown_path = file_names.printable(path)
+  again = f'make it again by python -m palmjax.calibrate DIR --out={shown_path}'
   arrays, about = bound_file.load(
     path, of=of, kind='cohort', version=FORMAT, again=again
   )

@@ -103,7 +103,7 @@ def study(judge, palms, *, dataset, known=False, seed=0):
 def summary(study):
   """A `Study` as plain values."""
   cohort, genuine = study.cohort, study.genuine
-  found = {
+  values = {
     'palms': cohort.palms,
     'pairs': cohort.pairs,
     'set': cohort.dataset,
@@ -125,9 +125,9 @@ def summary(study):
     ],
   }
   if genuine is not None:
-    found['genuine_pairs'] = len(genuine.fused)
-    found['genuine_palms'] = len(np.unique(genuine.identity))
-  return found
+    values['genuine_pairs'] = len(genuine.fused)
+    values['genuine_palms'] = len(np.unique(genuine.identity))
+  return values
 
 
 def palms_for(fmr):

@@ -50,13 +50,13 @@ def careful(scores, rows, columns, fmrs, rng):
   pairs = count * (count - 1) // 2
   tail = min(_MOST_TAIL, max(_LEAST_TAIL, _IN_TAIL / pairs))
   rates = np.multiply.outer((1.0, _AT_MOST), fmrs)
-  found = np.empty((_DRAWS, *rates.shape))
+  thresholds = np.empty((_DRAWS, *rates.shape))
   for draw in range(_DRAWS):
     drawn = np.bincount(rng.integers(0, count, count), minlength=count)
     weights = (drawn[rows] * drawn[columns]).astype(np.float64)
-    found[draw] = _thresholds(scores, weights, rates, tail)
-  usual = np.quantile(found[:, 0], _CAREFUL, axis=0)
-  sure = found[:, 1].mean(axis=0) + _SURE * found[:, 1].std(axis=0)
+    thresholds[draw] = _thresholds(scores, weights, rates, tail)
+  usual = np.quantile(thresholds[:, 0], _CAREFUL, axis=0)
+  sure = thresholds[:, 1].mean(axis=0) + _SURE * thresholds[:, 1].std(axis=0)
   return tuple(np.maximum(usual, sure).tolist())
 
 

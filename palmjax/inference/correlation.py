@@ -39,14 +39,14 @@ def templates_of(images):
     stands beside it.
   """
   chex.assert_shape(images, (None, None, None, 3))
-  found = np.empty((len(images), SIZE, SIZE), np.float32)
+  result = np.empty((len(images), SIZE, SIZE), np.float32)
   for start in range(0, len(images), _CHUNK):
     chunk = images[start : start + _CHUNK]
     # Whole chunks only: one compilation.
     padding = ((0, _CHUNK - len(chunk)), (0, 0), (0, 0), (0, 0))
     templates = _templates_of_chunk(np.pad(chunk, padding))
-    found[start : start + _CHUNK] = np.asarray(templates)[: len(chunk)]
-  return found
+    result[start : start + _CHUNK] = np.asarray(templates)[: len(chunk)]
+  return result
 
 
 @jax.jit

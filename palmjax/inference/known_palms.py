@@ -59,13 +59,13 @@ def genuine(templates, identities, strangers, *, seed=0):
     if not len(pairs[0]):
       continue
     others = templates.take(first[folds != fold])
-    found = parts.compare(
+    of_fold = parts.compare(
       templates.take(inside), templates.take(inside), parts.means(others)
     )[:, pairs[0], pairs[1]]
-    scores.append(found)
+    scores.append(of_fold)
     apart = folds != fold
     standard = _standard(strangers[:, apart][:, :, apart])
-    fused.append(parts.fuse(found, standard))
+    fused.append(parts.fuse(of_fold, standard))
     rows.append(inside[pairs[0]])
     columns.append(inside[pairs[1]])
   if not scores:

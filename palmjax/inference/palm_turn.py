@@ -55,9 +55,9 @@ def field(mean):
   quarter = len(mean) // 4
   middle = mean[quarter:-quarter, quarter:-quarter]
   cells = middle.reshape(4, len(middle) // 4, 4, len(middle) // 4, 2)
-  found = cells.mean(axis=(1, 3))
-  found -= found.mean(axis=(0, 1))
-  return found / max(np.linalg.norm(found), 1e-12)
+  coarse = cells.mean(axis=(1, 3))
+  coarse -= coarse.mean(axis=(0, 1))
+  return coarse / max(np.linalg.norm(coarse), 1e-12)
 
 
 def symmetric(field):

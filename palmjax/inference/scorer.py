@@ -173,10 +173,12 @@ class Scorer:
     """`parts.Templates` of palms, or of a gallery, for this score."""
     if isinstance(palms, galleries.Gallery):
       palms.require(self.identity)
-      found = palms.templates
+      templates = palms.templates
       if self.cohort is None:
-        found = found._replace(network=parts.no_network(found.network))
-      return found
+        templates = templates._replace(
+          network=parts.no_network(templates.network)
+        )
+      return templates
     embed = self._embed if self.cohort else parts.no_network
     squares = decision.squares(palms, size=self.image_size)
     return parts.templates(embed, squares)

@@ -78,9 +78,11 @@ class Verifier(scorer.Scorer):
         is not the fused one.
     """
     self.require_fused('a cohort')
-    found = self.templates(images)
-    cohorts.require_clean(found)
-    return dataclasses.replace(self, cohort=cohorts.fit(found, dataset=dataset))
+    templates = self.templates(images)
+    cohorts.require_clean(templates)
+    return dataclasses.replace(
+      self, cohort=cohorts.fit(templates, dataset=dataset)
+    )
 
   def load_cohort(self, path):
     """The same verifier, with a cohort of `calibrate`; a file or its folder.
@@ -90,8 +92,8 @@ class Verifier(scorer.Scorer):
         network; the score is not the fused one.
     """
     self.require_fused('a cohort')
-    found = cohort_file.load(path, of=self.identity)
-    return dataclasses.replace(self, cohort=found)
+    cohort = cohort_file.load(path, of=self.identity)
+    return dataclasses.replace(self, cohort=cohort)
 
   def save_cohort(self, path):
     """Writes the cohort; see `inference.cohort_file`."""
@@ -164,15 +166,15 @@ def load(directory=None, *, turns=None, score='fused'):
   directory = shipped.folder(
     directory, shipped.PALM, config='configs/metric.py'
   )
-  found = exports.load(directory)
-  network = palm_networks.of_export(found, directory)
+  export = exports.load(directory)
+  network = palm_networks.of_export(export, directory)
   if turns is None:  # By content: a copy is as good.
-    turns = found.digests == exports.recorded_digests(shipped.PALM)
+    turns = export.digests == exports.recorded_digests(shipped.PALM)
   calibration, missing = None, ''
   if score != 'fused':
     name = matcher.comparison(turns=turns, correlation=score == 'correlation')
     try:
-      calibration = matcher.load(directory, name, digests=found.digests)
+      calibration = matcher.load(directory, name, digests=export.digests)
     except matcher.NotCalibratedError as error:
       missing = str(error)
   judge = Verifier(
