@@ -16,6 +16,7 @@ from palmjax.inference import matcher, verifier
 from palmjax.networks import export, shipped
 from palmjax.networks import hand as hand_networks
 from palmjax.recipes.shared import controls
+from tests.inference import drawn_palms
 
 
 def test_they_are_small():
@@ -48,15 +49,8 @@ def drawn():
   """Palms at full difficulty, in two sessions of two devices."""
   identities, samples = np.repeat(np.arange(48), 6), np.tile(np.arange(6), 48)
   sessions = palms.session_of(samples)
-  images = palms.draw_batch(
-    jax.random.key(77),
-    identities,
-    samples,
-    devices=sessions + 2,
-    size=64,
-    difficulty=1.0,
-  )
-  return np.asarray(images), identities, sessions
+  images = drawn_palms.draw_all(77, identities, samples, 1.0, sessions + 2)
+  return images, identities, sessions
 
 
 def _eer(similarities, drawn):

@@ -5,15 +5,14 @@ import io
 import json
 import shutil
 
-import jax
 import numpy as np
 import pytest
 from PIL import Image
 
 from palmjax import calibrate
-from palmjax.data.palms import palms
 from palmjax.networks import palm as palm_networks
 from tests import untrained_network
+from tests.inference import drawn_palms
 
 # Five folds of 8 or more are compared in blocks, smaller ones one by one.
 PALMS, IMAGES = 41, 2
@@ -30,10 +29,9 @@ def untrained(tmp_path_factory):
 @pytest.fixture(scope='module')
 def folders(tmp_path_factory):
   """Folders 'flat', one image a palm, and 'known', two."""
-  images, _, _ = palms.draw_set(
-    *(jax.random.key(0), 2 * np.arange(PALMS), IMAGES),
-    **{'size': 64, 'difficulty': 0.3, 'batch_size': PALMS * IMAGES},
-  )
+  identities = np.repeat(2 * np.arange(PALMS), IMAGES)
+  samples = np.tile(np.arange(IMAGES), PALMS)
+  images = drawn_palms.draw_all(0, identities, samples, 0.3)
   root = tmp_path_factory.mktemp('palms')
   (root / 'flat').mkdir()
   for i, image in enumerate(images):

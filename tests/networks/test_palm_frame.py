@@ -1,5 +1,6 @@
 """Frames corrected by a stand-in that knows them, and what is refused."""
 
+import functools
 import types
 
 import jax
@@ -10,6 +11,7 @@ from palmjax.images import palm_frame
 from palmjax.models import palm_frame as palm_frame_model
 from palmjax.networks import export
 from palmjax.networks import palm_frame as palm_frame_networks
+from tests import filled_variables
 
 SIZE = 64
 # A frame with d = 1 about (0, 0).
@@ -90,14 +92,21 @@ def test_a_frame_without_direction_is_not_read(points):
   assert palm_frame_networks.correct(None, image, points) is None
 
 
-def save(directory, **changes):
+@functools.cache
+def untrained():
+  """Variables of a small reader."""
   model = palm_frame_model.PalmFrameRegressor(width=0.25)
-  variables = jax.jit(
-    lambda key: model.init(key, np.zeros((1, 16, 16, 3)), train=False)
-  )(jax.random.key(0))
+  shapes = jax.eval_shape(
+    lambda key: model.init(key, np.zeros((1, 16, 16, 3)), train=False),
+    jax.random.key(0),
+  )
+  return filled_variables.fill(shapes)
+
+
+def save(directory, **changes):
   export.save(
     directory,
-    variables=jax.device_get(variables),
+    variables=untrained(),
     model={'name': 'frame_reader', 'width': 0.25, 'dtype': 'float32'}
     | changes.get('model', {}),
     preprocess=palm_frame_networks.PalmFrameInput(image_size=16).to_json()

@@ -1,22 +1,18 @@
 """Controls of recognition: they learn nothing, and tell drawn palms apart."""
 
-import jax
 import numpy as np
 import pytest
 
-from palmjax.data.palms import palms
 from palmjax.evals.recognition import error_rates
 from palmjax.recipes.shared import controls
+from tests.inference import drawn_palms
 
 
 @pytest.fixture(scope='module')
 def drawn():
   labels = np.repeat(np.arange(12), 3)
   samples = np.tile(np.arange(3), 12)
-  images = palms.draw_batch(
-    jax.random.key(0), labels, samples, size=64, difficulty=0.2
-  )
-  return np.asarray(images), labels
+  return drawn_palms.draw_all(0, labels, samples, 0.2), labels
 
 
 def test_controls_tell_drawn_palms_apart(drawn):
