@@ -84,15 +84,15 @@ def load(path, *, of, kind, version, again):
     )
   if its_format != version:
     raise ValueError(
-      f'{shown_path} has format {its_format}, this version of palmjax reads {version}: '
-      f'{again}'
+      f'{shown_path} has format {its_format}, this version of palmjax reads '
+      f'{version}: {again}'
     )
   if digest != _digest(arrays, about):
     raise ValueError(f'{shown_path} is damaged or edited: {again}')
   if about['of'] != of:
     raise ValueError(
-      f'{shown_path} was made with other {difference(about["of"], of)}: {again}, '
-      'with the network and the options that you verify with'
+      f'{shown_path} was made with other {difference(about["of"], of)}: {again}'
+      ', with the network and the options that you verify with'
     )
   if not all(np.isfinite(array).all() for _, array in _flat(arrays)):
     raise ValueError(f'{shown_path} holds NaN or infinity: {again}')
