@@ -57,15 +57,15 @@ def main(argv=None):
   names = photo_paths.result_names(paths, out)
   for path, name in zip(paths, names, strict=True):
     try:
-      found = _detect(find, path, out, name, size=args.size)
+      hands = _detect(find, path, out, name, size=args.size)
     except MemoryError:
       raise
     except Exception as error:  # Of one photo: the others are looked at.
       terminal.complain(_reason(path, error))
       failed += 1
       continue
-    counts.append(len(found))
-    print(f'{file_names.printable(path)}: {_words(found)}', flush=True)
+    counts.append(len(hands))
+    print(f'{file_names.printable(path)}: {_words(hands)}', flush=True)
   print(_summary(counts, failed))
   return 1 if failed else 0
 
@@ -124,9 +124,9 @@ def _parse(argv):
 def _detect(find, path, out, name, *, size):
   """Writes the results of one photo; returns what was found."""
   image = photo.read(path)
-  found = find(image)
+  hands = find(image)
   rows = []
-  for k, hand in enumerate(found):
+  for k, hand in enumerate(hands):
     row = {
       'box': [round(float(end), 2) for end in hand.box],
       'gesture': hand.gesture,
@@ -139,7 +139,7 @@ def _detect(find, path, out, name, *, size):
     if hand.shows_palm:
       row |= _cut(image, hand, out, f'{name}_roi{k}.png', size)
     rows.append(row)
-  _write_image(out / f'{name}_boxes.jpg', picture(image, found), quality=92)
+  _write_image(out / f'{name}_boxes.jpg', picture(image, hands), quality=92)
   height, width, _ = image.shape
   files.write_json(
     out / f'{name}.json',
@@ -150,7 +150,7 @@ def _detect(find, path, out, name, *, size):
       'hands': rows,
     },
   )
-  return found
+  return hands
 
 
 def _palm(hand):
@@ -171,12 +171,12 @@ def _cut(image, hand, out, name, size):
   return {'roi': name}
 
 
-def picture(image, found, *, side=_SMALLEST):
+def picture(image, hands, *, side=_SMALLEST):
   """Draws hands into a copy of their photo, the best one on top.
 
   Args:
     image: uint8 [H, W, 3].
-    found: of `finder.find`.
+    hands: of `finder.find`.
     side: smaller photos are enlarged, by a whole factor.
 
   Returns:
@@ -185,7 +185,7 @@ def picture(image, found, *, side=_SMALLEST):
   factor = -(-max(image.shape) // _LARGEST)
   small = np.asarray(Image.fromarray(image).reduce(factor))
   shapes = []
-  for hand in reversed(found):
+  for hand in reversed(hands):
     label = ' '.join(
       [hand.gesture, f'{hand.score:.2f}', *([hand.side] if hand.side else [])]
     )
@@ -205,13 +205,13 @@ def _write_image(path, image, **options):
   files.write_file(path, buffer.getvalue())
 
 
-def _words(found):
-  if not found:
+def _words(hands):
+  if not hands:
     return 'no hand'
   return ', '.join(
     f'{hand.gesture} {hand.score:.2f}'
     + (f' ({hand.side}, {_faces(hand)})' if hand.framed else '')
-    for hand in found
+    for hand in hands
   )
 
 

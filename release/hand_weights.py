@@ -153,17 +153,17 @@ def pack(runs, out, *, size=0, smaller=(), credit='', options=(), seed):
       `hand_runs.commands` does.
     OSError: a run has no export.
   """
-  found = [exports.load(run / hand_runs.ARM / 'export') for run in runs]
+  exported = [exports.load(run / hand_runs.ARM / 'export') for run in runs]
   trainings = hand_runs.commands(runs)
-  first = found[0]
-  for run, other in zip(runs, found, strict=True):
+  first = exported[0]
+  for run, other in zip(runs, exported, strict=True):
     if (other.model, other.preprocess) != (first.model, first.preprocess):
       raise ValueError(
         f'{run} trained another network than {runs[0]}: give runs of one kind'
       )
   exports.save(
     out,
-    variables=hand_runs.mean([other.variables for other in found]),
+    variables=hand_runs.mean([other.variables for other in exported]),
     model=first.model,
     preprocess={
       **first.preprocess,
@@ -203,7 +203,7 @@ def pack(runs, out, *, size=0, smaller=(), credit='', options=(), seed):
 
 def _logs(runs):
   """What is kept of the trainings: rows of 'files'."""
-  found = [
+  rows = [
     made_by.row(
       f'{prefix}config.json {prefix}training.jsonl',
       'configuration and log of the training'
@@ -212,13 +212,13 @@ def _logs(runs):
     for prefix in hand_runs.prefixes(runs)
   ]
   if hand_runs.start(runs[0]) is not None:
-    found.append(
+    rows.append(
       made_by.row(
         'start_config.json start_training.jsonl',
         'the same of an earlier training, whose weights this one started from',
       )
     )
-  return found
+  return rows
 
 
 def pack_reader(runs, out, *, commands):
@@ -241,12 +241,12 @@ def pack_reader(runs, out, *, commands):
     return shipped.PALM_FRAME
   export, prefix = trained[0]
   folder = out.with_name(palm_frame_stage.NAME)
-  found = exports.load(export)
+  reader = exports.load(export)
   exports.save(
     folder,
-    variables=found.variables,
-    model=found.model,
-    preprocess=found.preprocess,
+    variables=reader.variables,
+    model=reader.model,
+    preprocess=reader.preprocess,
   )
   made_by.write(
     folder,

@@ -149,10 +149,10 @@ def _plain(value):
 
 def _flat(values, prefix=''):
   """{'train.steps': …} of nested dicts."""
-  found = {}
+  flat = {}
   for name, value in values.items():
     if isinstance(value, dict):
-      found |= _flat(value, f'{prefix}{name}.')
+      flat |= _flat(value, f'{prefix}{name}.')
     else:
-      found[prefix + name] = value
-  return found
+      flat[prefix + name] = value
+  return flat

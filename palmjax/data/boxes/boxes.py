@@ -133,11 +133,11 @@ def read(directory, *, form, split, names=None, bad='clip') -> Annotations:
     raise ValueError(f'two classes of {names} have one name: {twice[0]}')
   label = {k: names.index(v) for k, v in source.names.items() if v in names}
 
-  found = _in_threads(
+  sizes = _in_threads(
     _read_size, [directory / image.path for image in source.images]
   )
   images, skipped, problems, turns = [], [], list(source.problems), 0
-  for listed, size in zip(source.images, found, strict=True):
+  for listed, size in zip(source.images, sizes, strict=True):
     name = file_names.printable(listed.path)
     if isinstance(size, str):
       logging.warning('skipped %s: %s', directory / name, size)

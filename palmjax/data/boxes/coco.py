@@ -250,14 +250,14 @@ def _coco_file(directory, split):
     if path.is_file():
       return path, [name]
   part = 'val' if split == 'valid' else split
-  found = sorted((directory / 'annotations').glob(f'instances_{part}*.json'))
-  if not found:
+  paths = sorted((directory / 'annotations').glob(f'instances_{part}*.json'))
+  if not paths:
     raise layout.LayoutError(
       f'{directory} has no annotations/instances_{part}*.json', TREE
     )
-  if len(found) > 1:
+  if len(paths) > 1:
     raise ValueError(
-      f'{found[0]} and {found[1].name} are both of {split}; keep one of them'
+      f'{paths[0]} and {paths[1].name} are both of {split}; keep one of them'
     )
-  name = found[0].stem.removeprefix('instances_')
-  return found[0], [name, f'images/{name}', 'images', '.']
+  name = paths[0].stem.removeprefix('instances_')
+  return paths[0], [name, f'images/{name}', 'images', '.']

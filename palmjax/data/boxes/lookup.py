@@ -31,25 +31,25 @@ class Lookup:
     path = posixpath.normpath(path)
     if is_right(os.path.join(self._directory, path)):
       return path
-    found = [
+    alike = [
       one
       for one in self._alike(path)
       if is_right(os.path.join(self._directory, one))
     ]
-    return found[0] if len(found) == 1 else None
+    return alike[0] if len(alike) == 1 else None
 
   def images(self, path, suffixes):
     """The files that `path` with one of `suffixes` means, sorted."""
     folder, stem = posixpath.split(posixpath.normpath(path))
-    found = [
+    images = [
       place
       for one in self._alike(folder)
       for place in self._folder(one).get((_key(stem), 'stem'), ())
       if place.lower().endswith(suffixes)
     ]
     want = posixpath.join(folder, stem)
-    exact = [x for x in found if posixpath.splitext(x)[0] == want]
-    return exact or found
+    exact = [x for x in images if posixpath.splitext(x)[0] == want]
+    return exact or images
 
   def _alike(self, path):
     """All paths of files and folders whose parts are alike."""

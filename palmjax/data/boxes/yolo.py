@@ -116,13 +116,13 @@ def _find_places(directory, split, description):
     if not set(places) <= set(usual):
       notes.append(f'{split} images are read from {", ".join(places)}')
     return places, notes
-  found = [choice for choice in usual if (directory / choice).is_dir()]
+  there = [choice for choice in usual if (directory / choice).is_dir()]
   gone = [e for e, place in zip(entries, places, strict=True) if not place]
   text = f'{key}: {gone[0]} of data.yaml is not there' if gone else ''
-  if not found:
+  if not there:
     line = f'{directory} has no folder {usual[0]}'
     raise layout.LayoutError(f'{line}; {text}' if text else line, TREE)
-  return found[:1], [f'{text}; {found[0]} is read'] if text else []
+  return there[:1], [f'{text}; {there[0]} is read'] if text else []
 
 
 def _place(directory, root, entry):
@@ -135,9 +135,9 @@ def _place(directory, root, entry):
   for name in dict.fromkeys((entry, inside)):
     for base in (directory / root, directory):
       path = _relative(os.path.normpath(base / name), directory)
-      found = lookup.Lookup(directory).find(path, is_right=_is_place)
-      if found is not None:
-        return found
+      place = lookup.Lookup(directory).find(path, is_right=_is_place)
+      if place is not None:
+        return place
   return None
 
 
@@ -158,8 +158,8 @@ def _listed(directory, place, root):
     if name:
       bases = ((directory / place).parent, directory / root, directory)
       choices = [os.path.normpath(base / name) for base in bases]
-      found = next(filter(os.path.isfile, choices), choices[0])
-      paths.append(_relative(found, directory))
+      path = next(filter(os.path.isfile, choices), choices[0])
+      paths.append(_relative(path, directory))
   return paths
 
 
