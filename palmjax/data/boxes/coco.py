@@ -224,13 +224,13 @@ class _Finder:
     plain = urllib.parse.unquote(last.rpartition('=')[2])
     for one in dict.fromkeys((name.lstrip('/'), last, plain)):
       for folder in self._folders:
-        found = self._files.find(posixpath.join(folder, one))
-        if found is not None:
-          return found
+        path = self._files.find(posixpath.join(folder, one))
+        if path is not None:
+          return path
     if self._below is None:
       self._below = self._list()
-    found = self._below.get(last, ())
-    return found[0] if len(found) == 1 else None
+    paths = self._below.get(last, ())
+    return paths[0] if len(paths) == 1 else None
 
   def _list(self):
     """{last part: paths} of the images at any depth."""
