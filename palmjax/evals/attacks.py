@@ -11,9 +11,11 @@ for each image by itself.
   square   changes in random squares that are kept where they help; reads no
            gradient (arXiv:1912.00049)
 
-Each returns the best images that it saw, so more steps never lower the
-objective. Images are float in [−1, 1], radii shares of that range (`ops.ball`);
-radii may be traced, so one compilation serves all of them.
+Each returns the best images that it saw, the given ones among them: no attack
+lowers the objective. More steps of PGD, and more restarts, only add to what it
+sees. Steps of APGD and of squares are planned by their number, so a longer run
+takes another way. Images are float in [−1, 1], radii shares of that range
+(`ops.ball`); radii may be traced, so one compilation serves all of them.
 """
 
 from typing import NamedTuple
@@ -89,14 +91,16 @@ def apgd(objective, images, key, *, radius, num_steps):
     return values.reshape(count, 1, 1, 1)
 
   def step(i, carry):
-    moving, before, values, best, sizes, helped, marked = carry
+    moving, before, values, best, uphill, sizes, helped, marked = carry
     new_values, direction = gradient(moving)
-    helped += new_values > values
+    # The start is no step.
+    helped += (new_values > values) & (i > 0)
     values = new_values
+    uphill = jnp.where(wide(values > best.values), direction, uphill)
     best = best.take(moving, values)
     # At a checkpoint: few steps helped, or neither best nor step size changed.
-    since, mark, mark_sizes = helped, marked[0], marked[1]
-    stuck = (since < _HELPED * gaps[i]) | (
+    mark, mark_sizes = marked
+    stuck = (helped < _HELPED * gaps[i]) | (
       (best.values <= mark) & (sizes == mark_sizes)
     )
     halve = checks[i] & stuck
@@ -107,6 +111,7 @@ def apgd(objective, images, key, *, radius, num_steps):
     )
     helped = jnp.where(checks[i], 0, helped)
     origin = jnp.where(wide(halve), best.images, moving)
+    direction = jnp.where(wide(halve), uphill, direction)
     before = jnp.where(wide(halve), best.images, before)
     plain = ball.project(
       origin + 2 * wide(sizes_after) * jnp.sign(direction),
@@ -116,30 +121,33 @@ def apgd(objective, images, key, *, radius, num_steps):
     share = jnp.where(i == 0, 1.0, _MOMENTUM)
     new = origin + share * (plain - origin) + (1 - share) * (origin - before)
     new = ball.project(new, images, radius=radius)
-    return new, origin, values, best, sizes_after, helped, marked
+    return new, origin, values, best, uphill, sizes_after, helped, marked
 
-  best = _Best.of(objective, images)
   sizes = jnp.full(count, 2.0 * radius, jnp.float32)
   lowest = jnp.full(count, -jnp.inf)
   carry = (
     start,
     start,
     lowest,
-    best,
+    # Of the way alone: the images may lie off it.
+    _Best(start, lowest),
+    jnp.zeros_like(start),
     sizes,
     jnp.zeros(count, jnp.int32),
     (lowest, sizes),
   )
   moving, _, _, best, *_ = jax.lax.fori_loop(0, num_steps, step, carry)
+  best = _Best.of(objective, images).take(*best)
   return best.offer(objective, moving).images
 
 
 def checkpoints(num_steps):
   """Where APGD looks back: (bool [N], steps since the last one [N])."""
   at, share, gap = [], 0.0, _FIRST
-  while share + gap < 1:
+  while share + gap < 1 - 1e-9:
     share += gap
-    at.append(max(int(np.ceil(share * num_steps)), 1))
+    # 0.57 · 100 is not 57 in binary: what is off by rounding is no step more.
+    at.append(max(int(np.ceil(round(share * num_steps, 6))), 1))
     gap = max(gap - _SHRINK, _SMALLEST)
   checks = np.zeros(num_steps + 1, bool)
   checks[[step for step in at if step < num_steps]] = True
@@ -161,7 +169,8 @@ def square(objective, images, key, *, radius, num_steps):
 
   def step(i, best):
     place, colour = jax.random.split(jax.random.fold_in(key, i))
-    side = jnp.maximum(jnp.sqrt(areas[i] * height * width).astype(int), 1)
+    side = jnp.sqrt(areas[i] * height * width).astype(int)
+    side = jnp.clip(side, 1, min(height, width))
     corner = jax.random.uniform(place, (2, count, 1, 1))
     top = (corner[0] * (height - side + 1)).astype(int)
     left = (corner[1] * (width - side + 1)).astype(int)
@@ -216,7 +225,8 @@ class _Best(NamedTuple):
     """With other images where these are better."""
     better = values > self.values
     chosen = jnp.where(better[:, None, None, None], images, self.images)
-    return _Best(chosen, jnp.maximum(values, self.values))
+    # A value that is NaN is not better, and does not hide later ones.
+    return _Best(chosen, jnp.where(better, values, self.values))
 
   def offer(self, objective, images):
     """`take` of images whose objective is not known yet."""

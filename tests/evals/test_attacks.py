@@ -1,0 +1,234 @@
+"""Attacks: known optima, a network without defence, radius and range."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from palmjax.evals import attacks
+
+SHAPE = (4, 6, 6, 3)
+RADIUS = 8 / 255
+ATTACKS = {
+  'fgsm': attacks.fgsm,
+  'pgd': functools.partial(attacks.pgd, num_steps=10, restarts=2),
+  'apgd': functools.partial(attacks.apgd, num_steps=10),
+  'square': functools.partial(attacks.square, num_steps=40),
+}
+
+
+def numbers(seed, shape=SHAPE):
+  return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+# Some values lie at the ends of the range.
+IMAGES = jnp.asarray(np.clip(0.8 * numbers(0), -1, 1))
+WEIGHTS = numbers(1, SHAPE[1:])
+HIDDEN, LAST = numbers(2, (108, 12)) / 5, numbers(3, (12,))
+
+
+def linear(images):
+  return jnp.sum(WEIGHTS * images, axis=(1, 2, 3))
+
+
+def network(images):
+  """Two layers and no defence."""
+  hidden = jnp.tanh(images.reshape(len(images), -1) @ HIDDEN)
+  return jax.nn.softplus(hidden @ LAST)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def attacked(name, objective, images, radius, seed=0):
+  return ATTACKS[name](objective, images, jax.random.key(seed), radius=radius)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1, 3))
+def by_steps(attack, objective, images, num_steps, radius):
+  return attack(
+    objective, images, jax.random.key(0), radius=radius, num_steps=num_steps
+  )
+
+
+def assert_inside(perturbed, radius):
+  # A share of [0, 1] is twice as much of [−1, 1].
+  assert np.abs(perturbed - IMAGES).max() <= 2 * radius + 2e-7
+  assert np.abs(perturbed).max() <= 1
+
+
+@pytest.mark.parametrize('name', ['fgsm', 'pgd', 'apgd'])
+@pytest.mark.parametrize('radius', [RADIUS, 1.0])
+def test_the_optimum_of_a_linear_network(name, radius):
+  """At radius 1 all images are the same: the ends of the range."""
+  best = np.clip(IMAGES + 2 * radius * np.sign(WEIGHTS), -1, 1)
+  reached = attacked(name, linear, IMAGES, radius)
+  np.testing.assert_allclose(reached, best, atol=1e-6)
+
+
+def test_squares_come_near_the_optimum_of_a_linear_network():
+  clean = linear(IMAGES)
+  best = linear(np.clip(IMAGES + 2 * RADIUS * np.sign(WEIGHTS), -1, 1))
+  few, many = (
+    (linear(by_steps(attacks.square, linear, IMAGES, n, RADIUS)) - clean)
+    / (best - clean)
+    for n in (10, 1000)
+  )
+  assert (few >= 0).all()
+  assert (few < many).all()
+  assert (many > 0.6).all()
+  assert (many <= 1 + 1e-6).all()
+
+
+@pytest.mark.parametrize('name', ATTACKS)
+@pytest.mark.parametrize('radius', [0.0, RADIUS, 1.0])
+def test_radius_range_and_never_below_the_images(name, radius):
+  perturbed = attacked(name, network, IMAGES, radius)
+  assert_inside(perturbed, radius)
+  gain = network(perturbed) - network(IMAGES)
+  assert (gain >= -1e-6).all()
+  if radius == 0:
+    np.testing.assert_array_equal(perturbed, IMAGES)
+  elif radius == RADIUS:
+    assert (gain > 0).all()
+
+
+@pytest.mark.parametrize('name', ATTACKS)
+def test_a_larger_radius_raises_the_objective(name):
+  """Of a network without any defence."""
+  means = [
+    float(network(attacked(name, network, IMAGES, radius)).mean())
+    for radius in (1 / 255, 4 / 255, 16 / 255)
+  ]
+  assert float(network(IMAGES).mean()) < means[0] < means[1] < means[2]
+
+
+def test_gradients_beat_squares_and_one_step():
+  """Else gradients are masked, and no attack by them can be believed."""
+  values = {
+    name: network(attacked(name, network, IMAGES, 0.1)) for name in ATTACKS
+  }
+  assert (values['pgd'] > values['square']).all()
+  assert (values['apgd'] > values['square']).all()
+  assert (values['pgd'] >= values['fgsm'] - 1e-6).all()
+
+
+def test_more_steps_of_pgd_never_lower_the_objective():
+  values = [
+    network(by_steps(attacks.pgd, network, IMAGES, n, 0.1)) for n in (0, 1, 6)
+  ]
+  assert (values[0] <= values[1] + 1e-6).all()
+  assert (values[1] <= values[2] + 1e-6).all()
+  assert (values[0] < values[2]).all()
+
+
+@pytest.mark.parametrize('attack', [attacks.apgd, attacks.square])
+def test_more_planned_steps_raise_the_objective(attack):
+  few, many = (
+    network(by_steps(attack, network, IMAGES, n, 0.1)) for n in (2, 30)
+  )
+  assert few.mean() < many.mean()
+
+
+def test_restarts_never_lower_the_objective():
+  def ripples(images):
+    """Many maxima."""
+    return jnp.sum(jnp.sin(8 * images) + 0.1 * images, axis=(1, 2, 3))
+
+  one, three = (
+    ripples(
+      attacks.pgd(
+        ripples,
+        IMAGES,
+        jax.random.key(0),
+        radius=0.2,
+        num_steps=4,
+        restarts=restarts,
+      )
+    )
+    for restarts in (1, 3)
+  )
+  # Values here and in the attack are rounded differently.
+  assert (one <= three + 1e-3).all()
+  assert (one < three - 0.1).any()
+
+
+@pytest.mark.parametrize('name', ATTACKS)
+def test_each_image_is_attacked_by_itself(name):
+  others = jnp.concatenate([IMAGES[:1], numbers(9)[1:] / 4])
+  one, many = (attacked(name, network, x, RADIUS) for x in (IMAGES, others))
+  np.testing.assert_allclose(one[0], many[0], atol=1e-6)
+  assert (np.asarray(one[1:]) != many[1:]).any()
+
+
+@pytest.mark.parametrize('name', ['fgsm', 'pgd', 'apgd'])
+def test_a_batch_is_its_images(name):
+  whole = attacked(name, linear, IMAGES, RADIUS)
+  for i in range(len(IMAGES)):
+    single = attacked(name, linear, IMAGES[i : i + 1], RADIUS)
+    np.testing.assert_allclose(single[0], whole[i], atol=1e-6)
+
+
+@pytest.mark.parametrize('name', ['pgd', 'apgd', 'square'])
+def test_keys_differ(name):
+  one, other = (
+    attacked(name, network, IMAGES, RADIUS, seed=seed) for seed in (0, 1)
+  )
+  assert (np.asarray(one) != other).any()
+
+
+@pytest.mark.parametrize('name', ATTACKS)
+def test_radii_share_a_compilation(name):
+  traces = []
+
+  @jax.jit
+  def run(images, radius):
+    traces.append(name)
+    return ATTACKS[name](linear, images, jax.random.key(0), radius=radius)
+
+  for radius in (0.01, 0.3):
+    assert_inside(run(IMAGES, radius), radius)
+  assert len(traces) == 1
+
+
+@pytest.mark.parametrize('name', ATTACKS)
+def test_values_that_are_no_numbers_are_not_kept(name):
+  """A network that overflows far from the images is no better there."""
+
+  def overflowing(images):
+    far = jnp.abs(images - IMAGES).max(axis=(1, 2, 3)) > 1.9 * RADIUS
+    return jnp.where(far, jnp.nan, linear(images))
+
+  perturbed = attacked(name, overflowing, IMAGES, RADIUS)
+  assert np.isfinite(overflowing(perturbed)).all()
+  assert (overflowing(perturbed) >= linear(IMAGES) - 1e-5).all()
+  assert_inside(perturbed, RADIUS)
+
+
+@pytest.mark.parametrize(
+  'num_steps, at',
+  [
+    # As published, §3.
+    (100, [22, 41, 57, 70, 80, 87, 93, 99]),
+    (50, [11, 21, 29, 35, 40, 44, 47]),
+    (1, []),
+  ],
+)
+def test_checkpoints_of_apgd(num_steps, at):
+  checks, gaps = attacks.checkpoints(num_steps)
+  assert np.flatnonzero(checks).tolist()[: len(at)] == at
+  assert len(checks) == len(gaps) == num_steps
+  np.testing.assert_array_equal(np.cumsum(np.asarray(gaps)[checks]), at)
+
+
+def test_apgd_halves_its_steps_where_they_no_longer_help():
+  """A sharp maximum within the ball: PGD with fixed steps hops around it."""
+  peak = np.clip(IMAGES + 0.1 * numbers(5), -1, 1)
+
+  def hill(images):
+    return -jnp.sum(jnp.abs(images - peak), axis=(1, 2, 3))
+
+  radius = 0.3
+  fixed = hill(by_steps(attacks.pgd, hill, IMAGES, 50, radius))
+  halving = hill(by_steps(attacks.apgd, hill, IMAGES, 50, radius))
+  assert (halving > 0.5 * fixed).all()
