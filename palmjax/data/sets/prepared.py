@@ -68,10 +68,12 @@ class PreparedImages(folder.Images):
   Attributes:
     sessions: int64 [N]; `layout.NO_SESSION` where the set tells none.
     devices: int or str [N].
+    turn: degrees clockwise by which the images were turned (`turns`).
   """
 
   sessions: np.ndarray
   devices: np.ndarray
+  turn: int = 0
 
 
 class OtherSizeError(ValueError):
@@ -160,12 +162,15 @@ class Source:
     return len(self.labels)
 
   def __getitem__(self, index):
-    image = io.BytesIO(self._records[index]['image'])
-    square = image_file.decode(image, size=self.size)
     return {
-      'image': turns.upright(square, self.turn),
+      'image': self.image(index, size=self.size),
       'label': self.labels[index],
     }
+
+  def image(self, index, *, size):
+    """An image in a size of the caller's: uint8 [size, size, 3]."""
+    image = io.BytesIO(self._records[index]['image'])
+    return turns.upright(image_file.decode(image, size=size), self.turn)
 
 
 def load(directory, *, size):
@@ -195,6 +200,7 @@ def load(directory, *, size):
     skipped=source.skipped,
     sessions=source.sessions,
     devices=source.devices,
+    turn=source.turn,
   )
 
 
@@ -203,15 +209,14 @@ def _plain(value):
   return value.decode() if isinstance(value, bytes) else int(value)
 
 
+def is_one(directory):
+  """Whether a folder holds a prepared set, or several."""
+  return bool(_prepared_in(directory))
+
+
 def builder(directory):
   """The TFDS builder of the one set in a folder."""
-  root = pathlib.Path(directory)
-  found = [
-    path.parent
-    for level in ('', '*/', '*/*/', '*/*/*/')
-    for path in sorted(root.glob(level + _INFO))
-    if not path.parent.name.startswith('incomplete.')
-  ]
+  found = _prepared_in(directory)
   if not found:
     raise FileNotFoundError(
       f'no prepared data set in {directory}; make one with: python -m '
@@ -223,3 +228,14 @@ def builder(directory):
       f'e.g. {found[0]}'
     )
   return tfds.builder_from_directory(found[0])
+
+
+def _prepared_in(directory):
+  """Folders of prepared sets, at most three levels below."""
+  root = pathlib.Path(directory)
+  return [
+    path.parent
+    for level in ('', '*/', '*/*/', '*/*/*/')
+    for path in sorted(root.glob(level + _INFO))
+    if not path.parent.name.startswith('incomplete.')
+  ]

@@ -13,6 +13,7 @@ and controls are then of its first identities.
 import collections
 import dataclasses
 import pathlib
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -23,6 +24,7 @@ from palmjax.data.sets import prepared, protocols, stored_images
 from palmjax.data.sets.builders import layout
 from palmjax.evals.recognition import identification, streaming, verification
 from palmjax.images import image_file
+from palmjax.recipes.metric import other_sets
 from palmjax.recipes.shared import controls
 
 # Images of a test whose pairs are listed: 18 million, 900 MB a model.
@@ -43,6 +45,9 @@ class Test:
     captured: int [K], images of each identity of the whole set, trained on or
       not, that could be read.
     failed: int [K], those that could not.
+    groups: int or str [N], people, of another set.
+    read: (indices, size) → uint8 [n, size, size, 3], of another set: what is
+      decided on may be larger than what the network sees.
   """
 
   name: str
@@ -52,6 +57,8 @@ class Test:
   devices: np.ndarray
   captured: np.ndarray
   failed: np.ndarray
+  groups: np.ndarray | None = None
+  read: Callable[[np.ndarray, int], np.ndarray] | None = None
 
   @property
   def suffix(self):
@@ -120,33 +127,38 @@ def held_out_test(config, found):
 
 
 def other_set(directory, *, size):
-  """The test of all images of a prepared set.
+  """The test of all images of a prepared set, or of a folder of palms.
 
   Args:
-    directory: as for `prepared.Source`.
+    directory: as for `prepared.Source` or `folder.read`.
     size: side of the network's images in pixels.
 
   Returns:
-    `Test`.
+    `Test`; a folder has the name of its last part.
 
   Raises:
-    OSError, ValueError: as `prepared.Source`, or no palm has two images.
+    OSError, ValueError: as `other_sets.read`, or no palm has two images.
   """
-  source = prepared.Source(directory, size=size)
-  if np.bincount(source.labels).max() < 2:
+  found = other_sets.read(directory, size=size)
+  if np.bincount(found.labels).max() < 2:
     raise ValueError(
       f'no palm in {directory} has two images, so no genuine pair exists: take '
       'it out of --config.evaluation.sets'
     )
-  captured, failed = _of_source(source)
+  if isinstance(found.source, prepared.Source):
+    captured, failed = _of_source(found.source)
+  else:
+    captured, failed = _of_folder(directory, found.source.skipped)
   return Test(
-    source.name,
-    stored_images.whole(source).read(),
-    source.labels,
-    source.sessions,
-    source.devices,
+    found.name,
+    found.images,
+    found.labels,
+    found.sessions,
+    found.devices,
     captured,
     failed,
+    found.source.groups,
+    found.again,
   )
 
 

@@ -11,6 +11,7 @@ is correlation without learning, on the same pairs.
 
 import dataclasses
 import functools
+import os
 import pathlib
 
 import jax
@@ -34,9 +35,15 @@ from palmjax.networks import export as exports
 from palmjax.networks import palm as palm_networks
 from palmjax.recipes.metric import checks as metric_checks
 from palmjax.recipes.metric import losses as metric_losses
+from palmjax.recipes.metric import operating
 from palmjax.recipes.metric import protocols as metric_protocols
 from palmjax.recipes.metric import report as metric_report
-from palmjax.recipes.shared import palm_images, palm_training, strangers
+from palmjax.recipes.shared import (
+  config_keys,
+  palm_images,
+  palm_training,
+  strangers,
+)
 from palmjax.steps import metric
 
 # Streams of the stage's key, and of the evaluation's.
@@ -61,6 +68,7 @@ def run(config, workdir):
   root = jax.random.key(config.seed)
   data_key = stage.stage_key(root, 'data')
   palms = palm_images.load(config, data_key)
+  others = strangers.find(config, palms, data_key)
   if config.data.turned:
     palms = dataclasses.replace(
       palms,
@@ -79,9 +87,7 @@ def run(config, workdir):
   )
   network = stage.run(
     'network',
-    functools.partial(
-      _train, palms, strangers.find(config, palms, data_key), mesh
-    ),
+    functools.partial(_train, palms, others, mesh),
     workdir=workdir,
     key=root,
     config=config.to_dict(),
@@ -106,9 +112,21 @@ def run(config, workdir):
     resampling=_resampling(config),
   )
   results = _results(config, compared, curve, network)
+  for name, rates in operating.rates(
+    tests,
+    compared,
+    trained,
+    network.path,
+    tested=others.tested,
+    seed=config.seed,
+    resampling=_resampling(config),
+  ).items():
+    results['models'].setdefault(name, {}).update(rates)
   files.write_json(workdir / 'metrics.json', results)
   palm_run = palm_training.PalmRun(config, palms, workdir)
-  metric_report.write(palm_run, compared, results, embed=trained.embed)
+  metric_report.write(
+    palm_run, compared, results, embed=trained.embed, dataset=others.dataset
+  )
 
 
 def _train(palms, others, mesh, stage, config):
@@ -153,9 +171,12 @@ def _tests(config, palms):
   """The tests of a run, its own first; all are read before it trains."""
   tests = [metric_protocols.held_out_test(config, palms)]
   for directory in config.evaluation.sets:
-    test = metric_protocols.other_set(directory, size=config.image_size)
+    with config_keys.named('evaluation.sets'):
+      test = metric_protocols.other_set(directory, size=config.image_size)
     # Another part or another version of one set is of the same people.
-    if test.name in {config.data.name, *(other.name for other in tests)}:
+    names = {config.data.name, *(other.name for other in tests)}
+    trained_on = config.data.dir and os.path.realpath(config.data.dir)
+    if test.name in names or os.path.realpath(directory) == trained_on:
       raise ValueError(
         f'--config.evaluation.sets: {test.name} is named twice, or is the set '
         'of the training; give other sets'

@@ -15,7 +15,7 @@ _TILES = 12
 _TIMED = 5  # The fastest of so many passes counts.
 
 
-def write(run, compared, results, *, embed):
+def write(run, compared, results, *, embed, dataset):
   """Writes run.json and report.html into the workdir.
 
   Args:
@@ -23,6 +23,7 @@ def write(run, compared, results, *, embed):
     compared: list of `metric_protocols.Compared`, the run's own first.
     results: what metrics.json holds.
     embed: uint8 [N, H, W, 3] → [N, D], compiled.
+    dataset: what the thresholds of the network were set on, in words.
   """
   test = run.palms.evaluation
   facts = run_facts.write(
@@ -68,6 +69,7 @@ def write(run, compared, results, *, embed):
     sections=[
       metric_tables.rates(run, models, compared),
       metric_tables.performance(run, network, first),
+      metric_tables.claimed(models, dataset),
       _curves(compared),
       metric_tables.searches(run, models, compared),
       metric_tables.occlusion(run, network),

@@ -84,6 +84,25 @@ def _check_each(config, keys, fits, words):
         raise ValueError(f'--config.{key}={one}: give {words}')
 
 
+def check_folder(data, drawn, others):
+  """Refuses a folder beside images that are drawn.
+
+  Args:
+    data: section `data` of a config.
+    drawn: the `data.name` that draws images and reads no folder.
+    others: names that read one.
+
+  Raises:
+    ValueError: the folder would be ignored.
+  """
+  if data.name == drawn and data.dir:
+    raise ValueError(
+      f'--config.data.dir={data.dir} would be ignored: '
+      f'--config.data.name={drawn} draws its images; give --config.data.name='
+      f'{others[0]}, or one of {", ".join(others[1:])}'
+    )
+
+
 def check_numbers(config):
   """Checks what holds for the numbers of every recipe.
 

@@ -13,7 +13,7 @@ from palmjax.data.palms import palms
 from palmjax.data.sets import folder, prepared, splits, stored_images, turns
 from palmjax.data.sets.builders import layout, real_sets
 from palmjax.inference import cohort
-from palmjax.recipes.shared import config_keys, ending
+from palmjax.recipes.shared import config_keys, ending, lying
 
 PREPARED = ('drawn_palms', *real_sets.BUILDERS)
 # Stream of the data's key: palms drawn.
@@ -95,6 +95,7 @@ def load(config, key):
   """
   seed = streams.seed_of(jax.random.fold_in(key, 1))
   found = _read(config, key)
+  lying.warn_of_run(config.data, found)
   with config_keys.named('evaluation_share'):
     split = splits.by_identity(
       found.labels,
@@ -213,6 +214,7 @@ def _read(config, key):
     skipped=source.skipped,
     sessions=source.sessions,
     devices=source.devices,
+    turn=source.turn,
   )
 
 

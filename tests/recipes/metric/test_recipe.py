@@ -16,6 +16,7 @@ from palmjax.data.sets import prepared
 from palmjax.engine import mesh, stage
 from palmjax.evals import bootstrap
 from palmjax.evals.recognition import error_rates, verification
+from palmjax.inference import verifier
 from palmjax.networks import palm as palm_networks
 from palmjax.recipes.metric import recipe as metric_recipe
 from palmjax.recipes.shared import controls, palm_images
@@ -103,6 +104,28 @@ def test_results_are_those_of_the_export(run):
   assert across['eer/orientation code'] == verification.eer_ratio(
     scores, alone, resampling=bootstrap.Resampling(draws=100)
   )
+
+
+def test_claims_stand_beside_what_was_found(run):
+  models = json.loads((run / 'metrics.json').read_text())['models']
+  name = 'network, on drawn_palms'
+  # 12 palms × 6 images: 2,376 impostor pairs.
+  assert (
+    'not measurable with 2376' in models[name]['fmr@claimed=1e-2']['reason']
+  )
+  threshold = verifier.load(
+    run / 'network' / 'export', score='network'
+  ).threshold(1e-2)
+  assert 0 <= models[name]['fnmr@claimed=1e-2']['value'] <= 1
+  assert -1 < threshold < 1
+  alone = models['verifier, on drawn_palms']
+  assert alone['eer']['value'] < 0.5
+  few = models['verifier with a cohort, on drawn_palms']
+  assert few['fmr@claimed=1e-3']['reason'].startswith('fewer than 60 palms')
+  assert 'fmr@claimed=1e-2' in models['network']
+  text = (run / 'report.html').read_text()
+  assert 'FMR claimed / FMR found' in text
+  assert 'drawn palms, difficulty 0.5, none trained on' in text
 
 
 def test_last_session_is_searched_in_the_first(run):
