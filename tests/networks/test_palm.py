@@ -7,6 +7,7 @@ import pytest
 from palmjax.images import preprocess
 from palmjax.networks import export, palm
 from palmjax.networks import variables as network_variables
+from tests import filled_variables
 
 SPEC = preprocess.Preprocess(image_size=32)
 MODEL = {
@@ -23,7 +24,8 @@ MODEL = {
 @pytest.fixture(scope='module')
 def variables():
   init = network_variables.of_images(palm.build(MODEL), SPEC.shape)
-  found = jax.device_get(jax.jit(init)(jax.random.key(0)))
+  shapes = jax.eval_shape(init, jax.random.key(0))
+  found = filled_variables.fill(shapes)
   head = np.random.default_rng(1).normal(size=(5, 8)).astype(np.float32)
   params = {'backbone': found.pop('params'), 'head': head}
   return {'params': params, **found}
