@@ -4,13 +4,15 @@ python -m release.palm_weights --run=RUN --out=palmjax/weights/mobilefacenet
 
 Draws palms of identities, sessions and devices that no training saw, at full
 difficulty, reads them as `palmjax.verify` reads files, and compares all pairs:
-by the network, by the network over 8 views, and by correlation without
-learning. The thresholds of calibration.json come from the impostor pairs.
-Without --run what lies in --out is measured again.
+by the network, by the network over 8 views, and by two controls that learn
+nothing: correlation and an orientation code. The thresholds of
+calibration.json come from the impostor pairs. Without --run what lies in --out
+is measured again; with --controls its network is not.
 
-Pairs of all palms are counted (`evals.recognition.streaming`). Correlation
-needs lists of pairs, alone and in a score with the network. The lists are of
-the first palms only. results.json has the network on the same pairs, too.
+Pairs of all palms are counted (`evals.recognition.streaming`). The controls
+need lists of pairs, as has correlation in a score with the network. The lists
+are of the first palms only. results.json has the network on the same pairs,
+too.
 """
 
 import argparse
@@ -18,12 +20,11 @@ import json
 import pathlib
 import sys
 
-import jax
 import numpy as np
 
 from configs import metric as metric_config
 from palmjax import files
-from palmjax.data.palms import palms
+from palmjax.data.palms import as_read
 from palmjax.data.sets import stored_images
 from palmjax.evals.recognition import (
   binned_rates,
@@ -31,16 +32,11 @@ from palmjax.evals.recognition import (
   streaming,
   verification,
 )
-from palmjax.images import image_file
 from palmjax.inference import matcher
 from palmjax.networks import export as exports
 from palmjax.networks import palm as palm_networks
-from palmjax.ops import chunks
 from palmjax.recipes.shared import controls
 from release import made_by, record
-
-_DEVICES = 64
-_BATCH = 64  # Palms drawn at once.
 
 _ABOUT = [
   "Weights for palm recognition, trained on drawn palms only: nobody's palm.",
@@ -59,7 +55,7 @@ _FILES = [
   made_by.row(
     'results.json',
     'error rates on drawn palms that no training saw, beside correlation '
-    'without learning',
+    'and an orientation code, which learn nothing',
   ),
   made_by.row(
     'config.json training.jsonl', 'configuration and log of the training'
@@ -77,7 +73,9 @@ def main(argv=None):
   """The command line."""
   made = parser()
   args = made.parse_args(argv)
-  apart = dict.fromkeys(('run', 'out', 'seed'))
+  if args.run and args.controls:
+    made.error('--controls keeps results, which a new --run has not')
+  apart = dict.fromkeys(('run', 'out', 'seed', 'controls'))
   out = pathlib.Path(args.out)
   try:
     if args.run:
@@ -86,19 +84,30 @@ def main(argv=None):
     network = palm_networks.load(out)
   except (OSError, ValueError) as error:
     sys.exit(f'palm_weights: {error}')
-  images, labels, sessions = draw(args, network.preprocess.image_size)
-  calibrations, results = measure(
-    network.embed,
-    images,
-    labels,
-    sessions,
-    subset=args.subset,
-    describe=lambda identities: (
-      f'{identities:,} drawn palms × {args.samples}, {args.size} px, '
-      f'difficulty {args.difficulty:g}, seed {args.seed}'
-    ),
+  # Palms are drawn by number: fewer of them are the first of many.
+  count = min(args.subset, args.identities) if args.controls else None
+  palms = as_read.draw(
+    args.seed,
+    identities=count or args.identities,
+    samples=args.samples,
+    size=args.size,
+    square=network.preprocess.image_size,
+    difficulty=args.difficulty,
   )
-  matcher.save(out, calibrations)
+  if args.controls:
+    results = json.loads((out / 'results.json').read_text())
+    results['subset, listed'] |= controls_of(*palms)
+  else:
+    calibrations, results = measure(
+      network.embed,
+      *palms,
+      subset=args.subset,
+      describe=lambda identities: (
+        f'{identities:,} drawn palms × {args.samples}, {args.size} px, '
+        f'difficulty {args.difficulty:g}, seed {args.seed}'
+      ),
+    )
+    matcher.save(out, calibrations)
   files.write_json(out / 'results.json', results)
   print(files.to_json(results))
 
@@ -115,6 +124,11 @@ def parser():
     made.add_argument(
       f'--{name}', required=name == 'out', metavar='DIR', help=text
     )
+  made.add_argument(
+    '--controls',
+    action='store_true',
+    help='measure the controls again, and keep the rest of results.json',
+  )
   for name, default, text in (
     ('identities', 1000, 'palms to measure on'),
     ('subset', 320, 'the first of them, for scores with correlation'),
@@ -189,35 +203,6 @@ def pack(run, out, *, options=(), seed):
   )
 
 
-def draw(args, size):
-  """Palms no network was trained on, as `verify` would read their files.
-
-  Args:
-    args: of the command line.
-    size: side of the network's images in pixels.
-
-  Returns:
-    (uint8 [N, size, size, 3], labels [N], sessions [N]), by label.
-  """
-  labels = np.repeat(np.arange(args.identities), args.samples)
-  samples = np.tile(np.arange(args.samples), args.identities)
-  sessions = palms.session_of(samples)
-  images = np.empty((len(labels), size, size, 3), np.uint8)
-  for index in chunks.indices(len(labels), _BATCH):
-    drawn = palms.draw_batch(
-      jax.random.key(args.seed),
-      labels[index],
-      samples[index],
-      devices=(labels[index] // 2 + sessions[index]) % _DEVICES,
-      size=args.size,
-      difficulty=args.difficulty,
-    )
-    images[index] = np.stack(
-      [image_file.square(image, size=size) for image in np.asarray(drawn)]
-    )
-  return images, labels, sessions
-
-
 def measure(embed, images, labels, sessions, *, subset, describe):
   """Compares all pairs by every score.
 
@@ -233,28 +218,13 @@ def measure(embed, images, labels, sessions, *, subset, describe):
     (`matcher.Calibration`s of every score, results as plain values).
   """
   first = labels < subset
-  turned = np.stack(
-    [
-      stored_images.turn(image, label % 8)
-      for image, label in zip(images, labels, strict=True)
-    ]
+  alone = verification.matrix_scores(
+    controls.correlate(images[first]), labels[first]
   )
-  similarities = controls.correlate(images[first])
-  alone = verification.matrix_scores(similarities, labels[first])
   every = {'set': describe(int(labels[-1]) + 1)}
   few = {
     'set': describe(min(subset, int(labels[-1]) + 1)),
-    'correlation': verification.fnmr_rates(alone),
-    'correlation, across sessions': verification.fnmr_rates(
-      verification.matrix_scores(
-        similarities, labels[first], sessions=sessions[first]
-      )
-    ),
-    'correlation, turned': verification.fnmr_rates(
-      verification.matrix_scores(
-        controls.correlate(turned[first]), labels[first]
-      )
-    ),
+    **controls_of(images[first], labels[first], sessions[first]),
   }
   calibrations = []
   plain, views = embed(images), matcher.embed_turns(embed, images)
@@ -282,7 +252,7 @@ def measure(embed, images, labels, sessions, *, subset, describe):
   every['cosine'] |= identification.rates(
     identification.leave_one_out(plain, labels), fpirs=(1e-2,)
   )
-  found = embed(turned)
+  found = embed(_turned(images, labels))
   every['cosine, turned'] = binned_rates.rates(
     streaming.count_pairs(found, labels), found, labels
   )
@@ -292,6 +262,37 @@ def measure(embed, images, labels, sessions, *, subset, describe):
     )
   )
   return calibrations, {'all, counted': every, 'subset, listed': few}
+
+
+def controls_of(images, labels, sessions):
+  """Rates of scores that learn nothing, as plain values.
+
+  Args:
+    images: uint8 [N, S, S, 3].
+    labels: int [N].
+    sessions: int [N].
+  """
+  found = {}
+  for name, scores in controls.scores(images).items():
+    for kind, of in (('', None), (', across sessions', sessions)):
+      found[name + kind] = verification.fnmr_rates(
+        verification.matrix_scores(scores, labels, sessions=of)
+      )
+  for name, scores in controls.scores(_turned(images, labels)).items():
+    found[f'{name}, turned'] = verification.fnmr_rates(
+      verification.matrix_scores(scores, labels)
+    )
+  return found
+
+
+def _turned(images, labels):
+  """The palms of each identity in one of the 8 turns."""
+  return np.stack(
+    [
+      stored_images.turn(image, label % 8)
+      for image, label in zip(images, labels, strict=True)
+    ]
+  )
 
 
 if __name__ == '__main__':

@@ -24,6 +24,11 @@ SCORES = [
   for turns in (False, True)
   for correlation in (False, True)
 ]
+CONTROLS = [
+  name + kind
+  for name in ('correlation', 'orientation code')
+  for kind in ('', ', across sessions', ', turned')
+]
 
 
 @pytest.fixture(scope='module')
@@ -220,9 +225,7 @@ def test_results_have_every_score_beside_the_control(packed):
   assert set(every) == {'set', 'cosine', 'cosine, 8 views', 'cosine, turned'}
   assert set(few) == {
     'set',
-    'correlation',
-    'correlation, across sessions',
-    'correlation, turned',
+    *CONTROLS,
     'cosine, across sessions',
     *(matcher.comparison(**score) for score in SCORES),
   }
@@ -267,19 +270,29 @@ def test_what_was_packed_is_measured_again(packed, monkeypatch, tmp_path):
   names = 'results.json', 'calibration.json'
   for name in names:
     (again / name).unlink()
-  palm_weights.main(
-    [
-      *(
-        f'--out={again}',
-        f'--identities={small_palm_run.IDENTITIES}',
-        f'--subset={small_palm_run.SUBSET}',
-      ),
-      *(
-        f'--samples={small_palm_run.SAMPLES}',
-        f'--size={small_palm_run.DRAWN}',
-        '--seed=5',
-      ),
-    ]
-  )
+  words = [
+    *(
+      f'--out={again}',
+      f'--identities={small_palm_run.IDENTITIES}',
+      f'--subset={small_palm_run.SUBSET}',
+    ),
+    *(
+      f'--samples={small_palm_run.SAMPLES}',
+      f'--size={small_palm_run.DRAWN}',
+      '--seed=5',
+    ),
+  ]
+  palm_weights.main(words)
   for name in names:
     assert (again / name).read_text() == (packed.out / name).read_text()
+  # The controls alone: the rest stays as it was.
+  want = json.loads((again / 'results.json').read_text())
+  kept = json.loads(json.dumps(want))
+  for name in CONTROLS:
+    del kept['subset, listed'][name]
+  kept['all, counted']['cosine'] = 'of before'
+  (again / 'results.json').write_text(json.dumps(kept))
+  palm_weights.main([*words, '--controls'])
+  found = json.loads((again / 'results.json').read_text())
+  assert found['all, counted']['cosine'] == 'of before'
+  assert found['subset, listed'] == want['subset, listed']
