@@ -165,11 +165,11 @@ def get_config(arg=''):
       'ada_mirror': False,
       'ada_rotation': 10.0,  # degrees, largest
       'ada_hue': 30.0,  # degrees, largest
-      'eval_every': 500,
+      'eval_every': 1000,
       'eval_images': 512,
       # Stop when the kernel distance has not improved for so many evaluations.
       'patience': 3,
-      'ckpt_every': 100,
+      'ckpt_every': 250,
     }
   )
   config.soft = ml_collections.ConfigDict(
@@ -187,13 +187,11 @@ def get_config(arg=''):
     }
   )
   config.evaluation = ml_collections.ConfigDict(
-    {'resamples': 1000, 'fars': [1e-1, 1e-2, 1e-3]}
+    {'resamples': 1000, 'fars': (1e-1, 1e-2, 1e-3)}
   )
 
   variants = {'': {}, 'smoke': _SMOKE, 'full': _FULL}
-  if arg not in variants:
-    raise ValueError(f'configs/ssl.py:{arg}: choose one of {sorted(variants)}')
-  return common.override(config, variants[arg])
+  return common.override(config, common.variant(variants, arg, 'ssl'))
 
 
 def sweep(arg=''):
