@@ -173,8 +173,9 @@ def get_config(arg=''):
   config.stop = common.stop()
   config.evaluation = ml_collections.ConfigDict(
     {
-      # Folders of further prepared sets, on all of which the network is tested
-      # as well: "('DIR', 'DIR')". It was trained on none of them.
+      # Further prepared sets, or folders DIR/<identity>/<image>, on all of
+      # which the network and the verifier are tested as well: "('DIR', 'DIR')".
+      # It was trained on none of them.
       'sets': (),
       'resamples': 1000,
       'fmrs': (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6),
@@ -185,11 +186,7 @@ def get_config(arg=''):
 
   variants = {'': {}, 'smoke': _SMOKE, 'weights': _WEIGHTS, 'full': _FULL}
   variants |= dict.fromkeys(_SWEEPS, _ABLATION)
-  if arg not in variants:
-    raise ValueError(
-      f'configs/metric.py:{arg}: choose one of {sorted(variants)}'
-    )
-  return common.override(config, variants[arg])
+  return common.override(config, common.variant(variants, arg, 'metric'))
 
 
 def sweep(arg=''):
