@@ -175,7 +175,7 @@ def _scores(test, others, images):
     white = verifier_trials.with_network(centred, first, first)
     pairs = verifier_trials.with_network(among, members, members)
     pairs = pairs[:, *np.triu_indices(len(members), 1)]
-    name = f'whitened by {1 - share:g}'
+    name = f'whitened, shrinkage {share:g}'
     found[f'tried: network alone, cohort, {name}'] = white[2]
     found[f'tried: fused, cohort, network {name}'] = parts.fuse(
       white, parts.standard(pairs, len(members))
