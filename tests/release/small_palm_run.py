@@ -10,6 +10,7 @@ from configs import metric as metric_config
 from palmjax.images import preprocess
 from palmjax.models import backbones
 from palmjax.networks import export
+from tests import filled_variables
 
 SIZE, DRAWN = 32, 48
 # 6 samples are two sessions.
@@ -34,20 +35,6 @@ def shapes_of(sizes, size):
   )
 
 
-def fill(shapes):
-  """Numbers for them, of a size that lets images differ."""
-  generator = np.random.default_rng(0)
-
-  def draw(path, leaf):
-    if len(leaf.shape) > 1:
-      deviation = np.sqrt(2 / np.prod(leaf.shape[:-1]))
-      return generator.normal(0, deviation, leaf.shape).astype(np.float32)
-    value = 0.0 if path[-1].key in ('shift', 'mean') else 1.0
-    return np.full(leaf.shape, value, np.float32)
-
-  return jax.tree_util.tree_map_with_path(draw, shapes)
-
-
 def draw_batch(key, identities, samples, *, size, difficulty, devices):
   """Stands in for `palms.draw_batch`, which takes long to compile."""
   seed = int(jax.random.key_data(key)[-1])
@@ -64,7 +51,7 @@ def draw_batch(key, identities, samples, *, size, difficulty, devices):
 
 def write_run(directory):
   """What training leaves, without training."""
-  variables = fill(shapes_of(NETWORK, SIZE))
+  variables = filled_variables.fill(shapes_of(NETWORK, SIZE))
   # As large as what may be shipped in all.
   head = np.zeros((125_000, 16), np.float32)
   export.save(

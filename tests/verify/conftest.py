@@ -10,20 +10,10 @@ from PIL import Image
 from scipy import ndimage
 
 from palmjax import verify
-from palmjax.images import preprocess
 from palmjax.inference import correlation, matcher
-from palmjax.models import backbones
-from palmjax.networks import export
 from palmjax.networks import palm as palm_networks
+from tests import untrained_network
 
-SIZE = 32
-NETWORK = {
-  'name': 'mobilefacenet',
-  'width': 0.125,
-  'embedding_size': 16,
-  'attention': False,
-  'dtype': 'float32',
-}
 EVERY_SCORE = (
   [],
   ['--turns'],
@@ -55,22 +45,9 @@ def black():
 def trained(tmp_path_factory):
   """The export of a network as it was drawn, calibrated on blurred noise."""
   directory = tmp_path_factory.mktemp('export')
-  model = backbones.build(
-    **{**NETWORK, 'dtype': np.dtype(NETWORK['dtype']).type}
-  )
-  spec = preprocess.Preprocess(image_size=SIZE)
-  variables = jax.jit(functools.partial(model.init, train=False))(
-    jax.random.key(0), np.zeros((1, *spec.shape), np.float32)
-  )
-  params = {'backbone': variables['params'], 'head': np.zeros((2, 16), 'f4')}
-  export.save(
-    directory,
-    variables={'params': params, 'batch_stats': variables['batch_stats']},
-    model={**NETWORK, 'loss': 'arcface', 'margin': 0.3, 'scale': 32.0},
-    preprocess=spec.to_json(),
-  )
+  untrained_network.save(directory)
   # 31,125 pairs: enough for an FMR of 1e-3, not for 1e-4.
-  images = np.repeat(_pictures(250, 1, (SIZE, SIZE))[..., None], 3, axis=-1)
+  images = np.repeat(_pictures(250, 1, (32, 32))[..., None], 3, axis=-1)
   pairs = np.triu_indices(len(images), 1)
   templates = jax.jit(correlation.templates)(
     images[..., :1] / np.float32(127.5) - 1
