@@ -65,6 +65,7 @@ def test_the_cache_folder_of_the_user_and_that_of_jax(tmp_path):
   assert set(programs(tmp_path)) == {*before, *programs(jax_folder)}
 
 
+@pytest.mark.slow
 def test_no_cache_reads_and_keeps_nothing(tmp_path):
   run(tmp_path, '--no-cache')
   run(tmp_path, '--no-cache', JAX_COMPILATION_CACHE_DIR=str(tmp_path / 'jax'))
@@ -73,6 +74,7 @@ def test_no_cache_reads_and_keeps_nothing(tmp_path):
   assert not run(tmp_path, '--no-cache')
 
 
+@pytest.mark.slow
 def test_a_folder_that_cannot_be_made_stops_nothing(tmp_path):
   run(tmp_path, XDG_CACHE_HOME='/dev/null')
   run(tmp_path, JAX_COMPILATION_CACHE_DIR='/dev/null/x')

@@ -66,6 +66,7 @@ def _eer_of_network(directory, drawn):
   return _eer(embeddings @ embeddings.T, drawn)
 
 
+@pytest.mark.slow
 def test_they_beat_correlation_across_sessions(drawn, tmp_path):
   """Threefold at least; a network that learned nothing is far from it."""
   control = _eer(controls.correlate(drawn[0]), drawn)

@@ -52,6 +52,7 @@ def test_a_cohort_of_a_folder_decides(ask, folders, untrained, flat_cohort):
   assert '<img' not in page
 
 
+@pytest.mark.slow
 def test_known_palms_give_fnmr(ask, folders, flat_cohort, untrained, tmp_path):
   out = tmp_path / 'cohort.npz'
   code, text, _ = ask(folders / 'known', '--known', f'--out={out}', '--json')

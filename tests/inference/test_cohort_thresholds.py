@@ -66,7 +66,12 @@ def test_thresholds_are_at_the_careful_end(count, tail, monkeypatch):
 
 
 @pytest.mark.parametrize(
-  'count, cohorts, effect', [(40, 100, 0.3), (40, 100, 0.6), (200, 40, 0.6)]
+  'count, cohorts, effect',
+  [
+    (40, 100, 0.3),
+    pytest.param(40, 100, 0.6, marks=pytest.mark.slow),
+    pytest.param(200, 40, 0.6, marks=pytest.mark.slow),
+  ],
 )
 def test_false_match_rates_of_strangers(count, cohorts, effect):
   """s = a_i + a_j + e_ij: palms are more or less like all others."""

@@ -171,6 +171,7 @@ def test_a_real_network_is_loaded_and_looks(tmp_path):
       np.testing.assert_allclose(one.box[2:] - one.box[:2], 40, atol=2)
 
 
+@pytest.mark.slow
 def test_the_sizes_of_the_export_are_looked_at(tmp_path):
   """Only in use: training and its reports have one view of an image."""
   variables, sizes = fresh_detector()

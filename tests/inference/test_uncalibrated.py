@@ -26,7 +26,9 @@ def test_standards_are_of_the_codes_alone():
   assert len(mean) == len(std) == len(parts.CODES)
 
 
-@pytest.mark.parametrize('seed, difficulty', [(1, 0.6), (5, 0.8)])
+@pytest.mark.parametrize(
+  'seed, difficulty', [(1, 0.6), pytest.param(5, 0.8, marks=pytest.mark.slow)]
+)
 def test_strangers_among_drawn_palms_stay_below(seed, difficulty):
   palms = drawn_palms.templates(seed, difficulty)
   scores = parts.compare(palms, palms, parts.no_means(64))[:2]

@@ -105,7 +105,10 @@ print(*image[16, 16], (after - before) / 1024)
 
 @pytest.mark.parametrize(
   'mode, color, limit',
-  [('RGBA', (227, 177, 152), 1300), ('I;16', (100, 100, 100), 800)],
+  [
+    ('RGBA', (227, 177, 152), 1300),
+    pytest.param('I;16', (100, 100, 100), 800, marks=pytest.mark.slow),
+  ],
 )
 def test_memory_for_96_megapixels(tmp_path, mode, color, limit):
   path = str(tmp_path / 'large.png')

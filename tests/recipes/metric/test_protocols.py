@@ -142,7 +142,9 @@ def test_a_set_without_a_genuine_pair(tmp_path):
     metric_protocols.other_set(directory, size=16)
 
 
-@pytest.mark.parametrize('stream', [False, True])
+@pytest.mark.parametrize(
+  'stream', [False, pytest.param(True, marks=pytest.mark.slow)]
+)
 def test_devices_of_the_evaluation_are_of_its_images(prepared, stream):
   prepared.data.stream = stream
   found = palm_images.load(prepared, jax.random.key(0))

@@ -41,6 +41,7 @@ def test_variants_of_ssl(variant):
   assert logits.size == 4
 
 
+@pytest.mark.slow
 def test_all_updates_of_the_full_gan_can_be_traced(monkeypatch):
   """At 128 px, with activations in bfloat16 and second derivatives."""
   # Its own jit has options that a traced one may not have.
