@@ -40,7 +40,7 @@ class Part:
   sessions: np.ndarray
 
 
-class Strangers(NamedTuple):
+class SpareIdentities(NamedTuple):
   """One image of each of some identities that no network is trained on.
 
   Attributes:
@@ -67,7 +67,7 @@ class PalmImages:
     fingerprint: digest of images, labels and split (of a streamed set, of
       its name and the ids in place of the images); a stage whose data changed
       is refused instead of resumed.
-    strangers: `Strangers`: those held out or not in the budget, or the tested
+    strangers: `SpareIdentities`: held out or not in the budget, or the tested
       ones where there are too few of these.
   """
 
@@ -76,7 +76,7 @@ class PalmImages:
   evaluation: Part
   skipped: tuple[str, ...]
   fingerprint: str
-  strangers: Strangers
+  strangers: SpareIdentities
   validation: Part | None = None
 
 
@@ -233,7 +233,7 @@ def _strangers(found, split, chosen):
   # By no order of names: it may be that of the capture.
   order = np.random.default_rng(0).permutation(len(first))
   images = among[first[order[:_MOST_STRANGERS]]]
-  return Strangers(tuple(found.ids[i] for i in images), tested)
+  return SpareIdentities(tuple(found.ids[i] for i in images), tested)
 
 
 def _draw(data, size, key):
