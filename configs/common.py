@@ -77,3 +77,23 @@ def override(config, values):
   """Sets dotted keys, e.g. {'gan.steps': 20}; an unknown key is an error."""
   config.update_from_flattened_dict(values)
   return config
+
+
+def variant(variants, arg, name):
+  """The values of a variant.
+
+  Args:
+    variants: {name of a variant: {dotted key: value}}, '' the default.
+    arg: of `get_config`.
+    name: of the configuration.
+
+  Raises:
+    ValueError: there is no such variant.
+  """
+  if arg not in variants:
+    others = ', '.join(f'configs/{name}.py:{one}' for one in variants if one)
+    raise ValueError(
+      f'configs/{name}.py:{arg}: no such variant; choose configs/{name}.py, '
+      f'{others}'
+    )
+  return variants[arg]

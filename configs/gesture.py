@@ -192,11 +192,7 @@ def get_config(arg=''):
     'weights': _WEIGHTS,
     'teachers': _TEACHERS,
   }
-  if arg not in variants:
-    raise ValueError(
-      f'configs/gesture.py:{arg}: choose one of {sorted(variants)}'
-    )
-  return common.override(config, variants[arg])
+  return common.override(config, common.variant(variants, arg, 'gesture'))
 
 
 def sweep(arg=''):

@@ -144,11 +144,7 @@ def get_config(arg=''):
   config.evaluation = ml_collections.ConfigDict({'resamples': 1000})
 
   variants = {'': {}, 'smoke': _SMOKE, 'table': _TABLE}
-  if arg not in variants:
-    raise ValueError(
-      f'configs/robust.py:{arg}: choose one of {sorted(variants)}'
-    )
-  return common.override(config, variants[arg])
+  return common.override(config, common.variant(variants, arg, 'robust'))
 
 
 def sweep(arg=''):

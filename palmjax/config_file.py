@@ -8,13 +8,26 @@ import ast
 import contextlib
 import importlib.util
 import pathlib
+import re
 import sys
 import traceback
+
+from absl import flags
+from ml_collections import config_flags
 
 from palmjax import terminal
 
 # Beside the package, in the checkout as in an installation.
 SHIPPED = pathlib.Path(__file__).parents[1] / 'configs'
+
+# An option of the command line, with its value or without.
+_OPTION = re.compile(r'--?([A-Za-z][^=\[]*)')
+_KINDS = {
+  bool: 'True or False',
+  int: 'a whole number',
+  float: 'a number',
+  tuple: 'a tuple, e.g. "(1, 2)" or "(\'a\', \'b\')"',
+}
 
 
 def names():
@@ -95,6 +108,87 @@ def read(text):
   module = load(path)
   with _imports_beside(path), _in_one_line(path):
     return module.get_config(*arguments)
+
+
+def override(config, arguments):
+  """Returns the config with the values that --config.KEY=VALUE sets.
+
+  Args:
+    config: ConfigDict; it is changed.
+    arguments: of the command line.
+
+  Raises:
+    ValueError: an unknown key, a value of another type, another argument.
+  """
+  keys = dict(_flat(config))
+  for argument in arguments:
+    if option := _OPTION.match(argument):
+      _require_key(option[1], keys)
+  values = flags.FlagValues()
+  values.set_gnu_getopt(True)
+  program = ['palmjax', *arguments]
+  try:
+    flag = config_flags.DEFINE_config_dict(
+      'config', config, flag_values=values, sys_argv=program
+    )
+    _, *extra = values(program)
+  except flags.IllegalFlagValueError as error:
+    # 'flag --config.KEY=VALUE: the words of Python'.
+    given = re.match(r'flag (--config\.([^=\[]+).*?=.*?): ', str(error), re.S)
+    if given is None or given[2] not in keys:
+      raise ValueError(_last_line(error)) from error
+    kind = _KINDS.get(type(keys[given[2]]), 'another value')
+    raise ValueError(f'{given[1]}: give {kind}') from error
+  except (flags.Error, TypeError) as error:
+    raise ValueError(_last_line(error)) from error
+  if extra:
+    raise ValueError(
+      f'{extra[0]} is no argument: options begin with --, e.g. '
+      '--config.cnn.steps=5'
+    )
+  return _at_home(flag.value)
+
+
+def _require_key(name, keys):
+  """Raises ValueError where an option sets no key of a config."""
+  if name.removeprefix('config.') in keys and name.startswith('config.'):
+    return
+  known = [f'config.{key}' for key in keys]
+  if name in keys:
+    known = [f'config.{name}']
+  known += ['config', 'workdir', 'no-cache', 'help']
+  inside = name.startswith('config.')
+  what = 'no such key' if inside else 'no such option'
+  raise ValueError(f'--{name}: {what}{terminal.nearest(name, known)}')
+
+
+def _last_line(error):
+  """An error of a value itself arrives as a traceback in a message."""
+  return str(error).strip().splitlines()[-1]
+
+
+def _flat(config, prefix=''):
+  """(dotted key, value) of all values."""
+  for name, value in config.items():
+    if hasattr(value, 'items'):
+      yield from _flat(value, f'{prefix}{name}.')
+    else:
+      yield f'{prefix}{name}', value
+
+
+def _at_home(config):
+  """The config with the home folder in place of `~` in its paths."""
+  with config.unlocked():
+    for key, value in config.items():
+      if hasattr(value, 'unlocked'):
+        _at_home(value)
+      elif isinstance(value, str):
+        config[key] = terminal.home(value)
+      elif isinstance(value, tuple):
+        config[key] = tuple(
+          terminal.home(one) if isinstance(one, str) else one for one in value
+        )
+  return config
 
 
 def require_keys(config, text):

@@ -7,11 +7,11 @@ cannot go on (the last line says what to do); 2 the command line is wrong; 130
 stopped by Ctrl-C between two stages.
 """
 
+import logging as text
 import sys
 
 import jax
 from absl import flags, logging
-from ml_collections import config_flags
 
 from palmjax import compile_cache, config_file, terminal
 from palmjax.engine import loop
@@ -45,6 +45,8 @@ def main(argv=None):
   config, args = _parse(sys.argv[1:] if argv is None else argv)
   flags.FLAGS.mark_as_parsed()  # absl would warn of logging before it.
   logging.use_absl_handler()
+  # Its own form begins with a thread's number and a file of ours.
+  logging.get_absl_handler().setFormatter(text.Formatter('%(message)s'))
   logging.set_verbosity(logging.INFO)
   terminal.start(cache=not args.no_cache)
   jax.config.update('jax_disable_most_optimizations', not config.optimise)
@@ -81,7 +83,7 @@ def _parse(argv):
   if not args.config or args.workdir is None:
     parser.error('give --config=configs/ssl.py and --workdir=runs/NAME')
   try:
-    config = _override(config_file.read(args.config), rest)
+    config = config_file.override(config_file.read(args.config), rest)
     if config.get('recipe') not in RECIPES:
       raise ValueError(
         f'recipe {config.get("recipe")!r} of {args.config}: choose one of '
@@ -91,51 +93,6 @@ def _parse(argv):
   except ValueError as error:
     parser.error(str(error))
   return config, args
-
-
-def _override(config, arguments):
-  """The config with what --config.KEY=VALUE among the arguments says.
-
-  Raises:
-    ValueError: an unknown key, a value of another type, another argument.
-  """
-  values = flags.FlagValues()
-  values.set_gnu_getopt(True)
-  program = ['palmjax', *arguments]
-  try:
-    flag = config_flags.DEFINE_config_dict(
-      'config', config, flag_values=values, sys_argv=program
-    )
-    _, *extra = values(program)
-  except AttributeError as error:
-    # The config's own words: the key, and the nearest one that it has.
-    cause = error.args[0]
-    text = cause.args[0] if isinstance(cause, KeyError) else cause
-    raise ValueError(f'unknown key in --config.KEY: {text}') from error
-  except (flags.Error, TypeError) as error:
-    # An error of the value itself arrives as a traceback in a message.
-    raise ValueError(str(error).strip().splitlines()[-1]) from error
-  if extra:
-    raise ValueError(
-      f'{extra[0]} is no argument: options begin with --, e.g. '
-      '--config.cnn.steps=5'
-    )
-  return _at_home(flag.value)
-
-
-def _at_home(config):
-  """The config with the home folder in place of `~` in its paths."""
-  with config.unlocked():
-    for key, value in config.items():
-      if hasattr(value, 'unlocked'):
-        _at_home(value)
-      elif isinstance(value, str):
-        config[key] = terminal.home(value)
-      elif isinstance(value, tuple):
-        config[key] = tuple(
-          terminal.home(one) if isinstance(one, str) else one for one in value
-        )
-  return config
 
 
 if __name__ == '__main__':

@@ -7,10 +7,14 @@ standard error says why; 2 the command line is wrong; 130 stopped by Ctrl-C;
 
 import argparse
 import contextlib
+import difflib
 import functools
+import importlib.metadata
 import os
 import pathlib
+import re
 import sys
+import tomllib
 
 import jax
 
@@ -47,11 +51,67 @@ class Parser(argparse.ArgumentParser):
       allow_abbrev=False,
       **options,
     )
+    self.register('type', int, _whole)
+    self.register('type', float, _number)
+    self.add_argument(
+      '--version', action='version', version=f'palmjax {version()}'
+    )
+
+  def parse_args(self, args=None, namespace=None):
+    """As of `argparse`; an unknown option is told with the nearest one."""
+    args, rest = self.parse_known_args(args, namespace)
+    if rest:
+      name = rest[0].partition('=')[0].lstrip('-')
+      known = [one.lstrip('-') for one in self._option_string_actions]
+      self.error(f'{rest[0]}: no such argument{nearest(name, known)}')
+    return args
 
   def error(self, message):
     """Ends the process with one line and exit code 2."""
+    if given := _NO_VALUE.fullmatch(message):
+      message = f'{given[1]} takes no value, not {given[2]}'
     complain(message)
     self.exit(2)
+
+
+# What `argparse` says of --photos=3.
+_NO_VALUE = re.compile(r'argument (.*): ignored explicit argument (.*)')
+
+
+def _whole(text):
+  try:
+    return int(text)
+  except ValueError as error:
+    raise argparse.ArgumentTypeError(
+      f'give a whole number, not {text!r}'
+    ) from error
+
+
+def _number(text):
+  try:
+    return float(text)
+  except ValueError as error:
+    raise argparse.ArgumentTypeError(f'give a number, not {text!r}') from error
+
+
+def nearest(name, names):
+  """Returns '; did you mean --NAME?' of the most alike name, or ''.
+
+  Args:
+    name: that an option was given, without its dashes.
+    names: of all options.
+  """
+  found = difflib.get_close_matches(name, names, 1)
+  return f'; did you mean --{found[0]}?' if found else ''
+
+
+def version():
+  """The version of palmjax, of the checkout or of the installation."""
+  project = pathlib.Path(__file__).parents[1] / 'pyproject.toml'
+  # A checkout may be run where another version is installed.
+  if project.is_file():
+    return tomllib.loads(project.read_text())['project']['version']
+  return importlib.metadata.version('palmjax')
 
 
 def path(text):

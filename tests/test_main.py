@@ -3,6 +3,7 @@
 import pathlib
 import subprocess
 import sys
+import tomllib
 
 import pytest
 
@@ -20,15 +21,39 @@ _SSL = ['--config=ssl', '--workdir=W']
     ([], 'give --config'),
     (['--config=configs/ssl.py:smoke'], 'give --config'),
     (['--config=configs/none.py', '--workdir=W'], 'none.py'),
-    (['--config=nothing', '--workdir=W'], 'one of gesture, metric, ssl'),
+    (
+      ['--config=nothing', '--workdir=W'],
+      'one of gesture, metric, robust, ssl',
+    ),
     (['--config=configs/ssl.py:huge', '--workdir=W'], 'huge'),
     (
       [*_SSL, '--config.gan.stepps=3'],
-      'Did you mean "steps" instead of "stepps"?',
+      '--config.gan.stepps: no such key; did you mean --config.gan.steps?',
     ),
-    ([*_SSL, '--config.gan.steps=many'], 'many'),
-    ([*_SSL, '--nonsense'], 'nonsense'),
-    ([*_SSL, '--work=W'], 'work'),
+    (
+      ['--config=ssl:smok', '--workdir=W'],
+      'configs/ssl.py:smok: no such variant; choose configs/ssl.py, configs/',
+    ),
+    (
+      [*_SSL, '--config.gan.steps=many'],
+      '--config.gan.steps=many: give a whole number',
+    ),
+    (
+      [*_SSL, '--config.soft.weight', 'x'],
+      '--config.soft.weight=x: give a number',
+    ),
+    (
+      [*_SSL, '--config.soft.augment=perhaps'],
+      '--config.soft.augment=perhaps: give True or False',
+    ),
+    ([*_SSL, '--config.seed.x=1'], '--config.seed.x: no such key'),
+    ([*_SSL, '--config.cnn=1'], '--config.cnn: no such key'),
+    (
+      [*_SSL, '--cnn.steps=5'],
+      '--cnn.steps: no such option; did you mean --config.cnn.steps?',
+    ),
+    ([*_SSL, '--nonsense'], '--nonsense: no such option'),
+    ([*_SSL, '--work=W'], '--work: no such option; did you mean --workdir?'),
     ([*_SSL, 'config.cnn.steps=5'], 'config.cnn.steps=5 is no argument'),
     ([*_SSL, '--config.seed', '5', 'more'], 'more is no argument'),
     (['--config=ssl', '--workdir='], 'argument --workdir: give a path'),
@@ -60,6 +85,15 @@ def test_a_process_ends_in_one_line(palmjax_command, tmp_path):
   assert lines[-1].startswith('palmjax: ')
   assert 'nowhere' in lines[-1]
   assert 'Traceback' not in output
+
+
+@pytest.mark.parametrize('arguments', [['--version'], [*_SSL, '--version']])
+def test_the_version_is_that_of_the_project(capsys, arguments):
+  with pytest.raises(SystemExit) as stop:
+    main.main(arguments)
+  assert stop.value.code == 0
+  project = tomllib.loads((ROOT / 'pyproject.toml').read_text())['project']
+  assert capsys.readouterr().out == f'palmjax {project["version"]}\n'
 
 
 def test_help_tells_recipes_variants_and_an_example(capsys):

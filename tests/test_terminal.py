@@ -138,3 +138,24 @@ def test_paths_as_typed(monkeypatch):
     with pytest.raises(SystemExit) as stop:
       parser.parse_args(arguments)
     assert stop.value.code == 2
+
+
+@pytest.mark.parametrize(
+  'argument,message',
+  [
+    ('--rate=abc', "argument --rate: give a number, not 'abc'"),
+    ('--size=1.5', "argument --size: give a whole number, not '1.5'"),
+    ('--photos=3', "--photos takes no value, not '3'"),
+    ('--photo', '--photo: no such argument; did you mean --photos?'),
+    ('more', 'more: no such argument'),
+  ],
+)
+def test_mistyped_arguments_are_told_in_words(capsys, argument, message):
+  parser = terminal.Parser('none')
+  parser.add_argument('--rate', type=float)
+  parser.add_argument('--size', type=int)
+  parser.add_argument('--photos', action='store_true')
+  with pytest.raises(SystemExit) as stop:
+    parser.parse_args([argument])
+  assert stop.value.code == 2
+  assert capsys.readouterr().err == f'palmjax: {message}\n'

@@ -35,7 +35,7 @@ def warmup_cosine(peak, *, num_steps, warmup_steps=0):
   if not 0 <= warmup_steps < num_steps:
     raise ValueError(
       f'a warm-up of {warmup_steps} steps does not fit a run of {num_steps}: '
-      f'use 0 to {num_steps - 1}'
+      f'give `warmup_steps` of 0 to {num_steps - 1}'
     )
 
   def rate(step):
@@ -54,7 +54,9 @@ def warmup_constant(peak, *, warmup_steps=0):
     ValueError: fewer than 0 steps.
   """
   if warmup_steps < 0:
-    raise ValueError(f'a warm-up of {warmup_steps} steps: give 0 or more')
+    raise ValueError(
+      f'a warm-up of {warmup_steps} steps: give 0 or more `warmup_steps`'
+    )
   warmup_steps = max(warmup_steps, 1)
   return optax.linear_schedule(peak / warmup_steps, peak, warmup_steps - 1)
 

@@ -168,8 +168,14 @@ def take_workdir(workdir, config):
     _locks[workdir] = _lock(workdir)
   path = workdir / 'config.json'
   if path.exists():
+    there = _read(path)
+    if there.get('recipe') != config.get('recipe'):
+      raise ValueError(
+        f'workdir {workdir} holds a run of the recipe {there.get("recipe")}: '
+        'use another workdir'
+      )
     _require_same(
-      _read(path),
+      there,
       json.loads(files.to_json(config)),
       f'workdir {workdir}',
       'use another workdir or the old config',

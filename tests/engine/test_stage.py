@@ -42,6 +42,12 @@ def run(workdir, body=None, **changes):
   return result, calls
 
 
+def test_a_workdir_of_another_recipe_is_named_as_such(tmp_path):
+  stage.keep_config(tmp_path, {'recipe': 'metric', 'loss': {'margin': 1}})
+  with pytest.raises(ValueError, match='of the recipe metric: use another'):
+    stage.take_workdir(tmp_path, {'recipe': 'ssl', 'gan': {'steps': 3}})
+
+
 def test_first_run_and_second_hand_back_the_same(tmp_path):
   first, calls = run(tmp_path)
   assert len(calls) == 1

@@ -38,9 +38,7 @@ def check(config, mesh):
   """
   config_keys.check_numbers(config)
   config_keys.check_least(config, _AT_LEAST)
-  config_keys.check_folder(
-    config.data, 'palms', ('folder', *palm_images.PREPARED)
-  )
+  config_keys.check_folder(config.data, 'palms', 'folder, or of a prepared set')
   ending.check(config, palm_training.MEASURES, ('cnn',))
   config_keys.check_above(config, _ABOVE_0)
   config_keys.check_rates(config, _RATES)

@@ -72,6 +72,7 @@ def check(config, mesh):
       f'--config.image_size={config.image_size}: give a multiple of '
       f'{detector.STRIDE}'
     )
+  config_keys.check_folder(config.data, 'hands', 'yolo, voc or coco')
   if config.data.name == 'hands':
     config_keys.check_least(
       config, {'data.images': 1, 'data.evaluation_images': 1}

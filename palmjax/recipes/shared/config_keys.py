@@ -84,22 +84,21 @@ def _check_each(config, keys, fits, words):
         raise ValueError(f'--config.{key}={one}: give {words}')
 
 
-def check_folder(data, drawn, others):
-  """Refuses a folder beside images that are drawn.
+def check_folder(data, drawn, instead):
+  """Refuses a folder beside images that are drawn: it would be ignored.
 
   Args:
     data: section `data` of a config.
     drawn: the `data.name` that draws images and reads no folder.
-    others: names that read one.
+    instead: names that read one, in words.
 
   Raises:
-    ValueError: the folder would be ignored.
+    ValueError: names both keys.
   """
   if data.name == drawn and data.dir:
     raise ValueError(
-      f'--config.data.dir={data.dir} would be ignored: '
-      f'--config.data.name={drawn} draws its images; give --config.data.name='
-      f'{others[0]}, or one of {", ".join(others[1:])}'
+      f'--config.data.dir={data.dir} is not read: --config.data.name={drawn} '
+      f'draws its images; give --config.data.name={instead}'
     )
 
 

@@ -132,3 +132,24 @@ def test_what_a_network_starts_from_is_looked_at_first(tmp_path):
   config.train.start = str(shipped.HAND)
   with pytest.raises(ValueError, match=r'--config\.train\.start=.* another'):
     hand_training.check_start(config, ('open',))
+
+
+@pytest.mark.parametrize('recipe', RECIPES)
+def test_a_folder_that_would_be_ignored_is_refused(recipe):
+  module, check = RECIPES[recipe]
+  config = module.get_config('smoke')
+  config.data.dir = 'mine'
+  drawn = config.data.name
+  with pytest.raises(ValueError, match='draws its images; give') as caught:
+    check(config, meshes.make(1))
+  assert str(caught.value).startswith(
+    f'--config.data.dir=mine is not read: --config.data.name={drawn} draws'
+  )
+
+
+def test_a_warm_up_that_does_not_fit_names_its_key():
+  module, check = RECIPES['ssl']
+  config = module.get_config('')
+  config.cnn.steps = 20
+  with pytest.raises(ValueError, match=r'give --config\.cnn\.warmup_steps of'):
+    check(config, meshes.make(1))
