@@ -152,11 +152,17 @@ def decode(path, *, size):
     UnreadableError: the file is no whole image of `FORMATS`, or claims more
       than `MAX_PIXELS`.
   """
+  return decode_with_size(path, size=size)[0]
+
+
+def decode_with_size(path, *, size):
+  """As `decode`: (image, (width, height) of the file, not turned upright)."""
   with opened(path) as image:
+    whole = image.size
     # Scales a JPEG down by 2, 4 or 8 inside the decoder, never below twice the
     # side that is needed.
     image.draft(None, (2 * size, 2 * size))
-    return _square(load(image), size)
+    return _square(load(image), size), whole
 
 
 def read(path, *, size):

@@ -1,5 +1,6 @@
 """Files that show palms: a palm alone, or a whole hand whose palm is found."""
 
+import functools
 import os
 from collections.abc import Callable
 from typing import NamedTuple
@@ -8,10 +9,12 @@ import numpy as np
 
 from palmjax import file_names
 from palmjax.images import image_file, image_tree, photo, roi
-from palmjax.inference import finder
+from palmjax.inference import cut_out, finder
 
 # In grey levels. Below it there are rounding errors and no creases.
 _LEAST_DEVIATION = 1.0
+_LEAST_SIDE = 32  # Pixels. Smaller images show no creases.
+_PICTURE = '_boxes.jpg'  # What `palmjax.detect` draws a photo into.
 
 
 class Palm(NamedTuple):
@@ -22,14 +25,16 @@ class Palm(NamedTuple):
     hand: the `finder.Hand` that it was cut from; None where the image
       showed the palm alone.
     palms: that the photo shows; the best one was taken.
+    doubt: why the image may show more than a palm, or ''; of `cut_out`.
   """
 
   image: np.ndarray
   hand: finder.Hand | None = None
   palms: int = 1
+  doubt: str = ''
 
 
-class Gallery(NamedTuple):
+class PalmFolder(NamedTuple):
   """The palms of a gallery that could be read, and the others.
 
   Attributes:
@@ -38,23 +43,32 @@ class Gallery(NamedTuple):
       `palms`.
     missing: identities none of whose images could be read. Nobody can be found
       to be one of them.
+    pictures: how many pictures of photos, by `palmjax.detect`, were passed
+      over.
   """
 
   palms: dict[str, Palm]
   left_out: tuple[str, ...]
   missing: tuple[str, ...]
+  pictures: int = 0
 
 
 def read(path, *, size) -> Palm:
   """Reads an image of a palm alone, as `image_file.read` does.
 
   Raises:
-    ValueError: there is no such file, it is no whole image or it shows nothing;
-      one line that names the file.
+    ValueError: there is no such file, it is no whole image, it shows nothing or
+      is too small; one line that names the file.
   """
-  image = image_file.read(path, size=size)
+  decode = functools.partial(image_file.decode_with_size, size=size)
+  image, whole = image_file.read_or_explain(decode, path)
   _check_shows_something(image, path)
-  return Palm(image)
+  if min(whole) < _LEAST_SIDE:
+    raise ValueError(
+      f'{file_names.printable(path)}: {whole[0]} × {whole[1]} pixels; give a '
+      f'palm of {_LEAST_SIDE} × {_LEAST_SIDE} pixels or more'
+    )
+  return Palm(image, doubt=cut_out.doubt(image, whole))
 
 
 def read_photo(find: Callable, path, *, size) -> Palm:
@@ -73,7 +87,10 @@ def read_photo(find: Callable, path, *, size) -> Palm:
   try:
     palm = find_palm(find, image, size=size)
   except ValueError as error:
-    raise ValueError(f'{file_names.printable(path)}: {error}') from error
+    raise ValueError(
+      f'{file_names.printable(path)}: {error}; or, if the image shows a palm '
+      'alone, leave out --photos'
+    ) from error
   _check_shows_something(palm.image, path)
   return palm
 
@@ -97,16 +114,26 @@ def find_palm(find: Callable, image, *, size) -> Palm:
     )
   palms = [hand for hand in hands if hand.shows_palm]
   if not palms:
-    seen = ', '.join(
-      f'the back of {hand.gesture!r}' if hand.framed else repr(hand.gesture)
-      for hand in hands
-    )
+    advice = 'show an open hand, its palm to the camera'
+    if any(_is_unclear(hand) for hand in hands):
+      advice = 'show the palm from the front, larger and in even light'
     raise ValueError(
-      f'no palm found, but {seen}; show an open hand, its palm to the camera'
+      f'no palm found, but {", ".join(map(_seen, hands))}; {advice}'
     )
   return Palm(
     roi.cut_photo(image, palms[0].points, size=size), palms[0], len(palms)
   )
+
+
+def _is_unclear(hand):
+  """Whether a hand is open, and yet its palm cannot be cut out."""
+  return hand.gesture in finder.OPEN_GESTURES and not hand.framed
+
+
+def _seen(hand):
+  if _is_unclear(hand):
+    return f'an open hand, {hand.gesture!r}, whose palm is not clear'
+  return f'the back of {hand.gesture!r}' if hand.framed else repr(hand.gesture)
 
 
 def describe(path, palm):
@@ -126,7 +153,7 @@ def identity(name):
   return file_names.composed(name.split('/')[0])
 
 
-def read_gallery(directory, read: Callable) -> Gallery:
+def read_gallery(directory, read: Callable) -> PalmFolder:
   """Reads the palms of a gallery, '<identity>/<image>' or '<image>'.
 
   Args:
@@ -141,18 +168,19 @@ def read_gallery(directory, read: Callable) -> Gallery:
   if not os.path.isdir(directory):
     raise ValueError(f'there is no folder {shown_path}; give the gallery')
   tree = image_tree.find(directory, depth=2)
+  images = [path for path in tree.images if not _is_picture(directory, path)]
   palms, left_out = {}, tree.lines()
-  for path in tree.images:
+  for path in images:
     try:
       palm = read(os.path.join(directory, path))
     except ValueError as error:
       left_out.append(' '.join(str(error).split()))
       continue
     palms[file_names.printable(path)] = palm
-  everyone = {*tree.folders, *tree.images, *tree.left_out}
+  everyone = {*tree.folders, *images, *tree.left_out}
   everyone = {identity(file_names.printable(name)) for name in everyone}
   missing = tuple(sorted(everyone - set(map(identity, palms))))
-  if not tree.images:
+  if not images:
     raise ValueError(
       f'no image in {shown_path}: looked for <identity>/<image> and <image>, '
       f'{"|".join(image_file.SUFFIXES)}'
@@ -161,13 +189,44 @@ def read_gallery(directory, read: Callable) -> Gallery:
   if not palms:
     raise ValueError(f'no image of the gallery can be compared: {left_out[0]}')
   # Of an image beside the folders its own line says so.
-  alone = {file_names.composed(file_names.printable(x)) for x in tree.images}
+  alone = {file_names.composed(file_names.printable(x)) for x in images}
   left_out += [
     f'{name}: no image of this palm can be read'
     for name in missing
     if name not in alone
   ]
-  return Gallery(palms, tuple(left_out), missing)
+  pictures = len(tree.images) - len(images)
+  return PalmFolder(palms, tuple(left_out), missing, pictures)
+
+
+def warnings(palms, pictures=0):
+  """Lines about images that may be no palms, for the user.
+
+  Args:
+    palms: {name: `Palm`}.
+    pictures: of `PalmFolder`.
+  """
+  lines = []
+  if doubted := [
+    (name, palm.doubt) for name, palm in palms.items() if palm.doubt
+  ]:
+    (name, doubt), *others = doubted
+    more = f', and {len(others)} more may be none' if others else ''
+    lines.append(
+      f'{name} {doubt}{more}; if an image shows a whole hand add --photos'
+    )
+  if pictures:
+    lines.append(
+      f'{pictures} pictures of palmjax.detect, *{_PICTURE}, are passed over: '
+      'they are no palms'
+    )
+  return lines
+
+
+def _is_picture(directory, path):
+  """Whether `palmjax.detect` wrote the image, with a .json of its photo."""
+  stem, found, _ = path.rpartition(_PICTURE)
+  return bool(found) and os.path.isfile(os.path.join(directory, f'{stem}.json'))
 
 
 def _check_shows_something(image, path):

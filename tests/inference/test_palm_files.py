@@ -7,11 +7,11 @@ import pytest
 from PIL import Image
 
 from palmjax.images import image_tree
-from palmjax.inference import palm_files
+from palmjax.inference import finder, palm_files
 
 
 def _save(root, *names):
-  noise = np.random.default_rng(0).integers(0, 256, (20, 20, 3), np.uint8)
+  noise = np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)
   for name in names:
     path = os.path.join(os.fsencode(root), os.fsencode(name))
     os.makedirs(os.path.dirname(path), exist_ok=True)
@@ -96,3 +96,68 @@ def test_galleries_without_a_palm(tmp_path):
   (tmp_path / 'a.png').touch()
   with pytest.raises(ValueError, match='no image of the gallery can be comp'):
     _read(tmp_path)
+
+
+def test_pictures_of_detect_are_passed_over(tmp_path):
+  _save(tmp_path, 'a_boxes.jpg', 'a_roi0.png', 'b/c_boxes.jpg', 'b/c_roi1.png')
+  # Somebody's own name.
+  _save(tmp_path, 'my_boxes.jpg')
+  for name in ('a.json', 'b/c.json'):
+    (tmp_path / name).write_text('{}')
+  found = _read(tmp_path)
+  assert list(found.palms) == ['a_roi0.png', 'b/c_roi1.png', 'my_boxes.jpg']
+  assert (found.left_out, found.missing, found.pictures) == ((), (), 2)
+  (line,) = palm_files.warnings({}, found.pictures)
+  assert line.startswith('2 pictures of palmjax.detect, *_boxes.jpg, are pass')
+
+
+def test_images_that_are_too_small(tmp_path):
+  noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+  for size, fits in (((32, 40), True), ((40, 31), False), ((8, 8), False)):
+    path = tmp_path / 'a.png'
+    Image.fromarray(noise[: size[1], : size[0]]).save(path)
+    if fits:
+      assert palm_files.read(path, size=16).image.shape == (16, 16, 3)
+      continue
+    with pytest.raises(ValueError, match=r'a\.png: .*32 × 32 pixels or more$'):
+      palm_files.read(path, size=16)
+
+
+def test_images_that_may_be_whole_hands_are_named():
+  image = np.zeros((8, 8, 3), np.uint8)
+  palms = {
+    'a': palm_files.Palm(image),
+    'b': palm_files.Palm(image, doubt='is no square cut-out'),
+    'c': palm_files.Palm(image, doubt='seems to show a whole hand'),
+  }
+  assert palm_files.warnings({'a': palms['a']}) == []
+  assert palm_files.warnings({'b': palms['b']}) == [
+    'b is no square cut-out; if an image shows a whole hand add --photos'
+  ]
+  assert palm_files.warnings(palms) == [
+    'b is no square cut-out, and 1 more may be none; if an image shows a whole '
+    'hand add --photos'
+  ]
+
+
+@pytest.mark.parametrize(
+  'gesture, spread, message',
+  [
+    ('fist', 0.0, "but 'fist'; show an open hand, its palm to the camera"),
+    ('five', 20.0, "but the back of 'five'; show an open hand"),
+    ('five', 0.0, "open hand, 'five', whose palm is not clear; show the palm"),
+  ],
+)
+def test_hands_without_a_palm_get_advice_that_fits(gesture, spread, message):
+  points = np.array([[30.0, 30.0], [30.0 + spread, 30.0], [40.0, 60.0]])
+  hand = finder.Hand(np.array([20.0, 10, 60, 70]), gesture, 0.9, points, 0.2)
+  with pytest.raises(ValueError, match=message):
+    palm_files.find_palm(
+      lambda photo: [hand], np.zeros((80, 80, 3), np.uint8), size=32
+    )
+
+
+def test_a_palm_alone_is_no_photo(tmp_path):
+  _save(tmp_path, 'a.png')
+  with pytest.raises(ValueError, match=r'palm alone, leave out --photos$'):
+    palm_files.read_photo(lambda photo: [], tmp_path / 'a.png', size=32)

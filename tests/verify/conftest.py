@@ -87,7 +87,9 @@ def save(tmp_path):
   def save(name, seed=7, change=lambda image: image, **options):
     path = tmp_path / name
     path.parent.mkdir(parents=True, exist_ok=True)
-    image = change(Image.fromarray(_pictures(1, seed, (48, 36))[0]))
+    # Nearly square, as cut-outs are.
+    picture = _pictures(1, seed, (48, 36))[0][4:-4]
+    image = change(Image.fromarray(picture))
     image.save(path, **options)
     return str(path)
 
