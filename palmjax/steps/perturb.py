@@ -97,15 +97,17 @@ def ascend(objective, start, images, *, epsilon, step_size, num_steps):
     epsilon, step_size, num_steps: ε, α and the number of steps.
 
   Returns:
-    (x*, objective at `start`, what came with it there).
+    (x*, objective at `start`, what came with it there). Where the gradient is
+    NaN nothing moves: of an objective that is not finite the images stay so.
   """
   gradient = jax.value_and_grad(objective, has_aux=True)
   perturbed, first = start, None
   for _ in range(num_steps):
     value, direction = gradient(perturbed)
     first = first or value
+    sign = jnp.where(jnp.isnan(direction), 0.0, jnp.sign(direction))
     perturbed = ball.project(
-      perturbed + 2 * step_size * jnp.sign(direction), images, radius=epsilon
+      perturbed + 2 * step_size * sign, images, radius=epsilon
     )
   return jax.lax.stop_gradient(perturbed), *first
 
@@ -122,7 +124,9 @@ def find_target_images(task, perturbation, variables, examples, key):
     key: of the uniform start.
 
   Returns:
-    (x*, metrics of the ascent).
+    (x*, metrics of the ascent: its objective before it, as 'ot/distance',
+    'distance' or 'adversarial/loss'; of transport 'ot/error' and 'ot/converged'
+    of the plan). One that is not finite is seen there only.
   """
   variables = jax.lax.stop_gradient(variables)
   images, targets = examples
@@ -136,7 +140,7 @@ def find_target_images(task, perturbation, variables, examples, key):
 
     def objective(images):
       loss, _ = task.loss(variables[0], forward(images), targets)
-      return loss, {}
+      return loss, {'adversarial/loss': loss}
 
   else:
     standard = [jax.lax.stop_gradient(x) for x in task.vectors(forward(images))]

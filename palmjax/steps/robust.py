@@ -62,9 +62,9 @@ def make_step(task, tx, perturbation, *, weight=1.0, statistics='running'):
 
   Returns:
     step(state, frozen, batch, key) → (state, metrics). Metrics are 'loss', the
-    target loss, 'clean' and 'perturbed', its parts, 'clean/TERM', and of kind
-    'ot' 'ot/distance' before the ascent, 'ot/error' and 'ot/converged' of its
-    plan. With kind 'free' give each batch `replays` times.
+    target loss, 'clean' and 'perturbed', its parts, 'clean/TERM', and those of
+    `perturb.find_target_images`. With kind 'free' give each batch `replays`
+    times.
 
   Raises:
     ValueError: as `perturb.check`; other statistics, or a negative weight.
@@ -77,12 +77,13 @@ def make_step(task, tx, perturbation, *, weight=1.0, statistics='running'):
   if not weight >= 0:
     raise ValueError(f'weight={weight}: give 0 or more')
   kind, epsilon = perturbation.kind, perturbation.epsilon
+  replays = perturbation.replays if kind == 'free' else 1
   losses = functools.partial(_losses, task, statistics)
 
   def step(state, frozen, batch, key):
     del frozen
     # Replayed batches are augmented alike.
-    key = jax.random.fold_in(key, state.step // perturbation.replays)
+    key = jax.random.fold_in(key, state.step // replays)
     images, targets = task.prepare(jax.random.fold_in(key, _PREPARE), batch)
     dropout = jax.random.fold_in(key, _DROPOUT)
     target_images, metrics = None, {}

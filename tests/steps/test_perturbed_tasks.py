@@ -1,0 +1,116 @@
+"""Tasks: a palm network, whose embeddings are matched, before and after."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen as nn
+
+from palmjax.losses import metric
+from palmjax.steps import classify, perturb, perturbed_tasks, robust
+from tests.steps import tiny_robust
+
+KEY = jax.random.key(5)
+LABELS = np.array([0, 1, 2, 0], np.int32)
+
+
+class Embedder(nn.Module):
+  @nn.compact
+  def __call__(self, images, *, train):
+    x = nn.Conv(6, (4, 4), 4)(images)
+    x = nn.BatchNorm(use_running_average=not train, momentum=0.5)(x)
+    return nn.Dense(8)(nn.relu(x).reshape(len(x), -1))
+
+
+def halved(images):
+  """What a network reads need not be in the range of images."""
+  return images[..., :1] / 2 - 3.0
+
+
+def add_noise(key, images):
+  noise = jax.random.uniform(key, images.shape, maxval=0.1)
+  return jnp.clip(images + noise, -1, 1)
+
+
+PARTS = {
+  'preprocess': halved,
+  'augment': add_noise,
+  'logits_fn': metric.arcface_logits,
+}
+MODEL = Embedder()
+TASK = perturbed_tasks.recogniser(MODEL, **PARTS)
+
+
+def create_state():
+  head = jax.random.normal(jax.random.key(6), (3, 8))
+  return classify.create_state(
+    MODEL,
+    tiny_robust.SGD,
+    jax.random.key(7),
+    input_shape=(16, 16, 1),
+    head=head,
+  )
+
+
+def data():
+  return {'image': tiny_robust.batch()['image'], 'label': LABELS}
+
+
+def run(kind, **options):
+  step = robust.make_step(
+    TASK, tiny_robust.SGD, tiny_robust.perturbation(kind), **options
+  )
+  return tiny_robust.quick_jit(step)(create_state(), None, data(), KEY)
+
+
+def test_without_target_images_it_is_classification():
+  after, metrics = run('none', statistics='joint')
+  step = classify.make_step(MODEL, tiny_robust.SGD, **PARTS)
+  other, others = tiny_robust.quick_jit(step)(create_state(), None, data(), KEY)
+  chex.assert_trees_all_close(after, other, atol=1e-6)
+  assert metrics['loss'] == pytest.approx(float(others['loss']), rel=1e-5)
+  assert metrics['clean/accuracy'] == others['accuracy']
+
+
+def test_images_are_perturbed_before_they_are_prepared():
+  state = create_state()
+  variables = (state.params, state.stats)
+  examples = TASK.prepare(KEY, data())
+  tiny_robust.assert_inside(examples[0], examples[0])
+  assert (examples[1] == LABELS).all()
+  found, metrics = tiny_robust.quick_jit(
+    lambda variables, examples: perturb.find_target_images(
+      TASK, tiny_robust.perturbation('ot'), variables, examples, KEY
+    )
+  )(variables, examples)
+  tiny_robust.assert_inside(found, examples[0])
+  # Two of three channels are not read: there the start stays.
+  start = tiny_robust.start(examples[0], KEY)
+  np.testing.assert_allclose(found[..., 1:], start[..., 1:], atol=1e-6)
+  assert np.abs(found[..., 0] - start[..., 0]).max() > 1e-3
+  assert metrics['ot/distance'] > 0
+  (embeddings,) = TASK.vectors(TASK.apply_eval(*variables, start))
+  assert embeddings.shape == (4, 8)
+
+
+def test_the_target_loss_has_the_margin():
+  _, metrics = run('ot', weight=2.0)
+  assert metrics['loss'] == pytest.approx(
+    float(metrics['clean'] + 2 * metrics['perturbed']), rel=1e-5
+  )
+  state = create_state()
+  key = jax.random.fold_in(KEY, 0)
+  images, _ = TASK.prepare(jax.random.fold_in(key, 0), data())
+  embeddings = MODEL.apply(
+    {'params': state.params['backbone'], **state.stats},
+    halved(images),
+    train=False,
+  )
+  head = state.params['head']
+  logits = metric.arcface_logits(embeddings, head, LABELS)
+  assert metrics['clean'] == pytest.approx(
+    float(metric.cross_entropy(logits, LABELS)), rel=1e-4
+  )
+  found = jnp.argmax(metric.arcface_logits(embeddings, head, None), axis=1)
+  assert metrics['clean/accuracy'] == jnp.mean(found == LABELS)
