@@ -23,6 +23,7 @@ from typing import Any
 import jax
 import ml_collections
 import numpy as np
+from absl import logging
 
 from palmjax import files
 
@@ -102,7 +103,10 @@ def run(name, body, *, workdir, key, config, sections, facts, inputs):
         f"stage '{name}' in {directory}",
         f'use another workdir or delete {directory}',
       )
-  if not done.exists():
+  if done.exists():
+    logging.info('%s: finished before', name)
+  else:
+    logging.info('%s: begins, or goes on', name)
     files.make_folder(directory)
     files.write_json(begun, record)
     with _stopwatch(directory / 'seconds.json'):

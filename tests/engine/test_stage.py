@@ -7,6 +7,7 @@ import sys
 import jax
 import numpy as np
 import pytest
+from absl import logging
 
 from palmjax.engine import stage
 
@@ -273,3 +274,11 @@ def test_a_second_process_is_refused_until_the_first_dies(tmp_path):
     process.kill()
     process.communicate()
   stage.take_workdir(tmp_path, {})
+
+
+def test_what_was_finished_before_is_told(tmp_path, caplog):
+  logging.set_verbosity(logging.INFO)
+  for words in ('net: begins, or goes on', 'net: finished before'):
+    caplog.clear()
+    run(tmp_path)
+    assert caplog.messages == [words]

@@ -110,6 +110,7 @@ def run(config, workdir):
     )
     for name, result in trained.items()
   }
+  logging.info('measuring the detectors; this takes a minute')
   scores = gesture_scores.score(config, hands, looks, reader)
   results = {
     'recipe': config.recipe,

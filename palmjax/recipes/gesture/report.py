@@ -35,10 +35,11 @@ def write(run, scores, results, *, looks):
   models = results['models']
   # The student with most teachers.
   student = [name for name in names if name in run.config.arms][-1]
+  headline = _headline(models, student)
   html.write(
     run.workdir / 'report.html',
     title=f'palmjax · gesture · seed {run.config.seed}',
-    headline=_headline(models, student),
+    headline=headline,
     summary=_summary(run),
     highlights=_highlights(models, student, facts),
     sections=[
@@ -66,6 +67,7 @@ def write(run, scores, results, *, looks):
       html.Values('Run', facts),
     ],
   )
+  run_facts.announce(run.workdir, headline)
 
 
 def _milliseconds(detect, image):

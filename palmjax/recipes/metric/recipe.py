@@ -100,6 +100,7 @@ def run(config, workdir):
     },
     inputs={},
   )
+  logging.info('measuring the network; this takes a minute')
   trained = palm_networks.load(network.path)
   compared = [metric_protocols.compare(one, trained.embed) for one in tests]
   test = compared[0].test

@@ -34,12 +34,13 @@ def write(run, compared, results, *, embed, dataset):
   models = results['models']
   network = models['network']
   first = compared[0]
+  headline = metrics.ratio_in_words(
+    network['eer/correlation'], model='the network', baseline='correlation'
+  )
   html.write(
     run.workdir / 'report.html',
     title=f'palmjax · metric · seed {run.config.seed}',
-    headline=metrics.ratio_in_words(
-      network['eer/correlation'], model='the network', baseline='correlation'
-    ),
+    headline=headline,
     summary=_summary(run),
     highlights=[
       html.Highlight(
@@ -81,6 +82,7 @@ def write(run, compared, results, *, embed, dataset):
       html.Values('Run', facts),
     ],
   )
+  run_facts.announce(run.workdir, headline)
 
 
 def _milliseconds(embed, images):

@@ -96,6 +96,7 @@ def run(config, workdir):
   networks = {
     arm: hand_networks.load(result.path) for arm, result in trained.items()
   }
+  logging.info('measuring the detectors; this takes a minute')
   measure.transfer(found, networks, list(tests.values()), hands.classes, config)
   tables = {
     suffix: robust_scores.table(found, number, test, hands.classes)

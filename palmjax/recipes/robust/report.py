@@ -26,7 +26,7 @@ def write(run, tests, tables, results, *, networks):
   Args:
     run: `hand_training.HandRun`.
     tests: {suffix: annotated images}, those that were attacked.
-    tables: {suffix: `robust_scores.Table`}.
+    tables: {suffix: `robust_scores.AttackTable`}.
     results: what metrics.json holds.
     networks: {arm: `networks.hand.HandDetector`}.
   """
@@ -42,10 +42,11 @@ def write(run, tests, tables, results, *, networks):
     run.workdir, skipped=run.hands.skipped, warnings=masked
   )
   radius = min(config.attack.radii, key=lambda one: abs(one - _HEADLINE))
+  headline = _headline(models, arms, radius)
   html.write(
     run.workdir / 'report.html',
     title=f'palmjax · robust · seed {config.seed}',
-    headline=_headline(models, arms, radius),
+    headline=headline,
     summary=_summary(config, tests),
     highlights=_highlights(models, arms, radius, facts),
     sections=[
@@ -73,6 +74,7 @@ def write(run, tests, tables, results, *, networks):
       html.Values('Run', facts),
     ],
   )
+  run_facts.announce(run.workdir, headline)
 
 
 def _headline(models, arms, radius):

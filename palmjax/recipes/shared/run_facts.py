@@ -45,6 +45,16 @@ def write(workdir, *, skipped, **more):
   return facts
 
 
+def announce(workdir, headline):
+  """Prints a line about a finished run: its result, and the report's path.
+
+  Args:
+    workdir: folder of the run.
+    headline: of the report.
+  """
+  print(f'Done. {headline} Report: {workdir / "report.html"}', flush=True)
+
+
 def endings(ended):
   """Why the training of each model ended, as a part of a report.
 

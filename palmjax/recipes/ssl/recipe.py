@@ -103,6 +103,7 @@ def run(config, workdir):
   cnn2 = make('cnn2', train_on_both, (*cnn, 'soft'), soft=soft)
   control = make('control', train_control, cnn)
 
+  logging.info('measuring the networks; this takes a minute')
   trained = dict(zip(MODELS, (cnn1, cnn2, control), strict=True))
   scores = {
     name: _scores(palms.evaluation, result.path)

@@ -36,14 +36,15 @@ def write(run, scores, results, *, soft_labels):
   models = results['models']
   ratio = models['cnn2']['eer/control']
   rows = logs.read(run.workdir / 'metrics.jsonl')
+  headline = (
+    f'Seed {run.config.seed}: EER of CNN-2 / control '
+    f'{metrics.show(ratio)}; the verdict takes several seeds'
+  )
   html.write(
     run.workdir / 'report.html',
     title=f'palmjax · ssl · seed {run.config.seed}',
     # No verdict: where a network starts weighs as much as what it sees.
-    headline=(
-      f'Seed {run.config.seed}: EER of CNN-2 / control '
-      f'{metrics.show(ratio)}; the verdict takes several seeds'
-    ),
+    headline=headline,
     tone='open',
     summary=_summary(run),
     highlights=[
@@ -76,6 +77,7 @@ def write(run, scores, results, *, soft_labels):
       html.Values('Run', facts),
     ],
   )
+  run_facts.announce(run.workdir, headline)
 
 
 def _summary(run):
