@@ -7,6 +7,7 @@ python -m launch.bench [SUBJECT …] [--size=32] [--batch=32] [--repeats=5]
   codes      orientation codes are searched for
   galleries  1,000 palms are enrolled, and one is found
   training   steps of recognition and of the GAN
+  perturbed  steps of a detector on perturbed images, beside a plain one
   pytorch    steps of recognition beside PyTorch's, for those who have it
 
 Without a subject: all but the last one. Machines differ and are shared: compare
@@ -16,7 +17,7 @@ lines of one run with each other, and trust the best of several repeats.
 import argparse
 import sys
 
-from launch.bench import codes, drawing, galleries, pairs, training
+from launch.bench import codes, drawing, galleries, pairs, perturbed, training
 from palmjax.engine import allocator
 
 
@@ -33,6 +34,7 @@ _SUBJECTS = {
   'codes': codes.run,
   'galleries': galleries.run,
   'training': training.run,
+  'perturbed': perturbed.run,
   'pytorch': _pytorch,
 }
 _USUAL = [name for name in _SUBJECTS if name != 'pytorch']

@@ -88,7 +88,7 @@ def attack_images(attack, network, test, config, *, radius, key):
     float32 [N, S, S, 3] in [−1, 1].
   """
   features = attack.objective == 'features'
-  program = _Program(
+  program = _AttackProgram(
     network.model,
     attack.algorithm,
     attack.options,
@@ -130,7 +130,7 @@ def detect_objects(network, images, config):
   return chunks.apply(part, images, sizes=(config.attack.batch_size,))
 
 
-class _Program(NamedTuple):
+class _AttackProgram(NamedTuple):
   """What an attack is compiled for."""
 
   model: object

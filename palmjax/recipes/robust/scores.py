@@ -9,7 +9,7 @@ from palmjax.recipes.robust import measure
 CONTROL = 'plain'
 
 
-class Table(NamedTuple):
+class AttackTable(NamedTuple):
   """The detections of all arms on one test, matched and ranked.
 
   Attributes:
@@ -24,7 +24,7 @@ class Table(NamedTuple):
 
 
 def table(found, number, test, classes):
-  """`Table` of test `number` from {arm: `measure.Found`}."""
+  """`AttackTable` of test `number` from {arm: `measure.Found`}."""
   matches = {
     (arm, attack, radius): measure.matches(test, objects, classes)
     for arm, one in found.items()
@@ -46,14 +46,14 @@ def table(found, number, test, classes):
     }
     # The clean images lie within every radius, too.
     worst[arm] = robustness.worst(attacks) if attacks else {}
-  return Table(matches, values, worst)
+  return AttackTable(matches, values, worst)
 
 
 def models(tables, radii, resampling):
   """{model: metrics} of metrics.json.
 
   Args:
-    tables: {suffix of the test: `Table`}.
+    tables: {suffix of the test: `AttackTable`}.
     radii: of the section `attack`.
     resampling: of the intervals.
 

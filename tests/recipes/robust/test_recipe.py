@@ -1,0 +1,142 @@
+"""The recipe in real processes: what it leaves behind, and after a kill."""
+
+import json
+import random
+import re
+import signal
+import time
+
+import numpy as np
+import pytest
+
+from palmjax.networks import export as exports
+from palmjax.networks import hand as hand_networks
+from palmjax.recipes.robust import training
+
+SMOKE = '--config=configs/robust.py:smoke'
+ARMS = ('plain', 'ot', 'adversarial')
+CONTROLS = ('random', 'distance', 'free')
+
+pytestmark = pytest.mark.slow
+
+
+def _finish(process):
+  output, _ = process.communicate(timeout=900)
+  assert process.returncode == 0, output
+  return output
+
+
+def _rows(workdir, name):
+  rows = [json.loads(line) for line in (workdir / 'metrics.jsonl').open()]
+  return [row for row in rows if row['stage'] == name]
+
+
+@pytest.fixture(scope='module')
+def run(palmjax_command, tmp_path_factory):
+  """The workdir of an undisturbed run."""
+  workdir = tmp_path_factory.mktemp('robust')
+  _finish(palmjax_command(SMOKE, f'--workdir={workdir}'))
+  return workdir
+
+
+@pytest.fixture(scope='module')
+def controls_run(run, palmjax_command, tmp_path_factory):
+  """A run of the other arms that may stop at once."""
+  del run  # Made first: what it compiled is used again.
+  workdir = tmp_path_factory.mktemp('controls')
+  _finish(
+    palmjax_command(
+      SMOKE,
+      f'--workdir={workdir}',
+      f'--config.arms={CONTROLS}',
+      '--config.stop.loss=1e9',
+      '--config.perturb.vector=levels',
+      '--config.train.statistics=separate',
+    )
+  )
+  return workdir
+
+
+def test_metrics_of_all_arms(run):
+  results = json.loads((run / 'metrics.json').read_text())
+  assert results['models'].keys() == set(ARMS)
+  assert results['ended'] == dict.fromkeys(ARMS, 'cap')
+  for arm, cells in results['models'].items():
+    for radius in (2, 8):
+      cell = cells[f'ap50@{radius}/255']
+      assert 0 <= cell['low'] <= cell['value'] <= cell['high'] <= 1
+      # No attack is better for the detector than none.
+      assert cell['value'] <= cells['ap50']['value']
+      assert (f'ap50@{radius}/255 - plain' in cells) == (arm != 'plain')
+    assert results['worst'][arm].keys() == {'2/255', '8/255'}
+  facts = json.loads((run / 'run.json').read_text())
+  assert facts['seconds'].keys() == {*ARMS, *(f'attacked_{a}' for a in ARMS)}
+
+
+def test_arms_see_the_same_images(run):
+  """Before the first update has moved anything, L1 is that of plain."""
+  plain, ot, adversarial = (_rows(run, arm)[0] for arm in ARMS)
+  assert plain['clean'] == pytest.approx(ot['clean'], rel=1e-3)
+  assert plain['clean'] == pytest.approx(adversarial['clean'], rel=1e-3)
+  assert plain['loss'] == plain['clean']
+  for row in (ot, adversarial):
+    assert row['loss'] == pytest.approx(row['clean'] + row['perturbed'])
+  # One step on the loss hurts more than one on a distance without labels.
+  assert adversarial['perturbed'] > ot['perturbed'] > ot['clean']
+  assert ot['ot/distance'] > 0
+
+
+def test_a_threshold_that_is_met_in_the_first_epoch_ends_there(controls_run):
+  results = json.loads((controls_run / 'metrics.json').read_text())
+  assert results['ended'] == dict.fromkeys(CONTROLS, 'threshold')
+  for arm in CONTROLS:
+    # 24 images, 8 a step.
+    assert _rows(controls_run, arm)[-1]['step'] == 3
+    export = exports.load(controls_run / arm / 'export')
+    assert export.model['ended'] == 'threshold'
+    # What the training remembers beside the network is not exported.
+    assert export.variables.keys() == {'params', 'batch_stats'}
+
+
+def test_a_free_arm_repeats_its_batches(controls_run):
+  """Four updates by one batch: its first image is seen in each of them."""
+  rows = _rows(controls_run, 'free')
+  assert 'distance' in _rows(controls_run, 'distance')[0]
+  assert rows[0]['perturbed'] != rows[1]['perturbed']
+
+
+def test_exports_are_detectors(run):
+  image = np.zeros((1, 32, 32, 3), np.uint8)
+  for arm in ARMS:
+    network = hand_networks.load(run / arm / 'export', passes=True)
+    assert network.image_size == 32
+    assert network.detect(image)['boxes'].shape == (1, 50, 4)
+
+
+def test_report_is_whole_and_needs_nothing_else(run):
+  text = (run / 'report.html').read_text()
+  assert re.search('AP50 under the worst attack of 2/255 is', text)
+  for words in ('Optimal transport', 'apgd2-features', 'transfer from ot'):
+    assert words in text
+  # Clean, attacked and the difference, of three arms.
+  assert text.count('data:image/png') == 4 * 3 * 3
+  assert not re.search(r'(src|href)="https?:', text)
+
+
+def test_same_bytes_after_sigkill(run, palmjax_command, tmp_path):
+  process = palmjax_command(SMOKE, f'--workdir={tmp_path}')
+  begun = time.monotonic()
+  while not (tmp_path / 'ot' / 'stage.json').exists():
+    assert process.poll() is None, process.communicate()[0]
+    assert time.monotonic() - begun < 600
+    time.sleep(0.02)
+  time.sleep(random.SystemRandom().uniform(0, 20))
+  process.kill()
+  process.communicate()
+  assert process.returncode == -signal.SIGKILL
+  _finish(palmjax_command(SMOKE, f'--workdir={tmp_path}'))
+  names = ['metrics.json']
+  for arm in training.ARMS.keys() & set(ARMS):
+    names += [f'{arm}/DONE.json', f'{arm}/export/weights.npz']
+  for name in names:
+    assert (tmp_path / name).read_bytes() == (run / name).read_bytes(), name
