@@ -124,6 +124,7 @@ def test_options_of_soft_labels_reach_the_step(monkeypatch, confidence):
     mesh.make(1),
     stage.Stage(None, 'cnn2', None, None),
     config,
+    others=None,
     key=jax.random.key(0),
     soft=None,
   )
