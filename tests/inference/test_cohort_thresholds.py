@@ -9,8 +9,8 @@ from scipy import integrate, stats
 from palmjax.inference import cohort_thresholds
 
 
-def own_threshold(drawn, scores, pairs, fmr, tail):
-  """t(f) of one draw, of a list with every pair as often as it was drawn."""
+def own_thresholds(drawn, scores, pairs, fmr, tail):
+  """t(f) of one draw by both laws, of a list of pairs as often as drawn."""
   everything = sorted(
     score
     for score, (i, j) in zip(scores, pairs, strict=True)
@@ -21,21 +21,24 @@ def own_threshold(drawn, scores, pairs, fmr, tail):
     place = math.ceil((1 - share) * len(everything)) - 1
     return everything[place]
 
-  if fmr >= tail:
-    return reached(fmr)
-  start = reached(tail)
-  excess = [score - start for score in everything if score >= start]
-  # Mean of sqrt(log(1 / p) + E) - sqrt(log(1 / p)), by its integral.
+  def above(share, distance):
+    if fmr >= share:
+      return reached(fmr)
+    start = reached(share)
+    excess = [score - start for score in everything if score >= start]
+    return start + sum(excess) / len(excess) * distance
+
   first = math.log(1 / tail)
-  unit, _ = integrate.quad(
+  # Mean of sqrt(log(1 / p) + E) - sqrt(log(1 / p)), by its integral.
+  mean, _ = integrate.quad(
     lambda e: (math.sqrt(first + e) - math.sqrt(first)) * math.exp(-e), 0, 60
   )
-  fall = sum(excess) / len(excess) / unit
-  return start + fall * (math.sqrt(math.log(1 / fmr)) - math.sqrt(first))
+  normal = (math.sqrt(math.log(1 / fmr)) - math.sqrt(first)) / mean
+  return above(tail, normal), above(0.05, math.log(0.05 / fmr))
 
 
-@pytest.mark.parametrize('count, tail', [(40, 0.2), (110, 0.2)])
-def test_thresholds_are_at_the_careful_end(count, tail, monkeypatch):
+@pytest.mark.parametrize('count, share', [(40, 1.0), (110, 780 / 5995)])
+def test_thresholds_are_at_the_careful_end(count, share, monkeypatch):
   monkeypatch.setattr(cohort_thresholds, '_DRAWS', 11)
   rng = np.random.default_rng(1)
   rows, columns = np.triu_indices(count, 1)
@@ -45,23 +48,19 @@ def test_thresholds_are_at_the_careful_end(count, tail, monkeypatch):
     scores, rows, columns, rates, np.random.default_rng(2)
   )
   same = np.random.default_rng(2)
-  usual, twice = [], []
+  draws = []
   pairs = list(zip(rows.tolist(), columns.tolist(), strict=True))
   for _ in range(11):
     palm = [0] * count
     for k in same.integers(0, count, count):
       palm[k] += 1
-    for wanted, factor in ((usual, 1), (twice, 2)):
-      wanted.append(
-        [
-          own_threshold(palm, scores, pairs, factor * fmr, tail)
-          for fmr in rates
-        ]
-      )
-  # Of 11 the 9th is the quantile of 0.8.
-  usual = np.sort(usual, axis=0)[8]
-  sure = np.mean(twice, axis=0) + 2.7 * np.std(twice, axis=0)
-  np.testing.assert_allclose(found, np.maximum(usual, sure), rtol=1e-6)
+    draws.append(
+      [own_thresholds(palm, scores, pairs, fmr, 0.2) for fmr in rates]
+    )
+  draws = np.sort(draws, axis=0)
+  # Of 11 the 9th is the quantile of 0.8, and the 10th that of 0.9.
+  want = (1 - share) * draws[8, :, 0] + share * draws[9, :, 1]
+  np.testing.assert_allclose(found, want, rtol=1e-6)
   assert np.diff(found).min() > 0
 
 
