@@ -67,8 +67,8 @@ def test_thresholds_are_at_the_careful_end(count, share, monkeypatch):
 @pytest.mark.parametrize(
   'count, cohorts, effect',
   [
-    (40, 100, 0.3),
-    pytest.param(40, 100, 0.6, marks=pytest.mark.slow),
+    (40, 150, 0.3),
+    pytest.param(40, 150, 0.6, marks=pytest.mark.slow),
     pytest.param(200, 40, 0.6, marks=pytest.mark.slow),
   ],
 )
