@@ -7,11 +7,20 @@ bottom. Of each photo A.jpg DIR gets
 
   A.json       size of the photo; of each hand its box, gesture and score, which
                hand it is, how probably its palm faces the camera, palm frame
-  A_boxes.jpg  the photo, no larger than 1600 pixels, with all that drawn in it
+  A_boxes.jpg  the photo, no larger than 1600 pixels, with all that drawn in it:
+               palms in blue, other hands in orange
   A_roi0.png   the palm of hand 0 where it faces the camera, fingers up
 
+Folders below a given folder are kept: of IN/anna/A.jpg the palm becomes
+DIR/anna/A_roi0.png. Of photos whose names are equal the later ones get a
+number.
+
+A line for each photo tells of each hand the gesture, the score from 0 to 1,
+whether it is the right or the left hand, and which side faces the camera. The
+bracket is missing where no palm frame was read.
+
 Places are (x, y) in pixels of the photo as it is looked at, turned upright by
-its EXIF tag. Of photos whose names are equal the later ones get a number.
+its EXIF tag.
 
 Exit codes: 0 all photos were read, whatever they show; 1 photos or folders were
 not (a line each says why, the others are done); 2 the command line is wrong.
@@ -31,7 +40,8 @@ from palmjax.inference import finder
 from palmjax.networks import shipped
 from palmjax.report import drawn_boxes
 
-_COLOR = (120, 200, 255)
+_PALM = (120, 200, 255)
+_OTHER = (255, 160, 90)
 _LARGEST = 1600  # Longest side of a picture with boxes, in pixels.
 _SMALLEST = 640  # Enlarged to it.
 
@@ -53,11 +63,11 @@ def main(argv=None):
   paths, complaints = photo_paths.collect(args.images, out)
   for complaint in complaints:
     terminal.complain(complaint)
-  failed, counts = len(complaints), []
-  names = photo_paths.result_names(paths, out)
+  failed, counts, palms = len(complaints), [], 0
+  names = photo_paths.result_names(paths, out, args.images)
   for path, name in zip(paths, names, strict=True):
     try:
-      hands = _detect(find, path, out, name, size=args.size)
+      hands, cut = _detect(find, path, out / name, size=args.size)
     except MemoryError:
       raise
     except Exception as error:  # Of one photo: the others are looked at.
@@ -65,8 +75,9 @@ def main(argv=None):
       failed += 1
       continue
     counts.append(len(hands))
+    palms += cut
     print(f'{file_names.printable(path)}: {_words(hands)}', flush=True)
-  print(_summary(counts, failed))
+  print(_summary(counts, palms, failed, out))
   return 1 if failed else 0
 
 
@@ -121,10 +132,21 @@ def _parse(argv):
   return args
 
 
-def _detect(find, path, out, name, *, size):
-  """Writes the results of one photo; returns what was found."""
+def _detect(find, path, out, *, size):
+  """Writes the results of one photo.
+
+  Args:
+    find: of `finder.load`.
+    path: of the photo.
+    out: path of the results, to which endings are added.
+    size: side of the palms in pixels.
+
+  Returns:
+    (hands that were found, number of palms that were cut out).
+  """
   image = photo.read(path)
   hands = find(image)
+  files.make_folder(out.parent)
   rows = []
   for k, hand in enumerate(hands):
     row = {
@@ -137,12 +159,14 @@ def _detect(find, path, out, name, *, size):
       'roi': None,
     }
     if hand.shows_palm:
-      row |= _cut(image, hand, out, f'{name}_roi{k}.png', size)
+      row |= _cut(image, hand, _ending(out, f'_roi{k}.png'), size)
     rows.append(row)
-  _write_image(out / f'{name}_boxes.jpg', picture(image, hands), quality=92)
+  _write_image(
+    _ending(out, photo_paths.PICTURE), picture(image, hands), quality=92
+  )
   height, width, _ = image.shape
   files.write_json(
-    out / f'{name}.json',
+    _ending(out, '.json'),
     {
       'image': file_names.printable(path),
       'width': width,
@@ -150,7 +174,12 @@ def _detect(find, path, out, name, *, size):
       'hands': rows,
     },
   )
-  return hands
+  return hands, sum(row['roi'] is not None for row in rows)
+
+
+def _ending(path, ending):
+  """`path` with an ending; its name may hold a dot."""
+  return path.with_name(path.name + ending)
 
 
 def _palm(hand):
@@ -161,14 +190,14 @@ def _palm(hand):
   }
 
 
-def _cut(image, hand, out, name, size):
-  """Writes the palm; what is to be told of it."""
+def _cut(image, hand, path, size):
+  """Writes the palm; returns what is to be told of it."""
   try:
     palm = roi.cut_photo(image, hand.points, size=size)
   except ValueError as error:
     return {'roi_missing': str(error)}
-  _write_image(out / name, palm)
-  return {'roi': name}
+  _write_image(path, palm)
+  return {'roi': path.name}
 
 
 def picture(image, hands, *, side=_SMALLEST):
@@ -189,13 +218,14 @@ def picture(image, hands, *, side=_SMALLEST):
     label = ' '.join(
       [hand.gesture, f'{hand.score:.2f}', *([hand.side] if hand.side else [])]
     )
-    shape = drawn_boxes.Shape(hand.box / factor, label)
+    color = _PALM if hand.shows_palm else _OTHER
+    shape = drawn_boxes.Shape(hand.box / factor, label, color=color)
     if hand.framed:
       shape = shape._replace(points=hand.points / factor)
     if hand.shows_palm:
       shape = shape._replace(outline=np.asarray(_corners(hand.points)) / factor)
     shapes.append(shape)
-  return drawn_boxes.draw(small, shapes, color=_COLOR, side=side)
+  return drawn_boxes.draw(small, shapes, color=_PALM, side=side)
 
 
 def _write_image(path, image, **options):
@@ -219,12 +249,16 @@ def _faces(hand):
   return 'palm' if hand.shows_palm else 'back'
 
 
-def _summary(counts, failed):
-  text = f'{_count(len(counts), "image")}, {_count(sum(counts), "hand")}'
-  if counts:
-    empty = counts.count(0)
-    text += f', FTA {100 * empty / len(counts):.1f} % ({empty} without a hand)'
-  return text + (f', {failed} not read' if failed else '')
+def _summary(counts, palms, failed, out):
+  # No rate of failures: nobody says here which photos show a palm.
+  shown = len(counts) - counts.count(0)
+  text = (
+    f'{_count(sum(counts), "hand")} in {shown} of '
+    f'{_count(len(counts), "image")}, {_count(palms, "palm")} cut out'
+  )
+  if failed:
+    text += f', {failed} not read'
+  return text + (f'; results in {file_names.printable(out)}' if counts else '')
 
 
 def _count(number, noun):

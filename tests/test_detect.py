@@ -50,7 +50,7 @@ def test_what_is_written_of_a_photo(run, save, tmp_path):
   assert (code, errors) == (0, [])
   assert lines == [
     f'{path}: five 0.43 (left, palm), four 0.34 (right, back), fist 0.31',
-    '1 image, 3 hands, FTA 0.0 % (0 without a hand)',
+    f'3 hands in 1 of 1 image, 1 palm cut out; results in {tmp_path}/out',
   ]
   out = tmp_path / 'out'
   assert names(out) == ['a.json', 'a_boxes.jpg', 'a_roi0.png']
@@ -133,7 +133,7 @@ def test_photos_without_hands_are_named_and_no_error(run, save, tmp_path):
   assert (code, errors) == (0, [])
   assert lines[1:] == [
     f'{tmp_path}/b.png: no hand',
-    '2 images, 1 hand, FTA 50.0 % (1 without a hand)',
+    f'1 hand in 1 of 2 images, 1 palm cut out; results in {tmp_path}/out',
   ]
   assert names(tmp_path / 'out')[-2:] == ['b.json', 'b_boxes.jpg']
   assert json.loads((tmp_path / 'out' / 'b.json').read_text())['hands'] == []
@@ -145,8 +145,10 @@ def test_the_rest_is_done_where_files_cannot_be_read(run, save, tmp_path):
     tmp_path / 'text.jpg', tmp_path / 'none.png', save('a.png')
   )
   assert code == 1
-  assert lines[-1].startswith('1 image, 1 hand, FTA 0.0 %')
-  assert lines[-1].endswith(', 2 not read')
+  assert lines[-1] == (
+    '1 hand in 1 of 1 image, 1 palm cut out, 2 not read; results in '
+    f'{tmp_path}/out'
+  )
   assert len(errors) == 2
   assert errors[0].startswith(f'palmjax: {tmp_path}/text.jpg: cannot identify')
   assert 'none.png: not a file' in errors[1]
@@ -259,7 +261,10 @@ def test_folders_and_patterns(run, save, tmp_path):
     tmp_path / 'in',
     out=tmp_path / 'in',
   )
-  assert (code, lines) == (1, ['0 images, 0 hands, 3 not read'])
+  assert (code, lines) == (
+    1,
+    ['0 hands in 0 of 0 images, 0 palms cut out, 3 not read'],
+  )
   for error, message in zip(
     errors,
     (

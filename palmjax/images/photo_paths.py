@@ -9,6 +9,8 @@ import re
 from palmjax import file_names
 from palmjax.images import image_file, image_tree
 
+# What `palmjax.detect` draws a photo into, after the photo's name.
+PICTURE = '_boxes.jpg'
 # Of a photo called as its first group.
 _RESULT = re.compile(r'(.*)(\.json|_boxes\.jpg|_roi\d+\.png)', re.IGNORECASE)
 
@@ -89,17 +91,28 @@ def _matching(pattern, out):
   return found, wrong
 
 
-def result_names(paths, out):
-  """Names for the results of photos: all different, none that of a photo."""
+def result_names(paths, out, given):
+  """Names for the results of photos: all different, none that of a photo.
+
+  Args:
+    paths: of `collect`.
+    out: folder of the results.
+    given: what `collect` was given; the folders below a folder are kept.
+
+  Returns:
+    A name for each path, relative to `out`, with '/' and without an ending.
+  """
+  roots = [pathlib.Path(name) for name in given if os.path.isdir(name)]
   folder, taken = pathlib.Path(os.path.realpath(out)), set()
   for path in paths:
     parent = pathlib.Path(os.path.realpath(path.parent))
     for place in (parent / path.name, pathlib.Path(os.path.realpath(path))):
-      if place.parent == folder and (match := _RESULT.fullmatch(place.name)):
-        taken.add(match[1].casefold())
+      match = _RESULT.fullmatch(place.name)
+      if match and place.is_relative_to(folder):
+        taken.add(_name(place.with_name(match[1]), [folder]).casefold())
   names = []
   for path in paths:
-    stem = file_names.printable(path.stem)
+    stem = _name(path.with_name(path.stem), roots)
     number, name = 1, stem
     # Names that differ in case only are one on some file systems.
     while name.casefold() in taken:
@@ -108,3 +121,12 @@ def result_names(paths, out):
     taken.add(name.casefold())
     names.append(name)
   return names
+
+
+def _name(path, roots):
+  """A path below the first of the roots it lies in, or else its last part."""
+  for root in roots:
+    if path.is_relative_to(root):
+      parts = path.relative_to(root).parts
+      return '/'.join(map(file_names.printable, parts))
+  return file_names.printable(path.name)

@@ -64,3 +64,15 @@ def test_nothing_to_draw():
   image = np.random.default_rng(0).integers(0, 256, (224, 200, 3), np.uint8)
   picture = drawn_boxes.draw(image, [], color=COLOR)
   np.testing.assert_array_equal(picture, image)
+
+
+def test_letters_grow_with_the_picture():
+  def height(side):
+    image = np.zeros((side, side, 3), np.uint8)
+    shape = drawn_boxes.Shape(np.array([0.4, 0.4, 0.6, 0.6]) * side, 'fist')
+    picture = drawn_boxes.draw(image, [shape], color=COLOR)
+    rows = np.flatnonzero(coloured(picture)[: int(0.4 * side) - 4].any(axis=1))
+    return np.ptp(rows) + 1
+
+  assert 10 < height(400) < 22
+  assert 2 * height(400) < height(1600)

@@ -18,7 +18,7 @@ from absl import logging
 
 from palmjax import file_names
 from palmjax.data.sets import turns
-from palmjax.images import image_file, image_tree
+from palmjax.images import image_file, image_tree, photo_paths
 
 # Share of unreadable images above which reading stops: a few broken files are
 # life, many mean a broken copy or a wrong folder.
@@ -150,8 +150,10 @@ def _find(directory):
     )
   # Two levels and no deeper: a link that points back up cannot loop.
   tree = image_tree.find(directory, depth=2)
-  paths = [tuple(path.split('/')) for path in tree.images if '/' in path]
-  loose = [path for path in tree.images if '/' not in path]
+  drawn = [p for p in tree.images if p.endswith(photo_paths.PICTURE)]
+  images = [path for path in tree.images if path not in drawn]
+  paths = [tuple(path.split('/')) for path in images if '/' in path]
+  loose = [path for path in images if '/' not in path]
   for name in tree.folders:
     if name in tree.left_out:
       raise ValueError(
@@ -165,6 +167,7 @@ def _find(directory):
   left_out = {
     **dict.fromkeys(sorted(loose), 'an image outside an identity folder'),
     **dict.fromkeys(sorted(empty), 'a folder without an image'),
+    **dict.fromkeys(drawn, 'a picture that palmjax.detect drew'),
     **tree.left_out,
   }
   for name, reason in list(left_out.items())[:_NAMED]:
