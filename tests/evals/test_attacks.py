@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from palmjax.evals import attacks
+from palmjax.ops import ball
 
 SHAPE = (4, 6, 6, 3)
 RADIUS = 8 / 255
@@ -232,3 +233,52 @@ def test_apgd_halves_its_steps_where_they_no_longer_help():
   fixed = hill(by_steps(attacks.pgd, hill, IMAGES, 50, radius))
   halving = hill(by_steps(attacks.apgd, hill, IMAGES, 50, radius))
   assert (halving > 0.5 * fixed).all()
+
+
+def twin_of_apgd(objective, image, start, radius, num_steps, at):
+  """Algorithm 1, one image; no momentum where it starts again."""
+  slope = jax.jit(jax.value_and_grad(lambda x: objective(x[None])[0]))
+  low, high = (np.clip(image + 2 * s * radius, -1, 1) for s in (-1, 1))
+  x = before = start
+  best, values, size, last, halved, mark = None, [], 4 * radius, 0, True, None
+  halvings = 0
+  for i in range(num_steps):
+    value, uphill = map(np.asarray, slope(x))
+    values.append(value)
+    if best is None or value > best[0]:
+      best = (value, x, uphill)
+    if i in at:
+      rises = sum(values[j] > values[j - 1] for j in range(last + 1, i + 1))
+      stuck = rises < 0.75 * (i - last) or (not halved and best[0] <= mark)
+      last, halved, mark = i, stuck, best[0]
+      if stuck:
+        size, before = size / 2, best[1]
+        _, x, uphill = best
+        halvings += 1
+    step = np.clip(x + size * np.sign(uphill), low, high)
+    share = 0.75 if i else 1.0
+    new = x + share * (step - x) + (1 - share) * (x - before)
+    before, x = x, np.clip(new, low, high)
+  value, _ = slope(x)
+  return (x if value > best[0] else best[1]), halvings
+
+
+def test_apgd_by_hand():
+  peak = np.clip(IMAGES + 0.1 * numbers(5), -1, 1)
+
+  def objective(images, peak=peak):
+    return -jnp.sum(jnp.abs(WEIGHTS) * (images - peak) ** 2, axis=(1, 2, 3))
+
+  found = by_steps(attacks.apgd, objective, IMAGES, 50, 0.3)
+  starts = ball.uniform(jax.random.key(0), IMAGES, radius=0.3)
+  for i in range(len(IMAGES)):
+    expected, halvings = twin_of_apgd(
+      lambda images, i=i: objective(images, peak[i]),
+      np.asarray(IMAGES[i]),
+      np.asarray(starts[i]),
+      0.3,
+      50,
+      [11, 21, 29, 35, 40, 44, 47],
+    )
+    assert halvings > 3
+    np.testing.assert_allclose(found[i], expected, atol=1e-4)
