@@ -12,7 +12,7 @@ import functools
 import os
 
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from palmjax import file_names
 from palmjax.images import bit_depth
@@ -79,12 +79,20 @@ def opened(path, *, formats=FORMATS):
   except Image.DecompressionBombError:
     # Pillow's own limit, which does not tell how large it is.
     raise UnreadableError(_LIMIT) from None
+  except UnidentifiedImageError as error:
+    # Without the path, which stands before all that is said of a file.
+    empty = isinstance(path, (str, os.PathLike)) and not os.path.getsize(path)
+    raise UnreadableError(
+      'the file is empty' if empty else 'cannot identify image file'
+    ) from error
   except Exception as error:
     raise UnreadableError(_one_line(error)) from error
 
 
 def _one_line(error):
   text = ' '.join(str(error).split())
+  if 'truncated' in text.casefold():  # In five spellings.
+    return 'the end of the file is missing: it is truncated'
   # Others say little without their type, such as a KeyError's '0'.
   says_enough = text and isinstance(error, (OSError, SyntaxError, ValueError))
   return text if says_enough else f'{type(error).__name__} {text}'.strip()

@@ -264,3 +264,21 @@ def test_depth_is_that_of_the_whole_image(tmp_path, warnings):
   _png(tmp_path / 'a.png', values, 0)
   assert image_file.decode(tmp_path / 'a.png', size=8).max() <= 4
   assert warnings == []
+
+
+def test_what_is_wrong_with_a_file_is_told_in_words(tmp_path):
+  Image.fromarray(_picture()).save(tmp_path / 'whole.jpg')
+  whole = (tmp_path / 'whole.jpg').read_bytes()
+  kinds = 'give a JPEG, PNG, BMP or WebP image'
+  for name, content, words in (
+    ('empty.jpg', b'', 'the file is empty'),
+    ('text.png', b'no image', 'cannot identify image file'),
+    ('half.jpg', whole[: len(whole) // 2], 'the end of the file is missing: '),
+  ):
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(image_file.UnreadableError) as error:
+      image_file.read(path, size=8)
+    assert str(error.value).startswith(f'{path}: {words}')
+    assert str(error.value).endswith(f'; {kinds}')
+    assert str(error.value).count(name) == 1
