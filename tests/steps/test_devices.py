@@ -10,11 +10,12 @@ import pytest
 STEPS = {
   'palms': ('classify', 'soft_label', 'metric'),
   'hands': ('detect', 'palm_frame', 'two_teachers'),
+  'perturbed': ('ot', 'free'),
   'mobilefacenet': ('mobilefacenet',),
   'gan': ('discriminator', 'r1', 'generator', 'path_length'),
 }
 # More than half a minute of compilation.
-SLOW = ('hands', 'mobilefacenet', 'gan')
+SLOW = ('hands', 'perturbed', 'mobilefacenet', 'gan')
 
 
 def run(part):
