@@ -12,8 +12,9 @@ recognised (FNMR). An image shows a palm as python -m palmjax.verify takes it;
 with --photos it is a photo of a whole hand.
 
 The output is a cohort, for `palmjax.verify --cohort`, and a report beside it.
-The cohort holds templates of the palms and no images. Palms can be recognised
-by templates: they are biometric data. From Python:
+Without --out they are cohort.npz and cohort.html in the current folder. Missing
+folders are made. The cohort holds templates of the palms and no images. Palms
+can be recognised by templates: they are biometric data. From Python:
 
   v = palmjax.inference.verifier.load().with_cohort(images)
   v.save_cohort('cohort.npz')
@@ -63,8 +64,8 @@ def main(argv=None):
   warnings.simplefilter('ignore', Image.DecompressionBombWarning)
   warnings.filterwarnings('ignore', module=r'PIL\.')
   answer = _calibrate(args)
-  if answer['warning']:
-    terminal.complain(f'warning: {answer["warning"]}')
+  for line in answer['warnings']:
+    terminal.complain(f'warning: {line}')
   if args.json:
     print(json.dumps(answer, ensure_ascii=False))
   else:
@@ -136,14 +137,18 @@ def _calibrate(args):
     known=args.known,
   )
   summary = cohort_study.summary(study)
-  dataclasses.replace(judge, cohort=study.cohort).save_cohort(args.out)
+  cohort = study.cohort._replace(photos=args.photos)
+  dataclasses.replace(judge, cohort=cohort).save_cohort(args.out)
   cohort_report.write(
     args.report, study, summary, notes=cohort_words.limits(summary)
   )
   return {
     **summary,
     'left_out': list(found.left_out),
-    'warning': _lie(study.cohort),
+    'warnings': [
+      *palm_files.warnings(found.palms, found.pictures),
+      *_lie(study.cohort),
+    ],
     'cohort': file_names.printable(args.out),
     'report': file_names.printable(args.report),
     'next': _next(args),
@@ -151,11 +156,13 @@ def _calibrate(args):
 
 
 def _lie(cohort):
-  """A line if the palms seem to lie on their side, else None."""
+  """A line if the palms seem to lie on their side, else none."""
   text = palm_turn.warning(palm_turn.fit(cohort.means.fine), cohort.dataset)
-  return text and (
-    f'{text}: look at some; if they lie so, turn the images and calibrate again'
-  )
+  if text:
+    yield (
+      f'{text}: look at some; if they lie so, turn the images and calibrate '
+      'again'
+    )
 
 
 def _reader(args, size):

@@ -53,6 +53,7 @@ from palmjax.inference import (
   verifier,
   words,
 )
+from palmjax.networks import shipped
 
 _EXAMPLES = """examples:
   palmjax-verify A.jpg B.jpg
@@ -72,6 +73,8 @@ def main(argv=None):
   warnings.simplefilter('ignore', Image.DecompressionBombWarning)
   warnings.filterwarnings('ignore', module=r'PIL\.')
   answer = _verify(args) if args.gallery is None else _rank(args)
+  for line in answer['warnings']:
+    terminal.complain(f'warning: {line}')
   if args.json:
     print(json.dumps(answer, ensure_ascii=False))
   else:
@@ -145,13 +148,14 @@ def _parse(argv):
 def _verify(args):
   """The answer on two images, as plain values."""
   judge = _judge(args)
-  point = _point(judge, args.fmr)  # Before the hands are found.
+  point = _point(args, judge)  # Before the hands are found.
   read = _reader(args, judge.image_size)
   palms = [read(path) for path in args.images]
   found = judge.compare(*palms, fmr=args.fmr)
   answer = {
     'decision': found.decision,
     'score': found.score,
+    'warnings': palm_files.warnings(_named(args.images, palms)),
     **point,
   }
   if args.photos:
@@ -163,7 +167,7 @@ def _verify(args):
 def _rank(args):
   """The answer on a gallery, as plain values."""
   judge = _judge(args)
-  point = _point(judge, args.fmr)
+  point = _point(args, judge)
   read = _reader(args, judge.image_size)
   probe = read(args.images[0])
   found = _gallery(args, judge, read)
@@ -197,6 +201,10 @@ def _rank(args):
     'images': len(found.names),
     'left_out': found.left_out,
     'missing': found.missing,
+    'warnings': [
+      *palm_files.warnings(_named(args.images, [probe])),
+      *found.warnings,
+    ],
     **point,
   }
   if args.photos:
@@ -207,13 +215,14 @@ def _rank(args):
 
 
 class _Searched(NamedTuple):
-  """A gallery, and what of a folder is not in it."""
+  """A gallery, and of a folder what is not in it, and what may be no palm."""
 
   palms: gallery.Gallery | list
   names: tuple[str, ...]
   sides: tuple[str | None, ...]
   left_out: tuple[str, ...] = ()
   missing: tuple[str, ...] = ()
+  warnings: tuple[str, ...] = ()
 
 
 def _gallery(args, judge, read):
@@ -221,6 +230,11 @@ def _gallery(args, judge, read):
   if os.path.isfile(args.gallery):
     palms = judge.load_gallery(args.gallery)
     return _Searched(palms, palms.names, palms.sides)
+  if not os.path.isdir(args.gallery):
+    raise ValueError(
+      f'there is no folder and no file {file_names.printable(args.gallery)}: '
+      'give a folder of palms, or a file of --save-gallery'
+    )
   if args.save_gallery is not None:  # Before the work.
     files.make_folder(os.path.dirname(args.save_gallery) or '.')
   found = palm_files.read_gallery(args.gallery, read)
@@ -229,15 +243,24 @@ def _gallery(args, judge, read):
   if args.save_gallery is not None:
     palms = judge.enrol(found.palms)
     palms.save(args.save_gallery)
+  warned = tuple(palm_files.warnings(found.palms, found.pictures))
   return _Searched(
-    palms, tuple(found.palms), sides, found.left_out, found.missing
+    palms, tuple(found.palms), sides, found.left_out, found.missing, warned
   )
 
 
 def _judge(args):
   """The `Verifier` that the command line asks for."""
   found = verifier.load(args.export, turns=args.turns, score=args.score)
-  return found if args.cohort is None else found.load_cohort(args.cohort)
+  if args.cohort is not None:
+    found = found.load_cohort(args.cohort)
+  if found.cohort is not None:
+    found.cohort.require(photos=args.photos)
+  return found
+
+
+def _named(paths, palms):
+  return dict(zip(map(file_names.printable, paths), palms, strict=True))
 
 
 def _reader(args, size):
@@ -248,18 +271,26 @@ def _reader(args, size):
   return functools.partial(palm_files.read_photo, find, size=size)
 
 
-def _point(judge, fmr):
+def _point(args, judge):
   """The threshold and what it was set on, as plain values."""
   # Of any score: what is told of the threshold is the same.
-  found = judge.decide(0.0, fmr=fmr)
-  return {
+  found = judge.decide(0.0, fmr=args.fmr)
+  point = {
     'threshold': found.threshold,
     'measure': found.measure,
-    'fmr': fmr,
+    'fmr': args.fmr,
     'set_on': found.set_on,
     'calibrated': found.calibrated,
     'comparison': judge.comparison,
   }
+  given = args.export != shipped.PALM
+  if given and judge.score == 'fused' and judge.cohort is None:
+    export = file_names.printable(args.export)
+    point['unused'] = (
+      f'the network of {export} takes no part: it needs a cohort, by python -m '
+      f'palmjax.calibrate DIR --export={export}'
+    )
+  return point
 
 
 if __name__ == '__main__':

@@ -10,6 +10,7 @@ Equal content gives equal bytes.
 
 import hashlib
 import json
+import os
 import zipfile
 import zlib
 
@@ -22,6 +23,7 @@ NOTE = (
   'Templates of palms, made by palmjax. They hold no images, but they are '
   'biometric data: palms can be recognised by them. Keep them as such.'
 )
+_DIGEST = '_sha256'  # End of the keys of digests in `of`.
 # What reading damaged zip files raised when bytes were flipped.
 _DAMAGE = (
   AttributeError, EOFError, KeyError, MemoryError, OverflowError, RuntimeError,
@@ -91,7 +93,7 @@ def load(path, *, of, kind, version, again):
     raise ValueError(f'{shown_path} is damaged or edited: {again}')
   if about['of'] != of:
     raise ValueError(
-      f'{shown_path} was made with other {difference(about["of"], of)}: {again}'
+      f'{shown_path} was made with {difference(about["of"], of)}: {again}'
       ', with the network and the options that you verify with'
     )
   if not all(np.isfinite(array).all() for _, array in _flat(arrays)):
@@ -100,10 +102,24 @@ def load(path, *, of, kind, version, again):
 
 
 def difference(one, other):
-  """Names of the values in which two `of` differ, joined by 'and'."""
-  return ' and '.join(
-    sorted(key for key in {*one, *other} if one.get(key) != other.get(key))
-  )
+  """Names what differs between two `of`: 'another network and other turns'."""
+  keys = sorted(key for key in {*one, *other} if one.get(key) != other.get(key))
+  digests = [key for key in keys if key.endswith(_DIGEST)]
+  settings = ' and '.join(key for key in keys if key not in digests)
+  found = ['another network'] if digests else []
+  return ' and '.join(found + ([f'other {settings}'] if settings else []))
+
+
+def place(path, name):
+  """Where a file may be made again: `path`, or `name` if it may be another's.
+
+  Args:
+    path: that was given.
+    name: of a file as it is usually called, with the same ending.
+  """
+  ending = os.path.splitext(name)[1]
+  free = os.fspath(path).endswith(ending) or not os.path.exists(path)
+  return path if free else name
 
 
 def _digest(arrays, about):

@@ -49,6 +49,8 @@ class Cohort(NamedTuple):
     palms: how many there were.
     dataset: what they are, in words.
     templates: `parts.Templates` of them, upright codes only.
+    photos: whether the palms were cut out of photos of whole hands; None where
+      nobody knows.
   """
 
   means: parts.Means
@@ -58,6 +60,7 @@ class Cohort(NamedTuple):
   palms: int
   dataset: str
   templates: parts.Templates
+  photos: bool | None = None
 
   @property
   def pairs(self):
@@ -77,6 +80,22 @@ class Cohort(NamedTuple):
   def is_measured(self, fmr):
     """Whether the threshold for a rate is measured, not extrapolated."""
     return fmr >= self.measured * (1 - 1e-6)
+
+  def require(self, *, photos):
+    """Raises ValueError unless its palms were taken as others are.
+
+    Args:
+      photos: whether the others are cut out of photos of whole hands.
+    """
+    if self.photos not in (None, photos):
+      given = (
+        'photos of whole hands: add --photos'
+        if self.photos
+        else 'images of palms alone: leave out --photos'
+      )
+      raise ValueError(
+        f'the cohort was made of {given}, or give another cohort'
+      )
 
   def describe(self, fmr):
     """What the threshold for a rate was set on, in words."""

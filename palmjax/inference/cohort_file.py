@@ -3,7 +3,8 @@
 templates   codes and embeddings of the palms: biometric data, but no images
 means, standard, thresholds
 about       format, a note on what the file holds, what the palms are, the
-            digests of the network, and one of the content
+            digests of the network, and one of the content; where it is known,
+            whether the palms were cut out of photos
 """
 
 import os
@@ -55,6 +56,8 @@ def save(path, cohort, *, of):
     'set': cohort.dataset,
     'of': of,
   }
+  if cohort.photos is not None:
+    about['photos'] = cohort.photos
   bound_file.save(path, arrays, about)
 
 
@@ -73,8 +76,8 @@ def load(path, *, of):
       another format, or of another network; one line.
   """
   path = os.path.join(path, NAME) if os.path.isdir(path) else path
-  shown_path = file_names.printable(path)
-  again = f'make it again by python -m palmjax.calibrate DIR --out={shown_path}'
+  out = file_names.printable(bound_file.place(path, NAME))
+  again = f'make it again by python -m palmjax.calibrate DIR --out={out}'
   arrays, about = bound_file.load(
     path, of=of, kind='cohort', version=FORMAT, again=again
   )
@@ -84,4 +87,5 @@ def load(path, *, of):
     measured=about['measured'],
     palms=about['palms'],
     dataset=about['set'],
+    photos=about.get('photos'),
   )

@@ -5,6 +5,7 @@ summary as plain values: thresholds, where the rates come from, and the false
 non-match rates where it is known whose the palms are.
 """
 
+import collections
 import itertools
 from typing import NamedTuple
 
@@ -57,9 +58,12 @@ def study(judge, palms, *, dataset, known=False, seed=0):
 
   Raises:
     ValueError: fewer palms than `cohort.LEAST`; palms that are no cohort, by
-      the names of their files; with `known`, no palm with two images.
+      the names of their files; with `known`, no palm with two images; else
+      folders with several images of a palm.
   """
   names = list(palms)
+  if not known:
+    _require_one_each(palms)
   whose = [_whose(name, palms[name]) if known else name for name in names]
   numbers = {}
   identities = [numbers.setdefault(palm, len(numbers)) for palm in whose]
@@ -143,6 +147,20 @@ def _whose(name, palm):
   """Whose palm, and which of the two."""
   side = palm.hand.side if palm.hand else None
   return palm_files.identity(name), side or ''
+
+
+def _require_one_each(palms):
+  """Raises ValueError if folders seem to hold several images of a palm."""
+  counts = collections.Counter(
+    _whose(name, palm) for name, palm in palms.items() if '/' in name
+  )
+  several = [who for (who, _), count in counts.items() if count > 1]
+  if several:
+    raise ValueError(
+      f'{len(several)} folders hold several images, such as {several[0]}: if '
+      'the images of a folder show one palm add --known, else put them into '
+      'one folder without sub-folders'
+    )
 
 
 def _screen(templates, names, first, known):

@@ -69,7 +69,8 @@ def text(answer):
       *limits(answer),
       f'{answer["cohort"]}: templates of these palms, no images. They are '
       'biometric data: keep the file as such',
-      f'{answer["report"]}: the scores, drawn. Look at it once',
+      f'{answer["report"]}: look there whether the pairs that look most alike '
+      'are two palms, and whether the fingers point up',
       f'next: {answer["next"]}',
     ]
   )

@@ -18,6 +18,7 @@ from palmjax.inference import bound_file, parts
 
 FORMAT = 1
 KIND = 'gallery'
+NAME = 'gallery.npz'
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
@@ -66,7 +67,7 @@ class Gallery:
     """
     if self.of != of:
       raise ValueError(
-        f'the gallery was enrolled with other '
+        'the gallery was enrolled with '
         f'{bound_file.difference(self.of, of)}: enrol it again'
       )
 
@@ -91,7 +92,7 @@ def load(path, *, of):
     kind=KIND,
     version=FORMAT,
     again='make it again by python -m palmjax.verify A.jpg --gallery=DIR '
-    f'--save-gallery={file_names.printable(path)}',
+    f'--save-gallery={file_names.printable(bound_file.place(path, NAME))}',
   )
   return Gallery(
     templates=parts.Templates(**arrays['templates']),

@@ -226,8 +226,9 @@ def load(directory, comparison, *, digests=None):
       content = json.load(file)
   except FileNotFoundError:
     raise NotCalibratedError(
-      f'{path} is missing: without it no threshold is known; give an export '
-      'folder that holds one'
+      f'{path} is missing: without it no threshold is known; make a cohort of '
+      'your palms with this export (python -m palmjax.calibrate), which uses '
+      'its network, too, or train it again'
     ) from None
   except ValueError as error:
     raise ValueError(f'{path} is damaged: {error}') from error

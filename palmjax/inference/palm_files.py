@@ -217,8 +217,8 @@ def warnings(palms, pictures=0):
     )
   if pictures:
     lines.append(
-      f'{pictures} pictures of palmjax.detect, *{_PICTURE}, are passed over: '
-      'they are no palms'
+      'pictures of palmjax.detect are passed over, as they are no palms: '
+      f'{pictures} *{_PICTURE}'
     )
   return lines
 

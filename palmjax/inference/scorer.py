@@ -20,7 +20,7 @@ SCORES = ('fused', 'network', 'correlation')
 _CODE_IMAGE = 2 * parts.orientation_code.SIZE
 
 
-@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Scorer:
   """A network, and how palms are compared.
 
@@ -39,6 +39,14 @@ class Scorer:
   cohort: cohorts.Cohort | None = None
   calibration: matcher.Calibration | None = None
   missing: str = ''
+
+  def __repr__(self):
+    # Weights would be thousands of lines.
+    cohort = self.cohort and f'<{self.cohort.palms} {self.cohort.dataset}>'
+    return (
+      f'{type(self).__name__}(score={self.score!r}, turns={self.turns}, '
+      f'cohort={cohort})'
+    )
 
   @property
   def image_size(self):

@@ -17,7 +17,7 @@ from palmjax.inference import parts
 
 STANDARD = parts.Standard((0.20236, 0.26218), (0.05229, 0.04937))
 THRESHOLDS = ((1e-1, 1.495), (1e-2, 2.796), (1e-3, 4.093), (1e-4, 5.421))
-SET_ON = '123 palms of another camera, at the careful end'
+SET_ON = '123 palms of another camera, strict on purpose'
 
 
 def threshold(fmr):

@@ -40,7 +40,7 @@ from palmjax.ops import vectors
 SCORES = scorer.SCORES
 
 
-@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Verifier(scorer.Scorer):
   """A `scorer.Scorer` with thresholds; its attributes are documented there."""
 

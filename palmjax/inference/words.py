@@ -6,11 +6,20 @@ _UNCALIBRATED = (
   'not calibrated for this camera; see python -m palmjax.calibrate'
 )
 
+# Of the kinds of `Scorer.comparison` that say too little.
+_KINDS = {
+  'fused: fine, wide': 'score: codes of fine and of wide lines',
+  'fused: fine, wide, network': (
+    'score: codes of fine and of wide lines, and the network'
+  ),
+}
+
 
 def pair(answer):
   """Text of the answer on two images."""
+  palms = 'same palm' if answer['decision'] == 'same' else 'different palms'
   lines = [
-    f'{answer["decision"]} palm: {answer["measure"]} {answer["score"]:.4f}, '
+    f'{palms}: {answer["measure"]} {answer["score"]:.4f}, '
     f'threshold {answer["threshold"]:.4f}',
     _point(answer),
     *_photos(answer),
@@ -49,19 +58,25 @@ def ranks(answer):
     [
       *lines,
       f'threshold {answer["threshold"]:.4f}, {_point(answer)}',
-      f'{answer["identities"]} palms, {answer["images"]} images: at most '
-      f'{stranger:.2g} of strangers are taken for one of them',
+      f'gallery of {answer["identities"]} palms, {answer["images"]} images: at '
+      f'most {100 * stranger:.2g} % of strangers are taken for one of these '
+      'palms',
       *_photos(answer),
     ]
   )
 
 
 def _point(answer):
-  return (
+  kind = _KINDS.get(answer['comparison'], answer['comparison'])
+  lines = [
     f'set for an FMR of {error_rates.short(answer["fmr"])} on '
-    f'{answer["set_on"]} ({answer["comparison"]})'
-    + ('' if answer['calibrated'] else f'\n{_UNCALIBRATED}')
-  )
+    f'{answer["set_on"]} ({kind})'
+  ]
+  if not answer['calibrated']:
+    lines.append(_UNCALIBRATED)
+  if 'unused' in answer:
+    lines.append(answer['unused'])
+  return '\n'.join(lines)
 
 
 def _photos(answer):

@@ -48,7 +48,8 @@ def test_a_cohort_of_a_folder_decides(ask, folders, untrained, flat_cohort):
   for _, threshold in rates:
     assert f'{float(threshold):.2f}' in page
   assert 'Fused score without a cohort' in page
-  assert 'Mean directions of fine lines' in page
+  assert 'Fine lines: mean directions of lines' in page
+  assert 'As it should be: 256 drawn palms' in page
   assert '<img' not in page
 
 
@@ -125,6 +126,28 @@ def test_folders_without_palms(refusal, tmp_path):
   assert 'there is no folder' in refusal(tmp_path / 'nowhere')
 
 
+def test_several_images_of_a_palm_need_known(refusal, folders):
+  error = refusal(folders / 'known')
+  assert '41 folders hold several images, such as p00: if the images' in error
+  assert 'add --known' in error
+
+
+def test_images_that_are_no_cut_outs_are_told(ask, flat, tmp_path):
+  for name in ('p00.png', 'p01.png'):
+    Image.open(flat / name).crop((0, 0, 64, 48)).save(flat / name)
+  shutil.copy(flat / 'p02.png', flat / 'x_boxes.jpg')
+  (flat / 'x.json').write_text('{}')
+  code, text, errors = ask(flat, f'--out={tmp_path}/c.npz', '--json')
+  assert code == 0
+  assert json.loads(text)['palms'] == PALMS
+  assert errors == (
+    'palmjax: warning: p00.png is no square cut-out, and 1 more may be none; '
+    'if an image shows a whole hand add --photos\n'
+    'palmjax: warning: pictures of palmjax.detect are passed over, as they are '
+    'no palms: 1 *_boxes.jpg\n'
+  )
+
+
 def test_known_needs_two_images_of_a_palm(refusal, flat):
   assert 'no palm has two images' in refusal(flat, '--known')
 
@@ -151,7 +174,11 @@ def test_cohorts_that_are_not_for_use(ask, folders, flat_cohort, tmp_path):
     return error
 
   assert 'was made with other turns' in refused(good, '--turns')
-  assert 'was made with other' in refused(good, f'--export={shipped.PALM}')
+  error = refused(good, f'--export={shipped.PALM}')
+  assert 'was made with another network and other turns: make it' in error
+  # Nobody's image is to be written over.
+  error = refused(pair[0])
+  assert error.endswith('calibrate DIR --out=cohort.npz\n')
   bad = tmp_path / 'bad.npz'
   arrays = weights_file.unpack(good.read_bytes(), 'good')
   bad.write_bytes(
@@ -166,10 +193,10 @@ def test_cohorts_that_are_not_for_use(ask, folders, flat_cohort, tmp_path):
   'arguments, message',
   [
     ([], 'the following arguments are required: DIR'),
-    (['palms', 'more'], 'unrecognized arguments: more'),
+    (['palms', 'more'], 'more: no such argument'),
     (['palms', '--out='], 'give a path'),
     (['palms', '--out=c.html'], '--report=c.html: the same file'),
-    (['palms', '--fmr=1e-3'], 'unrecognized arguments: --fmr'),
+    (['palms', '--fmr=1e-3'], '--fmr=1e-3: no such argument'),
   ],
 )
 def test_wrong_command_lines(capsys, arguments, message):

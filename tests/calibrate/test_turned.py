@@ -22,7 +22,7 @@ def test_the_turn_of_a_folder_is_told(ask, lying, tmp_path):
   assert errors.count('\n') == 1
   assert errors.startswith('palmjax: warning: palms of flat: ')
   assert 'after a turn by 90° clockwise' in errors
-  assert json.loads(text)['warning'] in errors
+  assert json.loads(text)['warnings'][0] in errors
 
 
 def test_nothing_is_told_of_upright_palms(ask, folders, tmp_path):
@@ -30,4 +30,4 @@ def test_nothing_is_told_of_upright_palms(ask, folders, tmp_path):
     folders / 'flat', f'--out={tmp_path}/c.npz', '--json'
   )
   assert (code, errors) == (0, '')
-  assert json.loads(text)['warning'] is None
+  assert json.loads(text)['warnings'] == []

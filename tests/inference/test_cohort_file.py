@@ -68,6 +68,17 @@ def test_what_is_written_is_read(path):
     assert found.describe(1e-2) == '3 pairs of 3 palms, extrapolated: Hände'
 
 
+def test_how_the_palms_were_taken(path):
+  assert cohort_file.load(path, of=OF).photos is None
+  for photos in (True, False):
+    cohort_file.save(path, small(photos=photos), of=OF)
+    found = cohort_file.load(path, of=OF)
+    assert found.photos is photos
+    found.require(photos=photos)
+    with pytest.raises(ValueError, match='of photos' if photos else 'alone'):
+      found.require(photos=not photos)
+
+
 def test_equal_cohorts_give_equal_bytes(path, tmp_path):
   again = tmp_path / 'again.npz'
   cohort_file.save(again, small(), of=dict(reversed(OF.items())))
@@ -88,6 +99,8 @@ def test_the_file_says_that_it_is_biometric(path):
     ({'turns': True}, 'was made with other turns'),
     ({'codes': {}, 'turns': True}, 'was made with other codes and turns'),
     ({'new': 1}, 'was made with other new'),
+    ({'weights_sha256': 'b', 'turns': True}, 'another network and other turns'),
+    ({'preprocess_sha256': 'b'}, 'was made with another network: make it'),
   ],
 )
 def test_cohorts_of_another_network(path, changes, message):
@@ -115,6 +128,12 @@ def test_damage_in_any_byte_is_found(path):
         assert found.thresholds == want.thresholds
         np.testing.assert_array_equal(found.templates.fine, want.templates.fine)
   assert unharmed < 0.4 * len(range(0, len(whole), 7)) * 2
+
+
+def test_a_file_of_somebody_else_is_not_written_over(tmp_path):
+  path = tmp_path / 'text.jpg'
+  path.write_text('my palm')
+  assert refusal(path).endswith('calibrate DIR --out=cohort.npz')
 
 
 @pytest.mark.parametrize('share', [0.0, 0.3, 0.99])

@@ -1,5 +1,6 @@
 """The usual score, with palms of the camera and without."""
 
+import dataclasses
 import json
 import pathlib
 
@@ -10,6 +11,7 @@ from PIL import Image
 from palmjax.inference import uncalibrated, verifier
 
 OF_CODES = 'fused: fine, wide'
+CODES = 'score: codes of fine and of wide lines'
 OF_ALL = 'fused: fine, wide, network'
 
 
@@ -46,7 +48,9 @@ def parsed(result):
   return json.loads(output)
 
 
-def test_without_a_cohort_the_threshold_is_careful(ask_plainly, images):
+def test_without_a_cohort_the_threshold_is_careful(
+  ask_plainly, images, trained
+):
   one, again, other = images
   same = parsed(ask_plainly(one, again, '--json'))
   different = parsed(ask_plainly(one, other, '--json'))
@@ -59,10 +63,12 @@ def test_without_a_cohort_the_threshold_is_careful(ask_plainly, images):
   code, text, _ = ask_plainly(one, other)
   assert code == 0
   assert text == (
-    f'different palm: score {different["score"]:.4f}, threshold '
+    f'different palms: score {different["score"]:.4f}, threshold '
     f'{uncalibrated.threshold(1e-3):.4f}\n'
-    f'set for an FMR of 1e-3 on {uncalibrated.SET_ON} ({OF_CODES})\n'
+    f'set for an FMR of 1e-3 on {uncalibrated.SET_ON} ({CODES})\n'
     'not calibrated for this camera; see python -m palmjax.calibrate\n'
+    f'the network of {trained} takes no part: it needs a cohort, by python -m '
+    f'palmjax.calibrate DIR --export={trained}\n'
   )
   code, _, error = ask_plainly(one, other, '--fmr=1e-6')
   assert code == 1
@@ -90,9 +96,9 @@ def test_with_a_cohort(ask_plainly, images, folder, calibrated):
   assert same == parsed(ask_plainly(one, again, '--json', f'--cohort={folder}'))
   _, text, _ = ask_plainly(one, other, f'--cohort={folder}')
   assert text == (
-    f'different palm: score {different["score"]:.4f}, threshold '
+    f'different palms: score {different["score"]:.4f}, threshold '
     f'{different["threshold"]:.4f}\n'
-    f'set for an FMR of 1e-3 on {same["set_on"]} ({OF_ALL})\n'
+    f'set for an FMR of 1e-3 on {same["set_on"]} ({CODES}, and the network)\n'
   )
 
 
@@ -160,3 +166,38 @@ def test_enrolled_palms_score_as_their_images(calibrated, trained, pictures):
     calibrated.scores(others, palms),
     atol=1e-4,
   )
+
+
+def test_the_network_of_an_export_takes_part_or_is_said_not_to(
+  ask_plainly, images, folder, trained
+):
+  told = parsed(ask_plainly(*images[:2], '--json'))['unused']
+  assert told.startswith(f'the network of {trained} takes no part: it needs')
+  for options in ([f'--cohort={folder}'], ['--score=network']):
+    answer = parsed(ask_plainly(*images[:2], '--json', *options))
+    assert 'unused' not in answer
+
+
+def test_a_cohort_of_photos_is_for_photos(
+  ask_plainly, images, calibrated, tmp_path
+):
+  made = calibrated.cohort
+  for photos, options, message in (
+    (True, [], 'of photos of whole hands: add --photos, or give another'),
+    (False, ['--photos'], 'of palms alone: leave out --photos, or give anot'),
+  ):
+    judge = dataclasses.replace(calibrated, cohort=made._replace(photos=photos))
+    judge.save_cohort(tmp_path / 'cohort.npz')
+    code, output, error = ask_plainly(
+      *images[:2], f'--cohort={tmp_path}', *options
+    )
+    assert (code, output, error.count('\n')) == (1, '', 1)
+    assert message in error
+  assert parsed(ask_plainly(*images[:2], f'--cohort={tmp_path}', '--json'))
+
+
+def test_a_verifier_is_a_line(calibrated, trained):
+  assert repr(calibrated) == (
+    "Verifier(score='fused', turns=False, cohort=<40 blurred noise>)"
+  )
+  assert repr(verifier.load(trained)).endswith('cohort=None)')

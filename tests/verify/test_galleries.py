@@ -32,7 +32,9 @@ def test_gallery_of_identities(ask, answer, save, tmp_path):
   assert code == 0
   assert lines[1].split() == ['1', '1.0000', 'same', 'p1/0.png']
   assert 'broken.png' in lines[2]
-  assert lines[-1].startswith('4 palms, 8 images: at most 0.008 of strangers')
+  assert lines[-1].startswith(
+    'gallery of 4 palms, 8 images: at most 0.8 % of strangers'
+  )
 
 
 def test_a_palm_of_the_gallery_that_cannot_be_read(black, ask, save, tmp_path):
@@ -74,7 +76,7 @@ def test_galleries_without_an_answer(black, refusal, save, tmp_path):
   save('dark/p1/1.png', change=black((8, 8)))
   for directory, message in (
     ('empty', 'no image in'),
-    ('nowhere', 'there is no folder'),
+    ('nowhere', 'nowhere: give a folder of palms, or a file of --save-gal'),
     ('dark', 'no image of the gallery can be compared'),
   ):
     assert message in refusal(probe, f'--gallery={tmp_path / directory}')

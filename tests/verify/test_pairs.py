@@ -33,7 +33,7 @@ def test_what_the_threshold_was_set_on(ask, answer, save):
   code, text, _ = ask(*images)
   assert code == 0
   assert text == (
-    f'different palm: score {strict["score"]:.4f}, threshold '
+    f'different palms: score {strict["score"]:.4f}, threshold '
     f'{strict["threshold"]:.4f}\n'
     'set for an FMR of 1e-3 on 31,125 impostor pairs: blurred noise (cosine)\n'
     'not calibrated for this camera; see python -m palmjax.calibrate\n'
@@ -94,7 +94,7 @@ def test_distances_of_a_network_trained_by_them(
 def test_text_of_distances(ask, save, euclidean, tmp_path):
   images = [save(f'gallery/{i}.png', seed=i) for i in range(3)]
   _, text, _ = ask(images[0], images[1], f'--export={euclidean}')
-  assert text.startswith('different palm: distance ')
+  assert text.startswith('different palms: distance ')
   assert text.splitlines()[1].endswith(' (euclidean)')
   _, text, _ = ask(
     images[0], f'--gallery={tmp_path}/gallery', f'--export={euclidean}'

@@ -1,5 +1,7 @@
 """Photos of whole hands."""
 
+import json
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -92,8 +94,15 @@ def test_hands_of_two_sides_and_several_palms_are_told(ask, answer, photos):
   assert lines[4].endswith('of 0.90; the best of 2 palms')
   assert lines[5].startswith('a left and a right hand: two palms')
   assert 'one of them is mirrored' in lines[5]
-  # Without photos nobody knows.
-  assert 'same_side' not in answer(left, both)
+  # Without photos nobody knows, and whole hands are warned of.
+  code, text, errors = ask(left, both, '--json')
+  assert (code, errors.count('\n')) == (0, 1)
+  assert 'same_side' not in json.loads(text)
+  (line,) = json.loads(text)['warnings']
+  assert errors == f'palmjax: warning: {line}\n'
+  assert line == (
+    f'{both} is no square cut-out; if an image shows a whole hand add --photos'
+  )
 
 
 def test_two_sides_are_two_palms_however_alike(

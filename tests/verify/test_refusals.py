@@ -31,6 +31,7 @@ def test_images_without_an_answer(black, refusal, save, tmp_path):
     (tmp_path, 'not a file'),
     (huge, 'huge.png: 10002 × 10000 pixels are more than 100 megapixels'),
     (save('black.png', change=black((64, 64))), 'black.png: one colour'),
+    (save('small.png', change=lambda x: x.resize((20, 20))), '20 × 20 pixels;'),
     (save('pixel.png', change=black((1, 1))), 'pixel.png: one colour'),
     (save('red.png', change=lambda _: Image.new('RGB', (9, 9), 'red')), 'one'),
   ):

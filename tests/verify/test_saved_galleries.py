@@ -91,6 +91,8 @@ def test_a_gallery_that_is_no_gallery(ask_plainly, save):
   code, output, error = ask_plainly(probe, f'--gallery={probe}')
   assert (code, output) == (1, '')
   assert 'a.png is no gallery, or damaged: make it again by' in error
+  # Not in place of the image.
+  assert error.endswith('--gallery=DIR --save-gallery=gallery.npz\n')
   assert error.count('\n') == 1
 
 
