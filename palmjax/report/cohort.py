@@ -3,12 +3,12 @@
 It is made of arrays and plain values. It holds no image of a palm.
 """
 
-from palmjax.report import cohort_figures, html, plots
+from palmjax.report import cohort_figures, html, plots, upright_lines
 
 _THRESHOLDS = (
-  'The threshold of palmjax.verify for each FMR. It stands at the careful end '
-  'of what other palms of this camera would give, so fewer of these pairs '
-  'reach it than was asked for.'
+  'The threshold of palmjax.verify for each FMR. Other palms of this camera '
+  'would give somewhat other thresholds. A high one of these is taken, so '
+  'fewer pairs of these palms reach it than was asked for.'
 )
 _WITHOUT = (
   'What palmjax.verify does with these palms if it gets no cohort. The score '
@@ -16,21 +16,23 @@ _WITHOUT = (
   'another camera.'
 )
 _SCORES = (
-  'Each pair of two palms, an impostor pair, has a score; higher is more '
-  'alike. Two palms are called one from the threshold on. What all of these '
-  'palms have in common is taken off; neither palm of a pair is in that mean.'
+  'An impostor pair is two different palms. Each pair has a score: higher is '
+  'more alike. palmjax.verify says “same palm” if the score reaches the '
+  'threshold. Before two palms are compared, the mean of other palms of this '
+  'camera is taken off both.'
 )
 _DET = (
   ' The DET curve shows how often a palm is not recognised, against how often '
   'two palms are called one.'
 )
 _DIRECTIONS = (
-  'The mean direction of lines in each of 32 × 32 cells, over all palms. A '
-  'longer stroke means that the palms agree more. Fingers must point up, and '
-  'the three principal lines must run across and around the ball of the '
-  'thumb. A picture turned by 90° means that the images lie on their side: '
-  'turn them and calibrate again. A picture without any order means that the '
-  'palms lie in no common frame.'
+  'The mean direction of lines in 30 × 30 cells, over all palms. A longer '
+  'stroke means that the palms agree more. If the fingers point up, lines run '
+  'level in the upper part and upright in the lower part, as in the last '
+  'picture. At the border, photographs also show fingers and background. '
+  'Strokes turned by 90° mean that the images lie on their side: turn the '
+  'images and calibrate again. Strokes without any order mean that the images '
+  'show palms in different places or turns.'
 )
 
 
@@ -46,7 +48,7 @@ def write(path, study, summary, *, notes=()):
   Raises:
     OSError: the file cannot be written; an older one stays as it was.
   """
-  known = study.genuine is not None
+  known, means = study.genuine is not None, study.cohort.means
   figures = [
     cohort_figures.fused(study, summary['rates']),
     *([plots.det(study.det, title='DET')] if known else ()),
@@ -60,8 +62,11 @@ def write(path, study, summary, *, notes=()):
     html.Figures(
       'Directions of lines',
       [
-        cohort_figures.directions(study.cohort.means.fine, title='Fine lines'),
-        cohort_figures.directions(study.cohort.means.wide, title='Wide lines'),
+        cohort_figures.directions(_inner(means.fine), title='Fine lines'),
+        cohort_figures.directions(_inner(means.wide), title='Wide lines'),
+        cohort_figures.directions(
+          upright_lines.FIELD, title='As it should be: 256 drawn palms'
+        ),
       ],
       text=_DIRECTIONS,
     ),
@@ -87,6 +92,11 @@ def write(path, study, summary, *, notes=()):
     'which they can be recognised: biometric data. This report holds numbers, '
     'names of files and mean directions.',
   )
+
+
+def _inner(field):
+  """Without the outermost cells: the end of the image looks like a line."""
+  return field[1:-1, 1:-1]
 
 
 def _headline(summary):

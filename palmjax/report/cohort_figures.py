@@ -82,7 +82,7 @@ def directions(field, *, title):
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)
     axes.set_xlabel('↑ fingers up')
-    alt = f'Mean directions of {title.lower()} of the palms, as strokes.'
+    alt = f'{title}: mean directions of lines, as strokes.'
     return html.Figure(svg.finish(figure), alt)
 
 
