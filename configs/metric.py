@@ -2,7 +2,7 @@
 
 python -m palmjax.main --config configs/metric.py --workdir runs/metric
 
-''          2 CPU cores: 48 px, 300 drawn palms
+''          2 CPU cores: 48 px, 300 drawn palms, half of them tested
 'smoke'     the same path in miniature, for tests
 'weights'   what the shipped weights were trained with (palmjax/weights)
 'full'      an accelerator: 112 px, full width, a prepared data set

@@ -2,7 +2,8 @@
 
 python -m palmjax.main --config configs/ssl.py --workdir runs/ssl
 
-''       2 CPU cores: 32 px, 24 drawn palms × 4 labelled
+''       2 CPU cores: 32 px, 192 drawn palms: half of them tested, 24 × 4 images
+         labelled
 'smoke'  the same path in miniature, for tests
 'full'   an accelerator: 128 px, StyleGAN2 channels, bfloat16
 

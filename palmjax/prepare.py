@@ -12,10 +12,11 @@ builder of the set does.
 
 import sys
 
+import numpy as np
 from absl import logging
 
-from palmjax import compile_cache, terminal
-from palmjax.data.sets import prepared, turns
+from palmjax import compile_cache, config_file, terminal
+from palmjax.data.sets import prepared, splits, turns
 from palmjax.data.sets.builders import layout, real_sets
 
 # What --dataset=drawn_palms takes, and its help; a real set takes none of it.
@@ -56,6 +57,12 @@ def main(argv=None):
     group.add_argument(
       f'--{name}', type=type(default), help=f'{text} (default: {default})'
     )
+  group.add_argument(
+    '--images',
+    metavar='DIR',
+    type=terminal.path,
+    help='also write the palms as files: DIR/<identity>/<image>.png',
+  )
   args = parser.parse_args(argv)
   logging.set_verbosity(logging.ERROR)  # TFDS warns of every new config.
   numbers = {name: vars(args)[name] for name in _DRAWN}
@@ -84,16 +91,49 @@ def _main_drawn(args, numbers):
     directory = prepared.drawn(args.data_dir, **numbers)
   except ValueError as error:
     raise ValueError(f'--{error}') from error
-  print(
-    f'{numbers["identities"] * numbers["samples"]} images in {directory}\n'
-    'Train on them: python -m palmjax.main --config=ssl '
-    '--workdir=runs/prepared --config.data.name=drawn_palms '
-    f'--config.data.dir={directory} --config.image_size={numbers["size"]}'
+  if args.images is not None:
+    prepared.write_images(directory, args.images)
+  total = numbers['identities'] * numbers['samples']
+  print(f'{total} images in {directory}\n{_training(directory, numbers)}')
+
+
+def _training(directory, numbers):
+  """A line that trains on drawn palms, if they are enough."""
+  config = config_file.read(str(config_file.SHIPPED / 'ssl.py'))
+  identities = np.arange(numbers['identities'])
+  try:
+    trained = splits.by_identity(
+      identities,
+      seed=0,
+      evaluation=float(config.evaluation_share),
+      groups=identities // 2,
+    ).train
+  except ValueError:
+    trained = ()
+  labelled = {
+    'identities': min(config.labelled.identities, len(trained)),
+    'images': min(config.labelled.images, numbers['samples']),
+  }
+  if labelled['identities'] < 2 or labelled['images'] < 2:
+    return 'Too few to train on: give --identities and --samples of 4 or more'
+  options = [
+    f'--config.labelled.{name}={count}'
+    for name, count in labelled.items()
+    if count != config.labelled[name]
+  ]
+  return ' '.join(
+    [
+      'Train on them: python -m palmjax.main --config=ssl',
+      '--workdir=runs/prepared --config.data.name=drawn_palms',
+      f'--config.data.dir={directory} --config.image_size={numbers["size"]}',
+      *options,
+    ]
   )
 
 
 def _main_real(args, numbers):
   name = args.dataset
+  numbers = {**numbers, 'images': args.images}
   given = [number for number, value in numbers.items() if value is not None]
   if given:
     raise ValueError(f'--{given[0]} is for drawn_palms, not for {name}')

@@ -61,9 +61,11 @@ class Parser(argparse.ArgumentParser):
     """As of `argparse`; an unknown option is told with the nearest one."""
     args, rest = self.parse_known_args(args, namespace)
     if rest:
-      name = rest[0].partition('=')[0].lstrip('-')
       known = [one.lstrip('-') for one in self._option_string_actions]
-      self.error(f'{rest[0]}: no such argument{nearest(name, known)}')
+      dashed = rest[0].startswith('-')
+      name = rest[0].partition('=')[0].lstrip('-')
+      near = nearest(name, known) if dashed else ''
+      self.error(f'unrecognized arguments: {" ".join(rest)}{near}')
     return args
 
   def error(self, message):

@@ -146,8 +146,8 @@ def test_paths_as_typed(monkeypatch):
     ('--rate=abc', "argument --rate: give a number, not 'abc'"),
     ('--size=1.5', "argument --size: give a whole number, not '1.5'"),
     ('--photos=3', "--photos takes no value, not '3'"),
-    ('--photo', '--photo: no such argument; did you mean --photos?'),
-    ('more', 'more: no such argument'),
+    ('--photo', 'unrecognized arguments: --photo; did you mean --photos?'),
+    ('more', 'unrecognized arguments: more'),
   ],
 )
 def test_mistyped_arguments_are_told_in_words(capsys, argument, message):

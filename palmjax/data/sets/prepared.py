@@ -8,7 +8,9 @@ import pathlib
 
 import numpy as np
 import tensorflow_datasets as tfds
+from PIL import Image
 
+from palmjax import files
 from palmjax.data.sets import folder, splits, turns
 from palmjax.data.sets.builders import drawn_palms, write
 from palmjax.images import image_file
@@ -202,6 +204,25 @@ def load(directory, *, size):
     devices=source.devices,
     turn=source.turn,
   )
+
+
+def write_images(directory, root):
+  """Writes a prepared set as files: root/<identity>/<image>.png.
+
+  Args:
+    directory: as for `Source`, of a set whose ids are such paths: drawn palms.
+    root: folder of the files; it is made.
+
+  Raises:
+    OSError: a file cannot be written.
+  """
+  source = Source(directory)
+  for number, name in enumerate(source.ids):
+    path = pathlib.Path(root) / f'{name}.png'
+    files.make_folder(path.parent)
+    buffer = io.BytesIO()
+    Image.fromarray(source[number]['image']).save(buffer, 'PNG')
+    files.write_file(path, buffer.getvalue())
 
 
 def _plain(value):

@@ -7,10 +7,12 @@ import pathlib
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from palmjax import prepare
 from palmjax.data.palms import palms
+from palmjax.data.sets import folder, prepared
 
 _ROOT = pathlib.Path(__file__).parents[3]
 
@@ -47,6 +49,7 @@ def test_command_line_never_imports_tensorflow(tmp_path):
       '--identities=4',
       '--samples=3',
       '--size=16',
+      f'--images={tmp_path}/files',
       f'--data_dir={tmp_path}/sets',
     ],
     cwd=_ROOT,
@@ -63,6 +66,28 @@ def test_command_line_never_imports_tensorflow(tmp_path):
   advice = next(line for line in lines if line.startswith('Train on them: '))
   assert '--config.data.name=drawn_palms' in advice
   assert '--config.image_size=16' in advice
+  # Half of the 4 are tested, and each has 3 images.
+  assert advice.endswith(
+    '--config.labelled.identities=2 --config.labelled.images=3'
+  )
+  stored = prepared.load(tmp_path / 'sets', size=16)
+  files = folder.read(tmp_path / 'files', size=16)
+  assert files.ids == tuple(f'{name}.png' for name in stored.ids)
+  np.testing.assert_array_equal(files.images, stored.images)
+  np.testing.assert_array_equal(files.labels, stored.labels)
+
+
+def test_no_line_trains_on_too_few(tmp_path, capsys, monkeypatch):
+  monkeypatch.setattr(prepared, 'drawn', lambda *_, **__: 'SET')
+  for numbers, words in (
+    (('--identities=2', '--samples=8'), 'Too few to train on: '),
+    (('--identities=8', '--samples=1'), 'Too few to train on: '),
+    (('--identities=40', '--samples=8'), 'labelled.identities=20'),
+    (('--identities=96', '--samples=8'), 'image_size=112'),
+  ):
+    arguments = ['--dataset=drawn_palms', f'--data_dir={tmp_path}', *numbers]
+    assert prepare.main(arguments) == 0
+    assert words in capsys.readouterr().out
 
 
 def test_the_real_palms_take_these_arguments():
