@@ -3,7 +3,7 @@
 It is made of arrays and plain values. It holds no image of a palm.
 """
 
-from palmjax.report import cohort_figures, html, plots, upright_lines
+from palmjax.report import cohort_figures, html, score_plots, upright_lines
 
 _THRESHOLDS = (
   'The threshold of palmjax.verify for each FMR. Other palms of this camera '
@@ -51,7 +51,7 @@ def write(path, study, summary, *, notes=()):
   known, means = study.genuine is not None, study.cohort.means
   figures = [
     cohort_figures.fused(study, summary['rates']),
-    *([plots.det(study.det, title='DET')] if known else ()),
+    *([score_plots.det(study.det, title='DET')] if known else ()),
     cohort_figures.careful(study, summary['without']),
     *cohort_figures.parts(study),
   ]

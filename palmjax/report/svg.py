@@ -90,6 +90,22 @@ def colors(first=0):
   return itertools.chain(SERIES[first:], itertools.cycle(SERIES[1:]))
 
 
+def line_colors(labels, among=()):
+  """Colours of the lines of a figure, one for each label.
+
+  Args:
+    labels: of the lines; the first of several, the baseline, is grey.
+    among: labels of all models of the page, the baseline first: a model then
+      has one colour in all figures.
+  """
+  if among:
+    table = dict(zip(among, colors(), strict=False))
+    return [table[label] for label in labels]
+  # One alone is no baseline.
+  first = int(len(labels) == 1)
+  return list(itertools.islice(colors(first), len(labels)))
+
+
 def finish(figure):
   """The figure as SVG that can stand in a page, in either colour scheme."""
   buffer = io.StringIO()

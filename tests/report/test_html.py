@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from palmjax.report import html as report
-from palmjax.report import plots
+from palmjax.report import plots, score_plots
 
 HOSTILE = '<script>alert("$1$")</script>&x'
 VOID = {'meta', 'img', 'br', 'link', 'input', 'hr'}
@@ -83,9 +83,9 @@ def full_report(path, *, name='cnn2', tone='good'):
         'Curves',
         [
           dataclasses.replace(
-            plots.det({'control': curve, name: curve}), caption=name
+            score_plots.det({'control': curve, name: curve}), caption=name
           ),
-          plots.histogram(
+          score_plots.histogram(
             generator.normal(1, 1, 99),
             generator.normal(0, 1, 99),
             title=name,

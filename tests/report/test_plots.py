@@ -1,5 +1,4 @@
 import re
-import statistics
 
 import matplotlib
 import numpy as np
@@ -18,47 +17,6 @@ def lines_of(figure, color):
       numbers = re.findall(r'[ML] (\S+) (\S+)', path)
       found.append(np.array(numbers, float) * [1, -1])
   return found
-
-
-def test_det_axes_are_normal_deviates():
-  """Two normal score distributions make a straight line of slope -1."""
-  normal = statistics.NormalDist()
-  thresholds = np.linspace(0.2, 2.6, 60)[::-1]
-  fmr = np.array([normal.cdf(-t) for t in thresholds])
-  fnmr = np.array([normal.cdf(t - 2.8) for t in thresholds])
-  figure = plots.det({'model': (fmr, fnmr)})
-  # Alone it is no baseline, which is grey.
-  line = max(lines_of(figure, 's1'), key=len)
-  assert len(line) == 60
-  x, y = line.T
-  residual = y - np.polyval(np.polyfit(x, y, 1), x)
-  assert np.abs(residual).max() < 1e-3 * np.ptp(y)
-  assert figure.tall
-
-
-def test_det_names_what_it_cannot_draw():
-  curve = (np.array([0.01, 0.1, 0.3]), np.array([0.2, 0.1, 0.05]))
-  nothing = (np.empty(0), np.empty(0))
-  perfect = (np.array([0.01, 1.0]), np.zeros(2))
-  figure = plots.det({'a': curve, 'b': nothing, 'c': perfect})
-  assert figure.caption == 'No curve: too few pairs or errors for b, c.'
-  assert figure.alt == 'DET: curves of a.'
-  assert plots.det({'b': nothing}).alt == 'DET: curves of no model.'
-
-
-def test_det_leaves_out_what_lies_off_the_axes():
-  few = (np.array([0.7, 0.9]), np.array([0.2, 0.1]))
-  figure = plots.det({'few': few}, rates=('FPIR', 'FNIR'))
-  assert figure.alt == 'DET: curves of no model.'
-  assert 'for few.' in figure.caption
-
-
-def test_det_keeps_a_models_colour():
-  curve = (np.array([0.01, 0.1, 0.3]), np.array([0.2, 0.1, 0.05]))
-  nothing = (np.empty(0), np.empty(0))
-  figure = plots.det({'a': nothing, 'b': nothing, 'c': curve})
-  assert 'var(--s2)' in figure.svg
-  assert 'var(--s0)' not in figure.svg
 
 
 def test_precision_recall_draws_shares():
@@ -141,5 +99,5 @@ def test_labels_are_text(name):
 
 def test_drawing_leaves_matplotlib_alone():
   before = dict(matplotlib.rcParams)
-  plots.histogram(np.ones(5), np.zeros(5), title='h')
+  plots.losses({'a': (np.ones(5), np.zeros(5))}, title='h')
   assert dict(matplotlib.rcParams) == before

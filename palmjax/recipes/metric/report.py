@@ -9,7 +9,7 @@ from palmjax.evals.recognition import binned_rates, error_rates, identification
 from palmjax.recipes.metric import losses as metric_losses
 from palmjax.recipes.metric import tables as metric_tables
 from palmjax.recipes.shared import run_facts
-from palmjax.report import html, metrics, plots
+from palmjax.report import html, metrics, plots, score_plots
 
 _TILES = 12
 _TIMED = 5  # The fastest of so many passes counts.
@@ -121,8 +121,8 @@ def _curves(compared):
     curves = {metric_tables.label(name): at for name, at in points.items()}
     name = f'network{test.suffix}'
     figures += [
-      plots.det(curves, title=f'DET{test.suffix}'),
-      plots.det(
+      score_plots.det(curves, title=f'DET{test.suffix}'),
+      score_plots.det(
         {metric_tables.label(name): identification.det_points(searches[name])},
         title=f'Open-set identification{test.suffix}',
         rates=('FPIR', 'FNIR'),
@@ -137,7 +137,7 @@ def _histograms(scores):
     genuine, impostor = found.genuine, found.impostor
     every = np.concatenate([genuine, impostor])
     figures.append(
-      plots.histogram(
+      score_plots.histogram(
         genuine,
         impostor,
         title=metric_tables.label(name),

@@ -7,7 +7,7 @@ from palmjax.evals.recognition import error_rates, verification
 from palmjax.recipes.shared import run_facts
 from palmjax.recipes.ssl import gan as ssl_gan
 from palmjax.recipes.ssl import labels as ssl_labels
-from palmjax.report import html, metrics, plots
+from palmjax.report import html, metrics, plots, score_plots
 
 # The baseline first: it is drawn in grey.
 _NAMES = {
@@ -125,7 +125,7 @@ def _certainty(models, scores):
   return html.Figures(
     'How certain',
     [
-      plots.det(curves),
+      score_plots.det(curves),
       plots.intervals(
         {name: models[key]['eer'] for key, name in _NAMES.items()},
         title='Equal error rate',
@@ -143,7 +143,7 @@ def _histograms(scores):
   return html.Figures(
     'Scores',
     [
-      plots.histogram(
+      score_plots.histogram(
         scores[key].genuine,
         scores[key].impostor,
         title=name,
