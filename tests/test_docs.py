@@ -11,6 +11,7 @@ import tomllib
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from configs import gesture, metric, ssl
 from palmjax.inference import decision, verifier
@@ -169,10 +170,13 @@ def test_python_that_is_shown():
           assert node.attr in decision.Decision._fields, node.attr
 
 
-def test_the_readme_s_python_runs(capsys):
+def test_the_readme_s_python_runs(capsys, monkeypatch, tmp_path):
   (block,) = re.findall(r'```python\n(.*?)```', README, re.DOTALL)
   noise = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), np.uint8)
-  exec(block, {'a': noise[0], 'b': noise[1]})
+  for name, image in zip(('A.jpg', 'B.jpg'), noise, strict=True):
+    Image.fromarray(image).save(tmp_path / name)
+  monkeypatch.chdir(tmp_path)
+  exec(block, {})
   assert capsys.readouterr().out == 'different\n'
 
 
