@@ -88,6 +88,8 @@ def _calibration(scores, pairs, name, dataset, standard):
     how = (
       f', below {error_rates.short(min(measured, default=1.0))} extrapolated'
     )
+  if standard is None:  # Tails of few, wide scores reach beyond a cosine's 1.
+    thresholds = [min(threshold, 1.0) for threshold in thresholds]
   return matcher.Calibration(
     comparison=name,
     dataset=f'{count} {dataset}{how}',

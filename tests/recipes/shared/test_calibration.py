@@ -71,6 +71,8 @@ def test_each_score_has_thresholds(exports, turns, score):
   assert list(thresholds) == sorted(thresholds)
   assert list(rates) == sorted(rates, reverse=True)
   assert 'palms of the folder p' in judge.set_on()
+  # A palm and itself score 1.
+  assert score != 'network' or max(thresholds) <= 1.0
 
 
 def test_the_standard_is_that_of_the_pairs(exports, images):
