@@ -237,6 +237,6 @@ def _flatten(values, prefix=''):
     elif isinstance(value, float):
       yield name, f'{value:g}'
     elif isinstance(value, list | tuple):
-      yield name, ', '.join(map(str, value))
+      yield name, ', '.join(map(str, value)) or 'none'
     else:
-      yield name, str(value)
+      yield name, str(value) or 'none'

@@ -19,6 +19,25 @@ def show(metric, *, unit='', digits=2) -> str:
   return reason or f'{number} {interval}'.rstrip()
 
 
+def show_ratio(ratio, value, baseline) -> str:
+  """The ratio of two equal error rates, or both where there is no ratio.
+
+  Args:
+    ratio: metric.
+    value: metric of the model, a share.
+    baseline: metric of what it is compared with.
+  """
+  if ratio['value'] is not None:
+    return show(ratio)
+  return f'{_bare(value)} to {_bare(baseline)}'
+
+
+def _bare(share):
+  """A share as per cent, without its interval."""
+  number, _, reason = parts(share, unit='%')
+  return number or reason
+
+
 def ratio_in_words(ratio, *, model, baseline) -> str:
   """A sentence about the ratio of two equal error rates of one run.
 

@@ -188,7 +188,9 @@ def test_same_arguments_same_bytes(tmp_path):
 
 def test_values_are_flattened():
   section = report.Values(
-    'Config', {'a': {'b': 1, 'c': {'d': 0.5}}, 'e': [1, 2], 'f': {}, 'g': None}
+    'Config',
+    {'a': {'b': 1, 'c': {'d': 0.5}}, 'e': [1, 2], 'f': {}, 'g': None}
+    | {'h': '', 'i': []},
   )
   assert section.flat() == [
     ('a.b', '1'),
@@ -196,6 +198,8 @@ def test_values_are_flattened():
     ('e', '1, 2'),
     ('f', '{}'),
     ('g', 'None'),
+    ('h', 'none'),
+    ('i', 'none'),
   ]
 
 

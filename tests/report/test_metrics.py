@@ -89,3 +89,14 @@ def test_ratio_in_words(ratio, words):
 def test_difference_in_words(gain, words):
   found = metrics.difference_in_words(gain, model='both', baseline='one')
   assert found == words
+
+
+def test_a_ratio_that_is_none_shows_both_rates():
+  known = {'value': 0.5, 'low': 0.2, 'high': 0.9}
+  model = {'value': 0.031, 'low': 0.0, 'high': 0.1}
+  perfect = {'value': 0.0, 'low': 0.0, 'high': 0.0}
+  none = {'value': None, 'reason': 'not measurable with 22 identities'}
+  assert metrics.show_ratio(known, model, model) == '0.50 [0.20, 0.90]'
+  shown = metrics.show_ratio(none, model, perfect).replace('\xa0', ' ')
+  assert shown == '3.10 % to 0.00 %'
+  assert metrics.show_ratio(none, model, none).endswith(none['reason'])

@@ -10,6 +10,8 @@ from palmjax import files
 from palmjax.engine import stage
 from palmjax.report import html
 
+# Identities or images. Fewer say that a run works, not how well.
+_FEW = 30
 _PACKAGES = ('jax', 'flax', 'optax', 'orbax-checkpoint', 'numpy')
 
 
@@ -43,6 +45,18 @@ def write(workdir, *, skipped, **more):
   }
   files.write_json(workdir / 'run.json', facts)
   return facts
+
+
+def caution(count, noun):
+  """Returns a sentence if a test is too small to judge by, or ''.
+
+  Args:
+    count: of what was tested.
+    noun: what that is, plural.
+  """
+  if count >= _FEW:
+    return ''
+  return f' Only {count} {noun} were tested: too few to judge by.'
 
 
 def announce(workdir, headline):

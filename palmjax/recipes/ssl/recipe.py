@@ -117,7 +117,7 @@ def run(config, workdir):
   files.write_json(workdir / 'metrics.json', results)
   ssl_report.write(
     palm_training.PalmRun(config, palms, workdir),
-    scores,
+    scores | alone,
     results,
     soft_labels=soft.path,
   )

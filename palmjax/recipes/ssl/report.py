@@ -28,41 +28,47 @@ def write(run, scores, results, *, soft_labels):
 
   Args:
     run: `palm_training.PalmRun`.
-    scores: model name → `verification.PairScores`.
+    scores: model name → `verification.PairScores`, of the classical controls,
+      too.
     results: what metrics.json holds.
     soft_labels: export directory of the stage `soft_labels`.
   """
   facts = run_facts.write(run.workdir, skipped=run.palms.skipped)
   models = results['models']
-  ratio = models['cnn2']['eer/control']
+  cnn2 = models['cnn2']
   rows = logs.read(run.workdir / 'metrics.jsonl')
-  headline = (
-    f'Seed {run.config.seed}: EER of CNN-2 / control '
-    f'{metrics.show(ratio)}; the verdict takes several seeds'
-  )
+  headline = _headline(run, models)
   html.write(
     run.workdir / 'report.html',
     title=f'palmjax · ssl · seed {run.config.seed}',
-    # No verdict: where a network starts weighs as much as what it sees.
     headline=headline,
     tone='open',
     summary=_summary(run),
     highlights=[
-      html.Highlight(
-        'EER, CNN-2 / control',
-        metrics.show(ratio),
-        'paired, 95 % interval over identities',
+      *(
+        html.Highlight(
+          f'EER, CNN-2 / {name}',
+          metrics.show_ratio(
+            cnn2[f'eer/{key}'], cnn2['eer'], models[key]['eer']
+          ),
+          'paired, 95 % interval over identities',
+        )
+        for key, name in (('control', 'control'), ('cnn1', 'CNN-1'))
       ),
       html.Highlight(
         'EER of CNN-2',
-        metrics.show(models['cnn2']['eer'], unit='%'),
-        'control '
-        + metrics.show({'value': models['control']['eer']['value']}, unit='%'),
+        metrics.show(cnn2['eer'], unit='%'),
+        ', '.join(
+          f'{name} '
+          + metrics.show({'value': models[name]['eer']['value']}, unit='%')
+          for name in _ALONE
+        )
+        + ': both learned nothing',
       ),
       html.Highlight(
         'Time',
         run_facts.minutes(sum(facts['seconds'].values())),
-        'all stages, this machine',
+        'training, without measuring; this machine',
       ),
     ],
     sections=[
@@ -78,6 +84,26 @@ def write(run, scores, results, *, soft_labels):
     ],
   )
   run_facts.announce(run.workdir, headline)
+
+
+def _headline(run, models):
+  """No verdict: where a network starts weighs as much as what it sees."""
+  cnn2 = models['cnn2']
+  compared = ', '.join(
+    f'over that of {name} '
+    + metrics.show_ratio(cnn2[f'eer/{key}'], cnn2['eer'], models[key]['eer'])
+    for key, name in (('control', 'the control'), ('cnn1', 'CNN-1'))
+  )
+  code = metrics.show(
+    {'value': models['orientation code']['eer']['value']}, unit='%'
+  )
+  own = metrics.show({'value': cnn2['eer']['value']}, unit='%')
+  return (
+    f'Seed {run.config.seed}: EER of CNN-2 {compared}. CNN-2 has {own}, the '
+    f'orientation code, which learned nothing, {code}. The verdict takes '
+    'several seeds.'
+    + run_facts.caution(len(run.palms.evaluation.identities), 'identities')
+  )
 
 
 def _summary(run):
@@ -118,16 +144,17 @@ def _rates(run, models, scores):
 
 
 def _certainty(models, scores):
+  names = {**_NAMES, **_ALONE}
   curves = {
     name: error_rates.det_points(scores[key].genuine, scores[key].impostor)
-    for key, name in _NAMES.items()
+    for key, name in names.items()
   }
   return html.Figures(
     'How certain',
     [
       score_plots.det(curves),
       plots.intervals(
-        {name: models[key]['eer'] for key, name in _NAMES.items()},
+        {name: models[key]['eer'] for key, name in names.items()},
         title='Equal error rate',
         unit='%',
       ),
@@ -137,7 +164,11 @@ def _certainty(models, scores):
 
 def _histograms(scores):
   every = np.concatenate(
-    [part for s in scores.values() for part in (s.genuine, s.impostor)]
+    [
+      part
+      for key in _NAMES
+      for part in (scores[key].genuine, scores[key].impostor)
+    ]
   )
   limits = float(every.min()), float(every.max())
   return html.Figures(
@@ -194,8 +225,8 @@ def _pictures(run, soft_labels):
       'The same, as the GAN saw them': shown,
       'Generated, with the soft label of CNN-1': generated,
     },
-    'Generated palms are the first ones, not chosen. Bars: the '
-    'three likeliest identities.',
+    'Generated palms are the first ones, not chosen. Bars: the three likeliest '
+    'identities; equal bars say that CNN-1 does not know whose palm it is.',
   )
 
 
@@ -214,10 +245,11 @@ def _generator(values):
     {'Generated palms': values},
     corner='Set',
     text=(
-      'In the embedding of CNN-1. Distance to the nearest labelled image and '
-      'diversity are relative to real images: about 1 is as new and as varied '
-      'as photos. Copied: closer to a labelled image than 99 % of the unseen '
-      'images of the same identities; 1 % is what photos give.'
+      'Distances between embeddings of CNN-1: they say nothing about the look, '
+      'and noise may have good numbers. Look at the pictures. Distance to the '
+      'nearest labelled image and diversity are relative to unseen images of '
+      'the labelled palms: these have 1. Copied: closer to a labelled image '
+      'than 99 % of the unseen images; these have 1 %.'
     ),
   )
 
@@ -227,6 +259,7 @@ def _training(rows):
     return plots.series(rows, key, name)
 
   # Short names: the legend shares a line with the title.
+  short = [name.split(' (')[0] for name in _NAMES.values()]
   losses = {
     name.split(' (')[0]: curve(
       key, 'loss/labelled' if key == 'cnn2' else 'loss'
@@ -245,8 +278,10 @@ def _training(rows):
   return html.Figures(
     'Training',
     [
-      plots.losses(losses, title='Identity loss, labelled'),
-      plots.losses(soft, title='Soft-label loss, generated images'),
+      plots.losses(losses, title='Identity loss, labelled', among=short),
+      plots.losses(
+        soft, title='Soft-label loss, generated images', among=short
+      ),
       plots.losses(gan, title='GAN losses'),
       plots.losses(regularisers, title='Regularisation', log=True),
       plots.losses({'p': curve('gan', 'ada/p')}, title='Strength of ADA'),
