@@ -119,6 +119,11 @@ def test_results_of_the_shipped_palm_weights():
   results = json.loads((shipped.PALM / 'results.json').read_text())
   rows = {
     'correlation, nothing learned': ('subset, listed', 'correlation'),
+    'orientation code, nothing learned': ('subset, listed', 'orientation code'),
+    'orientation code, across sessions': (
+      'subset, listed',
+      'orientation code, across sessions',
+    ),
     'network, 8 turns': ('all, counted', 'cosine, 8 views'),
     'network': ('all, counted', 'cosine'),
     'correlation, across sessions': (
