@@ -35,7 +35,9 @@ def write(run, scores, results, *, looks):
   models = results['models']
   # The student with most teachers.
   student = [name for name in names if name in run.config.arms][-1]
-  headline = _headline(models, student)
+  headline = _headline(models, student) + run_facts.caution(
+    len(run.hands.tests['']['image']), 'images'
+  )
   html.write(
     run.workdir / 'report.html',
     title=f'palmjax · gesture · seed {run.config.seed}',
@@ -135,7 +137,8 @@ def _highlights(models, student, facts):
     html.Highlight(
       'Time',
       run_facts.minutes(sum(facts['seconds'].values())),
-      f'training; {milliseconds:.1f} ms an image alone, this machine',
+      f'training; measuring not counted; {milliseconds:.1f} ms an image alone, '
+      'this machine',
     ),
   ]
 
@@ -210,7 +213,9 @@ def _training(rows, names, student, *, reader):
   }
   parts = ('truth', 'teacher1', 'teacher2')
   figures = [
-    plots.losses(labels, title='Loss of the labels', log=True),
+    plots.losses(
+      labels, title='Loss of the labels', log=True, among=tuple(names)
+    ),
     plots.losses(
       curves(student, {part: part for part in parts}),
       title=f'Parts, {student}',

@@ -34,24 +34,22 @@ def write(run, compared, results, *, embed, dataset):
   models = results['models']
   network = models['network']
   first = compared[0]
-  headline = metrics.ratio_in_words(
-    network['eer/correlation'], model='the network', baseline='correlation'
-  )
+  headline = _headline(run, models)
   html.write(
     run.workdir / 'report.html',
     title=f'palmjax · metric · seed {run.config.seed}',
     headline=headline,
     summary=_summary(run),
     highlights=[
-      html.Highlight(
-        'EER, network / correlation',
-        metrics.show(network['eer/correlation']),
-        'paired, 95 % interval over identities',
-      ),
-      html.Highlight(
-        'EER, network / orientation code',
-        metrics.show(network['eer/orientation code']),
-        'paired, 95 % interval over identities',
+      *(
+        html.Highlight(
+          f'EER, network / {name}',
+          metrics.show_ratio(
+            network[f'eer/{name}'], network['eer'], models[name]['eer']
+          ),
+          'paired, 95 % interval over identities',
+        )
+        for name in metric_tables.CONTROLS
       ),
       html.Highlight(
         'EER of the network',
@@ -64,7 +62,8 @@ def write(run, compared, results, *, embed, dataset):
       html.Highlight(
         'Time',
         run_facts.minutes(sum(facts['seconds'].values())),
-        f'training; {facts["ms_per_image"]:.2f} ms an image, this machine',
+        f'training; measuring not counted; {facts["ms_per_image"]:.2f} ms an '
+        'image, this machine',
       ),
     ],
     sections=[
@@ -83,6 +82,17 @@ def write(run, compared, results, *, embed, dataset):
     ],
   )
   run_facts.announce(run.workdir, headline)
+
+
+def _headline(run, models):
+  sentences = [
+    metrics.ratio_in_words(
+      models['network'][f'eer/{name}'], model='the network', baseline=name
+    )
+    for name in metric_tables.CONTROLS
+  ]
+  count = len(run.palms.evaluation.identities)
+  return ' '.join(sentences) + run_facts.caution(count, 'identities')
 
 
 def _milliseconds(embed, images):
@@ -126,6 +136,7 @@ def _curves(compared):
         {metric_tables.label(name): identification.det_points(searches[name])},
         title=f'Open-set identification{test.suffix}',
         rates=('FPIR', 'FNIR'),
+        among=tuple(curves),
       ),
     ]
   return html.Figures('How certain', figures)

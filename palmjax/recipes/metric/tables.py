@@ -13,16 +13,29 @@ from palmjax.evals.recognition import (
 from palmjax.recipes.metric import operating
 from palmjax.report import html, metrics
 
+# What is compared without learning.
+CONTROLS = ('correlation', 'orientation code')
+
 
 def label(name):
   """A model's name in metrics.json, for people."""
-  for control in ('correlation', 'orientation code'):
+  for control in CONTROLS:
     name = name.replace(control, f'{control} (nothing learned)')
   return name[0].upper() + name[1:]
 
 
 def rates(run, models, compared):
   """Error rates of all models; `models` is what metrics.json holds."""
+  rows = {
+    label(name): models[name]
+    for one in compared
+    for name in (*one.scores, *one.counted)
+  }
+  measured, missing = [], []
+  for fmr in run.config.evaluation.fmrs:
+    key = verification.fnmr_name(fmr)
+    known = any(row[key]['value'] is not None for row in rows.values())
+    (measured if known else missing).append(fmr)
   # Rows are of other pairs each, so none of them is marked as best.
   columns = [html.Column('eer', 'EER', '%')]
   columns += [
@@ -32,24 +45,22 @@ def rates(run, models, compared):
       '%',
       1,
     )
-    for fmr in run.config.evaluation.fmrs
+    for fmr in measured
   ]
   columns += [html.Column('d_prime', 'd′')]
+  absent = ', '.join(map(error_rates.short, missing))
   return html.Table(
     'Error rates',
     columns,
-    {
-      label(name): models[name]
-      for one in compared
-      for name in (*one.scores, *one.counted)
-    },
+    rows,
     text=(
       ' '.join(map(_pairs, compared))
       + ' The network was trained on none of these identities, as long as no '
-      'person is in two sets. Across sessions, only pairs of two sessions '
-      'count; across devices likewise, which is left out where every session '
-      'had a device of its own, so that both are the same pairs. In brackets '
-      'the 95 % interval over identities.'
+      'person is in two sets. Rows "across sessions" count the pairs of two '
+      'sessions, rows "across devices" those of two devices. Where every '
+      'session had a device of its own, both are the same pairs, and devices '
+      'are left out. In brackets the 95 % interval over identities.'
+      + (f' Too few pairs to measure an FMR of {absent}.' if absent else '')
     ),
   )
 
@@ -86,7 +97,8 @@ def performance(run, network, compared):
     if row['threshold'] is not None
   }
   crew = ', '.join(
-    f'{value} {name}' for name, value in measured['crew'].items()
+    f'{value:,} {name.removesuffix("s") if value == 1 else name}'
+    for name, value in measured['crew'].items()
   )
   failed = ', '.join(
     f'{name.upper()} {metrics.show(rate, unit="%")}'

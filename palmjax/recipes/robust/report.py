@@ -42,7 +42,9 @@ def write(run, tests, tables, results, *, networks):
     run.workdir, skipped=run.hands.skipped, warnings=masked
   )
   radius = min(config.attack.radii, key=lambda one: abs(one - _HEADLINE))
-  headline = _headline(models, arms, radius)
+  headline = _headline(models, arms, radius) + run_facts.caution(
+    len(next(iter(tests.values()))['image']), 'images'
+  )
   html.write(
     run.workdir / 'report.html',
     title=f'palmjax · robust · seed {config.seed}',
@@ -235,7 +237,9 @@ def _training(rows, arms, config):
     lines = {NAMES[arm]: plots.series(rows, arm, term) for arm in arms}
     lines = {name: line for name, line in lines.items() if len(line[0])}
     if lines:
-      figures.append(plots.losses(lines, title=title))
+      figures.append(
+        plots.losses(lines, title=title, among=[NAMES[arm] for arm in arms])
+      )
   return html.Figures(
     'Training',
     figures,

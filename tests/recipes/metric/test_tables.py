@@ -1,0 +1,36 @@
+"""Tables of the report, of rates that are made up."""
+
+import types
+
+import numpy as np
+
+from configs import metric as metric_config
+from palmjax.recipes.metric import tables
+
+RATE = {'value': 0.1, 'low': 0.05, 'high': 0.2}
+NONE = {'value': None, 'reason': 'not measurable with 60 pairs'}
+
+
+def test_rates_that_no_row_has_are_no_columns():
+  config = metric_config.get_config('smoke')
+  config.evaluation.fmrs = (1e-1, 1e-2, 1e-3, 1e-4)
+  pairs = types.SimpleNamespace(
+    genuine=np.ones(6), impostor=np.zeros(60), images=np.full(6, 2)
+  )
+  one = types.SimpleNamespace(
+    test=types.SimpleNamespace(suffix='', labels=np.arange(12) // 2),
+    scores={'correlation': pairs, 'network': pairs},
+    counted={},
+  )
+  row = {'eer': RATE, 'd_prime': 1.0, 'fnmr@fmr=1e-1': RATE}
+  row |= dict.fromkeys(('fnmr@fmr=1e-3', 'fnmr@fmr=1e-4'), NONE)
+  models = {
+    'correlation': {**row, 'fnmr@fmr=1e-2': NONE},
+    'network': {**row, 'fnmr@fmr=1e-2': RATE},
+  }
+  table = tables.rates(types.SimpleNamespace(config=config), models, [one])
+  assert [column.title for column in table.columns] == [
+    *('EER', 'FNMR at FMR 1e-1', 'FNMR at FMR 1e-2', 'd′'),
+  ]
+  assert [*table.rows] == ['Correlation (nothing learned)', 'Network']
+  assert table.text.endswith('Too few pairs to measure an FMR of 1e-3, 1e-4.')
