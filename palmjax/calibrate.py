@@ -69,7 +69,7 @@ def main(argv=None):
   if args.json:
     print(json.dumps(answer, ensure_ascii=False))
   else:
-    print(cohort_words.text(answer))
+    print(terminal.as_called(cohort_words.text(answer)))
   return 3 if answer['left_out'] else 0
 
 

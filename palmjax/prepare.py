@@ -94,7 +94,8 @@ def _main_drawn(args, numbers):
   if args.images is not None:
     prepared.write_images(directory, args.images)
   total = numbers['identities'] * numbers['samples']
-  print(f'{total} images in {directory}\n{_training(directory, numbers)}')
+  line = terminal.as_called(_training(directory, numbers))
+  print(f'{total} images in {directory}\n{line}')
 
 
 def _training(directory, numbers):
@@ -153,8 +154,8 @@ def _main_real(args, numbers):
     f'{info.features["label"].num_classes} palms in {directory}'
     + (f', read after a turn by {turn}° clockwise' if turn else '')
     + '\n'
-    'Train on them: python -m palmjax.main --config=metric '
-    f'--workdir=runs/{name} --config.data.name={name} '
+    + terminal.as_called('Train on them: python -m palmjax.main')
+    + f' --config=metric --workdir=runs/{name} --config.data.name={name} '
     f'--config.data.dir={directory}'
   )
 

@@ -42,11 +42,8 @@ class Parser(argparse.ArgumentParser):
 
   def __init__(self, name, **options):
     """Takes the name of the command's module, and options of its parent."""
-    called = pathlib.Path(sys.argv[0]).name
     super().__init__(
-      prog=called
-      if called.startswith('palmjax')
-      else f'python -m palmjax.{name}',
+      prog=as_called(f'python -m palmjax.{name}'),
       formatter_class=argparse.RawDescriptionHelpFormatter,
       allow_abbrev=False,
       **options,
@@ -67,6 +64,10 @@ class Parser(argparse.ArgumentParser):
       near = nearest(name, known) if dashed else ''
       self.error(f'unrecognized arguments: {" ".join(rest)}{near}')
     return args
+
+  def format_help(self):
+    """The help, with commands as this one was called."""
+    return as_called(super().format_help())
 
   def error(self, message):
     """Ends the process with one line and exit code 2."""
@@ -94,6 +95,18 @@ def _number(text):
     return float(text)
   except ValueError as error:
     raise argparse.ArgumentTypeError(f'give a number, not {text!r}') from error
+
+
+def as_called(text):
+  """`text` with the commands in it as this one was called.
+
+  Installed ones are `palmjax` and `palmjax-NAME`, and others stay
+  `python -m palmjax.NAME`.
+  """
+  if not pathlib.Path(sys.argv[0]).name.startswith('palmjax'):
+    return text
+  text = text.replace('python -m palmjax.main', 'palmjax')
+  return text.replace('python -m palmjax.', 'palmjax-')
 
 
 def nearest(name, names):
@@ -152,7 +165,7 @@ def complain(message):
   """Prints one line for the user to standard error."""
   with contextlib.suppress(OSError):
     sys.stdout.flush()
-  line = ' '.join(str(message).split()) or 'an error without words'
+  line = ' '.join(as_called(str(message)).split()) or 'an error without words'
   # Names of files need not be UTF-8.
   line = line.encode(errors='backslashreplace').decode()
   with contextlib.suppress(OSError):

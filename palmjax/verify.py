@@ -79,7 +79,7 @@ def main(argv=None):
     print(json.dumps(answer, ensure_ascii=False))
   else:
     text = words.pair if args.gallery is None else words.ranks
-    print(text(answer))
+    print(terminal.as_called(text(answer)))
   return 3 if answer.get('missing') else 0
 
 

@@ -141,6 +141,27 @@ def test_paths_as_typed(monkeypatch):
 
 
 @pytest.mark.parametrize(
+  'called,main,verify',
+  [
+    ('/usr/bin/palmjax-verify', 'palmjax --config', 'palmjax-verify A B'),
+    ('verify.py', 'python -m palmjax.main --', 'python -m palmjax.verify A B'),
+  ],
+)
+def test_commands_are_told_as_they_are_called(
+  monkeypatch, capsys, called, main, verify
+):
+  monkeypatch.setattr(sys, 'argv', [called])
+  text = 'python -m palmjax.main --config, python -m palmjax.verify A B'
+  terminal.complain(text)
+  terminal.Parser('verify', description=text).print_help()
+  told = capsys.readouterr()
+  for part in (told.err, told.out):
+    assert main in part
+    assert verify in part
+  assert told.out.startswith(f'usage: {verify.removesuffix(" A B")} ')
+
+
+@pytest.mark.parametrize(
   'argument,message',
   [
     ('--rate=abc', "argument --rate: give a number, not 'abc'"),
