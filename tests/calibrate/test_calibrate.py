@@ -193,10 +193,10 @@ def test_cohorts_that_are_not_for_use(ask, folders, flat_cohort, tmp_path):
   'arguments, message',
   [
     ([], 'the following arguments are required: DIR'),
-    (['palms', 'more'], 'more: no such argument'),
+    (['palms', 'more'], 'unrecognized arguments: more'),
     (['palms', '--out='], 'give a path'),
     (['palms', '--out=c.html'], '--report=c.html: the same file'),
-    (['palms', '--fmr=1e-3'], '--fmr=1e-3: no such argument'),
+    (['palms', '--fmr=1e-3'], 'unrecognized arguments: --fmr'),
   ],
 )
 def test_wrong_command_lines(capsys, arguments, message):
