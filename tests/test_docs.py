@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from configs import gesture, metric, ssl
+from configs import gesture, metric, robust, ssl
 from palmjax.inference import decision, verifier
 from palmjax.models import backbones
 from palmjax.recipes.metric import losses as metric_losses
@@ -25,7 +25,12 @@ PAGES = {
   for path in [ROOT / 'README.md', *sorted((ROOT / 'docs').glob('*.md'))]
 }
 TEXT = '\n'.join(PAGES.values())
-CONFIGS = {'ssl': ssl, 'metric': metric, 'gesture': gesture}
+CONFIGS = {
+  'ssl': ssl,
+  'metric': metric,
+  'gesture': gesture,
+  'robust': robust,
+}
 # Files of the project, named on a page.
 NAMED = r'`((?:palmjax|tests|docs)/[\w./]+)`'
 PROJECT = tomllib.loads((ROOT / 'pyproject.toml').read_text())['project']

@@ -52,7 +52,8 @@ def write(run, tests, tables, results, *, networks):
     summary=_summary(config, tests),
     highlights=_highlights(models, arms, radius, facts),
     sections=[
-      *(_accuracy(results, arms, config, suffix) for suffix in tests),
+      *(_accuracy(models, arms, config, suffix) for suffix in tests),
+      *(_worst(results['worst'], arms, suffix) for suffix in tests),
       *(_curves(models, arms, config, suffix) for suffix in tests),
       *(
         _attacks(tables[suffix], arms, config.attack.radii, suffix)
@@ -135,7 +136,7 @@ def _highlights(models, arms, radius, facts):
   ]
 
 
-def _accuracy(results, arms, config, suffix):
+def _accuracy(models, arms, config, suffix):
   radii = [f'ap50@{radius:g}/255' for radius in config.attack.radii]
   columns = [
     html.Column(key, title, '%', 1, 'higher')
@@ -145,18 +146,27 @@ def _accuracy(results, arms, config, suffix):
       'ap50@corruptions': 'Corruptions',
     }.items()
   ]
-  worst = {arm: results['worst'][arm + suffix] for arm in arms}
-  columns += [html.Column(name, f'Worst at {name}') for name in worst[arms[0]]]
   return html.Table(
     f'Under attack{suffix}',
     columns,
-    {NAMES[arm]: results['models'][arm + suffix] | worst[arm] for arm in arms},
+    {NAMES[arm]: models[arm + suffix] for arm in arms},
     corner='Arm',
     text=(
       'AP50 on clean images, under the worst attack within each radius, and as '
       'the mean over corruptions. In brackets the 95 % interval over images; a '
       'star marks a value whose interval lies apart from all others.'
     ),
+  )
+
+
+def _worst(named, arms, suffix):
+  names = list(named[arms[0] + suffix])
+  return html.Table(
+    f'The worst attack{suffix}',
+    [html.Column(name, f'Within {name}') for name in names],
+    {NAMES[arm]: named[arm + suffix] for arm in arms},
+    corner='Arm',
+    text='Which attack the numbers above are of, and the radius it needed.',
   )
 
 
