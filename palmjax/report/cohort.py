@@ -27,9 +27,10 @@ _DET = (
 )
 _DIRECTIONS = (
   'The mean direction of lines in 30 × 30 cells, over all palms. A longer '
-  'stroke means that the palms agree more. If the fingers point up, lines run '
-  'level in the upper part and upright in the lower part, as in the last '
-  'picture. At the border, photographs also show fingers and background. '
+  'stroke means that the palms agree more. The last picture is of 256 drawn '
+  'palms, left and right ones. If the fingers point up, lines in the middle '
+  'run level in the upper part and upright in the lower part. At the border, '
+  'photographs also show fingers and background. '
   'Strokes turned by 90° mean that the images lie on their side: turn the '
   'images and calibrate again. Strokes without any order mean that the images '
   'show palms in different places or turns.'
@@ -65,7 +66,7 @@ def write(path, study, summary, *, notes=()):
         cohort_figures.directions(_inner(means.fine), title='Fine lines'),
         cohort_figures.directions(_inner(means.wide), title='Wide lines'),
         cohort_figures.directions(
-          upright_lines.FIELD, title='As it should be: 256 drawn palms'
+          upright_lines.FIELD, title='To compare: drawn palms, fingers up'
         ),
       ],
       text=_DIRECTIONS,

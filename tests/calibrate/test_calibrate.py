@@ -49,7 +49,7 @@ def test_a_cohort_of_a_folder_decides(ask, folders, untrained, flat_cohort):
     assert f'{float(threshold):.2f}' in page
   assert 'Fused score without a cohort' in page
   assert 'Fine lines: mean directions of lines' in page
-  assert 'As it should be: 256 drawn palms' in page
+  assert 'To compare: drawn palms, fingers up' in page
   assert '<img' not in page
 
 
