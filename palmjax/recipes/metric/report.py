@@ -34,11 +34,11 @@ def write(run, compared, results, *, embed, dataset):
   models = results['models']
   network = models['network']
   first = compared[0]
-  headline = _headline(run, models)
+  words = headline(models, len(test.identities))
   html.write(
     run.workdir / 'report.html',
     title=f'palmjax · metric · seed {run.config.seed}',
-    headline=headline,
+    headline=words,
     summary=_summary(run),
     highlights=[
       *(
@@ -81,18 +81,27 @@ def write(run, compared, results, *, embed, dataset):
       html.Values('Run', facts),
     ],
   )
-  run_facts.announce(run.workdir, headline)
+  run_facts.announce(run.workdir, words)
 
 
-def _headline(run, models):
-  sentences = [
-    metrics.ratio_in_words(
-      models['network'][f'eer/{name}'], model='the network', baseline=name
-    )
-    for name in metric_tables.CONTROLS
-  ]
-  count = len(run.palms.evaluation.identities)
-  return ' '.join(sentences) + run_facts.caution(count, 'identities')
+def headline(models, identities):
+  """What came out: the network beside each control.
+
+  Args:
+    models: what metrics.json holds.
+    identities: number of those that were tested.
+  """
+  network, sentences = models['network'], []
+  for name in metric_tables.CONTROLS:
+    ratio = network[f'eer/{name}']
+    if ratio['value'] is None:
+      both = metrics.show_ratio(ratio, network['eer'], models[name]['eer'])
+      sentences.append(f'EER of the network to that of {name}: {both}.')
+    else:
+      sentences.append(
+        metrics.ratio_in_words(ratio, model='the network', baseline=name)
+      )
+  return ' '.join(sentences) + run_facts.caution(identities, 'identities')
 
 
 def _milliseconds(embed, images):

@@ -187,9 +187,10 @@ def searches(run, models, compared):
     text=(
       'Every image is searched among all others (mated) and among those of '
       f'other identities (non-mated): {len(found.mated):,} and '
-      f'{len(found.nonmated):,} searches. Across sessions, images of the last '
-      'are searched among those of the first, mated only; likewise across '
-      'devices, in the order of their names.'
+      f'{len(found.nonmated):,} searches. Rows "across sessions": images of '
+      'the last session are searched among those of the first. Rows "across '
+      'devices": images of the last device by name, among those of the first. '
+      'Both kinds of rows have mated searches only.'
     ),
   )
 

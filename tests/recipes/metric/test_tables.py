@@ -1,11 +1,11 @@
-"""Tables of the report, of rates that are made up."""
+"""Headline and tables of the report, of rates that are made up."""
 
 import types
 
 import numpy as np
 
 from configs import metric as metric_config
-from palmjax.recipes.metric import tables
+from palmjax.recipes.metric import report, tables
 
 RATE = {'value': 0.1, 'low': 0.05, 'high': 0.2}
 NONE = {'value': None, 'reason': 'not measurable with 60 pairs'}
@@ -34,3 +34,21 @@ def test_rates_that_no_row_has_are_no_columns():
   ]
   assert [*table.rows] == ['Correlation (nothing learned)', 'Network']
   assert table.text.endswith('Too few pairs to measure an FMR of 1e-3, 1e-4.')
+
+
+def test_the_headline_names_controls_without_errors():
+  ratio = {'value': 2.0, 'low': 1.5, 'high': 3.0}
+  models = {
+    'network': {
+      'eer': RATE,
+      'eer/correlation': ratio,
+      'eer/orientation code': NONE,
+    },
+    'correlation': {'eer': {'value': 0.05}},
+    'orientation code': {'eer': {'value': 0.0}},
+  }
+  words = report.headline(models, 12).replace('\xa0', ' ')
+  assert 'EER of the network is 2.00 times that of correlation' in words
+  assert 'to that of orientation code: 10.00 % to 0.00 %.' in words
+  assert words.endswith('Only 12 identities were tested: too few to judge by.')
+  assert 'Only' not in report.headline(models, 150)
