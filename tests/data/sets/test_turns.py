@@ -71,7 +71,10 @@ def test_a_given_turn_counts_instead(tmp_path, capsys, turn):
   'options, message',
   [
     (['--dataset=polyu', '--source=x', '--turn=45'], 'invalid choice: 45'),
-    (['--dataset=polyu', '--source=x', '--turn=left'], 'invalid int value'),
+    (
+      ['--dataset=polyu', '--source=x', '--turn=left'],
+      'give a whole number, not',
+    ),
   ],
 )
 def test_what_is_no_turn(tmp_path, capsys, options, message):
