@@ -4,7 +4,7 @@ python -m palmjax.main --config configs/robust.py --workdir runs/robust
 
 ''       2 CPU cores, 15 minutes: the shipped detector, 96 px, drawn hands
 'smoke'  the same path in miniature, for tests
-'table'  the arms of the table in docs/results.md, more images and steps
+'table'  all six arms, 96 attacked images; has never run
 
 Sweep, three seeds, all arms:
 

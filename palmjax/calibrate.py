@@ -25,7 +25,6 @@ do); 2 the command line is wrong; 3 done, but some images were left out.
 
 import argparse
 import dataclasses
-import functools
 import json
 import os
 import pathlib
@@ -40,7 +39,6 @@ from palmjax.inference import (
   cohort_file,
   cohort_study,
   cohort_words,
-  finder,
   palm_files,
   palm_turn,
   verifier,
@@ -128,7 +126,13 @@ def _calibrate(args):
     )
   for path in (args.out, args.report):  # Before the work.
     files.make_folder(os.path.dirname(path) or '.')
-  found = palm_files.read_gallery(args.palms, _reader(args, judge.image_size))
+  read = palm_files.reader(
+    size=judge.image_size,
+    photos=args.photos,
+    detector=args.detector,
+    palm_frame=args.palm_frame,
+  )
+  found = palm_files.read_gallery(args.palms, read)
   folder = pathlib.Path(os.path.abspath(args.palms)).name
   study = cohort_study.study(
     judge,
@@ -163,14 +167,6 @@ def _lie(cohort):
       f'{text}: look at some; if they lie so, turn the images and calibrate '
       'again'
     )
-
-
-def _reader(args, size):
-  """path → `palm_files.Palm`, as the command line wants it."""
-  if not args.photos:
-    return functools.partial(palm_files.read, size=size)
-  find = finder.load(args.detector, palm_frame=args.palm_frame)
-  return functools.partial(palm_files.read_photo, find, size=size)
 
 
 def _next(args):

@@ -35,7 +35,6 @@ the gallery could not be read, so that nobody can be found to be one of them.
 """
 
 import argparse
-import functools
 import json
 import os
 import sys
@@ -47,7 +46,6 @@ from PIL import Image
 from palmjax import compile_cache, file_names, files, terminal
 from palmjax.inference import (
   decision,
-  finder,
   gallery,
   palm_files,
   verifier,
@@ -149,7 +147,12 @@ def _verify(args):
   """The answer on two images, as plain values."""
   judge = _judge(args)
   point = _point(args, judge)  # Before the hands are found.
-  read = _reader(args, judge.image_size)
+  read = palm_files.reader(
+    size=judge.image_size,
+    photos=args.photos,
+    detector=args.detector,
+    palm_frame=args.palm_frame,
+  )
   palms = [read(path) for path in args.images]
   found = judge.compare(*palms, fmr=args.fmr)
   answer = {
@@ -168,7 +171,12 @@ def _rank(args):
   """The answer on a gallery, as plain values."""
   judge = _judge(args)
   point = _point(args, judge)
-  read = _reader(args, judge.image_size)
+  read = palm_files.reader(
+    size=judge.image_size,
+    photos=args.photos,
+    detector=args.detector,
+    palm_frame=args.palm_frame,
+  )
   probe = read(args.images[0])
   found = _gallery(args, judge, read)
   (scores,) = judge.scores([probe], found.palms).tolist()
@@ -261,14 +269,6 @@ def _judge(args):
 
 def _named(paths, palms):
   return dict(zip(map(file_names.printable, paths), palms, strict=True))
-
-
-def _reader(args, size):
-  """path → `palm_files.Palm`, as the command line wants it."""
-  if not args.photos:
-    return functools.partial(palm_files.read, size=size)
-  find = finder.load(args.detector, palm_frame=args.palm_frame)
-  return functools.partial(palm_files.read_photo, find, size=size)
 
 
 def _point(args, judge):

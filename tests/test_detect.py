@@ -17,9 +17,9 @@ def save(tmp_path):
   def save(name, photo=None, **options):
     path = tmp_path / name
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(
-      painted_photos.paint(painted_photos.PALM) if photo is None else photo
-    ).save(path, **options)
+    if photo is None:
+      photo = painted_photos.paint(painted_photos.PALM)
+    Image.fromarray(photo).save(path, **options)
     return path
 
   return save
@@ -109,12 +109,8 @@ def test_large_photos_are_told_in_their_own_pixels(run, save, tmp_path):
 def test_photos_are_turned_upright(run, save, tmp_path):
   tags = Image.Exif()
   tags[0x0112] = 6
-  run(
-    save('a.png'),
-    save(
-      'b.png', np.rot90(painted_photos.paint(painted_photos.PALM)), exif=tags
-    ),
-  )
+  photo = np.rot90(painted_photos.paint(painted_photos.PALM))
+  run(save('a.png'), save('b.png', photo, exif=tags))
   upright, turned = (
     json.loads((tmp_path / 'out' / name).read_text())
     for name in ('a.json', 'b.json')

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from palmjax.ops import contrast, pixels
+from palmjax.ops import chunks, contrast, pixels
 
 SIZE = 48  # Side of a template in pixels.
 SHIFT = 5  # Largest shift along each side, in pixels.
@@ -25,7 +25,6 @@ SHIFT = 5  # Largest shift along each side, in pixels.
 # is like none, not even like itself.
 _LEAST_DEVIATION = 0.01
 _BLOCK = 256  # Templates whose crops are in memory at a time.
-_CHUNK = 64  # Images that become templates at a time.
 
 
 def templates_of(images):
@@ -39,14 +38,9 @@ def templates_of(images):
     stands beside it.
   """
   chex.assert_shape(images, (None, None, None, 3))
-  result = np.empty((len(images), SIZE, SIZE), np.float32)
-  for start in range(0, len(images), _CHUNK):
-    chunk = images[start : start + _CHUNK]
-    # Whole chunks only: one compilation.
-    padding = ((0, _CHUNK - len(chunk)), (0, 0), (0, 0), (0, 0))
-    templates = _templates_of_chunk(np.pad(chunk, padding))
-    result[start : start + _CHUNK] = np.asarray(templates)[: len(chunk)]
-  return result
+  if not len(images):
+    return np.empty((0, SIZE, SIZE), np.float32)
+  return chunks.apply(_templates_of_chunk, images)
 
 
 @jax.jit

@@ -53,6 +53,20 @@ class PalmFolder(NamedTuple):
   pictures: int = 0
 
 
+def reader(*, size, photos, detector=None, palm_frame=None) -> Callable:
+  """Returns path → `Palm`, for palms alone or for photos of hands.
+
+  Args:
+    size: side of a palm alone; the smallest that a cut-out palm may have.
+    photos: whether files show whole hands.
+    detector, palm_frame: export folders of `finder.load`.
+  """
+  if not photos:
+    return functools.partial(read, size=size)
+  find = finder.load(detector, palm_frame=palm_frame)
+  return functools.partial(read_photo, find, size=size)
+
+
 def read(path, *, size) -> Palm:
   """Reads an image of a palm alone, as `image_file.read` does.
 

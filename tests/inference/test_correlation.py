@@ -74,8 +74,7 @@ def test_templates_of_the_right_size_are_local_contrast():
   )
 
 
-def test_templates_of_a_set_are_those_of_each_image(monkeypatch):
-  monkeypatch.setattr(correlation, '_CHUNK', 4)
+def test_templates_of_a_set_are_those_of_each_image():
   images = np.random.default_rng(0).integers(0, 256, (6, 64, 64, 3), np.uint8)
   luma = images @ np.array([0.299, 0.587, 0.114]) / 127.5 - 1
   want = [

@@ -5,8 +5,8 @@ The paper is arXiv:2006.06676.
 Every image that the discriminator sees, real or generated, passes this
 pipeline. Each transform is applied to each image with probability p. While p
 stays below about 0.8 the discriminator sees enough plain images that the
-generator does not learn the transforms. The whole geometry is one matrix and one warp, the
-whole colour one 4 × 4 matrix; differentiable twice in the images.
+generator does not learn the transforms. The whole geometry is one matrix and
+one warp, the whole colour one 4 × 4 matrix; differentiable twice in the images.
 
 The share of real images that the discriminator is sure of tells how much it
 overfits: r = mean sign(D(x)) over the last batches (sec. 3). Every `interval`
