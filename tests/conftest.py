@@ -8,6 +8,7 @@ import sys
 
 import jax
 import pytest
+from absl import logging
 
 from palmjax import compile_cache
 
@@ -59,12 +60,13 @@ def pytest_collection_finish():
 
 
 @pytest.fixture(autouse=True)
-def optimisation():
-  """Each test compiles alike, whatever a command in a test before it set."""
+def settings():
+  """Each test compiles and logs alike, whatever a command before it set."""
   name = 'jax_disable_most_optimizations'
-  before = jax.config.values[name]
+  before = jax.config.values[name], logging.get_verbosity()
   yield
-  jax.config.update(name, before)
+  jax.config.update(name, before[0])
+  logging.set_verbosity(before[1])
 
 
 @pytest.fixture(scope='session')

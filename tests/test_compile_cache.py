@@ -80,6 +80,7 @@ def test_a_folder_that_cannot_be_made_stops_nothing(tmp_path):
   run(tmp_path, JAX_COMPILATION_CACHE_DIR='/dev/null/x')
 
 
+@pytest.mark.slow
 def test_damaged_programs_stop_nothing(tmp_path):
   run(tmp_path)
   for path in programs(tmp_path):

@@ -267,3 +267,14 @@ def test_seed_of_key():
   assert len(set(seeds)) == 50
   assert all(0 <= seed < 2**31 for seed in seeds)
   assert seeds[3] == streams.seed_of(jax.random.key(3))
+
+
+@pytest.mark.parametrize('start', range(7))
+def test_a_batch_comes_several_times_from_any_start(start):
+  def once(first):
+    return iter(range(first, 100))
+
+  stream = streams.repeated(once, 3)(start)
+  found = [next(stream) for _ in range(8)]
+  assert found == [step // 3 for step in range(start, start + 8)]
+  assert streams.repeated(once, 1) is once

@@ -23,7 +23,7 @@ def test_warmup_cosine_by_hand():
   jitted = jax.jit(rate)(jnp.int32(6))
   np.testing.assert_allclose(jitted, rates[6], rtol=1e-6)
   assert float(optim.warmup_cosine(0.8, num_steps=2)(0)) == pytest.approx(0.8)
-  with pytest.raises(ValueError, match='use 0 to 11'):
+  with pytest.raises(ValueError, match='of 0 to 11'):
     optim.warmup_cosine(0.8, num_steps=12, warmup_steps=12)
 
 

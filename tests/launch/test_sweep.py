@@ -38,7 +38,7 @@ def test_what_one_run_could_not_measure_is_no_number():
 def test_the_sweep_of_ssl_has_three_seeds():
   runs = sweep.runs_of(str(ROOT / 'configs/ssl.py'))
   assert [run['seed'] for run in runs] == [10, 11, 12]
-  with pytest.raises(ValueError, match='choose one of'):
+  with pytest.raises(ValueError, match='no such variant; choose'):
     sweep.runs_of(f'{ROOT / "configs/ssl.py"}:fast')
   columns = sweep.columns_of(str(ROOT / 'configs/ssl.py'))
   assert columns == ['eer', 'eer/control', 'tar@far=1e-2', 'tar@far=1e-3']
@@ -169,7 +169,7 @@ def test_other_columns_may_be_asked_for(runs, monkeypatch):
   'config,message',
   [
     ('none.py', 'none.py; give its path, or one of'),
-    ('ssl:fast', 'choose one'),
+    ('ssl:fast', 'no such variant'),
   ],
 )
 def test_a_wrong_config_ends_in_one_line(runs, monkeypatch, config, message):

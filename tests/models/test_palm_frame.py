@@ -97,6 +97,7 @@ def fresh():
   return variables, images, forward
 
 
+@pytest.mark.slow
 def test_views_do_not_see_each_other_in_eval_mode(fresh):
   variables, images, forward = fresh
   together = forward(variables, images)

@@ -260,6 +260,7 @@ def test_the_network_is_that_of_the_run(packed):
   )
 
 
+@pytest.mark.slow
 def test_what_was_packed_is_measured_again(packed, monkeypatch, tmp_path):
   with pytest.raises(SystemExit, match='is missing; give a folder'):
     palm_weights.main([f'--out={tmp_path}/none'])

@@ -73,7 +73,17 @@ def by_hand(params, stats, images, perturbed, data):
   )
 
 
-@pytest.mark.parametrize('kind', perturb.KINDS[1:])
+@pytest.mark.parametrize(
+  'kind',
+  [
+    'ot',
+    *(
+      pytest.param(kind, marks=pytest.mark.slow)
+      for kind in perturb.KINDS
+      if kind not in ('none', 'ot')
+    ),
+  ],
+)
 def test_one_update_by_hand(kind):
   """L1 + w L2; the labels stay, and no gradient passes through x*."""
   state, after, metrics = run(kind)
@@ -104,6 +114,7 @@ def test_one_update_by_hand(kind):
     assert np.abs(change).max() <= 2 * tiny_robust.EPSILON + 2e-7
 
 
+@pytest.mark.slow
 def test_without_target_images_it_is_the_detector_s_step():
   """The arm 'plain', with the keys of an augmentation."""
 
@@ -124,6 +135,7 @@ def test_without_target_images_it_is_the_detector_s_step():
   assert metrics['perturbed'] == 0
 
 
+@pytest.mark.slow
 def test_joint_statistics_are_those_of_both():
   state, after, metrics = run('random', statistics='joint')
   data = tiny_robust.batch()
@@ -242,7 +254,11 @@ def fit(step, state, workdir, num_steps, mesh):
 
 
 @pytest.mark.parametrize(
-  'kind, statistics', [('free', 'separate'), ('ot', 'joint')]
+  'kind, statistics',
+  [
+    ('free', 'separate'),
+    pytest.param('ot', 'joint', marks=pytest.mark.slow),
+  ],
 )
 def test_a_run_that_goes_on_has_the_same_bits(kind, statistics, tmp_path):
   """Donated; all that the next update needs lies in the checkpoint."""

@@ -56,6 +56,7 @@ def _pairs(difficulty):
   return scores[same], scores[~same]
 
 
+@pytest.mark.slow
 def test_a_picture_does_not_depend_on_its_batch():
   identities = np.arange(8)
   batch = _draw(identities, 3, 0.6)

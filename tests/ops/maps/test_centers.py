@@ -133,6 +133,7 @@ def test_regression_targets():
   assert got['cells'][0, 0] == 5 * 16 + 3
 
 
+@pytest.mark.slow
 def test_one_cell_an_object_is_what_was_published():
   data = annotations([[5, 6, 19, 36], [30, 30, 40, 50]], [1, 0])
   nine = encode(data)

@@ -63,6 +63,7 @@ def _test(images, labels):
   )
 
 
+@pytest.mark.slow
 def test_rates_are_those_of_the_verifier(judge):
   images = np.concatenate([drawn_palms.draw(6, 0.3, n) for n in (0, 1)])
   labels = np.tile(np.arange(drawn_palms.COUNT), 2)

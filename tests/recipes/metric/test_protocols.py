@@ -164,9 +164,10 @@ def test_a_set_is_tested_once_and_not_trained_on(prepared):
   found = palm_images.load(prepared, jax.random.key(0))
   with pytest.raises(ValueError, match='drawn_palms is named twice, or is the'):
     metric_recipe._tests(prepared, found)
+  directory, prepared.data.dir = prepared.data.dir, ''
   prepared.data.name = 'palms'
   assert len(metric_recipe._tests(prepared, found)) == 2
-  prepared.evaluation.sets = 2 * (prepared.data.dir,)
+  prepared.evaluation.sets = 2 * (directory,)
   with pytest.raises(ValueError, match='drawn_palms is named twice, or is the'):
     metric_recipe._tests(prepared, found)
 

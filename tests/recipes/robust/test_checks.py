@@ -1,10 +1,13 @@
 """Settings that cannot work, and variants that can."""
 
+import jax
 import numpy as np
 import pytest
 
 from configs import robust as robust_config
+from palmjax.data.hands import hands
 from palmjax.engine import mesh
+from palmjax.networks import hand as hand_networks
 from palmjax.networks import shipped
 from palmjax.recipes.robust import checks as robust_checks
 from palmjax.recipes.robust import recipe as robust_recipe
@@ -78,20 +81,11 @@ def test_a_start_with_other_classes_is_refused():
 
 def test_the_start_is_the_shipped_detector_unless_stated():
   config = robust_config.get_config()
-  classes = training.read_start(
-    config, tuple(training.hand_networks.load(shipped.HAND).classes)
-  ).description['classes']
-  start = training.read_start(config, tuple(classes))
-  assert start.network.num_params == sum(
-    np.size(leaf) for leaf in _leaves(start.network.params)
+  shipped_network = hand_networks.load(shipped.HAND)
+  start = training.read_start(config, hands.GESTURES)
+  assert start.description == shipped_network.description
+  jax.tree.map(
+    np.testing.assert_array_equal, start.network.params, shipped_network.params
   )
   config.start = ''
-  assert training.read_start(config, tuple(classes)).network is None
-
-
-def _leaves(tree):
-  return [
-    leaf
-    for value in tree.values()
-    for leaf in (_leaves(value) if isinstance(value, dict) else [value])
-  ]
+  assert training.read_start(config, hands.GESTURES).network is None

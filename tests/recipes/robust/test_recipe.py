@@ -98,13 +98,6 @@ def test_a_threshold_that_is_met_in_the_first_epoch_ends_there(controls_run):
     assert export.variables.keys() == {'params', 'batch_stats'}
 
 
-def test_a_free_arm_repeats_its_batches(controls_run):
-  """Four updates by one batch: its first image is seen in each of them."""
-  rows = _rows(controls_run, 'free')
-  assert 'distance' in _rows(controls_run, 'distance')[0]
-  assert rows[0]['perturbed'] != rows[1]['perturbed']
-
-
 def test_exports_are_detectors(run):
   image = np.zeros((1, 32, 32, 3), np.uint8)
   for arm in ARMS:

@@ -136,6 +136,7 @@ def test_the_held_out_loss_is_the_mean_of_images():
   assert len(keys) == 1  # One compilation.
 
 
+@pytest.mark.slow
 def test_held_out_palms_are_of_nobody_else():
   config = metric_config.get_config('smoke')
   config.labelled.identities = config.labelled.images = 0

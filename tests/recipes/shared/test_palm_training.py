@@ -87,8 +87,18 @@ def test_without_an_export_it_is_fresh(config):
   'key, value, message',
   [
     ('network.width', 0.25, 'another width: 0.125, not 0.25'),
-    ('preprocess.contrast', 'none', 'another contrast: local, not none'),
-    ('image_size', 64, 'another image_size: 32, not 64'),
+    pytest.param(
+      'preprocess.contrast',
+      'none',
+      'another contrast: local, not none',
+      marks=pytest.mark.slow,
+    ),
+    pytest.param(
+      'image_size',
+      64,
+      'another image_size: 32, not 64',
+      marks=pytest.mark.slow,
+    ),
   ],
 )
 def test_another_network_is_refused(config, create, saved, key, value, message):
