@@ -86,6 +86,7 @@ def packed(tmp_path_factory):
   )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('score', SCORES)
 def test_verify_gives_the_score_of_the_calibration(
   packed, capsys, monkeypatch, score

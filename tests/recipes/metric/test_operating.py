@@ -93,6 +93,7 @@ def test_rates_are_those_of_the_verifier(judge):
   assert found['verifier with a cohort, on d']['cohort'] == {'value': 32}
 
 
+@pytest.mark.slow
 def test_sets_too_small_for_a_cohort_say_so(judge):
   images = np.concatenate([drawn_palms.draw(6, 0.3, n)[:20] for n in (0, 1)])
   found = operating.measure(
