@@ -79,7 +79,7 @@ def attack(tests, classes, stage, config, **exports):
         )
         objects = look.detections(made)
         found[number, name, radius] = objects
-        if name.endswith(f'apgd{config.attack.steps}-{_TRANSFER}'):
+        if name == f'apgd{config.attack.steps}-{_TRANSFER}':
           images[number, radius] = made
         value = look.ap50(objects)
         lowest = min(lowest, value)
