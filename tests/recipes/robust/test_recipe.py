@@ -74,10 +74,10 @@ def test_metrics_of_all_arms(run):
 
 
 def test_arms_see_the_same_images(run):
-  """Before the first update has moved anything, L1 is that of plain."""
+  """After one update of a warm-up L1 is still nearly that of plain."""
   plain, ot, adversarial = (_rows(run, arm)[0] for arm in ARMS)
-  assert plain['clean'] == pytest.approx(ot['clean'], rel=1e-3)
-  assert plain['clean'] == pytest.approx(adversarial['clean'], rel=1e-3)
+  assert plain['clean'] == pytest.approx(ot['clean'], rel=5e-3)
+  assert plain['clean'] == pytest.approx(adversarial['clean'], rel=5e-3)
   assert plain['loss'] == plain['clean']
   for row in (ot, adversarial):
     assert row['loss'] == pytest.approx(row['clean'] + row['perturbed'])
