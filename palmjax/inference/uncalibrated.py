@@ -8,9 +8,9 @@ sign 5 of ardamavi/Sign-Language-Digits-Dataset, Apache-2.0).
 
   python -m release.uncalibrated DIR
 
-made them at 9ad0b18, with exponential tails. Since then scores are symmetric and
-tails of many palms are normal ones: the command now gives 2.746 for 1e-2 and
-3.804 for 1e-3. The stricter numbers stay.
+made them at 9ad0b18, with exponential tails. Since then scores are symmetric
+and tails of many palms are normal ones: the command now gives 2.746 for 1e-2
+and 3.804 for 1e-3. The stricter numbers stay.
 
 Where strangers look less alike the rates stay far below those that are named,
 and images of one palm are called different more often than need be.
