@@ -114,7 +114,8 @@ def get_config(arg=''):
     {
       'batch_size': 16,
       'steps': 300,
-      # Chosen on other drawn hands: with 3e-4 the arms learned a third less.
+      # One trial on other drawn hands: with 3e-4 the adversarial arm had an
+      # AP50 of 0.021 at 4/255, with this 0.030.
       'learning_rate': 1e-3,
       'warmup_steps': 20,
       'weight_decay': 1e-4,

@@ -16,8 +16,6 @@ from palmjax.steps import detect
 
 # Feature vectors of an image that a detector gives.
 DETECTOR_VECTORS = ('pooled', 'levels', 'logits', 'flat')
-# The deepest level on the way down.
-_LAST_DOWN = 4
 
 
 class Task(NamedTuple):
@@ -84,7 +82,8 @@ def detector(
 
   def vectors(outputs):
     maps, levels = outputs
-    deepest = levels[min(_LAST_DOWN, len(levels) - 1)]
+    # The end of the way down has the fewest cells.
+    deepest = min(levels, key=lambda level: level.shape[1] * level.shape[2])
     match vector:
       case 'pooled':
         return [jnp.mean(deepest, axis=(1, 2))]
