@@ -31,12 +31,11 @@ from palmjax.evals.recognition import verification
 from palmjax.inference import (
   cohort,
   correlation,
-  finder,
-  palm_files,
   parts,
   uncalibrated,
   verifier,
 )
+from release import photographed_palms
 
 _SIZE = 64
 # Of palms that errors are measured on, and of others.
@@ -81,7 +80,7 @@ def main(argv=None):
     found = {'errors': errors, 'differences': differences, 'rates': rates}
     print(files.to_json(found), flush=True)
   if args.photos:
-    found = judge.templates(_photographs(args.photos))
+    found = judge.templates(photographed_palms.read(args.photos, size=_SIZE))
     rates |= verifier_rates.rates(
       'cut from photographs', found, _SIZES[:1], before
     )
@@ -136,16 +135,6 @@ def _draw(seed, difficulty, identities, samples):
     square=_SIZE,
     difficulty=difficulty,
   )
-  return images
-
-
-def _photographs(folder):
-  find, images = finder.load(), []
-  for path in sorted(pathlib.Path(folder).glob('*/5_*.jpg')):
-    try:
-      images.append(palm_files.read_photo(find, path, size=_SIZE).image)
-    except ValueError as error:
-      print(error, file=sys.stderr)
   return images
 
 

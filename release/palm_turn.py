@@ -10,7 +10,6 @@ photographs of open hands, <identity>/5_<name>.jpg, one hand a person.
 
 import argparse
 import json
-import pathlib
 import sys
 
 import jax
@@ -18,7 +17,8 @@ import numpy as np
 
 from palmjax import files
 from palmjax.data.palms import palms
-from palmjax.inference import finder, orientation_code, palm_files, palm_turn
+from palmjax.inference import orientation_code, palm_turn
+from release import photographed_palms
 
 _DIFFICULTIES = (0.4, 0.6, 0.8)
 _SEED, _TEST_SEED = 41, 42
@@ -41,7 +41,9 @@ def main(argv=None):
     for difficulty in _DIFFICULTIES
   }
   if args.photos:
-    table['cut from photographs'] = _tried(_photographs(args.photos))
+    table['cut from photographs'] = _tried(
+      photographed_palms.read(args.photos, size=_SIZE)
+    )
   found = {
     'command': 'python -m release.palm_turn' + (' DIR' if args.photos else ''),
     'measured_at': args.commit,
@@ -105,16 +107,6 @@ def _drawn(seed, difficulty):
       )
     )
   return np.concatenate([np.asarray(part) for part in parts])
-
-
-def _photographs(folder):
-  find, images = finder.load(), []
-  for path in sorted(pathlib.Path(folder).glob('*/5_*.jpg')):
-    try:
-      images.append(palm_files.read_photo(find, path, size=_SIZE).image)
-    except ValueError as error:
-      print(error, file=sys.stderr)
-  return np.stack(images)
 
 
 if __name__ == '__main__':

@@ -11,7 +11,6 @@ them.
 
 import argparse
 import json
-import pathlib
 import sys
 
 import numpy as np
@@ -20,10 +19,9 @@ from palmjax.data.palms import as_read
 from palmjax.inference import (
   cohort,
   cohort_thresholds,
-  finder,
-  palm_files,
   parts,
 )
+from release import photographed_palms
 
 _SIZE = 64
 _SEED = 0
@@ -37,9 +35,11 @@ def main(argv=None):
     prog='python -m release.uncalibrated', description=__doc__.split('\n')[0]
   )
   parser.add_argument('photos', metavar='DIR', help='<identity>/<image>')
-  parser.add_argument('--glob', default='*/5_*.jpg', help='photographs in it')
+  parser.add_argument(
+    '--glob', default=photographed_palms.SIGN_5, help='photographs in it'
+  )
   args = parser.parse_args(argv)
-  images = _photographs(args.photos, args.glob)
+  images = photographed_palms.read(args.photos, size=_SIZE, pattern=args.glob)
   if len(images) < cohort.LEAST:
     sys.exit(f'{args.photos}: {len(images)} palms found; {cohort.LEAST} needed')
   scores, rows, columns = _scores(images)
@@ -62,18 +62,6 @@ def main(argv=None):
       float(np.mean(fused >= t)) for t in thresholds
     ]
   print(json.dumps(found, indent=2))
-
-
-def _photographs(folder, pattern):
-  find = finder.load()
-  images = []
-  # Not `read_gallery`: one photograph a person is chosen by its name.
-  for path in sorted(pathlib.Path(folder).glob(pattern)):
-    try:
-      images.append(palm_files.read_photo(find, path, size=_SIZE).image)
-    except ValueError as error:
-      print(error, file=sys.stderr)
-  return np.stack(images)
 
 
 def _drawn(difficulty):
