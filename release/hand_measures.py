@@ -47,7 +47,7 @@ def measure(out, frames, args):
     {'drawn': AP and more, 'boxes': likewise with --boxes, each with
     'detect': `evals.detection.operating_point` of all looks; 'open palms' and
     'open palms, difficulty 1': see `measure_frames`; 'ms per image': of the
-    network with one view and with all, and of each number of looks, one image
+    network with one pass and with all, and of each number of looks, one image
     at a time}.
   """
   network = hand_networks.load(out, passes=True)
@@ -189,11 +189,11 @@ def measure_frames(network, reader, palms):
 
 
 def milliseconds(network, plain, reader, photo):
-  """The fastest of several passes: {'one view, 128 px', …, 'looks=1', …}.
+  """The fastest of several calls: {'one pass, 128 px', …, 'looks=1', …}.
 
   Args:
     network: `networks.hand.HandDetector`.
-    plain: the same without views.
+    plain: the same with one pass.
     reader: `networks.palm_frame.PalmFrameReader`.
     photo: uint8 [H, W, 3].
   """
@@ -201,16 +201,16 @@ def milliseconds(network, plain, reader, photo):
     side: np.asarray(Image.fromarray(photo).resize((side, side)))[None]
     for side in (network.image_size, _LARGE)
   }
-  passes = {
+  calls = {
     f'{name}, {side} px': functools.partial(one.detect, image)
-    for name, one in (('one view', plain), ('all views', network))
+    for name, one in (('one pass', plain), ('all passes', network))
     for side, image in images.items()
   }
   for looks in _LOOKS:
-    passes[f'looks={looks}'] = functools.partial(
+    calls[f'looks={looks}'] = functools.partial(
       _find, network, reader, photo, looks
     )
-  return {name: 1e3 * _fastest(function) for name, function in passes.items()}
+  return {name: 1e3 * _fastest(function) for name, function in calls.items()}
 
 
 def _fastest(function):

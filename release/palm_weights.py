@@ -4,7 +4,7 @@ python -m release.palm_weights --run=RUN --out=palmjax/weights/mobilefacenet
 
 Draws palms of identities, sessions and devices that no training saw, at full
 difficulty, reads them as `palmjax.verify` reads files, and compares all pairs:
-by the network, by the network over 8 views, and by two controls that learn
+by the network, by the network over 8 turns, and by two controls that learn
 nothing: correlation and an orientation code. The thresholds of
 calibration.json come from the impostor pairs. Without --run what lies in --out
 is measured again; with --controls its network is not.
@@ -227,8 +227,8 @@ def measure(embed, images, labels, sessions, *, subset, describe):
     **controls_of(images[first], labels[first], sessions[first]),
   }
   calibrations = []
-  plain, views = embed(images), matcher.embed_turns(embed, images)
-  for many, embeddings in ((False, plain), (True, views)):
+  plain, turns = embed(images), matcher.embed_turns(embed, images)
+  for many, embeddings in ((False, plain), (True, turns)):
     counts = streaming.count_pairs(embeddings, labels)
     name = matcher.comparison(turns=many)
     every[name] = binned_rates.rates(counts, embeddings, labels)

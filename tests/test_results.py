@@ -183,8 +183,8 @@ def test_results_of_the_shipped_detector():
     assert f'| {name} | {rate["value"]:.3f} |' in RESULTS, name
   times = results['ms per image']
   for name, time in (
-    ('one image of 224 px, one view', times['one view, 224 px']),
-    ('one image of 224 px, six views', times['all views, 224 px']),
+    ('one image of 224 px, one pass', times['one pass, 224 px']),
+    ('one image of 224 px, six passes', times['all passes, 224 px']),
     ('a photo of 320 px, all three looks of `detect`', times['looks=3']),
   ):
     assert f'| {name} | {time:.0f} |' in RESULTS, name

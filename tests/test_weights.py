@@ -34,10 +34,10 @@ def test_they_hold_no_class_weights_and_no_path():
   assert config['data']['name'] == 'drawn_palms'
 
 
-@pytest.mark.parametrize('views', [False, True])
+@pytest.mark.parametrize('turns', [False, True])
 @pytest.mark.parametrize('correlation', [False, True])
-def test_every_score_is_calibrated(views, correlation):
-  name = matcher.comparison(turns=views, correlation=correlation)
+def test_every_score_is_calibrated(turns, correlation):
+  name = matcher.comparison(turns=turns, correlation=correlation)
   found = matcher.load(shipped.PALM, name)
   thresholds = [found.threshold(fmr) for fmr in (1e-2, 1e-3, 1e-4)]
   assert thresholds == sorted(thresholds)

@@ -1,7 +1,7 @@
 """Input of a network as its export describes it: preprocess.json, checked.
 
 One class for all networks that look at images. Each kind of network adds its
-own values: palms in `images.preprocess`, hands in `networks.hand`, views of
+own values: palms in `images.preprocess`, hands in `networks.hand`, crops of
 palm frames in `networks.palm_frame`.
 """
 

@@ -1,25 +1,25 @@
-"""Geometry of views of a hand that are placed by its palm frame.
+"""Geometry of crops of a hand that are placed by its palm frame.
 
-The view of a palm frame is the square of `roi.frame_transform` with `SIDE` and
+The crop of a palm frame is the square of `roi.frame_transform` with `SIDE` and
 `CENTRE`: the roots of the fingers above, the wrist below, the thumb beside the
-palm. A network reads the palm frame in its view (`networks.palm_frame`).
+palm. A network reads the palm frame in its crop (`networks.palm_frame`).
 
-In a view the valleys are told apart by their places, the left one first:
-mirrored views are views, too. Which valley is the index finger's is known from
-the palm frame that the view was made of.
+In a crop the valleys are told apart by their places, the left one first:
+mirrored crops are crops, too. Which valley is the index finger's is known from
+the palm frame that the crop was made of.
 """
 
 import jax.numpy as jnp
 
 from palmjax.images import roi
 
-# Of the view, in distances d of the valleys.
+# Of the crop, in distances d of the valleys.
 SIDE = 3.2
 CENTRE = 0.7
 
 
 def transform(points):
-  """The map from the view to the image, as `roi.frame_transform`."""
+  """The map from the crop to the image, as `roi.frame_transform`."""
   return roi.frame_transform(points, side=SIDE, centre=CENTRE)
 
 

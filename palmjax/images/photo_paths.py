@@ -28,22 +28,22 @@ def collect(given, out):
   paths, complaints = {}, {}
   for name in given:
     if os.path.isdir(name):
-      found, wrong = _inside(name, out)
+      photos, wrong = _inside(name, out)
       if os.path.realpath(name) == os.path.realpath(out):
         wrong[name] = 'the results go there; give another --out'
-      elif not (found or wrong):
+      elif not (photos or wrong):
         suffixes = '|'.join(image_file.SUFFIXES)
         wrong[name] = f'no image in this folder, of {suffixes}'
     elif not os.path.lexists(name) and glob.has_magic(name):
-      found, wrong = _matching(name, out)
-      if not (found or wrong):
+      photos, wrong = _matching(name, out)
+      if not (photos or wrong):
         wrong[name] = 'no file has such a name'
     else:
-      found, wrong = [name], {}
+      photos, wrong = [name], {}
     for path, why in wrong.items():
       line = f'{file_names.printable(path)}: {why}'
       complaints.setdefault(os.path.realpath(path), line)
-    for path in found:
+    for path in photos:
       paths.setdefault(os.path.realpath(path), pathlib.Path(path))
   return list(paths.values()), list(complaints.values())
 
@@ -69,14 +69,14 @@ def _inside(directory, out):
 
 def _matching(pattern, out):
   """As `_inside`, of a pattern: the files it means, folders to the bottom."""
-  found, wrong = [], {}
+  photos, wrong = [], {}
   for path in sorted(glob.glob(pattern, recursive=True)):
     if os.path.isdir(path):
       images, left_out = _inside(path, out)
-      found += images
+      photos += images
       wrong |= left_out
     else:
-      found.append(path)
+      photos.append(path)
   # `glob` passes over folders that cannot be listed.
   parts = pattern.split(os.sep)
   plain = list(
@@ -88,7 +88,7 @@ def _matching(pattern, out):
     wrong |= {
       path: why for path, why in left_out.items() if os.path.isdir(path)
     }
-  return found, wrong
+  return photos, wrong
 
 
 def result_names(paths, out, given):

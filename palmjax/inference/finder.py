@@ -33,7 +33,7 @@ from palmjax.networks import palm_frame as palm_frame_networks
 from palmjax.networks import shipped
 
 LOOKS = 3
-# A score is a mean over several views, and lower than the score of one view.
+# A score is a mean over several passes, and lower than the score of one pass.
 # With 0.3, 0.25 and 0.2 a hand is found on 1, 8 and 26 of 100 drawn images that
 # show none. Of 100 hands on photographs 11, 5 and 1 are missed; these are the
 # 154 photographs of the validation part of `gesture_boxes`.
@@ -183,24 +183,24 @@ def find(
   return hands
 
 
-def _look(detect, view, *, shape, classes, score):
-  """The hands in a view of a photo, in pixels of the photo, best first.
+def _look(detect, square, *, shape, classes, score):
+  """The hands in a square of a photo, in pixels of the photo, best first.
 
   Args:
     detect: as in `find`.
-    view: `letterbox.Fitted` or `photo.Square`.
+    square: `letterbox.Fitted` or `photo.Square`.
     shape: of the photo.
     classes, score: as in `find`.
   """
   objects = {
-    name: values[0] for name, values in detect(view.image[None]).items()
+    name: values[0] for name, values in detect(square.image[None]).items()
   }
   chex.assert_shape(objects['points'], (None, 3, 2))
   result = []
   for k in np.flatnonzero(objects['scores'] >= score):
     x0, y0, x1, y1 = np.asarray(objects['boxes'][k], np.float64)
     corners = np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]])
-    corners = view.place_back(corners)
+    corners = square.place_back(corners)
     box = np.concatenate([corners.min(axis=0), corners.max(axis=0)])
     box = np.clip(box, 0, [shape[1], shape[0]] * 2)
     # In the grey around the photo there is nothing; a network that learned
@@ -212,7 +212,7 @@ def _look(detect, view, *, shape, classes, score):
         box=box,
         gesture=classes[objects['classes'][k]],
         score=float(objects['scores'][k]),
-        points=view.place_back(np.asarray(objects['points'][k], np.float64)),
+        points=square.place_back(np.asarray(objects['points'][k], np.float64)),
         facing=float(objects['facing'][k]),
       )
     )
@@ -232,7 +232,7 @@ def _closer(look, image, hand, size):
   """The hand as a look at a square around it shows it."""
   square = photo.cut(image, **_around(hand), size=size)
   best = max(
-    look(square), key=lambda found: _overlap(found, hand), default=None
+    look(square), key=lambda detection: _overlap(detection, hand), default=None
   )
   if best is None or _overlap(best, hand) < _SAME:
     return hand

@@ -1,6 +1,6 @@
-"""Reads the palm frame of one hand closely, in a view that shows it upright.
+"""Reads the palm frame of one hand closely, in a crop that shows it upright.
 
-Inverted bottlenecks down to stride 16, where the view is seen whole, and up
+Inverted bottlenecks down to stride 16, where the crop is seen whole, and up
 again to stride 4. Each of the three points has a map there; where it is, is the
 mean of the cells' places under the softmax of the map (integral regression,
 arXiv:1711.08229): it lies between cells, and its error has a gradient.
@@ -24,12 +24,12 @@ POINTS = 3
 STRIDE = 16  # Input sides are multiples of it.
 DOWN = (24, 40, 80)
 UP = (48, 32)
-# A point may lie outside the view by this factor of its side.
+# A point may lie outside the crop by this factor of its side.
 _REACH = 1.25
 
 
 class PalmFrameRegressor(nn.Module):
-  """Views → places of the points, and whether a palm or a back is seen.
+  """Crops → places of the points, and whether a palm or a back is seen.
 
   Attributes:
     width: factor of all channel counts (rounded to multiples of 8).
@@ -50,7 +50,7 @@ class PalmFrameRegressor(nn.Module):
       train: normalise with the batch's statistics and update the running ones.
 
     Returns:
-      points: float32 [B, 3, 2], (x, y) in sides from the centre of the view.
+      points: float32 [B, 3, 2], (x, y) in sides from the centre of the crop.
       facing: float32 [B], logit of a palm that faces the camera.
 
     Raises:

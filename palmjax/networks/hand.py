@@ -122,9 +122,9 @@ class HandDetector:
 
   def _detect(self, images):
     prepare, look, decode = self._programs
-    # Each size of view is compiled once; in one program each would stand twice,
+    # Each scale is compiled once; in one program each would stand twice,
     # for the mirror image, too.
-    maps = [look(self.params, self.stats, view) for view in prepare(images)]
+    maps = [look(self.params, self.stats, batch) for batch in prepare(images)]
     return decode(maps, images)
 
   @functools.cached_property
@@ -205,7 +205,7 @@ def make_detector(model, **options):
   prepare, look, decode = make_parts(model, **options)
 
   def detect(params, stats, images):
-    maps = [look(params, stats, view) for view in prepare(images)]
+    maps = [look(params, stats, batch) for batch in prepare(images)]
     return decode(maps, images)
 
   return detect
@@ -227,30 +227,30 @@ def make_parts(
     multiple: of pixels, what those sides are rounded to.
 
   Returns:
-    prepare: images uint8 [B, H, W, 3] → list of views, float32.
-    look: (params, stats, view) → maps.
-    decode: (the maps of each view, images) → objects.
+    prepare: images uint8 [B, H, W, 3] → inputs of all passes, float32.
+    look: (params, stats, input of a pass) → maps.
+    decode: (the maps of each pass, images) → objects.
   """
 
   def prepare(images):
-    inputs = pool.block_mean(pixels.to_float(images), shrink)
-    views = [inputs, *(_smaller(inputs, share, multiple) for share in smaller)]
+    whole = pool.block_mean(pixels.to_float(images), shrink)
+    inputs = [whole, *(_smaller(whole, share, multiple) for share in smaller)]
     if mirror:
-      views = [side for view in views for side in (view, view[:, :, ::-1])]
-    return views
+      inputs = [side for scale in inputs for side in (scale, scale[:, :, ::-1])]
+    return inputs
 
-  def look(params, stats, view):
-    maps, _ = forward.apply_eval(model, params['detector'], stats, view)
+  def look(params, stats, batch):
+    maps, _ = forward.apply_eval(model, params['detector'], stats, batch)
     return maps
 
-  def decode(by_view, images):
+  def decode(by_pass, images):
     if mirror:
-      by_view = [
+      by_pass = [
         _mean([maps, center_maps.mirror(mirrored)])
-        for maps, mirrored in zip(by_view[::2], by_view[1::2], strict=True)
+        for maps, mirrored in zip(by_pass[::2], by_pass[1::2], strict=True)
       ]
-    shape = by_view[0]['class'].shape[1:3]
-    maps = _mean([center_maps.resize(maps, shape) for maps in by_view])
+    shape = by_pass[0]['class'].shape[1:3]
+    maps = _mean([center_maps.resize(maps, shape) for maps in by_pass])
     return center_maps.decode(maps, stride=_stride(maps, images), count=count)
 
   return prepare, look, decode

@@ -1,8 +1,8 @@
-"""The trained reader of palm frames: from a view of a hand to its palm frame.
+"""The trained reader of palm frames: from a crop of a hand to its palm frame.
 
-It corrects what a detector says of a hand: it looks at the view of the palm
+It corrects what a detector says of a hand: it looks at the crop of the palm
 frame that was found (`images.palm_frame`), says where the palm frame is, and
-looks again at the view of that.
+looks again at the crop of that.
 """
 
 import dataclasses
@@ -28,9 +28,9 @@ _FAR = 0.5
 
 
 def _made(value):
-  """The rule of a number of the views that this version makes."""
+  """The rule of a number of the crops that this version makes."""
   return json_values.Rule(
-    lambda found: found == value, f'this version makes views of {value}'
+    lambda number: number == value, f'this version makes crops of {value}'
   )
 
 
@@ -46,13 +46,14 @@ _MODEL = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PalmFrameInput(network_input.NetworkInput):
-  """Input of the palm frame reader: square views of hands.
+  """Input of the palm frame reader: square crops of hands.
 
   Attributes:
-    view_side: side of a view in palm widths.
-    view_centre: where a view's centre lies between the valleys and the wrist.
+    view_side: side of a crop in palm widths.
+    view_centre: where a crop's centre lies between the valleys and the wrist.
   """
 
+  # Stored exports call a crop a view.
   view_side: float = palm_frame.SIDE
   view_centre: float = palm_frame.CENTRE
 
@@ -66,13 +67,13 @@ class PalmFrameInput(network_input.NetworkInput):
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
 class PalmFrameReader:
-  """A trained palm frame reader: views of hands → palm frames.
+  """A trained palm frame reader: crops of hands → palm frames.
 
   Attributes:
     model: the flax module.
     params: {'reader': …}.
     stats: every other collection, by name.
-    image_size: side of a view in pixels.
+    image_size: side of a crop in pixels.
   """
 
   model: Any
@@ -85,32 +86,32 @@ class PalmFrameReader:
     """Number of parameters."""
     return sum(leaf.size for leaf in jax.tree.leaves(self.params))
 
-  def read(self, views):
+  def read(self, crops):
     """Reads palm frames.
 
     Args:
-      views: uint8 [N, S, S, 3].
+      crops: uint8 [N, S, S, 3].
 
     Returns:
-      (points [N, 3, 2] in sides from the centre of the view, left valley first;
+      (points [N, 3, 2] in sides from the centre of the crop, left valley first;
       probability [N] of a palm that faces the camera).
     """
-    return chunks.apply(self._read, views)
+    return chunks.apply(self._read, crops)
 
-  def _read(self, views):
+  def _read(self, crops):
     prepare, look, merge = self._programs
     # One program of the network, which runs twice.
     return merge(
-      *(look(self.params, self.stats, side) for side in prepare(views))
+      *(look(self.params, self.stats, side) for side in prepare(crops))
     )
 
   @functools.cached_property
   def _programs(self):
     prepare, look, merge = make_parts(self.model)
     return (
-      compiled.small(prepare, 'prepare views'),
-      compiled.network(look, 'read views', self.model),
-      compiled.small(merge, 'merge views'),
+      compiled.small(prepare, 'prepare crops'),
+      compiled.network(look, 'read crops', self.model),
+      compiled.small(merge, 'merge crops'),
     )
 
 
@@ -134,7 +135,7 @@ def load(directory):
 
   Raises:
     ValueError, OSError: the export is damaged or incomplete, of another kind
-      of network, or of views that this version does not make.
+      of network, or of crops that this version does not make.
   """
   export = exports.load(directory)
   exports.require_kind(export, 'reader of palm frames', directory)
@@ -158,7 +159,7 @@ def correct(reader, image, points, *, looks=_LOOKS):
     reader: `PalmFrameReader`.
     image: the photo, uint8 [H, W, 3].
     points: float [3, 2], the frame that was found, in pixels of the photo.
-    looks: how often to look, each time at the view of what was read before.
+    looks: how often to look, each time at the crop of what was read before.
 
   Returns:
     (points float64 [3, 2], probability that the palm faces the camera), or None
@@ -184,7 +185,7 @@ def correct(reader, image, points, *, looks=_LOOKS):
       np.asarray(x[0], np.float64) for x in reader.read(square.image[None])
     )
     refined = square.place_back((refined + 0.5) * reader.image_size)
-    # The view's x axis runs along the valleys, from the left one.
+    # The crop's x axis runs along the valleys, from the left one.
     if (points[1] - points[0]) @ (across_x, across_y) < 0:
       refined = refined[[1, 0, 2]]
     points = refined
@@ -194,16 +195,16 @@ def correct(reader, image, points, *, looks=_LOOKS):
 
 
 def make_reader(model):
-  """Builds read(params, stats, views uint8 [B, S, S, 3]) → (points, facing).
+  """Builds read(params, stats, crops uint8 [B, S, S, 3]) → (points, facing).
 
   Pure; running statistics, params['reader'] only. Points [B, 3, 2] in sides
-  from the centre of the view, left valley first; facing [B], probability. Both
-  are the mean of what is read in the view and in its mirror image.
+  from the centre of the crop, left valley first; facing [B], probability. Both
+  are the mean of what is read in the crop and in its mirror image.
   """
   prepare, look, merge = make_parts(model)
 
-  def read(params, stats, views):
-    return merge(*(look(params, stats, side) for side in prepare(views)))
+  def read(params, stats, crops):
+    return merge(*(look(params, stats, side) for side in prepare(crops)))
 
   return read
 
@@ -212,17 +213,17 @@ def make_parts(model):
   """The three parts of `make_reader`, pure functions to compile one by one.
 
   Returns:
-    prepare: views uint8 [B, S, S, 3] → the views and their mirror images.
-    look: (params, stats, views) → (points, logits of facing).
+    prepare: crops uint8 [B, S, S, 3] → the crops and their mirror images.
+    look: (params, stats, crops) → (points, logits of facing).
     merge: what was seen in both → (points, facing).
   """
 
-  def prepare(views):
-    views = pixels.to_float(views)
-    return views, views[:, :, ::-1]
+  def prepare(crops):
+    crops = pixels.to_float(crops)
+    return crops, crops[:, :, ::-1]
 
-  def look(params, stats, views):
-    return forward.apply_eval(model, params['reader'], stats, views)
+  def look(params, stats, crops):
+    return forward.apply_eval(model, params['reader'], stats, crops)
 
   def merge(seen, mirrored):
     (points, facing), (other, again) = seen, mirrored

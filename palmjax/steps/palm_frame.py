@@ -1,9 +1,9 @@
-"""The step of a reader of palm frames, on views of hands.
+"""The step of a reader of palm frames, on crops of hands.
 
-  L(points, facing; true ones),  points, facing = reader(view)
+  L(points, facing; true ones),  points, facing = reader(crop)
 
 Parameters are {'reader': of the network}. Images arrive as uint8 with their
-annotations; the step makes the views. `losses.palm_frame` has L.
+annotations; the step makes the crops. `losses.palm_frame` has L.
 """
 
 import jax
@@ -14,7 +14,7 @@ from palmjax.losses import palm_frame as palm_frame_losses
 from palmjax.models import forward
 
 # Every use folds its own constant into the key of the clock.
-_VIEWS, _DROPOUT = range(2)
+_CROPS, _DROPOUT = range(2)
 
 
 def create_state(model, tx, key, *, input_shape):
@@ -26,14 +26,14 @@ def create_state(model, tx, key, *, input_shape):
   return train_state.create({'reader': stats.pop('params')}, stats, tx)
 
 
-def make_step(model, tx, *, views, weights=palm_frame_losses.WEIGHTS):
+def make_step(model, tx, *, crops, weights=palm_frame_losses.WEIGHTS):
   """One update on annotated images. Differentiates: the reader.
 
   Args:
     model: reader, images → (points, facing).
     tx: optax transformation.
-    views: (key, batch) → {'image', 'points', 'facing', 'present'}, of
-      `data.augment.palm_frame_views`.
+    crops: (key, batch) → {'image', 'points', 'facing', 'present'}, of
+      `data.augment.palm_frame_crops`.
     weights: see `losses.palm_frame.palm_frame_loss`.
 
   Returns:
@@ -43,7 +43,7 @@ def make_step(model, tx, *, views, weights=palm_frame_losses.WEIGHTS):
   def step(state, frozen, batch, key):
     del frozen
     key = jax.random.fold_in(key, state.step)
-    batch = views(jax.random.fold_in(key, _VIEWS), batch)
+    batch = crops(jax.random.fold_in(key, _CROPS), batch)
 
     def loss_fn(params):
       (points, facing), stats = forward.apply_train(
@@ -68,14 +68,14 @@ def make_step(model, tx, *, views, weights=palm_frame_losses.WEIGHTS):
   return step
 
 
-def make_loss(model, *, views, weights=palm_frame_losses.WEIGHTS):
+def make_loss(model, *, crops, weights=palm_frame_losses.WEIGHTS):
   """Builds loss(params, stats, batch, key), that of `make_step` as a measure.
 
   Pure, with running statistics; arguments as of `make_step`.
   """
 
   def loss(params, stats, batch, key):
-    batch = views(key, batch)
+    batch = crops(key, batch)
     output = forward.apply_eval(model, params['reader'], stats, batch['image'])
     value, _ = palm_frame_losses.palm_frame_loss(
       *output, batch, weights=weights

@@ -42,11 +42,11 @@ def paint(shape):
   return np.round(colours).astype(np.uint8)
 
 
-def view_of(image, shape, *, turned):
-  """The affine map from the pixels of a view to the photo, [2, 3].
+def transform_of(image, shape, *, turned):
+  """The affine map from the pixels of a look to the photo, [2, 3].
 
   Args:
-    image: [S, S, 3], what `paint` painted, seen through the view.
+    image: [S, S, 3], what `paint` painted, seen in the look.
     shape: of the photo.
     turned: cut out of the photo; there Pillow cuts fractions of colours off.
   """
@@ -64,44 +64,48 @@ def stand_in_reader(photo, found):
   """A reader of palm frames that knows the hands; see `Network`.
 
   Returns:
-    (`networks.palm_frame.PalmFrameReader`, list of the views that it saw).
+    (`networks.palm_frame.PalmFrameReader`, list of its crops' transforms).
   """
-  views = []
+  transforms = []
 
   def read(images):
     side = images.shape[1]
     assert images.shape == (1, side, side, 3)
-    view = view_of(images[0], photo.shape, turned=True)
-    views.append(view)
-    middle = view @ [side / 2, side / 2, 1]
+    transform = transform_of(images[0], photo.shape, turned=True)
+    transforms.append(transform)
+    middle = transform @ [side / 2, side / 2, 1]
     near = min(
       found, key=lambda one: np.linalg.norm(one['points'].mean(0) - middle)
     )
-    points = (near['points'] - view[:, 2]) @ np.linalg.inv(view[:, :2]).T
+    points = (near['points'] - transform[:, 2]) @ np.linalg.inv(
+      transform[:, :2]
+    ).T
     points = points / side - 0.5
     if points[0, 0] > points[1, 0]:
       points = points[[1, 0, 2]]
     return points[None], np.array([0.7])
 
-  return types.SimpleNamespace(read=read, image_size=READ), views
+  return types.SimpleNamespace(read=read, image_size=READ), transforms
 
 
 class Network:
   """Stands in for a detector that finds what is there.
 
   Attributes:
-    views: of each look, the affine map from its pixels to the photo, [2, 3].
+    transforms: affine map from the pixels of each look to the photo, [2, 3].
   """
 
   def __init__(self, photo, found, *, shake=0.0, only=None):
-    """Args: `shake`: error in pixels of the view; `only`: looks that see."""
-    self.shape, self.found, self.views = photo.shape[:2], found, []
+    """Args: `shake`: error in pixels of the look; `only`: looks that see."""
+    self.shape, self.found, self.transforms = photo.shape[:2], found, []
     self.shake, self.only = shake, only
 
   def __call__(self, images):
     assert images.shape == (1, SIZE, SIZE, 3)
-    view = view_of(images[0], self.shape, turned=bool(self.views))
-    self.views.append(view)
+    transform = transform_of(
+      images[0], self.shape, turned=bool(self.transforms)
+    )
+    self.transforms.append(transform)
     result = {
       'boxes': np.zeros((1, 8, 4)),
       'scores': np.zeros((1, 8)),
@@ -109,13 +113,13 @@ class Network:
       'points': np.zeros((1, 8, 3, 2)),
       'facing': np.zeros((1, 8)),
     }
-    if self.only is not None and len(self.views) not in self.only:
+    if self.only is not None and len(self.transforms) not in self.only:
       return result
-    back = np.linalg.inv(view[:, :2])
+    back = np.linalg.inv(transform[:, :2])
     for k, one in enumerate(self.found):
-      outline = (one['outline'] - view[:, 2]) @ back.T
+      outline = (one['outline'] - transform[:, 2]) @ back.T
       result['boxes'][0, k] = *outline.min(axis=0), *outline.max(axis=0)
-      points = (one['points'] - view[:, 2]) @ back.T
+      points = (one['points'] - transform[:, 2]) @ back.T
       result['points'][0, k] = points + self.shake * np.array([0.6, -0.8])
       result['scores'][0, k] = one['score']
       result['facing'][0, k] = one['facing']

@@ -18,7 +18,7 @@ def test_hands_are_found_where_they_are(shape, placing, looks, left):
   )
   network = painted_hands.Network(photo, [true])
   (found,) = painted_hands.find(photo, network, looks=looks)
-  assert len(network.views) == min(looks, 2)
+  assert len(network.transforms) == min(looks, 2)
   d = placing['d']
   # The third look reads colours of few levels.
   near = (0.02 if looks < 3 else 0.03) * d + 0.2
@@ -36,7 +36,7 @@ def test_the_hand_fills_the_second_look(shape, placing):
   photo, true = painted_hands.paint(shape), painted_hands.hand(**placing)
   network = painted_hands.Network(photo, [true])
   painted_hands.find(photo, network)
-  _, second = network.views
+  _, second = network.transforms
   side = np.ptp(true['outline'], axis=0).max()
   assert np.linalg.norm(second[:, 0]) * painted_hands.SIZE == pytest.approx(
     side / finder._FILL, rel=0.02
@@ -53,20 +53,20 @@ def test_the_palm_stands_upright_in_the_third_look(shape, placing, left):
     painted_hands.paint(shape),
     painted_hands.hand(**placing, left=left),
   )
-  reader, views = painted_hands.stand_in_reader(photo, [true])
+  reader, transforms = painted_hands.stand_in_reader(photo, [true])
   painted_hands.find(
     photo, painted_hands.Network(photo, [true]), looks=3, reader=reader
   )
-  assert len(views) == 2
+  assert len(transforms) == 2
   c, s = np.cos(placing['angle']), np.sin(placing['angle'])
   scale = palm_frame.SIDE * placing['d'] / painted_hands.READ
   np.testing.assert_allclose(
-    views[-1][:, :2] / scale, [[c, -s], [s, c]], atol=0.03
+    transforms[-1][:, :2] / scale, [[c, -s], [s, c]], atol=0.03
   )
 
 
 def test_closer_looks_lower_the_error():
-  """An error of two pixels of the view is less of a photo seen from near."""
+  """An error of two pixels of the look is less of a photo seen from near."""
   shape, placing = painted_hands.PHOTOS[3]
   photo, true = painted_hands.paint(shape), painted_hands.hand(**placing)
   errors = []
@@ -97,7 +97,7 @@ def test_what_a_closer_look_does_not_see_stays():
   # Another hand elsewhere is not taken for it.
   class Elsewhere(painted_hands.Network):
     def __call__(self, images):
-      if self.views:
+      if self.transforms:
         self.found = [painted_hands.hand(**{**placing, 'centre': (600, 350)})]
       return super().__call__(images)
 
@@ -129,10 +129,10 @@ def test_a_third_look_changes_frame_and_facing_and_fists_have_none():
   assert third.box.tolist() == second.box.tolist()
   assert third[1:3] == second[1:3]
   assert (second.facing, third.facing) == (0.8, 0.7)
-  reader, views = painted_hands.stand_in_reader(photo, [fist])
+  reader, transforms = painted_hands.stand_in_reader(photo, [fist])
   network = painted_hands.Network(photo, [fist])
   (found,) = painted_hands.find(photo, network, looks=3, reader=reader)
-  assert (len(network.views), len(views)) == (2, 0)
+  assert (len(network.transforms), len(transforms)) == (2, 0)
   assert (found.framed, found.shows_palm, found.side) == (False, False, None)
 
 
@@ -173,7 +173,7 @@ def test_a_hand_half_seen_needs_a_closer_look(looks, closer):
 
   class Surer(painted_hands.Network):
     def __call__(self, images):
-      if self.views:
+      if self.transforms:
         self.found = [{**true, 'score': closer}]
       return super().__call__(images)
 
@@ -184,7 +184,7 @@ def test_a_hand_half_seen_needs_a_closer_look(looks, closer):
   # It was not worth a look.
   faint = Surer(photo, [true | {'score': 0.1}])
   assert painted_hands.find(photo, faint, looks=looks) == []
-  assert len(faint.views) == 1
+  assert len(faint.transforms) == 1
 
 
 def test_boxes_end_at_the_border_and_grey_holds_no_hand():

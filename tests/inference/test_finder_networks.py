@@ -173,7 +173,7 @@ def test_a_real_network_is_loaded_and_looks(tmp_path):
 
 @pytest.mark.slow
 def test_the_sizes_of_the_export_are_looked_at(tmp_path):
-  """Only in use: training and its reports have one view of an image."""
+  """Only in use: training and its reports have one pass over an image."""
   variables, sizes = fresh_detector()
   photo = np.random.default_rng(0).integers(0, 256, (1, 96, 96, 3), np.uint8)
   scores = {}
@@ -187,9 +187,9 @@ def test_the_sizes_of_the_export_are_looked_at(tmp_path):
       model=sizes,
       preprocess=preprocess,
     )
-    for views in (False, True):
-      network = hand_networks.load(tmp_path, passes=views)
-      scores[str(smaller), views] = network.detect(photo)['scores']
+    for passes in (False, True):
+      network = hand_networks.load(tmp_path, passes=passes)
+      scores[str(smaller), passes] = network.detect(photo)['scores']
   alone = scores['None', False]
   for smaller in ('[]', '[0.7]'):
     np.testing.assert_array_equal(scores[smaller, False], alone)

@@ -82,9 +82,9 @@ def embed(images):
   return embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
 
 
-def test_views_are_the_mean_score_over_rotations_and_mirrors():
+def test_turns_are_the_mean_score_over_rotations_and_mirrors():
   a, b = np.random.default_rng(0).integers(1, 255, (2, 1, 5, 5, 3), np.uint8)
-  views = [
+  turns = [
     lambda x: x,
     lambda x: x[:, ::-1, ::-1],
     lambda x: x[:, ::-1],
@@ -94,7 +94,7 @@ def test_views_are_the_mean_score_over_rotations_and_mirrors():
     lambda x: x.transpose(0, 2, 1, 3)[:, :, ::-1],
     lambda x: x.transpose(0, 2, 1, 3)[:, ::-1, ::-1],
   ]
-  each = [(embed(view(a)) @ embed(view(b)).T).item() for view in views]
+  each = [(embed(turn(a)) @ embed(turn(b)).T).item() for turn in turns]
   assert len({round(score, 6) for score in each}) == 8
   first, second = (matcher.embed_turns(embed, image) for image in (a, b))
   assert (first @ second.T).item() == pytest.approx(np.mean(each), abs=1e-6)
@@ -188,7 +188,7 @@ def test_missing_file(weights):
 
 
 @pytest.mark.parametrize('count', [0, 1, 4, 7])
-def test_views_of_many_images_are_seen_in_pieces(monkeypatch, count):
+def test_turns_of_many_images_are_seen_in_pieces(monkeypatch, count):
   generator = np.random.default_rng(count)
   images = generator.integers(0, 256, (count, 4, 4, 3), np.uint8)
   seen = []

@@ -21,7 +21,7 @@ FEW = 6
 
 @pytest.fixture(scope='module')
 def plain():
-  """Without a cohort; one view of each palm, to be quick."""
+  """Without a cohort and without turns, to be quick."""
   return verifier.load(turns=False)
 
 

@@ -87,7 +87,7 @@ def test_mean_place_equals_numpy():
 
 @pytest.fixture(scope='module')
 def fresh():
-  """A narrow reader and two views."""
+  """A narrow reader and two crops."""
   model = palm_frame.PalmFrameRegressor(width=0.25)
   images = jax.random.normal(jax.random.key(1), (2, 32, 32, 3))
   variables = quick_jit(lambda key: model.init(key, images, train=False))(
@@ -98,7 +98,7 @@ def fresh():
 
 
 @pytest.mark.slow
-def test_views_do_not_see_each_other_in_eval_mode(fresh):
+def test_crops_do_not_see_each_other_in_eval_mode(fresh):
   variables, images, forward = fresh
   together = forward(variables, images)
   alone = forward(variables, images.at[1].set(0.0))
@@ -107,7 +107,7 @@ def test_views_do_not_see_each_other_in_eval_mode(fresh):
     assert np.abs(a[1] - b[1]).max() > 1e-4
 
 
-def test_points_may_lie_outside_the_view(fresh):
+def test_points_may_lie_outside_the_crop(fresh):
   """Of maps that are sure of a corner: 1.25 times as far as its centre."""
   variables, images, forward = fresh
   points, _ = forward(variables, images)

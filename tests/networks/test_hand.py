@@ -1,4 +1,4 @@
-"""A detector as it was exported: sizes, views, numbers of images."""
+"""A detector as it was exported: sizes, passes, numbers of images."""
 
 import jax
 import numpy as np

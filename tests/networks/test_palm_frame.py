@@ -31,8 +31,8 @@ def place(*, angle, mirror, d=40.0, centre=(150.0, 160.0)):
 
 
 def knowing(points, shape, *, moved=0.0):
-  """(`Reader`, its views): it says where the points are, `moved` along x."""
-  views = []
+  """(`Reader`, its transforms): it reads the points, `moved` along x."""
+  transforms = []
 
   def read(images):
     image = images[0].astype(float)
@@ -41,17 +41,17 @@ def knowing(points, shape, *, moved=0.0):
     seen &= (image[..., :2] < 251).all(axis=-1)
     rows = np.stack([x, y, np.ones_like(x)], axis=-1)[seen]
     colours = (image[seen][:, :2] + 0.5) * shape / 255
-    view = np.linalg.lstsq(rows, colours, rcond=None)[0].T
-    views.append(view)
-    found = (points + np.array([moved, 0.0]) - view[:, 2]) @ np.linalg.inv(
-      view[:, :2]
+    transform = np.linalg.lstsq(rows, colours, rcond=None)[0].T
+    transforms.append(transform)
+    found = (points + np.array([moved, 0.0]) - transform[:, 2]) @ np.linalg.inv(
+      transform[:, :2]
     ).T
     found = found / SIZE - 0.5
     if found[0, 0] > found[1, 0]:
       found = found[[1, 0, 2]]
     return found[None], np.array([0.8])
 
-  return types.SimpleNamespace(read=read, image_size=SIZE), views
+  return types.SimpleNamespace(read=read, image_size=SIZE), transforms
 
 
 @pytest.mark.parametrize('mirror', [False, True])
@@ -59,18 +59,18 @@ def knowing(points, shape, *, moved=0.0):
 def test_frames_are_corrected_at_any_rotation(angle, mirror):
   true = place(angle=angle, mirror=mirror)
   off = place(angle=angle + 0.3, mirror=mirror, d=46.0, centre=(156, 154))
-  reader, views = knowing(true, 300)
+  reader, transforms = knowing(true, 300)
   image = np.round(paint(300)).astype(np.uint8)
   points, facing = palm_frame_networks.correct(reader, image, off)
   # The valley of the index finger is still the first one.
   np.testing.assert_allclose(points, true, atol=2.0)
   assert facing == 0.8
-  assert len(views) == 2
-  # The second view is that of the true frame: fingers up, of its size.
+  assert len(transforms) == 2
+  # The second crop is that of the true frame: fingers up, of its size.
   c, s = np.cos(angle), np.sin(angle)
   scale = palm_frame.SIDE * 40 / SIZE
   np.testing.assert_allclose(
-    views[1][:, :2] / scale, [[c, -s], [s, c]], atol=0.05
+    transforms[1][:, :2] / scale, [[c, -s], [s, c]], atol=0.05
   )
 
 
@@ -133,11 +133,11 @@ def test_an_export_is_loaded(tmp_path):
     ({'model': {'width': 1.0}}, 'does not fit the network'),
     (
       {'preprocess': {'view_side': 2.0}},
-      'view_side=2.0: this version makes views of 3.2',
+      'view_side=2.0: this version makes crops of 3.2',
     ),
     (
       {'preprocess': {'view_centre': 0.0}},
-      'view_centre=0.0: this version makes views of 0.7',
+      'view_centre=0.0: this version makes crops of 0.7',
     ),
   ],
 )

@@ -208,10 +208,10 @@ def test_results(packed):
   for looks in (1, 2, 3):
     assert 0.0 <= palms[f'looks={looks}']['frame@5%']['value'] <= 1.0
   assert set(results['ms per image']) == {
-    'one view, 32 px',
-    'one view, 224 px',
-    'all views, 32 px',
-    'all views, 224 px',
+    'one pass, 32 px',
+    'one pass, 224 px',
+    'all passes, 32 px',
+    'all passes, 224 px',
     'looks=1',
     'looks=2',
     'looks=3',

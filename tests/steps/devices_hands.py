@@ -8,7 +8,7 @@ import numpy as np
 from flax import linen as nn
 
 from palmjax.data.augment import boxes as box_augment
-from palmjax.data.augment import palm_frame_views
+from palmjax.data.augment import palm_frame_crops
 from palmjax.losses import transport
 from palmjax.models import palm_frame
 from palmjax.steps import (
@@ -66,15 +66,15 @@ def hand_steps():
   devices_compare.compare('detect', step, state, batch)
 
   model = palm_frame.PalmFrameRegressor(width=0.125)
-  views = palm_frame_views.make_views(
+  crops = palm_frame_crops.make_crops(
     size=32, angle=5.0, scale=0.05, shift=0.1, **light
   )
-  # Views of 16 pixels end in one cell: statistics over so few values turn
+  # Crops of 16 pixels end in one cell: statistics over so few values turn
   # rounding into differences of 1e-4.
   state = frame_steps.create_state(
     model, devices_compare.PLAIN, jax.random.key(5), input_shape=(32, 32, 3)
   )
-  step = frame_steps.make_step(model, devices_compare.PLAIN, views=views)
+  step = frame_steps.make_step(model, devices_compare.PLAIN, crops=crops)
   devices_compare.compare('palm_frame', step, state, batch)
 
   model = Detector()

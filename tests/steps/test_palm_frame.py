@@ -10,7 +10,7 @@ import optax
 import pytest
 from flax import linen as nn
 
-from palmjax.data.augment import palm_frame_views
+from palmjax.data.augment import palm_frame_crops
 from palmjax.images import palm_frame
 from palmjax.losses import palm_frame as palm_frame_losses
 from palmjax.models import palm_frame as palm_frame_model
@@ -46,7 +46,7 @@ def batch(count=4, seed=0):
   }
 
 
-def plain_views(key, data):
+def plain_crops(key, data):
   """The images as they are; the last one does not count."""
   del key
   return {
@@ -57,9 +57,9 @@ def plain_views(key, data):
   }
 
 
-def make(tx=None, *, model=None, views=plain_views):
+def make(tx=None, *, model=None, crops=plain_crops):
   tx, model = tx or optax.sgd(0.1), model or Tiny()
-  step = palm_frame_steps.make_step(model, tx, views=views)
+  step = palm_frame_steps.make_step(model, tx, crops=crops)
   state = palm_frame_steps.create_state(
     model, tx, jax.random.key(1), input_shape=(SIZE, SIZE, 3)
   )
@@ -71,7 +71,7 @@ def test_loss_and_update_are_those_by_hand():
   data = batch()
   before = jax.tree.map(np.array, state)
   after, metrics = quick_jit(step)(state, None, data, jax.random.key(0))
-  views = plain_views(None, data)
+  crops = plain_crops(None, data)
 
   @quick_jit
   def by_hand(params):
@@ -80,9 +80,9 @@ def test_loss_and_update_are_those_by_hand():
     def loss_fn(params):
       variables = {'params': params['reader'], **state.stats}
       output, stats = model.apply(
-        variables, views['image'], train=True, mutable=['batch_stats']
+        variables, crops['image'], train=True, mutable=['batch_stats']
       )
-      loss, terms = palm_frame_losses.palm_frame_loss(*output, views)
+      loss, terms = palm_frame_losses.palm_frame_loss(*output, crops)
       return loss, (terms, stats)
 
     return jax.value_and_grad(loss_fn, has_aux=True)(params)
@@ -109,13 +109,13 @@ def test_loss_and_update_are_those_by_hand():
   chex.assert_trees_all_equal(before, jax.tree.map(np.asarray, state))
 
 
-def test_each_step_makes_views_with_a_key_of_its_own():
-  def views(key, data):
-    made = plain_views(None, data)
+def test_each_step_makes_crops_with_a_key_of_its_own():
+  def crops(key, data):
+    made = plain_crops(None, data)
     return made | {'image': jax.random.normal(key, made['image'].shape)}
 
-  # Nothing is learnt: what differs is the view.
-  _, step, state = make(optax.sgd(0.0), views=views)
+  # Nothing is learnt: what differs is the crop.
+  _, step, state = make(optax.sgd(0.0), crops=crops)
   step = quick_jit(step)
   after, first = step(state, None, batch(), jax.random.key(3))
   _, second = step(after, None, batch(), jax.random.key(3))
@@ -137,11 +137,11 @@ def test_one_trace_with_donation():
 
 
 def test_images_without_a_frame_teach_nothing():
-  def views(key, data):
-    made = plain_views(key, data)
+  def crops(key, data):
+    made = plain_crops(key, data)
     return made | {'present': jnp.zeros_like(made['present'])}
 
-  _, step, state = make(views=views)
+  _, step, state = make(crops=crops)
   after, metrics = quick_jit(step)(state, None, batch(), jax.random.key(0))
   assert metrics['loss'] == 0
   chex.assert_trees_all_equal(after.params, state.params)
@@ -172,8 +172,8 @@ def squares():
 
 @pytest.fixture(scope='module')
 def trained():
-  """A narrow reader after 120 steps on views of the same six images."""
-  views = palm_frame_views.make_views(
+  """A narrow reader after 120 steps on crops of the same six images."""
+  crops = palm_frame_crops.make_crops(
     size=SIZE,
     **{'angle': 5.0, 'scale': 0.05, 'shift': 0.1},
     **dict.fromkeys(('saturation', 'hue', 'grey', 'brightness'), 0.0),
@@ -181,15 +181,15 @@ def trained():
   )
   data, model = squares(), palm_frame_model.PalmFrameRegressor(width=0.25)
   tx = optax.adam(optax.cosine_decay_schedule(0.01, 120))
-  _, step, state = make(tx, model=model, views=views)
+  _, step, state = make(tx, model=model, crops=crops)
   step = quick_jit(step, donate_argnums=0)
   first = jax.tree.map(np.asarray, state)
   losses = []
   for _ in range(120):
     state, metrics = step(state, None, data, jax.random.key(2))
     losses.append(float(metrics['loss']))
-  # Other views of them.
-  return model, views(jax.random.key(9), data), first, state, losses
+  # Other crops of them.
+  return model, crops(jax.random.key(9), data), first, state, losses
 
 
 @pytest.mark.slow
@@ -205,16 +205,16 @@ def test_reader_overfits(trained):
 
 @pytest.mark.slow
 def test_reader_reads_what_it_was_taught(trained):
-  model, views, _, state, _ = trained
+  model, crops, _, state, _ = trained
   read = quick_jit(palm_frame_networks.make_reader(model))
-  images = np.round((np.asarray(views['image']) + 1) * 127.5).astype(np.uint8)
+  images = np.round((np.asarray(crops['image']) + 1) * 127.5).astype(np.uint8)
   points, facing = read(state.params, state.stats, images)
-  np.testing.assert_array_equal(facing > 0.5, views['facing'])
+  np.testing.assert_array_equal(facing > 0.5, crops['facing'])
   assert (np.minimum(facing, 1 - facing) >= 0).all()
-  # Of valleys 0.31 apart; what the frames of these views say is farther off.
+  # Of valleys 0.31 apart; what the frames of these crops say is farther off.
   usual = np.array([[-0.5, -0.7], [0.5, -0.7]]) / palm_frame.SIDE
   errors, unread = (
-    np.linalg.norm(x - views['points'][:, :2], axis=-1)
+    np.linalg.norm(x - crops['points'][:, :2], axis=-1)
     for x in (points[:, :2], usual)
   )
   assert errors.mean() < 0.03
@@ -223,9 +223,9 @@ def test_reader_reads_what_it_was_taught(trained):
 
 @pytest.mark.slow
 def test_mirror_images_are_read_alike(trained):
-  model, views, _, state, _ = trained
+  model, crops, _, state, _ = trained
   read = quick_jit(palm_frame_networks.make_reader(model))
-  images = np.round((np.asarray(views['image']) + 1) * 127.5).astype(np.uint8)
+  images = np.round((np.asarray(crops['image']) + 1) * 127.5).astype(np.uint8)
   points, facing = read(state.params, state.stats, images)
   mirrored, again = read(state.params, state.stats, images[:, :, ::-1])
   want = np.asarray(mirrored)[:, [1, 0, 2]] * [-1, 1]

@@ -57,7 +57,7 @@ def trained(tmp_path_factory):
   ]
   network = palm_networks.load(directory)
   calibrations = []
-  for views, embeddings in (
+  for turns, embeddings in (
     (False, network.embed(images)),
     (True, matcher.embed_turns(network.embed, images)),
   ):
@@ -66,12 +66,12 @@ def trained(tmp_path_factory):
     calibrations += [
       matcher.calibrate(
         cosines,
-        comparison=matcher.comparison(turns=views),
+        comparison=matcher.comparison(turns=turns),
         dataset='blurred noise',
       ),
       matcher.calibrate(
         matcher.fuse(cosines, correlations, standard),
-        comparison=matcher.comparison(turns=views, correlation=True),
+        comparison=matcher.comparison(turns=turns, correlation=True),
         dataset='blurred noise',
         standard=standard,
       ),

@@ -65,9 +65,9 @@ def euclidean(trained, tmp_path_factory):
     directory,
     [
       matcher.load(
-        trained, matcher.comparison(turns=views, correlation=correlated)
+        trained, matcher.comparison(turns=turns, correlation=correlated)
       )
-      for views in (False, True)
+      for turns in (False, True)
       for correlated in (False, True)
     ],
   )

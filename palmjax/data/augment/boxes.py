@@ -191,14 +191,14 @@ def _check(batch):
 
 
 def _closer(uniform, notes, side, enlarged, *, chance):
-  """Enlargement and centre of views, some of them of one hand each.
+  """Enlargement and centre of looks, some of them at one hand each.
 
   Args:
     uniform: float [B, 3].
     notes: with 'boxes' and 'valid'.
     side: of the images in pixels.
-    enlarged: float [B], of the views that are of no hand.
-    chance: of a view of a hand.
+    enlarged: float [B], of the looks that are at no hand.
+    chance: of a look at a hand.
 
   Returns:
     float [B], and [B, 2] in sides from the centre of the image.

@@ -157,7 +157,7 @@ def check(config, mesh, *, arms):
   with config_keys.named('augment'):
     hand_settings.augmentation(config)
   with config_keys.named('palm_frame'):
-    palm_frame_stage.views(config)
+    palm_frame_stage.crops(config)
   for name in _trained(config):
     with config_keys.named(name):
       hand_settings.optimiser(config[name])

@@ -3,7 +3,7 @@
 import jax
 
 from palmjax.data import streams
-from palmjax.data.augment import palm_frame_views
+from palmjax.data.augment import palm_frame_crops
 from palmjax.engine import loop
 from palmjax.engine import mesh as meshes
 from palmjax.networks import export as exports
@@ -23,7 +23,7 @@ SECTIONS = (
   'stop',
   'log_every',
 )
-# What of the section `augment` changes views: their light, not their place.
+# What of the section `augment` changes crops: their light, not their place.
 _LIGHT = (
   'saturation',
   'hue',
@@ -36,10 +36,10 @@ _LIGHT = (
 )
 
 
-def views(config):
-  """What the training looks at, of `data.augment.palm_frame_views`."""
+def crops(config):
+  """What the training looks at, of `data.augment.palm_frame_crops`."""
   section = config.palm_frame
-  return palm_frame_views.make_views(
+  return palm_frame_crops.make_crops(
     size=section.image_size,
     angle=section.angle,
     scale=section.scale,
@@ -55,7 +55,7 @@ def train(hands, mesh, stage, config):
     hands: `hand_images.HandImages`.
     mesh: devices.
     stage: `engine.stage.Stage`; its key is that of initial weights, order and
-      views.
+      crops.
     config: with `SECTIONS`.
 
   Returns:
@@ -84,9 +84,9 @@ def train(hands, mesh, stage, config):
     jax.random.fold_in(key, _INIT),
     input_shape=(section.image_size, section.image_size, 3),
   )
-  look = views(config)
+  look = crops(config)
   data = streams.DeviceSet(training, sharding=meshes.batch_sharding(mesh))
-  step = palm_frame_steps.make_step(model, tx, views=look)
+  step = palm_frame_steps.make_step(model, tx, crops=look)
   state, ended = loop.fit(
     loop.always(meshes.jit_step(step, mesh)),
     state,
@@ -105,7 +105,7 @@ def train(hands, mesh, stage, config):
     eval_every=config.stop.every,
     **ending.by_loss(
       config.stop,
-      palm_frame_steps.make_loss(model, views=look),
+      palm_frame_steps.make_loss(model, crops=look),
       training=training,
       held_out=hands.held_out and _framed(hands.held_out),
       batch_size=section.batch_size,

@@ -107,16 +107,16 @@ def _summary(run):
 
 
 def _highlights(models, student, facts):
-  cells, found = models[student], []
+  cells, highlights = models[student], []
   if 'ap - alone' in cells:
-    found.append(
+    highlights.append(
       html.Highlight(
         'AP, both teachers − alone',
         _points(cells['ap - alone']),
         'paired, 95 % interval over images',
       )
     )
-  found.append(
+  highlights.append(
     html.Highlight(
       f'AP50, {gesture_tables.NAMES[student].lower()}',
       metrics.show(cells['ap50'], unit='%', digits=1),
@@ -124,7 +124,7 @@ def _highlights(models, student, facts):
     )
   )
   if cells['frame@5%']['value'] is not None:
-    found.append(
+    highlights.append(
       html.Highlight(
         'Palm frames within 5 %',
         _number(cells['frame@5%']),
@@ -133,7 +133,7 @@ def _highlights(models, student, facts):
     )
   milliseconds = facts['ms_per_image'][student]
   return [
-    *found,
+    *highlights,
     html.Highlight(
       'Time',
       run_facts.minutes(sum(facts['seconds'].values())),
@@ -222,9 +222,11 @@ def _training(rows, names, student, *, reader):
       log=True,
     ),
   ]
-  found = {name for row in rows if row['stage'] == student for name in row}
+  metric_names = {
+    name for row in rows if row['stage'] == student for name in row
+  }
   for part in parts:
-    terms = sorted(name for name in found if name.startswith(f'{part}/'))
+    terms = sorted(name for name in metric_names if name.startswith(f'{part}/'))
     levels = [name for name in terms if name.startswith(f'{part}/level')]
     for group in (
       [name for name in terms if name not in levels],

@@ -125,31 +125,33 @@ def models(config, scores, looks):
     draws=config.evaluation.resamples, seed=config.seed
   )
   result = {}
-  for (name, suffix), found in scores.items():
-    rates = average_precision.rates(found.matches, resampling=resampling)
-    anything = average_precision.rates(found.any, resampling=resampling)
+  for (name, suffix), model_scores in scores.items():
+    rates = average_precision.rates(model_scores.matches, resampling=resampling)
+    anything = average_precision.rates(model_scores.any, resampling=resampling)
     result[name + suffix] = {
       **rates,
       'ap@any': anything['ap'],
       'ap50@any': anything['ap50'],
-      **palm_frames.rates(found.frames, resampling=resampling),
+      **palm_frames.rates(model_scores.frames, resampling=resampling),
       **(
         {
           f'{key}@read': rate
           for key, rate in palm_frames.rates(
-            found.read, resampling=resampling
+            model_scores.read, resampling=resampling
           ).items()
         }
-        if found.read is not None
+        if model_scores.read is not None
         else {}
       ),
-      'fta': {'value': float(found.missed.sum() / max(found.hands, 1))},
+      'fta': {
+        'value': float(model_scores.missed.sum() / max(model_scores.hands, 1))
+      },
       'params': {'value': looks[name].num_params},
     }
   for suffix in {suffix for _, suffix in scores}:
     pair = [scores.get((name, suffix)) for name in (_GAIN, _CONTROL)]
     if None not in pair:
       result[_GAIN + suffix]['ap - alone'] = average_precision.difference(
-        *(found.matches for found in pair), resampling=resampling
+        *(model_scores.matches for model_scores in pair), resampling=resampling
       )
   return result

@@ -68,7 +68,7 @@ def by_loss(section, loss, *, training, held_out, batch_size):
   # of their images. The few images beyond them are not measured.
   size = min(batch_size, len(held_out['image']))
   count = len(held_out['image']) // size * size
-  # Each evaluation sees the same views of the same images.
+  # Each evaluation sees the same images, changed in the same way.
   key = jax.random.key(0)
 
   def evaluate(state, step):

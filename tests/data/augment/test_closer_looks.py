@@ -79,7 +79,7 @@ def test_only_some_looks_are_closer():
   assert 16 < same.sum() < 48
 
 
-def test_another_size_alone_keeps_the_view():
+def test_another_size_alone_keeps_the_centre():
   batch = coloured_boxes.batch()
   changed = coloured_boxes.apply(batch, size=16)
   assert changed['image'].shape == (coloured_boxes.COUNT, 16, 16, 3)

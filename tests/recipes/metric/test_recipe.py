@@ -244,21 +244,21 @@ def test_turned_identities():
   labels = np.repeat(np.arange(9), 2)
   part = palm_images.Part(images, labels, tuple('abcdefghi'), np.zeros(18, int))
   found = palm_images.turned(part).images
-  views = {}
+  turns = {}
   for k in range(8):
     square = found[2 * k, :, :, 0]
     original = images[2 * k, :, :, 0]
     ways = [np.rot90(original, n) for n in range(4)]
     ways += [way[:, ::-1] for way in ways]
     (way,) = [n for n, w in enumerate(ways) if np.array_equal(w, square)]
-    views[k] = way
+    turns[k] = way
     np.testing.assert_array_equal(
       found[2 * k + 1, :, :, 0],
       [np.rot90(images[2 * k + 1, :, :, 0], n) for n in range(4)][way % 4][
         :, :: -1 if way >= 4 else 1
       ],
     )
-  assert sorted(views.values()) == list(range(8))
+  assert sorted(turns.values()) == list(range(8))
   np.testing.assert_array_equal(found[16], images[16])  # Identity 8 is way 0.
 
 

@@ -1,6 +1,6 @@
-"""Training views of palm frames that are a little off (`images.palm_frame`).
+"""Training crops of palm frames that are a little off (`images.palm_frame`).
 
-A network that learned such views sees where the palm frame should be.
+A network that learned such crops sees where the palm frame should be.
 """
 
 import chex
@@ -14,11 +14,11 @@ from palmjax.ops import pixels, warp
 
 # Palm frames are off by no more than so many standard deviations.
 _MOST = 2.5
-# A pixel of a training view is the mean of TAPS × TAPS places.
+# A pixel of a training crop is the mean of TAPS × TAPS places.
 _TAPS = 2
 
 
-def make_views(
+def make_crops(
   *,
   size,
   angle,
@@ -33,23 +33,23 @@ def make_views(
   noise,
   erase,
 ):
-  """Builds the views that a network learns from, of palm frames that are off.
+  """Builds the crops that a network learns from, of palm frames that are off.
 
   Args:
-    size: side of the views in pixels.
+    size: side of the crops in pixels.
     angle: standard deviation of the palm frames' error in degrees.
     scale: likewise of the log of the size.
     shift: likewise along each axis, in distances of the valleys.
     saturation, hue, grey, brightness, contrast, blur, noise, erase: see
-      `data.augment.boxes.make_augment`; here rectangles are erased of views.
+      `data.augment.boxes.make_augment`; here rectangles are erased of crops.
 
   Returns:
-    views(key, batch) -> {'image': float32 [B, size, size, 3] in [-1, 1],
-    'points': [B, 3, 2], (x, y) in sides from the centre of the view, left
+    crops(key, batch) -> {'image': float32 [B, size, size, 3] in [-1, 1],
+    'points': [B, 3, 2], (x, y) in sides from the centre of the crop, left
     valley first, 'facing': bool [B], 'present': bool [B]}; batch: image uint8
     [B, S, S, 3], points [B, M, 3, 2] in pixels, framed and facing bool [B, M].
     Of each image one framed hand at random; without one it is not present. Half
-    of the views are mirrored. What happens to an image depends on the key and
+    of the crops are mirrored. What happens to an image depends on the key and
     its position, not on the other images of the batch or their number.
 
   Raises:
@@ -69,7 +69,7 @@ def make_views(
     erase=erase,
   )
 
-  def views(key, batch):
+  def crops(key, batch):
     count, side = batch['image'].shape[:2]
     chex.assert_shape(batch['points'], (count, None, 3, 2))
     own_key, light_key = jax.random.split(key)
@@ -107,7 +107,7 @@ def make_views(
       'present': present,
     }
 
-  return views
+  return crops
 
 
 # In sides of an image: the palm frame of those that show none.
@@ -123,7 +123,7 @@ def _choose(framed, uniform):
 
 
 def _cut(images, matrices, size):
-  """Views [B, size, size, 3]; grey beyond the border of the images."""
+  """Crops [B, size, size, 3]; grey beyond the border of the images."""
   count, height, width, channels = images.shape
   place = warp.grid(size * _TAPS, size * _TAPS)
   place = palm_frame.apply(matrices, place.reshape(-1, 2))

@@ -1,4 +1,4 @@
-"""Pictures whose colours tell x and y: what a view shows where."""
+"""Pictures whose colours tell x and y: what a crop shows where."""
 
 import functools
 
@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from palmjax.data.augment import palm_frame_views
+from palmjax.data.augment import palm_frame_crops
 from palmjax.images import palm_frame
 
 _SIDE, _SIZE, _COUNT = 96, 32, 32
 _C, _S = palm_frame.CENTRE, palm_frame.SIDE
-# The frame of a left palm with d = 1: a wrist that views show whole.
+# The frame of a left palm with d = 1: a wrist that crops show whole.
 _FRAME = np.array([[-0.5, 0.0], [0.5, 0.0], [0.3, 1.7]])
 _MOVED = {'angle': 10.0, 'scale': 0.1, 'shift': 0.08}
 _LIGHT = {
@@ -34,7 +34,7 @@ quick_jit = functools.partial(
 
 
 def _place(*, angle, d, centre, left):
-  """A frame in pixels: turned clockwise, enlarged; `centre` of its view."""
+  """A frame in pixels: turned clockwise, enlarged; `centre` of its crop."""
   c, s = np.cos(angle), np.sin(angle)
   points = _FRAME * [1 if left else -1, 1] - [0, _C]
   return d * points @ np.array([[c, s], [-s, c]]) + centre
@@ -68,36 +68,36 @@ def _batch(seed=0, count=_COUNT):
 
 @functools.cache
 def _jitted(**strengths):
-  views = palm_frame_views.make_views(**{'size': _SIZE, **_OFF, **strengths})
+  crops = palm_frame_crops.make_crops(**{'size': _SIZE, **_OFF, **strengths})
   # Keys and batches do not make it compile again.
-  return quick_jit(chex.assert_max_traces(views, n=1))
+  return quick_jit(chex.assert_max_traces(crops, n=1))
 
 
-def _views(batch, seed=0, **strengths):
+def _crops(batch, seed=0, **strengths):
   return jax.device_get(_jitted(**strengths)(jax.random.key(seed), batch))
 
 
-def _seen(view):
-  """The affine map from places in a view to pixels of the image: [2, 3]."""
+def _seen(crop):
+  """The affine map from places in a crop to pixels of the image: [2, 3]."""
   place = (np.arange(_SIZE) + 0.5) / _SIZE - 0.5
   x, y = np.meshgrid(place, place)
   rows = np.stack([x, y, np.ones_like(x)], -1).reshape(-1, 3)
-  pixels = ((view[..., :2] + 1) / 2 * _SIDE).reshape(-1, 2)
-  inside = (view[..., 2] > 40 / 127.5 - 1.01).ravel()
+  pixels = ((crop[..., :2] + 1) / 2 * _SIDE).reshape(-1, 2)
+  inside = (crop[..., 2] > 40 / 127.5 - 1.01).ravel()
   return np.linalg.lstsq(rows[inside], pixels[inside], rcond=None)[0].T
 
 
-def _read_at(view, points):
-  """Pixels of the image that the colours of a view at points [K, 2] tell."""
+def _read_at(crop, points):
+  """Pixels of the image that the colours of a crop at points [K, 2] tell."""
   x, y = (points.T + 0.5) * _SIZE - 0.5
   colours = [
-    ndimage.map_coordinates(view[..., k], [y, x], order=1) for k in range(2)
+    ndimage.map_coordinates(crop[..., k], [y, x], order=1) for k in range(2)
   ]
   return (np.stack(colours, -1) + 1) / 2 * _SIDE
 
 
 def _reference_transform(points):
-  """The map of the view, of one frame, in double precision."""
+  """The map of the crop, of one frame, in double precision."""
   first, second, wrist = np.asarray(points, np.float64)
   d = np.linalg.norm(second - first)
   down = np.array([first[1] - second[1], second[0] - first[0]]) / d
@@ -119,15 +119,15 @@ def test_transform_is_that_of_numpy():
     np.testing.assert_allclose(got[i, m], want, atol=1e-4)
 
 
-def test_without_strengths_it_is_the_view_of_the_frame_or_its_mirror_image():
+def test_without_strengths_it_is_the_crop_of_the_frame_or_its_mirror_image():
   batch = _batch()
-  found = _views(batch)
+  found = _crops(batch)
   chex.assert_shape(found['image'], (_COUNT, _SIZE, _SIZE, 3))
   valleys = np.array([[-0.5, -_C], [0.5, -_C]]) / _S
   mirrored, chosen = [], []
-  for i, view in enumerate(found['image']):
+  for i, crop in enumerate(found['image']):
     np.testing.assert_allclose(found['points'][i, :2], valleys, atol=1e-6)
-    matrix = _seen(view)
+    matrix = _seen(crop)
     mirrored.append(np.linalg.det(matrix[:, :2]) < 0)
     flip = np.diag([-1.0 if mirrored[-1] else 1.0, 1, 1])
     gaps = [
@@ -149,14 +149,14 @@ def test_without_strengths_it_is_the_view_of_the_frame_or_its_mirror_image():
 
 def test_points_lie_where_the_picture_shows_them():
   batch = _batch()
-  found = _views(batch, **_MOVED)
+  found = _crops(batch, **_MOVED)
   orders = set()
-  for i, (view, points) in enumerate(
+  for i, (crop, points) in enumerate(
     zip(found['image'], found['points'], strict=True)
   ):
     assert points[0, 0] < points[1, 0]
-    read = _read_at(view, points)
-    mirrored = np.linalg.det(_seen(view)[:, :2]) < 0
+    read = _read_at(crop, points)
+    mirrored = np.linalg.det(_seen(crop)[:, :2]) < 0
     (true,) = (
       frame
       for frame, facing in zip(
@@ -164,7 +164,7 @@ def test_points_lie_where_the_picture_shows_them():
       )
       if facing == found['facing'][i]
     )
-    # In unlike views the valleys stand the other way round.
+    # In unlike crops the valleys stand the other way round.
     gaps = [
       np.abs(read - true[order]).max() for order in ([0, 1, 2], [1, 0, 2])
     ]
@@ -178,12 +178,12 @@ def test_points_lie_where_the_picture_shows_them():
 def test_frames_are_off_by_their_deviations():
   batch = _batch()
   points = np.concatenate(
-    [_views(batch, seed, **_MOVED)['points'] for seed in range(16)]
+    [_crops(batch, seed, **_MOVED)['points'] for seed in range(16)]
   )
   across = points[:, 1] - points[:, 0]
   angle = np.arctan2(across[:, 1], across[:, 0])
   size = -np.log(_S * np.linalg.norm(across, axis=-1))
-  # The view turns and grows about its own centre.
+  # The crop turns and grows about its own centre.
   c, s = np.cos(-angle), np.sin(-angle)
   middle = points[:, :2].mean(axis=1)
   turned = np.stack(
@@ -210,12 +210,12 @@ def test_images_without_a_framed_hand_are_not_present():
   batch = _batch()
   batch['framed'][::2] = False
   batch['points'][::2] = 7.0  # No frame has a direction.
-  found = _views(batch, **_MOVED)
+  found = _crops(batch, **_MOVED)
   np.testing.assert_array_equal(found['present'], np.arange(_COUNT) % 2 == 1)
   assert not found['facing'][::2].any()
   chex.assert_tree_all_finite(found)
   # The others are as they were.
-  full = _views(_batch(), **_MOVED)
+  full = _crops(_batch(), **_MOVED)
   np.testing.assert_array_equal(full['image'][1::2], found['image'][1::2])
 
 
@@ -224,21 +224,21 @@ def test_hands_that_are_not_framed_are_never_chosen():
   batch['points'] = np.roll(batch['points'], 1, axis=1)
   batch['framed'] = np.tile([False, False, True], (_COUNT, 1))
   batch['facing'] = batch['framed']
-  found = _views(batch)
+  found = _crops(batch)
   assert found['facing'].all()
-  for i, view in enumerate(found['image']):
-    middle = _seen(view)[:, 2]
+  for i, crop in enumerate(found['image']):
+    middle = _seen(crop)[:, 2]
     want = _reference_transform(batch['points'][i, 2])[:2, 2]
     np.testing.assert_allclose(middle, want, atol=0.05)
 
 
 def test_beyond_the_border_is_grey():
-  """Of an upright hand whose view has the border of the image in its middle."""
+  """Of an upright hand whose crop has the border of the image in its middle."""
   batch = _batch()
   upright = _place(angle=0.0, d=12.0, centre=(0, 48), left=True)
   batch['points'][:] = upright
-  views = _views(batch)['image']
-  grey = (np.abs(views) < 1e-6).all(axis=-1)
+  crops = _crops(batch)['image']
+  grey = (np.abs(crops) < 1e-6).all(axis=-1)
   assert (grey == grey[:, :1]).all()
   half = np.arange(_SIZE) < _SIZE // 2
   kinds = {tuple(row) for row in grey[:, 0]}
@@ -247,7 +247,7 @@ def test_beyond_the_border_is_grey():
 
 def test_light_changes_pictures_and_no_point():
   batch = _batch()
-  plain, found = (_views(batch, **_MOVED, **more) for more in ({}, _LIGHT))
+  plain, found = (_crops(batch, **_MOVED, **more) for more in ({}, _LIGHT))
   for name in ('points', 'facing', 'present'):
     np.testing.assert_array_equal(found[name], plain[name])
   assert (found['image'] != plain['image']).any(axis=(1, 2, 3)).all()
@@ -259,17 +259,17 @@ def test_an_image_does_not_see_its_batch():
   batch, others = _batch(), _batch(seed=9)
   for name, value in others.items():
     value[2] = batch[name][2]
-  a, b = _views(batch, **strengths), _views(others, **strengths)
+  a, b = _crops(batch, **strengths), _crops(others, **strengths)
   for name in a:
     np.testing.assert_array_equal(a[name][2], b[name][2])
   assert (a['image'][1] != b['image'][1]).any()
   # Nor its size; XLA may round differently, hence no exact equality.
   few = {name: value[:3] for name, value in batch.items()}
-  views = palm_frame_views.make_views(**{'size': _SIZE, **_OFF, **strengths})
-  c = quick_jit(views)(jax.random.key(0), few)
+  crops = palm_frame_crops.make_crops(**{'size': _SIZE, **_OFF, **strengths})
+  c = quick_jit(crops)(jax.random.key(0), few)
   np.testing.assert_allclose(c['points'], a['points'][:3], atol=1e-5)
   np.testing.assert_allclose(c['image'], a['image'][:3], atol=1e-3)
-  other = _views(batch, 1, **strengths)
+  other = _crops(batch, 1, **strengths)
   assert (other['points'] != a['points']).any(axis=(1, 2)).all()
 
 
@@ -287,4 +287,4 @@ def test_an_image_does_not_see_its_batch():
 )
 def test_impossible_strength(name, value, message):
   with pytest.raises(ValueError, match=f'^{message}'):
-    palm_frame_views.make_views(**{'size': _SIZE, **_OFF, name: value})
+    palm_frame_crops.make_crops(**{'size': _SIZE, **_OFF, name: value})
