@@ -144,7 +144,7 @@ def _scores(test, others, images):
   centred = parts.compare(test, test, camera.means)
   raw = parts.compare(test, test, parts.no_means(test.network.shape[1]))
   fused = parts.fuse(centred, camera.standard)
-  found = {
+  scores = {
     **{
       f'{name} alone, cohort': centred[k] for k, name in enumerate(parts.NAMES)
     },
@@ -156,26 +156,27 @@ def _scores(test, others, images):
     'fused, cohort': fused,
   }
   among = parts.compare(others, others, camera.means)
-  for share in verifier_trials.SHRINKAGE:
-    first, members = (
-      verifier_trials.whitened(side.network, others.network, share)
-      for side in (test, others)
+  means = camera.means, others.network
+  for shrinkage in verifier_trials.SHRINKAGE:
+    white, pairs = (
+      verifier_trials.whitened(
+        matrix, side.network, side.network, means, shrinkage
+      )
+      for matrix, side in ((centred, test), (among, others))
     )
-    white = verifier_trials.with_network(centred, first, first)
-    pairs = verifier_trials.with_network(among, members, members)
-    pairs = pairs[:, *np.triu_indices(len(members), 1)]
-    name = f'whitened, shrinkage {share:g}'
-    found[f'tried: network alone, cohort, {name}'] = white[2]
-    found[f'tried: fused, cohort, network {name}'] = parts.fuse(
-      white, parts.standard(pairs, len(members))
+    pairs = pairs[:, *np.triu_indices(len(others.network), 1)]
+    name = f'shrinkage {shrinkage:g}'
+    scores[f'tried: network alone, cohort, {name}'] = white[2]
+    scores[f'tried: fused, cohort, {name}'] = parts.fuse(
+      white, parts.standard(pairs, len(others.network))
     )
   to_cohort = parts.fuse(
     parts.compare(test, others, camera.means), camera.standard
   )
-  found['tried: fused, cohort, s-norm'] = verifier_trials.s_normed(
+  scores['tried: fused, cohort, s-norm'] = verifier_trials.s_normed(
     fused, to_cohort, to_cohort
   )
-  return found, camera
+  return scores, camera
 
 
 def _pairs(scores):
@@ -189,7 +190,7 @@ def _pairs(scores):
 def _differences(scores):
   """EER of the fused score less that of each other, over paired resamples."""
   pairs = _pairs(scores)
-  fused, found = pairs.pop('fused, cohort'), {}
+  fused, differences = pairs.pop('fused, cohort'), {}
   for name, others in pairs.items():
     values, resamples = bootstrap.resample(
       [fused, others], (), bootstrap.DEFAULT
@@ -201,17 +202,17 @@ def _differences(scores):
       bootstrap.DEFAULT.confidence,
       _IDENTITIES,
     )
-    found[f'fused, cohort, less {name}'] = {
+    differences[f'fused, cohort, less {name}'] = {
       'mean': float(value),
       'low': float(low),
       'high': float(high),
     }
-  return found
+  return differences
 
 
 def _errors(scores, camera, before):
   """Rates of all pairs by each score, with intervals over identities."""
-  found = {
+  errors = {
     name: {
       column: {
         'mean': value['value'],
@@ -234,7 +235,7 @@ def _errors(scores, camera, before):
     ('fused, no cohort', uncalibrated.threshold(1e-3)),
     ('fused, cohort', camera.threshold(1e-3)),
   ):
-    found[name] |= {
+    errors[name] |= {
       'FMR at its threshold': {
         'mean': float(np.mean(scores[name][strangers] >= threshold))
       },
@@ -242,7 +243,7 @@ def _errors(scores, camera, before):
         'mean': float(np.mean(scores[name][genuine] < threshold))
       },
     }
-  return found
+  return errors
 
 
 def _command(args):

@@ -7,35 +7,27 @@ import numpy as np
 
 from palmjax.inference import parts
 
-SHRINKAGE = (0.3, 0.9)
+# Shrinkage of whitenings; 1 is none.
+SHRINKAGE = (0.3, 1.0)
 
 
-def whitened(embeddings, cohort, shrinkage):
-  """Embeddings whose directions vary alike in a cohort, unit norm.
+def whitened(scores, probes, gallery, means, shrinkage):
+  """Scores of the parts with another whitening of embeddings.
 
   Args:
-    embeddings: float [N, D].
-    cohort: float [C, D], of the cohort.
-    shrinkage: share λ of the identity in the covariance of the cohort,
-      (1 − λ) Σ + λ tr(Σ)/D.
+    scores: float32 [3, P, G] of `parts.compare`.
+    probes: float32 [P, D], embeddings.
+    gallery: float32 [G, D].
+    means: `parts.Means`, and of which palms: (`Means`, float32 [C, D]).
+    shrinkage: λ of `parts.whitening`.
 
   Returns:
-    float64 [N, D].
+    float32 [3, P, G].
   """
-  mean = cohort.mean(axis=0, dtype=np.float64)
-  # Σ has the rank of the cohort: outside it, directions keep one scale.
-  _, singular, axes = np.linalg.svd(cohort - mean, full_matrices=False)
-  variance = singular**2 / len(cohort)
-  rest = shrinkage * variance.sum() / cohort.shape[1]
-  gain = np.sqrt(rest / ((1 - shrinkage) * variance + rest)) - 1
-  found = embeddings - mean
-  found = found + ((found @ axes.T) * gain) @ axes
-  return found / np.linalg.norm(found, axis=1, keepdims=True)
-
-
-def with_network(scores, embeddings, gallery):
-  """Scores [3, P, G] of the parts, with those of other embeddings."""
-  return np.stack([*scores[: len(parts.CODES)], embeddings @ gallery.T])
+  means, cohort = means
+  means = means._replace(whitening=parts.whitening(cohort, shrinkage))
+  network = parts.network_scores(probes, gallery, means)
+  return np.stack([*scores[: len(parts.CODES)], network])
 
 
 def s_normed(scores, probes, gallery):

@@ -46,14 +46,14 @@ def save(path, arrays, about):
   files.write_file(path, weights_file.pack({**arrays, 'about': _bytes(about)}))
 
 
-def load(path, *, of, kind, version, again):
+def load(path, *, of, kind, versions, again):
   """Reads a file.
 
   Args:
     path: file.
     of: `of` of what will use it.
     kind: what it must be, a word; `kind` of `about`, where that has one.
-    version: the format that is read.
+    versions: the formats that are read.
     again: how to make it, starting with 'make it again by'.
 
   Returns:
@@ -84,10 +84,10 @@ def load(path, *, of, kind, version, again):
     raise ValueError(
       f'{shown_path} is a {about["kind"]} and no {kind}: {again}'
     )
-  if its_format != version:
+  if its_format not in versions:
     raise ValueError(
       f'{shown_path} has format {its_format}, this version of palmjax reads '
-      f'{version}: {again}'
+      f'{" and ".join(map(str, versions))}: {again}'
     )
   if digest != _digest(arrays, about):
     raise ValueError(f'{shown_path} is damaged or edited: {again}')
@@ -106,8 +106,8 @@ def difference(one, other):
   keys = sorted(key for key in {*one, *other} if one.get(key) != other.get(key))
   digests = [key for key in keys if key.endswith(_DIGEST)]
   settings = ' and '.join(key for key in keys if key not in digests)
-  found = ['another network'] if digests else []
-  return ' and '.join(found + ([f'other {settings}'] if settings else []))
+  words = ['another network'] if digests else []
+  return ' and '.join(words + ([f'other {settings}'] if settings else []))
 
 
 def place(path, name):

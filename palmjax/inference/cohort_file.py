@@ -15,7 +15,9 @@ from palmjax import file_names
 from palmjax.inference import bound_file, parts
 from palmjax.inference import cohort as cohorts
 
-FORMAT = 1
+# 2 has the whitening of embeddings; files of format 1 are read.
+FORMAT = 2
+_READ = (1, FORMAT)
 NAME = 'cohort.npz'
 
 # Of the cohort of a run, whose export is passed on.
@@ -44,6 +46,7 @@ def save(path, cohort, *, of):
     group: {
       name: np.asarray(part)
       for name, part in getattr(cohort, group)._asdict().items()
+      if part is not None
     }
     for group in _GROUPS
   }
@@ -79,7 +82,7 @@ def load(path, *, of):
   out = file_names.printable(bound_file.place(path, NAME))
   again = f'make it again by python -m palmjax.calibrate DIR --out={out}'
   arrays, about = bound_file.load(
-    path, of=of, kind='cohort', version=FORMAT, again=again
+    path, of=of, kind='cohort', versions=_READ, again=again
   )
   return cohorts.Cohort(
     **{group: cls(**arrays[group]) for group, cls in _GROUPS.items()},

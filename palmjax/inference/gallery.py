@@ -90,7 +90,7 @@ def load(path, *, of):
     path,
     of=of,
     kind=KIND,
-    version=FORMAT,
+    versions=(FORMAT,),
     again='make it again by python -m palmjax.verify A.jpg --gallery=DIR '
     f'--save-gallery={file_names.printable(bound_file.place(path, NAME))}',
   )

@@ -7,9 +7,10 @@ Two palms are compared three ways, and each way errs elsewhere:
   network   cosine of the embeddings of a trained network
 
 What all palms of a camera have in common is taken off each: the mean code, and
-the mean embedding. Of each score, a cohort tells which share p_k of impostor
-pairs reaches it. The fused score is the negative logarithm of the harmonic mean
-of the shares (Wilson 2019, doi:10.1073/pnas.1814092116)
+the mean embedding. Embeddings are whitened, so that a direction in which all
+palms of a camera vary counts less. Of each score, a cohort tells which share
+p_k of impostor pairs reaches it. The fused score is the negative logarithm of
+the harmonic mean of the shares (Wilson 2019, doi:10.1073/pnas.1814092116)
 
   s = log(1/K Σ_k 1/p_k) = log(1/K Σ_k exp z_k),  z_k = −log p_k
 
@@ -30,6 +31,10 @@ _TAIL = 0.05
 # … and its standard deviation in those of all impostor scores: 0.50 to 0.54 of
 # the codes and 0.45 of the network on drawn palms. Few palms are helped by it.
 _TYPICAL, _TYPICAL_PALMS = 0.5, 40
+
+# Share of the identity in the covariance of embeddings. With 0.3 in its place
+# the fused score had three times the errors at a difficulty of 0.8.
+_SHRINKAGE = 0.9
 
 NAMES = ('fine', 'wide', 'network')
 CODES = NAMES[:2]
@@ -56,17 +61,19 @@ class Templates(NamedTuple):
 
 
 class Means(NamedTuple):
-  """Mean codes and mean embedding of palms.
+  """Mean codes of palms, and mean and whitening of their embeddings.
 
   Attributes:
     fine: float32 [32, 32, 2].
     wide: float32 [32, 32, 2].
     network: float32 [D], the mean of unit embeddings, not of unit norm.
+    whitening: float32 [D, D], symmetric; None: embeddings are not whitened.
   """
 
   fine: np.ndarray
   wide: np.ndarray
   network: np.ndarray
+  whitening: np.ndarray | None = None
 
 
 class Standard(NamedTuple):
@@ -98,11 +105,34 @@ def means(templates):
   return Means(
     *(orientation_code.mean(codes[:, UPRIGHT]) for codes in templates[:2]),
     templates.network.mean(axis=0),
+    whitening(templates.network),
   )
 
 
+def whitening(embeddings, shrinkage=_SHRINKAGE):
+  """W with which embeddings of a camera vary more alike in all directions.
+
+  W = √λs ((1 − λ) Σ + λ s I)^(−½) with the covariance Σ of the embeddings and
+  s = tr(Σ)/D: directions without variance keep their length
+  (Ledoit and Wolf 2004, doi:10.1016/S0047-259X(03)00096-4).
+
+  Args:
+    embeddings: float [N, D], one of each palm.
+    shrinkage: λ in (0, 1]; with 1, W is the identity.
+
+  Returns:
+    float32 [D, D], symmetric.
+  """
+  centred = np.asarray(embeddings, np.float64) - embeddings.mean(axis=0)
+  variances, axes = np.linalg.eigh(centred.T @ centred / len(centred))
+  # Embeddings that are alike but for rounding: W is the identity.
+  kept = shrinkage * max(variances.mean(), 1e-9)
+  gains = np.sqrt(kept / ((1 - shrinkage) * np.maximum(variances, 0) + kept))
+  return ((axes * gains) @ axes.T).astype(np.float32)
+
+
 def no_means(size):
-  """Zero `Means`, for embeddings of `size` numbers."""
+  """Zero `Means` without whitening, for embeddings of `size` numbers."""
   code = np.zeros((orientation_code.SIZE, orientation_code.SIZE, 2), np.float32)
   return Means(code, code, np.zeros(size, np.float32))
 
@@ -119,7 +149,7 @@ def compare(probes, gallery, means):
     probes: `Templates` of P palms.
     gallery: `Templates` of G palms. The same object as the probes takes half
       the time.
-    means: `Means`, taken off both.
+    means: `Means` of the camera, taken off both.
 
   Returns:
     float32 [3, P, G], in the order of `NAMES`.
@@ -133,11 +163,24 @@ def compare(probes, gallery, means):
     )
     for name in CODES
   ]
-  first, others = (
-    _unit(side.network - means.network) for side in (probes, gallery)
-  )
+  network = network_scores(probes.network, gallery.network, means)
+  return np.stack([*scores, network])
+
+
+def network_scores(probes, gallery, means):
+  """Scores of all pairs by the part 'network': cosines.
+
+  Args:
+    probes: float32 [P, D].
+    gallery: float32 [G, D].
+    means: `Means` of the camera, taken off both.
+
+  Returns:
+    float32 [P, G].
+  """
+  first, others = (_embeddings(side, means) for side in (probes, gallery))
   # Rounding leaves a palm and itself beyond 1.
-  return np.stack([*scores, np.clip(first @ others.T, -1.0, 1.0)])
+  return np.clip(first @ others.T, -1.0, 1.0)
 
 
 def standard(impostors, num_palms):
@@ -180,6 +223,10 @@ def fuse(scores, standard):
   return special.logsumexp(z, axis=0) - np.log(len(z))
 
 
-def _unit(embeddings):
+def _embeddings(network, means):
+  """Embeddings without what palms share, unit norm."""
+  embeddings = network - means.network
+  if means.whitening is not None:
+    embeddings = embeddings @ means.whitening
   norms = np.linalg.norm(embeddings, axis=1, keepdims=True)
   return embeddings / np.maximum(norms, 1e-6)

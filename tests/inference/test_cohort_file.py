@@ -23,7 +23,9 @@ def small(**changes):
     return rng.normal(size=(4, 4, 2)).astype(np.float32)
 
   values = {
-    'means': parts.Means(mean(), mean(), np.ones(5, np.float32)),
+    'means': parts.Means(
+      mean(), mean(), np.ones(5, np.float32), np.eye(5, dtype=np.float32)
+    ),
     'standard': parts.Standard(rng.normal(size=3), np.ones(3)),
     'thresholds': ((1e-1, 1.25), (1e-2, 2.5)),
     'measured': 1e-1,
@@ -66,6 +68,16 @@ def test_what_is_written_is_read(path):
       assert getattr(found, name) == getattr(want, name)
     assert found.threshold(1e-2) == 2.5
     assert found.describe(1e-2) == '3 pairs of 3 palms, extrapolated: Hände'
+
+
+def test_a_cohort_of_format_1_has_no_whitening(tmp_path, monkeypatch):
+  monkeypatch.setattr(cohort_file, 'FORMAT', 1)
+  path = tmp_path / 'old.npz'
+  means = small().means._replace(whitening=None)
+  cohort_file.save(path, small(means=means), of=OF)
+  loaded = cohort_file.load(path, of=OF)
+  assert loaded.means.whitening is None
+  np.testing.assert_array_equal(loaded.means.network, means.network)
 
 
 def test_how_the_palms_were_taken(path):
@@ -161,7 +173,7 @@ def test_other_archives(path):
   assert 'is no cohort, or damaged' in refusal(path)
   # Numbers of another time would be other thresholds.
   np.savez(path, about=np.frombuffer(b'{"format": 9, "digest": ""}', np.uint8))
-  assert 'has format 9, this version of palmjax reads 1' in refusal(path)
+  assert 'has format 9, this version of palmjax reads 1 and 2' in refusal(path)
 
 
 def edit(path, name, change):

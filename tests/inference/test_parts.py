@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy import linalg
 
 from palmjax.inference import orientation_code, parts
 from tests.inference import drawn_palms
@@ -70,7 +71,7 @@ def test_scores_of_the_parts(palms, common):
         for name, shift in (('fine', 3), ('wide', 6))
       ]
       first, other = (
-        side.network[k].astype(float) - common.network
+        (side.network[k].astype(float) - common.network) @ common.whitening
         for side, k in ((probes, i), (gallery, j))
       )
       want.append(cosine(first, other))
@@ -128,6 +129,33 @@ def test_means_count_each_palm_once():
     np.testing.assert_allclose(getattr(found, name), want, atol=1e-6)
   want = sum(palms.network[i].astype(float) for i in range(7)) / 7
   np.testing.assert_allclose(found.network, want, atol=1e-6)
+
+
+def test_whitening_is_the_inverse_root_of_a_shrunk_covariance():
+  rng = np.random.default_rng(6)
+  embeddings = rng.normal(size=(9, 4)) * (5.0, 1.0, 0.2, 0.0) + 3.0
+  matrix = parts.whitening(embeddings, 0.75)
+  covariance = np.cov(embeddings.T, bias=True)
+  scale = np.trace(covariance) / 4
+  shrunk = 0.25 * covariance + 0.75 * scale * np.eye(4)
+  want = np.sqrt(0.75 * scale) * linalg.inv(linalg.sqrtm(shrunk))
+  np.testing.assert_allclose(matrix, want, atol=1e-6)
+  assert matrix.dtype == np.float32
+  # A direction without variance keeps its length, the widest loses most.
+  lengths = np.linalg.norm(matrix, axis=0)
+  assert lengths[3] == pytest.approx(1.0)
+  assert lengths[0] == lengths.min() < 0.7
+
+
+def test_nothing_to_whiten():
+  rng = np.random.default_rng(7)
+  embeddings = rng.normal(size=(9, 4)).astype(np.float32)
+  np.testing.assert_allclose(
+    parts.whitening(embeddings, 1.0), np.eye(4), atol=1e-6
+  )
+  alike = np.repeat(embeddings[:1], 9, axis=0)
+  np.testing.assert_allclose(parts.whitening(alike), np.eye(4), atol=1e-6)
+  assert parts.whitening(np.ones((3, 1), np.float32)) == 1.0
 
 
 def own_fusion(scores, mean, std):
