@@ -7,8 +7,11 @@ each image by itself:
   box       its size and offset terms
   sum       the detection loss of class and box
   features  1 − cos of the pooled features and those of the clean image, mean
-            over all levels: the attack that training on matched features fears
-            most
+            over all levels
+  toward    cos of the pooled features and those of another image of the test
+
+The last two read no annotation and move features only, as the perturbation of
+the arm 'ot' does: a detector that withstood these alone would not be robust.
 
 All read running statistics, as the detector does in use.
 """
@@ -35,6 +38,8 @@ _TERMS = {
   'box': ('size', 'offset'),
   'sum': ('class', 'size', 'offset'),
 }
+# Objectives that read features, and no annotation.
+_FEATURES = ('features', 'toward')
 # Annotations that the loss reads.
 _NOTES = ('boxes', 'classes', 'valid', 'points', 'framed', 'facing')
 # Objects of an image.
@@ -47,7 +52,7 @@ class Attack(NamedTuple):
   Attributes:
     algorithm: function of `evals.attacks`.
     options: its further arguments, pairs of name and value.
-    objective: of `_TERMS`, or 'features'.
+    objective: of `_TERMS`, or of `_FEATURES`.
   """
 
   algorithm: Callable
@@ -64,7 +69,7 @@ def battery(section):
     made[f'pgd{section.steps}-{objective}'] = Attack(
       attacks.pgd, (steps, restarts), objective
     )
-  for objective in ('class', 'sum', 'features'):
+  for objective in ('class', 'sum', *_FEATURES):
     made[f'apgd{section.steps}-{objective}'] = Attack(
       attacks.apgd, (steps,), objective
     )
@@ -87,7 +92,7 @@ def attack_images(attack, network, test, config, *, radius, key):
   Returns:
     float32 [N, S, S, 3] in [−1, 1].
   """
-  features = attack.objective == 'features'
+  features = attack.objective in _FEATURES
   program = _AttackProgram(
     network.model,
     attack.algorithm,
@@ -96,7 +101,7 @@ def attack_images(attack, network, test, config, *, radius, key):
     config.loss.radius,
     config.loss.cells,
   )
-  # Traced: the three objectives of an algorithm are one program.
+  # Traced: the objectives of an algorithm share a program.
   weights = {
     name: jnp.float32(
       detection.WEIGHTS[name]
@@ -106,19 +111,24 @@ def attack_images(attack, network, test, config, *, radius, key):
     for name in detection.WEIGHTS
   }
 
+  count = len(test['image'])
+
   def part(index):
+    images, others = (
+      pixels.to_float(jnp.asarray(test['image'][rows]))
+      for rows in (index, (index + count // 2) % count)
+    )
     return _run(
       program,
       (network.params, network.stats),
-      pixels.to_float(jnp.asarray(test['image'][index])),
+      (images, others),
       {name: jnp.asarray(test[name][index]) for name in _NOTES},
-      weights,
+      (weights, jnp.bool_(attack.objective == 'toward')),
       jax.random.fold_in(key, int(index[0])),
       jnp.float32(radius),
     )
 
-  rows = np.arange(len(test['image']))
-  return chunks.apply(part, rows, sizes=(config.attack.batch_size,))
+  return chunks.apply(part, np.arange(count), sizes=(config.attack.batch_size,))
 
 
 def detect_objects(network, images, config):
@@ -142,21 +152,24 @@ class _AttackProgram(NamedTuple):
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _run(program, variables, images, notes, weights, key, radius):
+def _run(program, variables, images, notes, objectives, key, radius):
   params, stats = variables
+  images, others = images
+  weights, toward = objectives
 
   def look(images):
     return forward.apply_eval(program.model, params['detector'], stats, images)
 
   if program.features:
-    clean = _features(look(images)[1])
+    wanted = _features(look(jnp.where(toward, others, images))[1])
 
     def objective(images):
       cosines = [
         jnp.sum(a * b, axis=-1)
-        for a, b in zip(clean, _features(look(images)[1]), strict=True)
+        for a, b in zip(wanted, _features(look(images)[1]), strict=True)
       ]
-      return 1.0 - sum(cosines) / len(cosines)
+      cosine = sum(cosines) / len(cosines)
+      return jnp.where(toward, cosine, 1.0 - cosine)
 
   else:
     # One image at a time: an image's loss does not depend on its batch.

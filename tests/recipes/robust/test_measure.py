@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from palmjax.evals import bootstrap
+from palmjax.models import forward
 from palmjax.recipes.robust import battery, measure, scores
 from tests.steps import tiny_teachers
 
@@ -47,6 +48,22 @@ def right(test, share):
   )
 
 
+def feature_vectors(network, images):
+  """Pooled features of each level, unit norm; the levels are zero-padded."""
+  _, levels = forward.apply_eval(
+    network.model, network.params['detector'], network.stats, images
+  )
+  pooled = [np.asarray(level).mean(axis=(1, 2)) for level in levels]
+  units = [x / np.linalg.norm(x, axis=1, keepdims=True) for x in pooled]
+  width = max(x.shape[1] for x in units)
+  return np.stack([np.pad(x, ((0, 0), (0, width - x.shape[1]))) for x in units])
+
+
+def cosines(first, others):
+  """Mean cosine over levels, [N]."""
+  return (first * others).sum(axis=-1).mean(axis=0)
+
+
 def test_the_table_shows_the_worst_attack(test):
   """AP50 of a share of right boxes, by hand; radii that were not reached."""
 
@@ -58,7 +75,7 @@ def test_the_table_shows_the_worst_attack(test):
     for key, share in attacked.items():
       name, radius = key.split('_')
       detections[0, name, float(radius)] = right(test, share)
-    return measure.Found(detections, {})
+    return measure.Attacked(detections, {})
 
   table = scores.table(
     {
@@ -87,7 +104,7 @@ def test_the_table_shows_the_worst_attack(test):
 
 def test_masked_gradients_are_told(test):
   def arm(**attacked):
-    return measure.Found(
+    return measure.Attacked(
       {(0, name, 2.0): right(test, share) for name, share in attacked.items()},
       {},
     )
@@ -148,9 +165,14 @@ def test_a_detector_is_attacked_within_the_radius():
     'apgd4-class',
     'apgd4-sum',
     'apgd4-features',
+    'apgd4-toward',
     'square',
   } == attacks.keys()
-  for name in ('pgd4-box', 'apgd4-features'):
+  # Of all levels; the image that another is moved toward is half the test away.
+  features = feature_vectors(network, clean)
+  count = len(clean)
+  others = np.roll(np.arange(count), -(count // 2))
+  for name in ('pgd4-box', 'apgd4-features', 'apgd4-toward'):
     images = battery.attack_images(
       attacks[name],
       network,
@@ -164,6 +186,12 @@ def test_a_detector_is_attacked_within_the_radius():
     assert change.max() <= 16 / 255 + 1e-6
     assert (change.max(axis=(1, 2, 3)) > 8 / 255).all()
     assert np.abs(images).max() <= 1.0
+    moved = feature_vectors(network, images)
+    if name == 'apgd4-features':
+      assert (cosines(moved, features) < 1.0 - 1e-4).all()
+    if name == 'apgd4-toward':
+      before = cosines(features, features[:, others])
+      assert (cosines(moved, features[:, others]) > before).all()
   # Objects are those of the same network on the same images.
   objects = battery.detect_objects(network, images, config)
   assert objects['boxes'].shape[0] == len(images)
