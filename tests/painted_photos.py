@@ -10,7 +10,7 @@ def find(photo):
 
   Green ones are its back, blue ones fists; the larger the surer.
   """
-  found = []
+  hands = []
   dark = photo.min(axis=-1) < 100
   for channel, (gesture, facing) in enumerate(
     [('five', 0.9), ('four', 0.2), ('fist', 0.7)]
@@ -22,7 +22,7 @@ def find(photo):
       points = [[0.3, 0.4], [0.7, 0.4], [0.5, 1.0]] * np.array(
         [x1 - x0, y1 - y0]
       ) + [x0, y0]
-      found.append(
+      hands.append(
         finder.Hand(
           np.array([x0, y0, x1, y1], float),
           gesture,
@@ -31,7 +31,7 @@ def find(photo):
           facing,
         )
       )
-  return sorted(found, key=lambda hand: -hand.score)
+  return sorted(hands, key=lambda hand: -hand.score)
 
 
 def paint(*things, shape=(60, 90)):

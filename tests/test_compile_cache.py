@@ -96,14 +96,14 @@ def test_damaged_programs_stop_nothing(tmp_path):
 @pytest.fixture
 def options(tmp_path, monkeypatch):
   """What JAX would be told, with the cache folder of the user in `tmp_path`."""
-  told = {}
+  options_set = {}
   config = types.SimpleNamespace(
-    jax_compilation_cache_dir=None, update=told.__setitem__
+    jax_compilation_cache_dir=None, update=options_set.__setitem__
   )
   stand_in = types.SimpleNamespace(config=config)
   monkeypatch.setattr(compile_cache, 'jax', stand_in)
   monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
-  return told
+  return options_set
 
 
 def test_too_little_room_keeps_nothing(tmp_path, monkeypatch, options):

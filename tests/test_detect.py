@@ -54,13 +54,10 @@ def test_what_is_written_of_a_photo(run, save, tmp_path):
   ]
   out = tmp_path / 'out'
   assert names(out) == ['a.json', 'a_boxes.jpg', 'a_roi0.png']
-  found = json.loads((out / 'a.json').read_text())
-  assert (found['image'], found['width'], found['height']) == (
-    str(path),
-    90,
-    60,
-  )
-  palm, back, fist = found['hands']
+  description = json.loads((out / 'a.json').read_text())
+  size = (description['width'], description['height'])
+  assert (description['image'], *size) == (str(path), 90, 60)
+  palm, back, fist = description['hands']
   assert palm == {
     'box': [10, 10, 40, 50],
     'gesture': 'five',
@@ -182,9 +179,9 @@ def test_names_that_are_not_utf_8(run, save, tmp_path):
   assert f'{tmp_path}/in\\xe9/\\xca\\xd6.jpg: cannot identify' in error
   out = tmp_path / 'out'
   assert names(out)[0] == 'h\\xe4nd.json'
-  found = json.loads((out / 'h\\xe4nd.json').read_text())
-  assert found['image'].endswith('in\\xe9/h\\xe4nd.png')
-  assert (out / found['hands'][0]['roi']).is_file()
+  description = json.loads((out / 'h\\xe4nd.json').read_text())
+  assert description['image'].endswith('in\\xe9/h\\xe4nd.png')
+  assert (out / description['hands'][0]['roi']).is_file()
 
 
 def test_what_a_folder_hides_is_named(run, save, tmp_path, monkeypatch):
@@ -276,11 +273,11 @@ def test_folders_and_patterns(run, save, tmp_path):
 def test_each_photo_has_results_of_its_own(run, save, tmp_path):
   photos = [save(name) for name in ('a.png', 'A.bmp', 'x/a.png', 'a-2.jpg')]
   run(*photos)
-  found = {
+  names_of = {
     json.loads(path.read_text())['image']: path.stem
     for path in (tmp_path / 'out').glob('*.json')
   }
-  assert found == dict(
+  assert names_of == dict(
     zip(map(str, photos), ('a', 'A-2', 'a-3', 'a-2-2'), strict=True)
   )
 

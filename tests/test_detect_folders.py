@@ -28,14 +28,14 @@ def test_folders_of_palms_become_folders_to_train_on(
   given = [f'{tmp_path}/in', f'{tmp_path}/x/1.png']
   assert detect.main([*given, f'--out={out}', '--size=16']) == 0
   assert capsys.readouterr().err == ''
-  found = sorted(str(path.relative_to(out)) for path in out.rglob('*_roi*'))
+  crops = sorted(str(path.relative_to(out)) for path in out.rglob('*_roi*'))
   # A file that is named alone, or has no folder, stays beside them.
-  assert found == [
+  assert crops == [
     *('1.b_roi0.png', '1_roi0.png'),
     *('anna/1_roi0.png', 'anna/2_roi0.png', 'ben/1_roi0.png'),
   ]
-  told = json.loads((out / 'ben' / '1.json').read_text())
-  assert told['hands'][0]['roi'] == '1_roi0.png'
+  description = json.loads((out / 'ben' / '1.json').read_text())
+  assert description['hands'][0]['roi'] == '1_roi0.png'
   read = folder.read(out, size=16)
   assert read.ids == ('anna/1_roi0.png', 'anna/2_roi0.png', 'ben/1_roi0.png')
   assert (read.images[0] == read.images[2]).all()

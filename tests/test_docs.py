@@ -78,14 +78,14 @@ def test_values_that_are_named():
 
 
 def test_every_key_of_the_stop_section_is_told():
-  told = re.findall(r'\| `(stop\.\w+)` \|', PAGES['docs/architecture.md'])
-  assert {*told} == {f'stop.{key}' for key in metric.get_config().stop}
+  keys = re.findall(r'\| `(stop\.\w+)` \|', PAGES['docs/architecture.md'])
+  assert {*keys} == {f'stop.{key}' for key in metric.get_config().stop}
 
 
 def test_variants_that_are_named():
-  found = {*re.findall(r'\b(\w+)\.py:(\w+)', TEXT)}
-  assert len(found) > 5
-  for name, variant in found:
+  variants = {*re.findall(r'\b(\w+)\.py:(\w+)', TEXT)}
+  assert len(variants) > 5
+  for name, variant in variants:
     if name == 'NAME':
       for config in CONFIGS.values():
         config.get_config(variant)
@@ -97,14 +97,14 @@ def _commands():
   """Words of each command line that the pages show, with its module."""
   fence = re.compile(r'^```\w*\n(.*?)^```$', re.MULTILINE | re.DOTALL)
   code = fence.findall(TEXT) + re.findall('`([^`]+)`', fence.sub('', TEXT))
-  found = set()
+  commands = set()
   for text in code:
     for line in re.sub(r'\\\n|\n(?=--)', ' ', text).splitlines():
       _, found_one, rest = line.partition('python -m ')
       if found_one:
         name, *words = shlex.split(rest, comments=True)
-        found.add((name, tuple(words)))
-  return sorted(found)
+        commands.add((name, tuple(words)))
+  return sorted(commands)
 
 
 COMMANDS = _commands()
@@ -147,8 +147,8 @@ def _options_of(spec):
 
 def test_console_commands_are_the_project_s():
   scripts = PROJECT['scripts']
-  found = {*re.findall(r'`(palmjax(?:-\w+)?)[`\s]', README)}
-  assert found == {*scripts}
+  commands = {*re.findall(r'`(palmjax(?:-\w+)?)[`\s]', README)}
+  assert commands == {*scripts}
   for target in scripts.values():
     module, _, name = target.partition(':')
     assert hasattr(importlib.import_module(module), name)
@@ -227,21 +227,21 @@ def test_the_picture_s_rooms_exist():
 
 
 def test_errors_that_are_told_are_raised():
-  told = [
+  messages = [
     piece
     for table in _tables(PAGES['docs/troubleshooting.md'])
     if table[0][0] == 'the line says'
     for row in table[1:]
     for piece in re.findall('`([^`]+)`', row[0])
   ]
-  assert len(told) > 20
+  assert len(messages) > 20
   texts = '\n'.join(
     node.value
     for path in ROOT.glob('palmjax/**/*.py')
     for node in ast.walk(ast.parse(path.read_text()))
     if isinstance(node, ast.Constant) and isinstance(node.value, str)
   )
-  for piece in told:
+  for piece in messages:
     assert piece in texts, piece
 
 

@@ -106,7 +106,7 @@ def private_names(source):
     for node in statements
     for alias in node.names
   }
-  found = [
+  private = [
     (node.lineno, f'{node.module}.{alias.name}')
     for node in statements
     if isinstance(node, ast.ImportFrom)
@@ -119,8 +119,8 @@ def private_names(source):
       while isinstance(owner, ast.Attribute):
         owner = owner.value
       if isinstance(owner, ast.Name) and owner.id in modules:
-        found.append((node.lineno, ast.unparse(node)))
-  return found
+        private.append((node.lineno, ast.unparse(node)))
+  return private
 
 
 def is_private(name):
@@ -128,7 +128,7 @@ def is_private(name):
 
 
 @pytest.mark.parametrize(
-  'source, found',
+  'source, expected',
   [
     ('from palmjax.engine import stage\nstage._take()', 'stage._take'),
     ('from palmjax.engine import stage as s\ns._a.b = 1', 's._a'),
@@ -139,8 +139,10 @@ def is_private(name):
     ('import os\nclass A:\n  def f(self):\n    self._b, os.__name__', None),
   ],
 )
-def test_every_way_to_take_a_private_name_is_seen(source, found):
-  assert [text for _, text in private_names(source)] == ([found] * bool(found))
+def test_every_way_to_take_a_private_name_is_seen(source, expected):
+  assert [text for _, text in private_names(source)] == (
+    [expected] * bool(expected)
+  )
 
 
 def test_no_module_takes_private_names_of_another():
@@ -170,11 +172,11 @@ def test_every_room_has_its_place():
   assert layers['exhaustive']
   contract = [sorted(re.findall(r'\w+', layer)) for layer in layers['layers']]
   text = (ROOT / 'docs/architecture.md').read_text()
-  told = [
+  documented = [
     sorted(re.findall(r'`(\w+)`', line))
     for line in re.findall(r'^\d+\. (`\w+`(?:, `\w+`)*)$', text, re.M)
   ]
-  assert told == contract
+  assert documented == contract
   rooms = {
     path.stem
     for path in (ROOT / 'palmjax').iterdir()

@@ -56,7 +56,7 @@ def test_shipped_configs_are_found_from_any_folder(installed, tmp_path, config):
   # Another package of this name must not come first.
   (tmp_path / 'configs').mkdir()
   (tmp_path / 'configs' / '__init__.py').touch()
-  found = run(
+  process = run(
     installed,
     tmp_path,
     'palmjax',
@@ -64,16 +64,16 @@ def test_shipped_configs_are_found_from_any_folder(installed, tmp_path, config):
     '--workdir=run',
     '--config.num_devices=99',
   )
-  assert found.returncode == 1
-  assert '99 devices' in found.stderr.splitlines()[-1]
+  assert process.returncode == 1
+  assert '99 devices' in process.stderr.splitlines()[-1]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize('name', ['', '-verify', '-detect', '-prepare'])
 def test_console_commands_know_their_names(installed, tmp_path, name):
-  found = run(installed, tmp_path, f'palmjax{name}', '--help')
-  assert found.returncode == 0, found.stderr
-  assert f'usage: palmjax{name} ' in found.stdout
+  process = run(installed, tmp_path, f'palmjax{name}', '--help')
+  assert process.returncode == 0, process.stderr
+  assert f'usage: palmjax{name} ' in process.stdout
 
 
 @pytest.mark.slow

@@ -160,10 +160,10 @@ main.RECIPES['ssl'] = lambda *_: print(
 for variant in ('', ':smoke'):
   main.main(['--config=configs/ssl.py' + variant, '--workdir={tmp_path}'])
 """
-  found = subprocess.run(
+  process = subprocess.run(
     [sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True
   )
-  assert found.stdout.split() == ['on', 'off'], found.stderr
+  assert process.stdout.split() == ['on', 'off'], process.stderr
 
 
 @pytest.mark.parametrize(

@@ -154,11 +154,11 @@ def test_commands_are_told_as_they_are_called(
   text = 'python -m palmjax.main --config, python -m palmjax.verify A B'
   terminal.complain(text)
   terminal.Parser('verify', description=text).print_help()
-  told = capsys.readouterr()
-  for part in (told.err, told.out):
+  captured = capsys.readouterr()
+  for part in (captured.err, captured.out):
     assert main in part
     assert verify in part
-  assert told.out.startswith(f'usage: {verify.removesuffix(" A B")} ')
+  assert captured.out.startswith(f'usage: {verify.removesuffix(" A B")} ')
 
 
 @pytest.mark.parametrize(

@@ -27,8 +27,8 @@ def test_they_are_small():
 
 
 def test_they_hold_no_class_weights_and_no_path():
-  found = export.load(shipped.PALM)
-  assert set(found.variables['params']) == {'backbone'}
+  exported = export.load(shipped.PALM)
+  assert set(exported.variables['params']) == {'backbone'}
   config = json.loads((shipped.PALM / 'config.json').read_text())
   assert config['data']['dir'] == ''
   assert config['data']['name'] == 'drawn_palms'
@@ -38,8 +38,8 @@ def test_they_hold_no_class_weights_and_no_path():
 @pytest.mark.parametrize('correlation', [False, True])
 def test_every_score_is_calibrated(turns, correlation):
   name = matcher.comparison(turns=turns, correlation=correlation)
-  found = matcher.load(shipped.PALM, name)
-  thresholds = [found.threshold(fmr) for fmr in (1e-2, 1e-3, 1e-4)]
+  calibration = matcher.load(shipped.PALM, name)
+  thresholds = [calibration.threshold(fmr) for fmr in (1e-2, 1e-3, 1e-4)]
   assert thresholds == sorted(thresholds)
   assert len(set(thresholds)) == 3
 
@@ -71,14 +71,17 @@ def test_they_beat_correlation_across_sessions(drawn, tmp_path):
   """Threefold at least; a network that learned nothing is far from it."""
   control = _eer(controls.correlate(drawn[0]), drawn)
   assert _eer_of_network(shipped.PALM, drawn) < control / 3
-  found = export.load(shipped.PALM)
+  exported = export.load(shipped.PALM)
   generator = np.random.default_rng(0)
   fresh = jax.tree.map(
     lambda leaf: generator.permuted(leaf) if leaf.ndim > 1 else leaf,
-    found.variables,
+    exported.variables,
   )
   export.save(
-    tmp_path, variables=fresh, model=found.model, preprocess=found.preprocess
+    tmp_path,
+    variables=fresh,
+    model=exported.model,
+    preprocess=exported.preprocess,
   )
   assert _eer_of_network(tmp_path, drawn) > control / 3
 
@@ -89,17 +92,17 @@ def test_the_detector_on_photographs():
   if not os.path.isdir(root):
     pytest.skip('set PALMJAX_GESTURES to the folder of a YOLO set of gestures')
   network = hand_networks.load(shipped.HAND, passes=True)
-  found = boxes.load(
+  photographs = boxes.load(
     boxes.read(root, form='yolo', split='valid', names=network.classes),
     size=network.image_size,
   ).arrays
   truths = [
     (true[valid], classes[valid])
     for true, classes, valid in zip(
-      *(found[key] for key in ('boxes', 'classes', 'valid')), strict=True
+      *(photographs[key] for key in ('boxes', 'classes', 'valid')), strict=True
     )
   ]
-  seen = network.detect(found['image'])
+  seen = network.detect(photographs['image'])
   detections = zip(
     *(seen[key] for key in ('boxes', 'scores', 'classes')), strict=True
   )
@@ -109,8 +112,8 @@ def test_the_detector_on_photographs():
     names=network.classes,
     resampling=bootstrap.Resampling(draws=10),
   )
-  told = json.loads((shipped.HAND / 'results.json').read_text())
+  recorded = json.loads((shipped.HAND / 'results.json').read_text())
   assert rates['ap50']['value'] >= 0.9
   assert rates['ap50']['value'] == pytest.approx(
-    told['boxes']['ap50']['value'], abs=0.005
+    recorded['boxes']['ap50']['value'], abs=0.005
   )

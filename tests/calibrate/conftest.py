@@ -55,10 +55,10 @@ def _compile_once():
   """A network that is loaded anew would be compiled anew."""
   networks, of_export = {}, palm_networks.of_export
 
-  def of_export_once(found, directory):
-    key = json.dumps(found.digests, sort_keys=True)
+  def of_export_once(exported, directory):
+    key = json.dumps(exported.digests, sort_keys=True)
     if key not in networks:
-      networks[key] = of_export(found, directory)
+      networks[key] = of_export(exported, directory)
     return networks[key]
 
   with pytest.MonkeyPatch.context() as patch:

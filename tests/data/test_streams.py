@@ -275,6 +275,6 @@ def test_a_batch_comes_several_times_from_any_start(start):
     return iter(range(first, 100))
 
   stream = streams.repeated(once, 3)(start)
-  found = [next(stream) for _ in range(8)]
-  assert found == [step // 3 for step in range(start, start + 8)]
+  steps = [next(stream) for _ in range(8)]
+  assert steps == [step // 3 for step in range(start, start + 8)]
   assert streams.repeated(once, 1) is once

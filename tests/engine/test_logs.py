@@ -106,15 +106,15 @@ def test_bar_on_a_terminal(tmp_path):
 
 
 def events(workdir):
-  found = []
+  records = []
   for path in sorted((workdir / 'gan').glob('events*tfevents*')):
     data = path.read_bytes()
     while data:
       # TFRecord: length, its checksum, the record, its checksum.
       length = int.from_bytes(data[:8], 'little')
-      found.append(event_pb2.Event.FromString(data[12 : 12 + length]))
+      records.append(event_pb2.Event.FromString(data[12 : 12 + length]))
       data = data[16 + length :]
-  return found
+  return records
 
 
 def test_tensorboard_events(tmp_path):

@@ -151,18 +151,18 @@ def test_adamw_first_updates():
   )
   params = {'bias': jnp.full(1, 2.0), 'kernel': jnp.full((1, 1), 2.0)}
   state = tx.init(params)
-  found = []
+  weights = []
   for bias, kernel in ((4.0, 3.0), (40.0, 30.0), (8.0, -6.0)):
     grads = {'bias': jnp.full(1, bias), 'kernel': jnp.full((1, 1), kernel)}
     updates, state = tx.update(grads, state, params)
     params = jax.tree.map(jnp.add, params, updates)
-    found.append([float(leaf.sum()) for leaf in jax.tree.leaves(params)])
+    weights.append([float(leaf.sum()) for leaf in jax.tree.leaves(params)])
   expected = [
     [1.95, 2.0 - 0.05 * (1 + 0.2 * 2.0)],
     [1.85, 1.93 - 0.1 * (1 + 0.2 * 1.93)],
     [1.75, 1.7914 - 0.1 * (0.213 / 0.271 / 3 + 0.2 * 1.7914)],
   ]
-  np.testing.assert_allclose(found, expected, rtol=1e-5)
+  np.testing.assert_allclose(weights, expected, rtol=1e-5)
 
 
 def test_vectors_are_not_decayed():

@@ -18,14 +18,14 @@ CONFIG = {'steps': 5, 'model': {'width': 8, 'sizes': (1, 2)}}
 def run(workdir, body=None, **changes):
   calls = []
 
-  def write(this, config):
-    assert this.workdir == pathlib.Path(workdir)
-    assert this.name == 'net'
-    assert this.export.parent == this.workdir / 'net'
-    assert list(this.export.iterdir()) == []
+  def write(current, config):
+    assert current.workdir == pathlib.Path(workdir)
+    assert current.name == 'net'
+    assert current.export.parent == current.workdir / 'net'
+    assert list(current.export.iterdir()) == []
     assert config.to_dict() == CONFIG
-    export = this.export
-    calls.append(this.key)
+    export = current.export
+    calls.append(current.key)
     (export / 'weights').mkdir()
     (export / 'weights/w.npy').write_bytes(b'123')
     (export / 'model.json').write_text('{}')
@@ -75,7 +75,7 @@ def test_a_body_gets_the_sections_that_its_fingerprint_lists(tmp_path):
   first, _ = run(tmp_path)
   seen = []
 
-  def body(this, config, *, teacher):
+  def body(current, config, *, teacher):
     seen.append((config.to_dict(), teacher))
     with pytest.raises(AttributeError):
       _ = config.unread
@@ -136,7 +136,7 @@ def test_key_is_the_roots_folded_with_the_crc_of_the_name(tmp_path):
 def test_work_of_another_config_is_refused(
   tmp_path, finished, change, difference
 ):
-  def fail(this, config, **exports):
+  def fail(current, config, **exports):
     raise RuntimeError('power cut')
 
   if finished:
@@ -153,9 +153,9 @@ def test_work_of_another_config_is_refused(
 
 
 def test_a_run_cut_short_leaves_no_export(tmp_path):
-  def fail(this, config):
-    (this.workdir / this.name / 'ckpt').mkdir()
-    (this.export / 'half').write_text('x')
+  def fail(current, config):
+    (current.workdir / current.name / 'ckpt').mkdir()
+    (current.export / 'half').write_text('x')
     raise RuntimeError('power cut')
 
   with pytest.raises(RuntimeError):
@@ -184,9 +184,9 @@ def test_a_changed_export_is_refused(tmp_path, where):
 
 def test_fingerprint_covers_names_and_contents(tmp_path):
   def body_of(**files):
-    def body(this, config):
+    def body(current, config):
       for name, content in files.items():
-        (this.export / name).write_text(content)
+        (current.export / name).write_text(content)
       return {}
 
     return body
@@ -203,7 +203,7 @@ def test_fingerprint_covers_names_and_contents(tmp_path):
 
 def test_metrics_that_json_cannot_hold_are_refused(tmp_path):
   with pytest.raises(ValueError, match='not JSON compliant'):
-    run(tmp_path, lambda this, config: {'loss': float('nan')})
+    run(tmp_path, lambda current, config: {'loss': float('nan')})
   assert not (tmp_path / 'net/DONE.json').exists()
 
 
@@ -211,11 +211,11 @@ def test_seconds_add_up_over_resumptions(tmp_path, monkeypatch):
   now = [100.0]
   monkeypatch.setattr(stage.time, 'monotonic', lambda: now[0])
 
-  def cut(this, config):
+  def cut(current, config):
     now[0] += 7
     raise RuntimeError('power cut')
 
-  def whole(this, config):
+  def whole(current, config):
     now[0] += 5
     return {}
 

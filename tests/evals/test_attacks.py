@@ -269,7 +269,7 @@ def test_apgd_by_hand():
   def objective(images, peak=peak):
     return -jnp.sum(jnp.abs(WEIGHTS) * (images - peak) ** 2, axis=(1, 2, 3))
 
-  found = by_steps(attacks.apgd, objective, IMAGES, 50, 0.3)
+  attacked = by_steps(attacks.apgd, objective, IMAGES, 50, 0.3)
   starts = ball.uniform(jax.random.key(0), IMAGES, radius=0.3)
   for i in range(len(IMAGES)):
     expected, halvings = twin_of_apgd(
@@ -281,4 +281,4 @@ def test_apgd_by_hand():
       [11, 21, 29, 35, 40, 44, 47],
     )
     assert halvings > 3
-    np.testing.assert_allclose(found[i], expected, atol=1e-4)
+    np.testing.assert_allclose(attacked[i], expected, atol=1e-4)

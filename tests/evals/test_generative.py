@@ -47,9 +47,9 @@ def test_kid_is_the_mean_over_subsets():
     x = real[draw.choice(20, 8, replace=False)]
     y = fake[draw.choice(20, 8, replace=False)]
     values.append(squared_mmd_twin(x, y))
-  found = generative.kid(real, fake, subsets=6, subset_size=8, seed=5)
-  assert found['value'] == pytest.approx(np.mean(values), rel=1e-9)
-  assert found['std'] == pytest.approx(np.std(values), rel=1e-9)
+  distance = generative.kid(real, fake, subsets=6, subset_size=8, seed=5)
+  assert distance['value'] == pytest.approx(np.mean(values), rel=1e-9)
+  assert distance['std'] == pytest.approx(np.std(values), rel=1e-9)
 
 
 def test_kid_of_one_distribution_is_unbiased():
@@ -78,10 +78,10 @@ def test_kid_grows_with_the_shift():
 
 def test_kid_subset_is_half_at_most():
   generator = np.random.default_rng(4)
-  found = generative.kid(
+  distance = generative.kid(
     *generator.normal(size=(2, 10, 3)), subsets=20, subset_size=1000
   )
-  assert found['std'] > 0.0
+  assert distance['std'] > 0.0
 
 
 @pytest.mark.parametrize(
@@ -130,17 +130,17 @@ def test_memorisation_golden():
   training = np.array([[0.0], [10.0]])
   held_out = np.array([[1.0], [2.0], [13.0]])  # 1, 2, 3 from the nearest.
   generated = np.array([[0.5], [11.0], [9.5]])  # 0.5, 1, 0.5.
-  found = generative.memorisation(training, held_out, generated)
-  assert found['value'] == pytest.approx(0.5 / 2.0)
-  assert found['copied'] == 1.0  # All below the 1 % point, 1.02.
+  ratio = generative.memorisation(training, held_out, generated)
+  assert ratio['value'] == pytest.approx(0.5 / 2.0)
+  assert ratio['copied'] == 1.0  # All below the 1 % point, 1.02.
   with pytest.raises(ValueError, match='repeat'):
     generative.memorisation(training, training, generated)
 
 
 def test_diversity_golden():
   real = np.array([[0.0], [1.0], [3.0]])  # Distances 1, 2, 3.
-  found = generative.diversity(real, real * 0.5)
-  assert found == pytest.approx({'value': 0.5, 'real': 2.0, 'generated': 1.0})
+  spread = generative.diversity(real, real * 0.5)
+  assert spread == pytest.approx({'value': 0.5, 'real': 2.0, 'generated': 1.0})
   assert generative.diversity(real, np.ones((5, 1)))['value'] == 0.0
 
 

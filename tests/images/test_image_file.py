@@ -76,8 +76,10 @@ def test_images_are_turned_whatever_other_tags_say(tmp_path, reader, exif):
     tmp_path / 'b.jpg', exif=exif, quality=98, subsampling=0
   )
   expected, got = (
-    np.asarray(getattr(found, 'image', found)).astype(int)
-    for found in map(READERS[reader], (tmp_path / 'a.png', tmp_path / 'b.jpg'))
+    np.asarray(getattr(picture, 'image', picture)).astype(int)
+    for picture in map(
+      READERS[reader], (tmp_path / 'a.png', tmp_path / 'b.jpg')
+    )
   )
   assert got.shape == expected.shape
   assert np.abs(got - expected).max() < 12

@@ -28,15 +28,17 @@ def test_pixels_come_from_where_the_square_says(angle, side):
   square = photo.cut(ramps(), centre=centre, side=side, angle=angle, size=size)
   assert square.image.shape == (size, size, 3)
   grid = np.stack(np.meshgrid(*[np.arange(size) + 0.5] * 2), axis=-1)
-  told = square.place_back(grid)
+  positions = square.place_back(grid)
   read, inside = places(square)
   # Beside the border of the photo the ramps are bent.
-  inside &= (told > 4).all(axis=-1) & (told < np.array(SHAPE[::-1]) - 4).all(-1)
+  inside &= (positions > 4).all(axis=-1) & (
+    positions < np.array(SHAPE[::-1]) - 4
+  ).all(-1)
   assert inside.sum() > 0.3 * size**2
   # Fractions lost twice: of means, then of what is between them.
-  assert np.abs(read - told)[inside].max() < 0.5 + 0.5 * (side > 2 * size)
+  assert np.abs(read - positions)[inside].max() < 0.5 + 0.5 * (side > 2 * size)
   np.testing.assert_allclose(square.place_back(np.full(2, size / 2)), centre)
-  np.testing.assert_allclose(square.place(told), grid, atol=1e-9)
+  np.testing.assert_allclose(square.place(positions), grid, atol=1e-9)
   # Clockwise: the square's right is turned from x towards y.
   right = square.place_back(np.array([size, size / 2])) - centre
   np.testing.assert_allclose(

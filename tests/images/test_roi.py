@@ -9,7 +9,7 @@ import pytest
 
 from palmjax.images import roi
 
-# The frame of a left palm with d = 1: valleys at (±½, 0), wrist below.
+# The palm frame of a left palm with d = 1: valleys at (±½, 0), wrist below.
 _LEFT = np.array([[-0.5, 0.0], [0.5, 0.0], [0.1, 2.3]])
 _RIGHT = _LEFT * [-1, 1]
 

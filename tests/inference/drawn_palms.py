@@ -82,11 +82,11 @@ def cheap_compare(probes, gallery, means):
   def upright(codes):
     return codes[:, parts.UPRIGHT].reshape(len(codes), -1) / 127
 
-  found = [
+  scores = [
     cosines(upright(a) - mean.ravel(), upright(b) - mean.ravel())
     for a, b, mean in zip(probes[:2], gallery[:2], means[:2], strict=True)
   ]
-  found.append(
+  scores.append(
     cosines(probes.network - means.network, gallery.network - means.network)
   )
-  return np.stack(found).astype(np.float32)
+  return np.stack(scores).astype(np.float32)

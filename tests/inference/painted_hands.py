@@ -10,8 +10,8 @@ SIZE = 96
 READ = 64  # Side of what the reader sees.
 CLASSES = ('fist', 'five')
 FIST, FIVE = range(2)
-# The frame of a left palm with d = 1, and points around the hand.
-FRAME = np.array([[-0.5, 0.0], [0.5, 0.0], [0.2, 2.3]])
+# The palm frame of a left palm with d = 1, and points around the hand.
+PALM_FRAME = np.array([[-0.5, 0.0], [0.5, 0.0], [0.2, 2.3]])
 TURN = np.linspace(0, 2 * np.pi, 40, endpoint=False)
 OUTLINE = np.stack([1.2 * np.cos(TURN), 0.4 + 2.2 * np.sin(TURN)], axis=-1)
 
@@ -27,7 +27,7 @@ def hand(*, label=FIVE, score=0.9, facing=0.8, **placing):
   """A hand as the stand-in is told it."""
   return {
     'outline': place(OUTLINE, **placing),
-    'points': place(FRAME, **placing),
+    'points': place(PALM_FRAME, **placing),
     'class': label,
     'score': score,
     'facing': facing,
@@ -60,7 +60,7 @@ def transform_of(image, shape, *, turned):
   return np.linalg.lstsq(rows, colours, rcond=None)[0].T
 
 
-def stand_in_reader(photo, found):
+def stand_in_reader(photo, hands):
   """A reader of palm frames that knows the hands; see `Network`.
 
   Returns:
@@ -75,7 +75,7 @@ def stand_in_reader(photo, found):
     transforms.append(transform)
     middle = transform @ [side / 2, side / 2, 1]
     near = min(
-      found, key=lambda one: np.linalg.norm(one['points'].mean(0) - middle)
+      hands, key=lambda one: np.linalg.norm(one['points'].mean(0) - middle)
     )
     points = (near['points'] - transform[:, 2]) @ np.linalg.inv(
       transform[:, :2]
@@ -95,9 +95,9 @@ class Network:
     transforms: affine map from the pixels of each look to the photo, [2, 3].
   """
 
-  def __init__(self, photo, found, *, shake=0.0, only=None):
+  def __init__(self, photo, hands, *, shake=0.0, only=None):
     """Args: `shake`: error in pixels of the look; `only`: looks that see."""
-    self.shape, self.found, self.transforms = photo.shape[:2], found, []
+    self.shape, self.found, self.transforms = photo.shape[:2], hands, []
     self.shake, self.only = shake, only
 
   def __call__(self, images):

@@ -49,8 +49,8 @@ def test_scores_of_a_cohort_are_those_of_strangers():
     means = parts.means(members)
     upper = np.triu_indices(count, 1)
     in_sample.append(parts.compare(members, members, means)[:, *upper].mean(1))
-    found = cohort.cross_fitted(members, np.random.default_rng(seed))
-    crossed.append(np.nanmean(found, axis=(1, 2)))
+    pairwise = cohort.cross_fitted(members, np.random.default_rng(seed))
+    crossed.append(np.nanmean(pairwise, axis=(1, 2)))
     scores = parts.compare(strangers, strangers, means)
     fresh.append(scores[:, *np.triu_indices(400, 1)].mean(1))
   in_sample, crossed, fresh = (
@@ -80,40 +80,40 @@ def test_rates_that_palms_support(count, measured, rates, monkeypatch):
   monkeypatch.setattr(
     parts, 'compare', lambda a, b, _: rng.normal(size=(3, len(a[2]), len(b[2])))
   )
-  found = cohort.fit(palms(count), dataset='numbers')
+  fitted = cohort.fit(palms(count), dataset='numbers')
   pairs = count * (count - 1) // 2
-  assert found.pairs == pairs
-  assert tuple(rate for rate, _ in found.thresholds) == rates
-  assert found.measured == measured
+  assert fitted.pairs == pairs
+  assert tuple(rate for rate, _ in fitted.thresholds) == rates
+  assert fitted.measured == measured
   for rate in rates:
-    assert found.threshold(rate) == dict(found.thresholds)[rate]
+    assert fitted.threshold(rate) == dict(fitted.thresholds)[rate]
     # Thirty false matches, or the words for fewer.
-    few = 'extrapolated' in found.describe(rate)
+    few = 'extrapolated' in fitted.describe(rate)
     assert few == (rate * pairs < 30)
-  assert found.describe(1e-1) == f'{pairs:,} pairs of {count} palms: numbers'
+  assert fitted.describe(1e-1) == f'{pairs:,} pairs of {count} palms: numbers'
   with pytest.raises(ValueError, match='for an FMR of 1e-5: a cohort of'):
-    found.threshold(1e-5)
-  rising = [threshold for _, threshold in found.thresholds]
+    fitted.threshold(1e-5)
+  rising = [threshold for _, threshold in fitted.thresholds]
   assert rising == sorted(rising)
 
 
 def test_standards_are_of_cross_fitted_pairs():
   templates = palms(32, shared=1.0)
-  found = cohort.fit(templates, dataset='numbers', seed=3)
+  fitted = cohort.fit(templates, dataset='numbers', seed=3)
   scores = cohort.cross_fitted(templates, np.random.default_rng(3))
   upper = np.triu_indices(32, 1)
   for got, want in zip(
-    found.standard, parts.standard(scores[:, *upper], 32), strict=True
+    fitted.standard, parts.standard(scores[:, *upper], 32), strict=True
   ):
     np.testing.assert_allclose(got, want, rtol=1e-6)
-  assert found.palms == 32
-  assert found.templates.fine.shape == (32, 1, 32, 32, 2)
+  assert fitted.palms == 32
+  assert fitted.templates.fine.shape == (32, 1, 32, 32, 2)
   np.testing.assert_array_equal(
-    found.templates.fine[:, 0], templates.fine[:, 2]
+    fitted.templates.fine[:, 0], templates.fine[:, 2]
   )
-  np.testing.assert_array_equal(found.means.network, templates.network.mean(0))
+  np.testing.assert_array_equal(fitted.means.network, templates.network.mean(0))
   again = cohort.fit(templates, dataset='numbers', seed=3)
-  assert again.thresholds == found.thresholds
+  assert again.thresholds == fitted.thresholds
 
 
 @pytest.mark.parametrize('count', [0, 1, 29])

@@ -45,9 +45,9 @@ def path(tmp_path):
 
 def refusal(path, of=OF, *, error=ValueError):
   """The error: one line that names the file and says what to do."""
-  with pytest.raises(error) as found:
+  with pytest.raises(error) as caught:
     cohort_file.load(path, of=of)
-  text = str(found.value)
+  text = str(caught.value)
   assert '\n' not in text
   assert str(path) in text
   assert 'by python -m palmjax.calibrate DIR --out=' in text
@@ -57,17 +57,17 @@ def refusal(path, of=OF, *, error=ValueError):
 def test_what_is_written_is_read(path):
   want = small()
   for place in (path, path.parent):
-    found = cohort_file.load(place, of=OF)
+    loaded = cohort_file.load(place, of=OF)
     for group in ('templates', 'means', 'standard'):
-      for part, own in zip(
-        getattr(found, group), getattr(want, group), strict=True
+      for part, wanted in zip(
+        getattr(loaded, group), getattr(want, group), strict=True
       ):
-        assert part.dtype == own.dtype
-        np.testing.assert_array_equal(part, own)
+        assert part.dtype == wanted.dtype
+        np.testing.assert_array_equal(part, wanted)
     for name in ('thresholds', 'measured', 'palms', 'dataset'):
-      assert getattr(found, name) == getattr(want, name)
-    assert found.threshold(1e-2) == 2.5
-    assert found.describe(1e-2) == '3 pairs of 3 palms, extrapolated: Hände'
+      assert getattr(loaded, name) == getattr(want, name)
+    assert loaded.threshold(1e-2) == 2.5
+    assert loaded.describe(1e-2) == '3 pairs of 3 palms, extrapolated: Hände'
 
 
 def test_a_cohort_of_format_1_has_no_whitening(tmp_path, monkeypatch):
@@ -84,11 +84,11 @@ def test_how_the_palms_were_taken(path):
   assert cohort_file.load(path, of=OF).photos is None
   for photos in (True, False):
     cohort_file.save(path, small(photos=photos), of=OF)
-    found = cohort_file.load(path, of=OF)
-    assert found.photos is photos
-    found.require(photos=photos)
+    loaded = cohort_file.load(path, of=OF)
+    assert loaded.photos is photos
+    loaded.require(photos=photos)
     with pytest.raises(ValueError, match='of photos' if photos else 'alone'):
-      found.require(photos=not photos)
+      loaded.require(photos=not photos)
 
 
 def test_equal_cohorts_give_equal_bytes(path, tmp_path):
@@ -131,14 +131,16 @@ def test_damage_in_any_byte_is_found(path):
       damaged[place] ^= flip
       path.write_bytes(damaged)
       try:
-        found = cohort_file.load(path, of=OF)
+        loaded = cohort_file.load(path, of=OF)
       except ValueError:
         assert 'damaged' in refusal(path)
       else:
         # Times, and other bytes of the archive that say nothing.
         unharmed += 1
-        assert found.thresholds == want.thresholds
-        np.testing.assert_array_equal(found.templates.fine, want.templates.fine)
+        assert loaded.thresholds == want.thresholds
+        np.testing.assert_array_equal(
+          loaded.templates.fine, want.templates.fine
+        )
   assert unharmed < 0.4 * len(range(0, len(whole), 7)) * 2
 
 
@@ -217,12 +219,12 @@ def test_numbers_that_are_none(path, number):
 
 
 def test_no_file(tmp_path):
-  for path, told in (
+  for path, file in (
     (tmp_path / 'none.npz', tmp_path / 'none.npz'),
     (tmp_path, tmp_path / 'cohort.npz'),
   ):
     text = refusal(path, error=FileNotFoundError)
     assert text == (
-      f'{told} is missing: make it by python -m palmjax.calibrate DIR '
-      f'--out={told}'
+      f'{file} is missing: make it by python -m palmjax.calibrate DIR '
+      f'--out={file}'
     )

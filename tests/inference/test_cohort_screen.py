@@ -30,16 +30,16 @@ def palms():
   'seed, difficulty', [(1, 0.6), (2, 0.4), (3, 0.5), (4, 0.7), (5, 0.8)]
 )
 def test_different_palms_are_a_cohort(seed, difficulty):
-  found = cohort.screen(drawn_palms.templates(seed, difficulty))
-  assert found == ((), ())
+  screened = cohort.screen(drawn_palms.templates(seed, difficulty))
+  assert screened == ((), ())
 
 
 @pytest.mark.parametrize('palm', [0, 17])
 def test_a_hidden_twin_is_found_and_it_alone(palms, palm):
   again = templates(drawn_palms.draw(2, 0.4, sample=1)[palm : palm + 1])
-  found = cohort.screen(joined(palms, again))
-  assert found.twins == ((palm, COUNT),)
-  assert found.odd == ()
+  screened = cohort.screen(joined(palms, again))
+  assert screened.twins == ((palm, COUNT),)
+  assert screened.odd == ()
 
 
 def test_images_of_one_palm(palms):
@@ -70,7 +70,7 @@ def test_images_of_no_palm_are_named(palms, images):
   among = joined(
     palms.take(slice(0, 20)), templates(odd), palms.take(slice(20, 37))
   )
-  found = cohort.screen(among)
-  assert found.odd == (20, 21, 22)
+  screened = cohort.screen(among)
+  assert screened.odd == (20, 21, 22)
   # Alike as they are, they are no palm twice.
-  assert found.twins == ()
+  assert screened.twins == ()

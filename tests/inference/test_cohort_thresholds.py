@@ -44,7 +44,7 @@ def test_thresholds_are_at_the_careful_end(count, share, monkeypatch):
   rows, columns = np.triu_indices(count, 1)
   scores = rng.normal(size=len(rows))
   rates = (2e-1, 1e-2, 1e-3)
-  found = cohort_thresholds.careful(
+  thresholds = cohort_thresholds.careful(
     scores, rows, columns, rates, np.random.default_rng(2)
   )
   same = np.random.default_rng(2)
@@ -60,8 +60,8 @@ def test_thresholds_are_at_the_careful_end(count, share, monkeypatch):
   draws = np.sort(draws, axis=0)
   # Of 11 the 9th is the quantile of 0.8, and the 10th that of 0.9.
   want = (1 - share) * draws[8, :, 0] + share * draws[9, :, 1]
-  np.testing.assert_allclose(found, want, rtol=1e-6)
-  assert np.diff(found).min() > 0
+  np.testing.assert_allclose(thresholds, want, rtol=1e-6)
+  assert np.diff(thresholds).min() > 0
 
 
 @pytest.mark.parametrize(

@@ -48,15 +48,15 @@ def test_blocks_do_not_show(monkeypatch):
   np.testing.assert_allclose(correlation.similarities(a, b), want, atol=1e-6)
 
 
-@pytest.mark.parametrize('shift, found', [((5, -5), True), ((0, 6), False)])
-def test_shifts_of_five_pixels_are_found(shift, found):
+@pytest.mark.parametrize('shift, alike', [((5, -5), True), ((0, 6), False)])
+def test_shifts_of_five_pixels_are_found(shift, alike):
   field = noise(60, 60)
   down, right = shift
   a = field[6:54, 6:54]
   b = 0.5 * field[6 + down : 54 + down, 6 + right : 54 + right] + 2.0
   score = correlation.similarities(a[None], b[None])[0, 0]
   # Of noise elsewhere 1444 values are compared: s.d. 1 / √1444 = .026.
-  assert score > 1 - 1e-6 if found else score < 0.15
+  assert score > 1 - 1e-6 if alike else score < 0.15
 
 
 def test_a_flat_image_is_like_none():
@@ -81,10 +81,12 @@ def test_templates_of_a_set_are_those_of_each_image():
     correlation.templates(image[None, ..., None])[0]
     for image in luma.astype(np.float32)
   ]
-  found = correlation.templates_of(images)
-  np.testing.assert_allclose(found, want, atol=1e-4)
+  templates = correlation.templates_of(images)
+  np.testing.assert_allclose(templates, want, atol=1e-4)
   # Company changes nothing, not even the last bit.
-  np.testing.assert_array_equal(correlation.templates_of(images[5:]), found[5:])
+  np.testing.assert_array_equal(
+    correlation.templates_of(images[5:]), templates[5:]
+  )
   assert correlation.templates_of(images[:0]).shape == (0, 48, 48)
 
 

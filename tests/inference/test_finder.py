@@ -17,18 +17,18 @@ def test_hands_are_found_where_they_are(shape, placing, looks, left):
     painted_hands.hand(**placing, left=left),
   )
   network = painted_hands.Network(photo, [true])
-  (found,) = painted_hands.find(photo, network, looks=looks)
+  (hand,) = painted_hands.find(photo, network, looks=looks)
   assert len(network.transforms) == min(looks, 2)
   d = placing['d']
   # The third look reads colours of few levels.
   near = (0.02 if looks < 3 else 0.03) * d + 0.2
-  np.testing.assert_allclose(found.points, true['points'], atol=near)
+  np.testing.assert_allclose(hand.points, true['points'], atol=near)
   box = [*true['outline'].min(axis=0), *true['outline'].max(axis=0)]
-  np.testing.assert_allclose(found.box, box, atol=0.02 * d + 0.2)
-  assert (found.gesture, found.score) == ('five', 0.9)
-  assert found.facing == (0.8 if looks < 3 else 0.7)
-  assert found.side == ('left' if left else 'right')
-  assert found.shows_palm
+  np.testing.assert_allclose(hand.box, box, atol=0.02 * d + 0.2)
+  assert (hand.gesture, hand.score) == ('five', 0.9)
+  assert hand.facing == (0.8 if looks < 3 else 0.7)
+  assert hand.side == ('left' if left else 'right')
+  assert hand.shows_palm
 
 
 @pytest.mark.parametrize('shape, placing', painted_hands.PHOTOS)
@@ -71,10 +71,10 @@ def test_closer_looks_lower_the_error():
   photo, true = painted_hands.paint(shape), painted_hands.hand(**placing)
   errors = []
   for looks in (1, 2, 3):
-    (found,) = painted_hands.find(
+    (hand,) = painted_hands.find(
       photo, painted_hands.Network(photo, [true], shake=2.0), looks=looks
     )
-    errors.append(np.linalg.norm(found.points - true['points'], axis=-1).max())
+    errors.append(np.linalg.norm(hand.points - true['points'], axis=-1).max())
   assert errors[0] == pytest.approx(2 * 2100 / painted_hands.SIZE, rel=0.05)
   side = np.ptp(true['outline'], axis=0).max() / finder._FILL
   assert errors[1] == pytest.approx(2 * side / painted_hands.SIZE, rel=0.1)
@@ -103,7 +103,7 @@ def test_what_a_closer_look_does_not_see_stays():
 
   (kept,) = painted_hands.find(photo, Elsewhere(photo, [true]))
   np.testing.assert_array_equal(kept.points, first.points)
-  # Nor is the frame of a hand that the reader sees far away.
+  # Nor is the palm frame of a hand that the reader sees far away.
   far = painted_hands.hand(**{**placing, 'centre': (600, 350)})
   reader, _ = painted_hands.stand_in_reader(photo, [far])
   (kept,) = painted_hands.find(
@@ -131,9 +131,9 @@ def test_a_third_look_changes_frame_and_facing_and_fists_have_none():
   assert (second.facing, third.facing) == (0.8, 0.7)
   reader, transforms = painted_hands.stand_in_reader(photo, [fist])
   network = painted_hands.Network(photo, [fist])
-  (found,) = painted_hands.find(photo, network, looks=3, reader=reader)
+  (hand,) = painted_hands.find(photo, network, looks=3, reader=reader)
   assert (len(network.transforms), len(transforms)) == (2, 0)
-  assert (found.framed, found.shows_palm, found.side) == (False, False, None)
+  assert (hand.framed, hand.shows_palm, hand.side) == (False, False, None)
 
 
 def test_one_hand_is_told_once_and_the_best_first():
@@ -153,11 +153,11 @@ def test_one_hand_is_told_once_and_the_best_first():
       painted_hands.hand(angle=0.0, d=10.0, centre=(450, 100), score=0.2),
     ],
   )
-  found = painted_hands.find(photo, network, looks=2)
-  assert [one.score for one in found] == [0.8, 0.5]
+  hands = painted_hands.find(photo, network, looks=2)
+  assert [one.score for one in hands] == [0.8, 0.5]
   # The back of a right hand lies as the palm of a left one.
-  assert [one.side for one in found] == ['right', 'left']
-  assert [one.shows_palm for one in found] == [False, True]
+  assert [one.side for one in hands] == ['right', 'left']
+  assert [one.shows_palm for one in hands] == [False, True]
   assert len(painted_hands.find(photo, network, looks=1, score=0.1)) == 3
   assert painted_hands.find(photo, network, score=0.95) == []
 
@@ -177,8 +177,8 @@ def test_a_hand_half_seen_needs_a_closer_look(looks, closer):
         self.found = [{**true, 'score': closer}]
       return super().__call__(images)
 
-  found = painted_hands.find(photo, Surer(photo, [true]), looks=looks)
-  assert [one.score for one in found] == (
+  hands = painted_hands.find(photo, Surer(photo, [true]), looks=looks)
+  assert [one.score for one in hands] == (
     [closer] if closer > 0.3 and looks > 1 else []
   )
   # It was not worth a look.
@@ -191,12 +191,12 @@ def test_boxes_end_at_the_border_and_grey_holds_no_hand():
   photo = painted_hands.paint((100, 400))
   edge = painted_hands.hand(angle=0.0, d=40.0, centre=(395, 50))
   outside = painted_hands.hand(angle=0.0, d=5.0, centre=(200, 150))
-  (found,) = painted_hands.find(
+  (hand,) = painted_hands.find(
     photo, painted_hands.Network(photo, [edge, outside]), looks=1
   )
-  assert found.box[2] == 400
-  assert found.box[1] == 0
-  assert found.box[3] == 100
+  assert hand.box[2] == 400
+  assert hand.box[1] == 0
+  assert hand.box[3] == 100
 
 
 @pytest.mark.parametrize(

@@ -52,8 +52,8 @@ def test_palms_of_a_photo():
     painted_hands.hand(**{**placing, 'centre': (800, 350)}),
   )
 
-  def palm(*found):
-    network = painted_hands.Network(photo, found)
+  def palm(*seen):
+    network = painted_hands.Network(photo, seen)
     return palm_files.find_palm(
       lambda image: painted_hands.find(image, network), photo, size=32
     )
@@ -65,7 +65,7 @@ def test_palms_of_a_photo():
   # A better hand that shows no palm is left out.
   got = palm(here, there | {'score': 0.95, 'facing': 0.2})
   assert (got.palms, got.hand.score) == (1, 0.9)
-  for found, message in (
+  for seen, message in (
     ([], 'no hand found; show a whole hand'),
     (
       [here | {'class': painted_hands.FIST}],
@@ -78,7 +78,7 @@ def test_palms_of_a_photo():
     ),
   ):
     with pytest.raises(ValueError, match=message):
-      palm(*found)
+      palm(*seen)
 
 
 @pytest.mark.slow
@@ -110,8 +110,8 @@ def test_palms_of_drawn_hands_are_those_of_the_identities():
       1.0,
     )
     assert true.side == ('left' if identities[i] % 2 == 0 else 'right')
-    found = palm_files.find_palm(lambda _, hand=true: [hand], photo, size=48)
-    rois.append(found.image)
+    palm = palm_files.find_palm(lambda _, hand=true: [hand], photo, size=48)
+    rois.append(palm.image)
   lines = [
     np.asarray(_creases(np.stack(images)))[:, 4:-4, 4:-4].reshape(6, -1)
     for images in (rois, np.asarray(flat))
@@ -159,11 +159,11 @@ def test_a_real_network_is_loaded_and_looks(tmp_path):
     preprocess=hand_networks.HandInput(image_size=32).to_json(),
   )
   find = finder.load(tmp_path, looks=1, score=0.05)
-  found = find(painted_hands.paint((40, 80)))
-  assert found
-  scores = [one.score for one in found]
+  hands_seen = find(painted_hands.paint((40, 80)))
+  assert hands_seen
+  scores = [one.score for one in hands_seen]
   assert scores == sorted(scores, reverse=True)
-  for one in found:
+  for one in hands_seen:
     assert one.gesture in painted_hands.CLASSES
     # The photo is 32 pixels wide for the network.
     inside = (one.box > 0) & (one.box < [80, 40, 80, 40])

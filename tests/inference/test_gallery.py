@@ -35,9 +35,9 @@ def path(tmp_path):
 
 def refusal(path, of=OF, *, error=ValueError):
   """The error: one line that names the file and says what to do."""
-  with pytest.raises(error) as found:
+  with pytest.raises(error) as caught:
     gallery.load(path, of=of)
-  text = str(found.value)
+  text = str(caught.value)
   assert '\n' not in text
   assert str(path) in text
   assert f'palmjax.verify A.jpg --gallery=DIR --save-gallery={path}' in text
@@ -45,14 +45,14 @@ def refusal(path, of=OF, *, error=ValueError):
 
 
 def test_what_is_written_is_read(path, tmp_path):
-  found, want = gallery.load(path, of=OF), small()
-  assert len(found) == 2
-  for part, own in zip(found.templates, want.templates, strict=True):
-    assert part.dtype == own.dtype
-    np.testing.assert_array_equal(part, own)
+  loaded, want = gallery.load(path, of=OF), small()
+  assert len(loaded) == 2
+  for part, wanted in zip(loaded.templates, want.templates, strict=True):
+    assert part.dtype == wanted.dtype
+    np.testing.assert_array_equal(part, wanted)
   for name in ('names', 'sides', 'of'):
-    assert getattr(found, name) == getattr(want, name)
-  found.save(tmp_path / 'again.npz')
+    assert getattr(loaded, name) == getattr(want, name)
+  loaded.save(tmp_path / 'again.npz')
   assert (tmp_path / 'again.npz').read_bytes() == path.read_bytes()
 
 

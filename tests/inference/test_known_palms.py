@@ -44,8 +44,8 @@ def pairs(templates):
 def test_all_pairs_of_one_palm(pairs):
   assert pairs.parts.shape == (3, PALMS * IMAGES)
   assert pairs.fused.shape == pairs.identity.shape == (PALMS * IMAGES,)
-  found = set(zip(pairs.rows.tolist(), pairs.columns.tolist(), strict=True))
-  assert found == {
+  matched = set(zip(pairs.rows.tolist(), pairs.columns.tolist(), strict=True))
+  assert matched == {
     (i, j)
     for i in range(len(IDENTITIES))
     for j in range(i + 1, len(IDENTITIES))
@@ -77,24 +77,24 @@ def test_a_palm_is_not_in_the_mean_that_is_taken_off(templates, pairs):
 def test_one_image_a_palm_makes_no_pair(templates):
   some = templates.take(np.arange(0, len(IDENTITIES), IMAGES))
   scores = cohort.cross_fitted(some, np.random.default_rng(0))
-  found = known_palms.genuine(some, np.arange(PALMS), scores)
-  assert found.parts.shape == (3, 0)
-  assert found.fused.size == found.rows.size == 0
+  scored = known_palms.genuine(some, np.arange(PALMS), scores)
+  assert scored.parts.shape == (3, 0)
+  assert scored.fused.size == scored.rows.size == 0
 
 
 def test_fnmr_counts_pairs_below_the_threshold():
   identity = np.repeat(np.arange(40), 3)
   scores = np.ones(120)
   scores[[0, 1, 5]] = 0.0
-  found = known_palms.fnmr(scores, identity, 0.5)
-  assert (found['missed'], found['pairs']) == (3, 120)
-  assert found['value'] == 3 / 120
+  rate = known_palms.fnmr(scores, identity, 0.5)
+  assert (rate['missed'], rate['pairs']) == (3, 120)
+  assert rate['value'] == 3 / 120
   weights = bootstrap.draw(40, bootstrap.DEFAULT)
   rates = (2 * weights[:, 0] + weights[:, 1]) / 120
   # Student's t is wider than the normal: beyond the plain percentile.
-  assert found['high'] >= np.quantile(rates, 0.975)
-  assert found['high'] < 0.1
-  assert found['low'] <= np.quantile(rates, 0.025) == 0
+  assert rate['high'] >= np.quantile(rates, 0.975)
+  assert rate['high'] < 0.1
+  assert rate['low'] <= np.quantile(rates, 0.025) == 0
   # A score at the threshold is accepted.
   assert known_palms.fnmr(scores, identity, 1.0)['missed'] == 3
 

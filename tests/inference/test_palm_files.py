@@ -37,9 +37,9 @@ def test_who_cannot_be_read_is_named(tmp_path):
   (tmp_path / 'anna' / 'up').symlink_to(tmp_path)
   (tmp_path / 'ida').mkdir()
   (tmp_path / 'ida' / '1.png').symlink_to(tmp_path / 'nowhere')
-  found = _read(tmp_path)
-  assert list(found.palms) == ['anna/1.png', 'anna/2.PNG', 'bob.webp']
-  assert found.missing == (
+  listing = _read(tmp_path)
+  assert list(listing.palms) == ['anna/1.png', 'anna/2.PNG', 'bob.webp']
+  assert listing.missing == (
     *('carl', 'dora', 'eve.jpg', 'fred', 'gina.tif', 'hid', 'ida'),
   )
   for line in (
@@ -50,7 +50,7 @@ def test_who_cannot_be_read_is_named(tmp_path):
     f'{tmp_path}/ida/1.png: not a file',
     'hid: no image of this palm can be read',
   ):
-    assert any(one.startswith(line) for one in found.left_out), line
+    assert any(one.startswith(line) for one in listing.left_out), line
 
 
 def test_a_folder_that_cannot_be_listed_is_named(tmp_path, monkeypatch):
@@ -63,25 +63,25 @@ def test_a_folder_that_cannot_be_listed_is_named(tmp_path, monkeypatch):
     return scandir(path)
 
   monkeypatch.setattr(image_tree.os, 'scandir', refuse)
-  found = _read(tmp_path)
-  assert found.missing == ('bob',)
-  assert found.left_out[0] == 'bob: Permission denied'
+  listing = _read(tmp_path)
+  assert listing.missing == ('bob',)
+  assert listing.left_out[0] == 'bob: Permission denied'
 
 
 def test_names_that_are_not_utf_8_or_have_two_spellings(tmp_path):
   _save(tmp_path, b'g\xfcnter/1.png', 'Jörg/1.png', 'Jo\u0308rg/2.png')
-  found = _read(tmp_path)
-  assert sorted(found.palms) == [
+  listing = _read(tmp_path)
+  assert sorted(listing.palms) == [
     'Jo\u0308rg/2.png',
     'Jörg/1.png',
     'g\\xfcnter/1.png',
   ]
-  assert {*map(palm_files.identity, found.palms)} == {'Jörg', 'g\\xfcnter'}
-  assert found.missing == ()
+  assert {*map(palm_files.identity, listing.palms)} == {'Jörg', 'g\\xfcnter'}
+  assert listing.missing == ()
   os.truncate(os.path.join(os.fsencode(tmp_path), b'g\xfcnter/1.png'), 9)
-  found = _read(tmp_path)
-  assert found.missing == ('g\\xfcnter',)
-  for line in found.left_out:
+  listing = _read(tmp_path)
+  assert listing.missing == ('g\\xfcnter',)
+  for line in listing.left_out:
     line.encode()
 
 
@@ -104,10 +104,10 @@ def test_pictures_of_detect_are_passed_over(tmp_path):
   _save(tmp_path, 'my_boxes.jpg')
   for name in ('a.json', 'b/c.json'):
     (tmp_path / name).write_text('{}')
-  found = _read(tmp_path)
-  assert list(found.palms) == ['a_roi0.png', 'b/c_roi1.png', 'my_boxes.jpg']
-  assert (found.left_out, found.missing, found.pictures) == ((), (), 2)
-  (line,) = palm_files.warnings({}, found.pictures)
+  listing = _read(tmp_path)
+  assert list(listing.palms) == ['a_roi0.png', 'b/c_roi1.png', 'my_boxes.jpg']
+  assert (listing.left_out, listing.missing, listing.pictures) == ((), (), 2)
+  (line,) = palm_files.warnings({}, listing.pictures)
   assert line == (
     'pictures of palmjax.detect are passed over, as they are no palms: 2 '
     '*_boxes.jpg'

@@ -21,17 +21,17 @@ def mean_code(seed, difficulty, count=drawn_palms.COUNT, quarters=0):
 
 @pytest.mark.parametrize('difficulty', [0.4, 0.8])
 def test_upright_palms_are_told_to_lie_upright(difficulty):
-  found = palm_turn.fit(mean_code(3, difficulty, 40))
-  assert found.turn == 0
-  assert np.argmax(found.cosines) == 0
-  assert palm_turn.warning(found, 'palms') is None
+  fitted = palm_turn.fit(mean_code(3, difficulty, 40))
+  assert fitted.turn == 0
+  assert np.argmax(fitted.cosines) == 0
+  assert palm_turn.warning(fitted, 'palms') is None
 
 
 @pytest.mark.parametrize('quarters', [1, 2, 3])
 def test_the_turn_that_brings_palms_upright_is_named(quarters):
-  found = palm_turn.fit(mean_code(3, 0.8, 40, quarters))
-  assert found.turn == 90 * quarters
-  assert f'{90 * quarters}° clockwise' in palm_turn.warning(found, 'palms')
+  fitted = palm_turn.fit(mean_code(3, 0.8, 40, quarters))
+  assert fitted.turn == 90 * quarters
+  assert f'{90 * quarters}° clockwise' in palm_turn.warning(fitted, 'palms')
 
 
 def test_a_turned_image_has_the_turned_field():
@@ -55,14 +55,14 @@ def test_the_nearly_best_turn_is_not_told():
   upright = mean_code(3, 0.4)
   # What fits two turns alike: a sum of both.
   both = upright - np.rot90(upright)
-  found = palm_turn.fit(both)
-  assert abs(found.cosines[0] - found.cosines[1]) < 0.2
-  assert found.turn == 0
+  fitted = palm_turn.fit(both)
+  assert abs(fitted.cosines[0] - fitted.cosines[1]) < 0.2
+  assert fitted.turn == 0
 
 
 def test_the_field_is_of_unit_norm_and_symmetric():
-  found = palm_turn.symmetric(palm_turn.field(mean_code(3, 0.4)))
+  field = palm_turn.symmetric(palm_turn.field(mean_code(3, 0.4)))
   np.testing.assert_allclose(
-    found, found[:, ::-1] * np.array([1, -1]), atol=1e-12
+    field, field[:, ::-1] * np.array([1, -1]), atol=1e-12
   )
   assert np.linalg.norm(palm_turn.field(mean_code(3, 0.4))) == pytest.approx(1)

@@ -14,8 +14,8 @@ from tests.inference import drawn_palms
 def palms():
   """Three palms and two others, of random codes with something in common."""
   rng = np.random.default_rng(3)
-  found = drawn_palms.random_templates(rng, 5, shared=1.0)
-  return found.take(slice(0, 3)), found.take(slice(3, 5))
+  templates = drawn_palms.random_templates(rng, 5, shared=1.0)
+  return templates.take(slice(0, 3)), templates.take(slice(3, 5))
 
 
 @pytest.fixture(scope='module')
@@ -107,8 +107,8 @@ def test_a_palm_and_itself_score_one(palms, common):
   probes, _ = palms
   for means in (common, parts.no_means(16)):
     scores = parts.compare(probes, probes, means)
-    own = scores[:, np.arange(3), np.arange(3)]
-    np.testing.assert_allclose(own, 1.0, atol=1e-6)
+    diagonal = scores[:, np.arange(3), np.arange(3)]
+    np.testing.assert_allclose(diagonal, 1.0, atol=1e-6)
     assert scores.max() <= 1.0
 
 
@@ -122,13 +122,13 @@ def test_a_palm_like_the_mean_scores_nothing(palms, common):
 def test_means_count_each_palm_once():
   rng = np.random.default_rng(5)
   palms = drawn_palms.random_templates(rng, 7)
-  found = parts.means(palms)
+  means = parts.means(palms)
   for name in parts.CODES:
     codes = getattr(palms, name)
     want = sum(codes[i, 2].astype(float) / 127 for i in range(7)) / 7
-    np.testing.assert_allclose(getattr(found, name), want, atol=1e-6)
+    np.testing.assert_allclose(getattr(means, name), want, atol=1e-6)
   want = sum(palms.network[i].astype(float) for i in range(7)) / 7
-  np.testing.assert_allclose(found.network, want, atol=1e-6)
+  np.testing.assert_allclose(means.network, want, atol=1e-6)
 
 
 def test_whitening_is_the_inverse_root_of_a_shrunk_covariance():
@@ -190,11 +190,11 @@ def test_a_standard_makes_scores_of_the_tail_logs_of_shares():
   impostors = np.array([[0.2], [3.0]]) + [[0.05], [0.7]] * rng.exponential(
     size=(2, 200000)
   )
-  found = parts.standard(impostors, 10**9)
-  np.testing.assert_allclose(found.std, [0.05, 0.7], rtol=0.03)
+  standard = parts.standard(impostors, 10**9)
+  np.testing.assert_allclose(standard.std, [0.05, 0.7], rtol=0.03)
   for share in (0.03, 0.01, 0.001):
     reached = np.quantile(impostors, 1 - share, axis=1)
-    z = parts.standardise(reached, found)
+    z = parts.standardise(reached, standard)
     np.testing.assert_allclose(z, -np.log(share), rtol=0.05)
 
 
@@ -228,13 +228,13 @@ def test_templates_of_images():
     calls.append(images)
     return np.ones((len(images), 4), np.float32) / 2
 
-  found = parts.templates(embed, images)
-  assert found.fine.shape == found.wide.shape == (2, 5, 32, 32, 2)
+  templates = parts.templates(embed, images)
+  assert templates.fine.shape == templates.wide.shape == (2, 5, 32, 32, 2)
   np.testing.assert_array_equal(
-    found.wide[:, parts.UPRIGHT],
+    templates.wide[:, parts.UPRIGHT],
     orientation_code.templates(images, orientation_code.WIDE6),
   )
   np.testing.assert_array_equal(calls, [images])
-  one = found.take([1])
+  one = templates.take([1])
   assert [len(part) for part in one] == [1, 1, 1]
-  np.testing.assert_array_equal(one.fine[0], found.fine[1])
+  np.testing.assert_array_equal(one.fine[0], templates.fine[1])

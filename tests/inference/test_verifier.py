@@ -49,12 +49,13 @@ def judge(request):
 
 
 def test_scores_are_those_of_the_parts(calibrated, members, palms):
-  own = parts.templates(calibrated.network.embed, np.stack(members))
+  of_members = parts.templates(calibrated.network.embed, np.stack(members))
   first, others = (
     parts.templates(calibrated.network.embed, np.stack(side)) for side in palms
   )
   want = parts.fuse(
-    parts.compare(first, others, parts.means(own)), calibrated.cohort.standard
+    parts.compare(first, others, parts.means(of_members)),
+    calibrated.cohort.standard,
   )
   scores = calibrated.scores(*palms)
   assert scores.dtype == np.float32
@@ -72,8 +73,8 @@ def test_without_a_cohort_the_network_stays_out(plain, palms):
   np.testing.assert_allclose(plain.scores(*palms), want, rtol=1e-4, atol=1e-3)
   for rate, threshold in uncalibrated.THRESHOLDS:
     assert plain.threshold(rate) == threshold
-  found = plain.compare(palms[0][0], palms[1][1])
-  assert (found.calibrated, found.set_on) == (False, uncalibrated.SET_ON)
+  answer = plain.compare(palms[0][0], palms[1][1])
+  assert (answer.calibrated, answer.set_on) == (False, uncalibrated.SET_ON)
   assert plain.comparison == 'fused: fine, wide'
 
 
@@ -83,23 +84,23 @@ def test_decisions(judge, palms):
   strangers = ~np.eye(FEW, dtype=bool)
   assert (scores[strangers] < threshold).all()
   assert (np.diag(scores) >= threshold).mean() >= 0.8
-  found = judge.compare(palms[0][0], palms[1][0], fmr=1e-2)
+  answer = judge.compare(palms[0][0], palms[1][0], fmr=1e-2)
   # Fused scores of a pair are those of the pair in a larger matrix.
-  assert found.score == pytest.approx(scores[0, 0], rel=1e-4, abs=1e-3)
-  assert found.threshold == threshold
-  assert (found.measure, found.fmr, found.same_side) == ('score', 1e-2, None)
-  assert found.decision == (
+  assert answer.score == pytest.approx(scores[0, 0], rel=1e-4, abs=1e-3)
+  assert answer.threshold == threshold
+  assert (answer.measure, answer.fmr, answer.same_side) == ('score', 1e-2, None)
+  assert answer.decision == (
     'same' if scores[0, 0] >= threshold else 'different'
   )
-  assert found.calibrated == (judge.cohort is not None)
+  assert answer.calibrated == (judge.cohort is not None)
 
 
 def test_a_palm_and_itself_score_highest(judge, palms):
   everything = [*palms[0], *palms[1]]
   scores = judge.scores(everything, everything)
-  own = np.diag(scores)
-  np.testing.assert_allclose(own, own[0], rtol=1e-4)
-  assert own.min() >= scores.max() - 1e-2
+  diagonal = np.diag(scores)
+  np.testing.assert_allclose(diagonal, diagonal[0], rtol=1e-4)
+  assert diagonal.min() >= scores.max() - 1e-2
   assert judge.compare(everything[0], everything[0]).decision == 'same'
 
 
@@ -137,9 +138,9 @@ def hand(side):
   """A hand of a side."""
   across = {'left': 1, 'right': -1}[side]
   points = np.array([[-0.5 * across, 0], [0.5 * across, 0], [0, 2.2]])
-  found = finder.Hand(np.zeros(4), 'five', 0.9, points, 0.8)
-  assert found.side == side
-  return found
+  drawn = finder.Hand(np.zeros(4), 'five', 0.9, points, 0.8)
+  assert drawn.side == side
+  return drawn
 
 
 def test_sides_are_two_palms_whatever_the_score(judge, palms):
@@ -226,18 +227,18 @@ def test_scores_by_name(plain, palms, tmp_path):
   old = tmp_path / 'old'
   shutil.copytree(shipped.PALM, old)
   (old / 'calibration.json').unlink()
-  found = verifier.load(old, turns=False).compare(palms[0][0], palms[0][0])
-  assert (found.decision, found.calibrated) == ('same', False)
-  assert found.threshold == uncalibrated.threshold(1e-3)
+  answer = verifier.load(old, turns=False).compare(palms[0][0], palms[0][0])
+  assert (answer.decision, answer.calibrated) == ('same', False)
+  assert answer.threshold == uncalibrated.threshold(1e-3)
   with pytest.raises(ValueError, match=r'calibration\.json is missing'):
     verifier.load(old, turns=False, score='network').threshold()
 
 
 def test_the_least_cohort(plain, members):
-  found = plain.with_cohort(members[: cohort.LEAST])
-  assert found.cohort.palms == 30
+  fitted = plain.with_cohort(members[: cohort.LEAST])
+  assert fitted.cohort.palms == 30
   assert (
-    found.set_on(1e-1) == '435 pairs of 30 palms: palms of the camera in use'
+    fitted.set_on(1e-1) == '435 pairs of 30 palms: palms of the camera in use'
   )
   # The first verifier is as it was.
   assert plain.cohort is None

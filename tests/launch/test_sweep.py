@@ -148,10 +148,10 @@ def test_every_model_may_have_a_time(tmp_path):
   (tmp_path / 'metrics.json').write_text(json.dumps({'models': models}))
   facts = {'ms_per_image': {'a': 2.0, 'b': 3.5}}
   (tmp_path / 'run.json').write_text(json.dumps(facts))
-  found = sweep.read(tmp_path)
-  assert found['a'] == {'ap': {'value': 0.5}, 'ms/image': {'value': 2.0}}
-  assert found['b']['ms/image'] == {'value': 3.5}
-  assert found['b, drawn'] == {'ap': {'value': 0.5}}
+  rates = sweep.read(tmp_path)
+  assert rates['a'] == {'ap': {'value': 0.5}, 'ms/image': {'value': 2.0}}
+  assert rates['b']['ms/image'] == {'value': 3.5}
+  assert rates['b, drawn'] == {'ap': {'value': 0.5}}
   (tmp_path / 'run.json').write_text('{}')
   assert sweep.read(tmp_path) == models
 

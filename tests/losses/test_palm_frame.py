@@ -31,7 +31,7 @@ def random_output(seed=1):
 
 
 def reference(points, facing, targets):
-  """All terms, frame by frame."""
+  """All terms, hand by hand."""
   rows = np.flatnonzero(targets['present'])
   terms = dict.fromkeys(('valleys', 'wrist', 'facing'), 0.0)
   for i in rows:

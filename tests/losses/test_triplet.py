@@ -35,16 +35,16 @@ def loops(embeddings, labels, *, mining, margin, squared):
     negatives = [
       distance(a, n) for n in range(len(e)) if labels[n] != labels[a]
     ]
-    found = []
+    terms = []
     if mining == 'hard' and positives and negatives:
-      found = [max(0.0, max(positives) - min(negatives) + margin)]
+      terms = [max(0.0, max(positives) - min(negatives) + margin)]
     if mining == 'semi-hard':
       for near in positives:
         band = [far for far in negatives if near < far < near + margin]
         if band:
-          found.append(near - min(band) + margin)
-    losses.append(sum(found) / len(found) if found else 0.0)
-    counts.append(len(found))
+          terms.append(near - min(band) + margin)
+    losses.append(sum(terms) / len(terms) if terms else 0.0)
+    counts.append(len(terms))
   return np.array(losses), np.array(counts)
 
 

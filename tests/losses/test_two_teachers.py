@@ -23,7 +23,7 @@ def random_levels(channels, seed, *, level=1, factor=1):
 
 def random_maps(seed, side=4):
   rng = np.random.default_rng(seed)
-  channels = {'class': 3, 'size': 2, 'offset': 2, 'frame': 7, 'points': 9}
+  channels = {'class': 3, 'size': 2, 'offset': 2, 'palm_frame': 7, 'points': 9}
   maps = {
     name: rng.normal(size=(2, side, side, count)).astype(np.float32)
     for name, count in channels.items()
@@ -45,7 +45,7 @@ def reference_heads(maps, teacher):
   weight = sigmoid(teacher['class']).max(axis=-1)
   seen = sigmoid(teacher['points'][..., :3])
   sums = dict.fromkeys(
-    ('class', 'size', 'offset', 'frame', 'facing', 'points', 'place'), 0.0
+    ('class', 'size', 'offset', 'palm_frame', 'facing', 'points', 'place'), 0.0
   )
   for place in np.ndindex(weight.shape):
     t, s = sigmoid(teacher['class'][place]), sigmoid(maps['class'][place])
@@ -54,9 +54,14 @@ def reference_heads(maps, teacher):
       error = np.abs(maps[name][place] - teacher[name][place]).mean()
       sums[name] += weight[place] * error
     width, height = np.maximum(teacher['size'][place], 1)
-    error = np.abs(maps['frame'][place] - teacher['frame'][place])[:6].mean()
-    sums['frame'] += weight[place] * error / np.sqrt(width * height)
-    t, s = sigmoid(teacher['frame'][place][6]), sigmoid(maps['frame'][place][6])
+    error = np.abs(maps['palm_frame'][place] - teacher['palm_frame'][place])[
+      :6
+    ].mean()
+    sums['palm_frame'] += weight[place] * error / np.sqrt(width * height)
+    t, s = (
+      sigmoid(teacher['palm_frame'][place][6]),
+      sigmoid(maps['palm_frame'][place][6]),
+    )
     sums['facing'] += weight[place] * kl(t, s)
     mine, its = maps['points'][place], teacher['points'][place]
     sums['points'] += kl(sigmoid(its[:3]), sigmoid(mine[:3])).sum()
@@ -226,7 +231,7 @@ def test_background_has_no_regression_signal():
   assert size[1, 3, 0, 5:7].min() > 1e-3
   size[1, 3, 0, 5:7] = 0
   assert size.max() < 1e-12
-  for name in ('size', 'offset', 'frame'):
+  for name in ('size', 'offset', 'palm_frame'):
     size = np.abs(gradient[name]).max(axis=-1)
     assert size[0, 1, 2] > 1e-3, name
     size[0, 1, 2] = 0
@@ -238,7 +243,7 @@ def test_a_teacher_that_sees_nothing_teaches_quietly():
   teacher['class'] = np.full_like(teacher['class'], -20.0)
   got = jax.jit(two_teachers.head_terms)(maps, teacher)
   # Not divided by the almost nothing that W sums to.
-  for name in ('size', 'offset', 'frame', 'facing'):
+  for name in ('size', 'offset', 'palm_frame', 'facing'):
     assert got[name] < 1e-5, name
 
 

@@ -72,10 +72,10 @@ def test_statistics_move_in_train_mode_only():
 def test_a_hundred_parameters_for_any_number_of_channels():
   for channels in (1, 512):
     x = jax.ShapeDtypeStruct((1, 7, 7, channels), jnp.float32)
-    found = jax.eval_shape(
+    shapes = jax.eval_shape(
       attention.SpatialAttention(False).init, jax.random.key(0), x
     )
-    assert sum(leaf.size for leaf in jax.tree.leaves(found['params'])) == 100
+    assert sum(leaf.size for leaf in jax.tree.leaves(shapes['params'])) == 100
 
 
 def test_one_pixel_of_one_image_stays_finite():

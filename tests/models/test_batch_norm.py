@@ -90,12 +90,12 @@ def test_initial_scale():
     layer = batch_norm.BatchNorm(train=True, initial_scale=scale)
     return layer.init_with_output(jax.random.key(0), draw(2, 3, 5, 4))
 
-  y, found = init(None)
-  assert set(found['params']) == {'shift'}
+  y, variables = init(None)
+  assert set(variables['params']) == {'shift'}
   np.testing.assert_allclose(y, init(1.0)[0], rtol=1e-6)
   np.testing.assert_allclose(y.std((0, 1, 2)), np.ones(4), rtol=1e-4)
-  y, found = init(0.0)
-  np.testing.assert_array_equal(found['params']['scale'], np.zeros(4))
+  y, variables = init(0.0)
+  np.testing.assert_array_equal(variables['params']['scale'], np.zeros(4))
   np.testing.assert_array_equal(y, np.zeros((2, 3, 5, 4)))
 
 

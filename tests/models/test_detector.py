@@ -35,7 +35,7 @@ def sides(levels):
 
 def test_maps_and_levels_of_the_student():
   variables, maps, levels = shapes((96, 64))
-  channels = {'class': 10, 'size': 2, 'offset': 2, 'frame': 7, 'points': 9}
+  channels = {'class': 10, 'size': 2, 'offset': 2, 'palm_frame': 7, 'points': 9}
   assert maps.keys() == channels.keys()
   for name, count in channels.items():
     chex.assert_shape(maps[name], (2, 24, 16, count))
@@ -106,7 +106,7 @@ def test_a_fresh_network_sees_no_hand(fresh):
   maps, levels = forward(variables, images)
   p = jax.nn.sigmoid(maps['class'])
   np.testing.assert_allclose(p.mean(), 0.1, atol=0.05)
-  for name, unit in (('size', 16.0), ('offset', 1.0), ('frame', 16.0)):
+  for name, unit in (('size', 16.0), ('offset', 1.0), ('palm_frame', 16.0)):
     values = np.asarray(maps[name][..., :6])
     # The last convolution of 8 features starts at N(0, 0.001²) of the unit.
     assert 0.0005 * unit < values.std() < 0.01 * unit, name

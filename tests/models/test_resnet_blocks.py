@@ -33,13 +33,13 @@ def initial(module, x, **arguments):
       )
     ]
 
-  found = [
+  filled = [
     0.3 * draw(*leaf.shape, seed=seed) if value is None else value
     for seed, ((_, leaf), value) in enumerate(
       zip(leaves, jax.jit(others)(jax.random.key(0)), strict=True)
     )
   ]
-  return jax.tree.unflatten(tree, found)
+  return jax.tree.unflatten(tree, filled)
 
 
 def rescaled(variables, change):

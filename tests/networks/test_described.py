@@ -35,13 +35,13 @@ KINDS = {
 @pytest.fixture(scope='module')
 def values():
   """{kind: (model, preprocess)} of sound exports."""
-  found = {
+  exports = {
     kind: export.load(directory)
     for kind, (_, directory) in KINDS.items()
     if directory
   }
   return {
-    **{kind: (one.model, one.preprocess) for kind, one in found.items()},
+    **{kind: (one.model, one.preprocess) for kind, one in exports.items()},
     'generator': (GENERATOR, {}),
   }
 

@@ -289,7 +289,7 @@ def test_archive_entries_carry_no_time(tmp_path):
 def test_what_a_training_starts_from(tmp_path):
   assert export.start_digests('') == {}
   small_export.save(tmp_path)
-  found = export.start_digests(tmp_path)
-  assert found == export.digests(tmp_path)
+  digests = export.start_digests(tmp_path)
+  assert digests == export.digests(tmp_path)
   with pytest.raises(FileNotFoundError, match='is missing; give a folder'):
     export.start_digests(tmp_path / 'none')

@@ -57,15 +57,15 @@ def test_its_variables_are_those_of_the_export(saved, network):
 
 def test_objects_of_an_image_do_not_depend_on_its_batch(network):
   images = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), np.uint8)
-  found = network.detect(images)
-  assert found['boxes'].shape[::2] == (3, 4)
-  assert set(found['classes'].ravel().tolist()) <= {0, 1}
-  assert (np.diff(found['scores'], axis=1) <= 0).all()
+  together = network.detect(images)
+  assert together['boxes'].shape[::2] == (3, 4)
+  assert set(together['classes'].ravel().tolist()) <= {0, 1}
+  assert (np.diff(together['scores'], axis=1) <= 0).all()
   alone = network.detect(images[2:])
-  for name in found:
+  for name in together:
     np.testing.assert_allclose(
       np.asarray(alone[name][0], float),
-      np.asarray(found[name][2], float),
+      np.asarray(together[name][2], float),
       rtol=1e-3,
       atol=1e-3,
     )

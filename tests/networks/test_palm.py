@@ -25,10 +25,10 @@ MODEL = {
 def variables():
   init = network_variables.of_images(palm.build(MODEL), SPEC.shape)
   shapes = jax.eval_shape(init, jax.random.key(0))
-  found = filled_variables.fill(shapes)
+  values = filled_variables.fill(shapes)
   head = np.random.default_rng(1).normal(size=(5, 8)).astype(np.float32)
-  params = {'backbone': found.pop('params'), 'head': head}
-  return {'params': params, **found}
+  params = {'backbone': values.pop('params'), 'head': head}
+  return {'params': params, **values}
 
 
 def load(directory, variables, **changes):

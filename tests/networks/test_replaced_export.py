@@ -28,16 +28,16 @@ def save(directory, number):
 
 def number_of(directory):
   """Of the export that is there; fails where it is mixed or damaged."""
-  found = export.load(directory)
+  exported = export.load(directory)
   numbers = {
-    found.model['number'],
-    found.preprocess['number'],
-    *found.variables['params']['a'].tolist(),
+    exported.model['number'],
+    exported.preprocess['number'],
+    *exported.variables['params']['a'].tolist(),
   }
   assert len(numbers) == 1
   # Calibrations ask these.
-  assert export.digests(directory) == found.digests
-  assert export.recorded_digests(directory) == found.digests
+  assert export.digests(directory) == exported.digests
+  assert export.recorded_digests(directory) == exported.digests
   return numbers.pop()
 
 
@@ -92,9 +92,9 @@ def test_a_kill_after_a_kill(tmp_path, monkeypatch, kill_at, first, second):
     with contextlib.suppress(KilledError):
       save(tmp_path, number)
     monkeypatch.undo()
-    found = number_of(tmp_path)
-    assert found in (there, number)
-    there = found
+    number_there = number_of(tmp_path)
+    assert number_there in (there, number)
+    there = number_there
 
 
 @pytest.mark.parametrize('calls', range(5))

@@ -8,10 +8,10 @@ from palmjax.networks import export, shipped
 
 
 def test_another_folder_comes_first(tmp_path):
-  found = shipped.folder(tmp_path, shipped.PALM, config='configs/metric.py')
-  assert found == tmp_path
-  found = shipped.folder(None, shipped.PALM, config='configs/metric.py')
-  assert found == shipped.PALM
+  path = shipped.folder(tmp_path, shipped.PALM, config='configs/metric.py')
+  assert path == tmp_path
+  path = shipped.folder(None, shipped.PALM, config='configs/metric.py')
+  assert path == shipped.PALM
 
 
 def test_a_package_without_weights_says_how_to_get_some(tmp_path):

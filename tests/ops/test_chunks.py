@@ -51,9 +51,9 @@ def test_no_row():
 
 @pytest.mark.parametrize('count', [1, 4, 5, 8])
 def test_indices_of_one_size(count):
-  found = chunks.indices(count, 4)
-  assert {len(index) for index in found} == {4}
-  joined = np.concatenate(found)
+  groups = chunks.indices(count, 4)
+  assert {len(index) for index in groups} == {4}
+  joined = np.concatenate(groups)
   np.testing.assert_array_equal(joined[:count], np.arange(count))
   # Copies of the last row.
   assert set(joined[count:].tolist()) <= {count - 1}

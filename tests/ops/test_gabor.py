@@ -24,15 +24,15 @@ def response(image, bank):
   def mirrored(place, size):
     return -1 - place if place < 0 else min(place, 2 * size - 1 - place)
 
-  found = np.zeros((height, width, bank.shape[-1]))
+  sums = np.zeros((height, width, bank.shape[-1]))
   for row in range(height):
     for column in range(width):
       for i in range(side):
         for j in range(side):
           y = mirrored(row + i - margin, height)
           x = mirrored(column + j - margin, width)
-          found[row, column] += bank[i, j, 0].astype(np.float64) * image[y, x]
-  return found
+          sums[row, column] += bank[i, j, 0].astype(np.float64) * image[y, x]
+  return sums
 
 
 def test_bank_is_the_formula():
@@ -85,8 +85,8 @@ def test_dark_lines_win_in_their_direction(winner, step):
   rows, columns = np.mgrid[:24, :24]
   place = rows * step[0] + columns * step[1]
   images = np.where(place == 12, -1.0, 0.0)[None, ..., None]
-  found = np.asarray(gabor.winners(images.astype(np.float32), BANK))[0]
-  assert (found[place == 12] == winner).all()
+  winners = np.asarray(gabor.winners(images.astype(np.float32), BANK))[0]
+  assert (winners[place == 12] == winner).all()
 
 
 def test_gain_and_offset_change_no_winner():

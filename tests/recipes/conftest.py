@@ -21,11 +21,11 @@ def another(tmp_path_factory):
 
 
 @pytest.fixture
-def prepared(another):
+def prepared(drawn_set):
   """A config that trains on it."""
   config = metric_config.get_config('smoke')
   config.data.name = 'drawn_palms'
-  config.data.dir = another
+  config.data.dir = drawn_set
   config.data.turned = True
   config.labelled.identities = 0
   config.labelled.images = 0

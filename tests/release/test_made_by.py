@@ -13,18 +13,18 @@ FOLDERS = [shipped.PALM, shipped.HAND, shipped.PALM_FRAME]
 
 @pytest.mark.parametrize('folder', FOLDERS, ids=lambda folder: folder.name)
 def test_the_readme_is_the_one_of_made_by(folder):
-  found = made_by.read(folder)
-  assert found['name'] == folder.name
-  assert (folder / 'README.md').read_text() == made_by.readme(found)
+  record = made_by.read(folder)
+  assert record['name'] == folder.name
+  assert (folder / 'README.md').read_text() == made_by.readme(record)
 
 
 @pytest.mark.parametrize('folder', FOLDERS, ids=lambda folder: folder.name)
 def test_every_file_is_told(folder):
-  found = made_by.read(folder)
-  told = {name for row in found['files'] for name in row['names']}
-  own = {'README.md', made_by.FILE}
-  assert told == {path.name for path in folder.iterdir()} - own
-  assert all((folder / name).exists() for name in found['figures'])
+  record = made_by.read(folder)
+  listed = {name for row in record['files'] for name in row['names']}
+  unlisted = {'README.md', made_by.FILE}
+  assert listed == {path.name for path in folder.iterdir()} - unlisted
+  assert all((folder / name).exists() for name in record['figures'])
 
 
 @pytest.mark.parametrize('folder', FOLDERS, ids=lambda folder: folder.name)

@@ -129,15 +129,15 @@ def test_verify_gives_the_score_of_the_calibration(
 
 @pytest.mark.parametrize('score', SCORES)
 def test_thresholds_say_what_they_were_set_on(packed, score):
-  found = matcher.load(packed.out, matcher.comparison(**score))
+  calibration = matcher.load(packed.out, matcher.comparison(**score))
   identities = (
     small_palm_run.SUBSET if score['correlation'] else small_palm_run.IDENTITIES
   )
-  assert found.dataset == (
+  assert calibration.dataset == (
     f'{identities} drawn palms × 6, 48 px, difficulty 1, seed 5'
   )
-  assert found.impostor_pairs == 36 * identities * (identities - 1) // 2
-  assert [fmr for fmr, _ in found.thresholds] == [1e-2]
+  assert calibration.impostor_pairs == 36 * identities * (identities - 1) // 2
+  assert [fmr for fmr, _ in calibration.thresholds] == [1e-2]
 
 
 def test_nothing_is_shipped_that_nobody_needs(packed):
@@ -173,8 +173,8 @@ def test_nothing_is_shipped_that_nobody_needs(packed):
 
 
 def test_the_commands_that_made_it(packed):
-  found = made_by.read(packed.out)
-  assert found['commands'] == [
+  made = made_by.read(packed.out)
+  assert made['commands'] == [
     {'argv': ['first', '--workdir={workdir}/start/run'], 'seed': 4},
     {
       'argv': [
@@ -210,7 +210,7 @@ def test_the_commands_that_made_it(packed):
       'seed': 5,
     },
   ]
-  assert (packed.out / 'README.md').read_text() == made_by.readme(found)
+  assert (packed.out / 'README.md').read_text() == made_by.readme(made)
 
 
 def test_a_chain_of_three_trainings_is_refused(packed, tmp_path):
@@ -295,6 +295,6 @@ def test_what_was_packed_is_measured_again(packed, monkeypatch, tmp_path):
   kept['all, counted']['cosine'] = 'of before'
   (again / 'results.json').write_text(json.dumps(kept))
   palm_weights.main([*words, '--controls'])
-  found = json.loads((again / 'results.json').read_text())
-  assert found['all, counted']['cosine'] == 'of before'
-  assert found['subset, listed'] == want['subset, listed']
+  results = json.loads((again / 'results.json').read_text())
+  assert results['all, counted']['cosine'] == 'of before'
+  assert results['subset, listed'] == want['subset, listed']

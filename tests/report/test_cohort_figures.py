@@ -31,10 +31,10 @@ def test_strokes_run_along_the_lines(direction):
   twice = 2 * angles[winners]
   field = np.stack([np.cos(twice), np.sin(twice)], axis=-1)
   on_line = (away < 0.5) & (np.hypot(x - 16, y - 16) < 6)
-  found = strokes(field * on_line[..., None])
-  assert len(found) == on_line.sum() >= 7
-  crossed = np.abs(found @ np.array([-dy, dx]))
-  assert (crossed < 0.02 * np.linalg.norm(found, axis=1)).all()
+  drawn = strokes(field * on_line[..., None])
+  assert len(drawn) == on_line.sum() >= 7
+  crossed = np.abs(drawn @ np.array([-dy, dx]))
+  assert (crossed < 0.02 * np.linalg.norm(drawn, axis=1)).all()
 
 
 def test_longer_strokes_where_palms_agree_more():

@@ -61,10 +61,10 @@ def test_cells_without_interval_do_not_compete():
   ],
 )  # fmt: skip
 def test_ratio_in_words(ratio, words):
-  found = metrics.ratio_in_words(
+  sentence = metrics.ratio_in_words(
     ratio, model='the network', baseline='correlation'
   )
-  assert found == words
+  assert sentence == words
 
 
 @pytest.mark.parametrize(
@@ -87,8 +87,8 @@ def test_ratio_in_words(ratio, words):
   ],
 )
 def test_difference_in_words(gain, words):
-  found = metrics.difference_in_words(gain, model='both', baseline='one')
-  assert found == words
+  sentence = metrics.difference_in_words(gain, model='both', baseline='one')
+  assert sentence == words
 
 
 def test_a_ratio_that_is_none_shows_both_rates():

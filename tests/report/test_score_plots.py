@@ -9,14 +9,14 @@ from palmjax.report import score_plots, svg
 
 def lines_of(figure, color):
   """Points of the paths with this stroke: list of [P, 2], y upward."""
-  found = []
+  paths = []
   for path, style in re.findall(
     r'<path d="([^"]*)"[^>]*style="([^"]*)"', figure.svg
   ):
     if f'stroke: var(--{color})' in style:
       numbers = re.findall(r'[ML] (\S+) (\S+)', path)
-      found.append(np.array(numbers, float) * [1, -1])
-  return found
+      paths.append(np.array(numbers, float) * [1, -1])
+  return paths
 
 
 def test_det_axes_are_normal_deviates():

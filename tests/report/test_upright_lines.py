@@ -10,12 +10,12 @@ from tests.inference import drawn_palms
 def test_other_drawn_palms_have_such_a_field():
   mean = np.asarray(parts.means(drawn_palms.templates(0, 0.3)).fine)
   cells = mean[1:-1, 1:-1].reshape(10, 3, 10, 3, 2).mean(axis=(1, 3))
-  own = upright_lines.FIELD
-  assert own.shape == cells.shape
+  shipped = upright_lines.FIELD
+  assert shipped.shape == cells.shape
 
   def cosine(field):
-    norms = np.linalg.norm(field) * np.linalg.norm(own)
-    return (field * own).sum() / norms
+    norms = np.linalg.norm(field) * np.linalg.norm(shipped)
+    return (field * shipped).sum() / norms
 
   assert cosine(cells) > 0.6
   # Upside down, lines run level in the lower part.

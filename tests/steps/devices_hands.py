@@ -40,7 +40,7 @@ class Detector(nn.Module):
       x = nn.Conv(self.features, (side, side), side)(x)
       x = nn.BatchNorm(use_running_average=not train, momentum=0.5)(x)
       levels.append(x)
-    sizes = {'class': 2, 'size': 2, 'offset': 2, 'frame': 7, 'points': 9}
+    sizes = {'class': 2, 'size': 2, 'offset': 2, 'palm_frame': 7, 'points': 9}
     maps = {
       name: nn.Dense(values, name=name)(x) for name, values in sizes.items()
     }

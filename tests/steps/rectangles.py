@@ -21,7 +21,7 @@ def rectangles():
     x0, y0, x1, y1 = boxes[b, m].astype(int)
     image[b, y0:y1, x0:x1] = [(230, 40, 40), (40, 60, 220)][classes[b, m]]
   low, high = boxes[..., :2], boxes[..., 2:]
-  # A frame that turns with nothing: corners and the middle of the lower side.
+  # A palm frame that turns with nothing: corners and the middle below.
   points = np.stack(
     [
       low,

@@ -83,12 +83,12 @@ def test_one_loss_is_the_classification_step(batch):
   expected, values = jax.jit(reference)(
     state.replace(stats=stats), None, batch, jax.random.key(0)
   )
-  after, found = jax.jit(step)(state, None, batch, jax.random.key(0))
+  after, metrics = jax.jit(step)(state, None, batch, jax.random.key(0))
   chex.assert_trees_all_close(after.params, expected.params, rtol=1e-6)
   chex.assert_trees_all_close(
     after.stats['batch_stats'], expected.stats['batch_stats'], rtol=1e-6
   )
-  np.testing.assert_allclose(found['loss'], values['loss'], rtol=1e-6)
+  np.testing.assert_allclose(metrics['loss'], values['loss'], rtol=1e-6)
 
 
 def test_losses_take_turns_in_one_program(batch):
@@ -98,9 +98,9 @@ def test_losses_take_turns_in_one_program(batch):
   step = jax.jit(chex.assert_max_traces(step, n=1))
   heads_seen, values = [np.asarray(state.params['head'])], []
   for _ in range(4):
-    state, found = step(state, None, batch, jax.random.key(0))
+    state, metrics = step(state, None, batch, jax.random.key(0))
     heads_seen.append(np.asarray(state.params['head']))
-    values.append({name: float(value) for name, value in found.items()})
+    values.append({name: float(value) for name, value in metrics.items()})
   moved = [
     bool(np.abs(b - a).max() > 0) for a, b in itertools.pairwise(heads_seen)
   ]
@@ -123,13 +123,13 @@ def test_adaface_reads_the_running_norms(batch):
 
   step, state = make({'adaface': adaface})
   step = jax.jit(step)
-  first, found = step(state, None, batch, jax.random.key(0))
+  first, metrics = step(state, None, batch, jax.random.key(0))
   # The first batch counts in full, the next ones as a hundredth.
-  begun = float(found['embedding_norm'])
+  begun = float(metrics['embedding_norm'])
   np.testing.assert_allclose(first.stats['norms']['mean'], begun, rtol=1e-5)
   assert 0 < first.stats['norms']['std'] < begun
-  second, found = step(first, None, batch, jax.random.key(0))
-  now = float(found['embedding_norm'])
+  second, metrics = step(first, None, batch, jax.random.key(0))
+  now = float(metrics['embedding_norm'])
   assert abs(now - begun) > 1e-3
   np.testing.assert_allclose(
     second.stats['norms']['mean'], 0.99 * begun + 0.01 * now, rtol=1e-5
@@ -145,6 +145,6 @@ def test_stages_and_boundaries_must_fit():
 def test_gradients_stay_finite_where_all_embeddings_are_equal(batch):
   step, state = make({'triplet': batch_hard})
   same = {**batch, 'image': np.full_like(batch['image'], 7)}
-  after, found = jax.jit(step)(state, None, same, jax.random.key(0))
+  after, metrics = jax.jit(step)(state, None, same, jax.random.key(0))
   chex.assert_tree_all_finite(after.params)
-  assert jnp.isfinite(found['loss'])
+  assert jnp.isfinite(metrics['loss'])

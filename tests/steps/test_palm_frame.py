@@ -136,7 +136,7 @@ def test_one_trace_with_donation():
   assert losses[3] < losses[0]
 
 
-def test_images_without_a_frame_teach_nothing():
+def test_images_without_a_palm_frame_teach_nothing():
   def crops(key, data):
     made = plain_crops(key, data)
     return made | {'present': jnp.zeros_like(made['present'])}
@@ -148,7 +148,7 @@ def test_images_without_a_frame_teach_nothing():
 
 
 def squares():
-  """Six images of 48 px with a frame: a dot of its own colour at each point."""
+  """Six images of 48 px: a dot of its own colour at each point."""
   rng = np.random.default_rng(4)
   image = np.full((6, 48, 48, 3), 128, np.uint8)
   points = np.zeros((6, 1, 3, 2), np.float32)
@@ -156,11 +156,11 @@ def squares():
     angle = rng.uniform(-np.pi, np.pi)
     turn = np.array([[np.cos(angle), np.sin(angle)]] * 2)
     turn[1] = -turn[1, 1], turn[1, 0]
-    frame = 10 * np.array([[-0.5, -0.7], [0.5, -0.7], [0.0, 0.9]]) @ turn + 24
-    points[i, 0] = frame
+    places = 10 * np.array([[-0.5, -0.7], [0.5, -0.7], [0.0, 0.9]]) @ turn + 24
+    points[i, 0] = places
     # Facing palms are lighter.
     image[i] += np.uint8(40 * (i % 2))
-    for k, (x, y) in enumerate(np.round(frame).astype(int)):
+    for k, (x, y) in enumerate(np.round(places).astype(int)):
       image[i, y - 2 : y + 2, x - 2 : x + 2] = 255 * (np.arange(3) == k)
   return {
     'image': image,
@@ -211,7 +211,7 @@ def test_reader_reads_what_it_was_taught(trained):
   points, facing = read(state.params, state.stats, images)
   np.testing.assert_array_equal(facing > 0.5, crops['facing'])
   assert (np.minimum(facing, 1 - facing) >= 0).all()
-  # Of valleys 0.31 apart; what the frames of these crops say is farther off.
+  # Of valleys 0.31 apart; the palm frames that made the crops are farther off.
   usual = np.array([[-0.5, -0.7], [0.5, -0.7]]) / palm_frame.SIDE
   errors, unread = (
     np.linalg.norm(x - crops['points'][:, :2], axis=-1)

@@ -79,16 +79,16 @@ def test_images_are_perturbed_before_they_are_prepared():
   examples = TASK.prepare(KEY, data())
   tiny_robust.assert_inside(examples[0], examples[0])
   assert (examples[1] == LABELS).all()
-  found, metrics = tiny_robust.quick_jit(
+  perturbed, metrics = tiny_robust.quick_jit(
     lambda variables, examples: perturb.find_target_images(
       TASK, tiny_robust.perturbation('ot'), variables, examples, KEY
     )
   )(variables, examples)
-  tiny_robust.assert_inside(found, examples[0])
+  tiny_robust.assert_inside(perturbed, examples[0])
   # Two of three channels are not read: there the start stays.
   start = tiny_robust.start(examples[0], KEY)
-  np.testing.assert_allclose(found[..., 1:], start[..., 1:], atol=1e-6)
-  assert np.abs(found[..., 0] - start[..., 0]).max() > 1e-3
+  np.testing.assert_allclose(perturbed[..., 1:], start[..., 1:], atol=1e-6)
+  assert np.abs(perturbed[..., 0] - start[..., 0]).max() > 1e-3
   assert metrics['ot/distance'] > 0
   (embeddings,) = TASK.vectors(TASK.apply_eval(*variables, start))
   assert embeddings.shape == (4, 8)
@@ -112,5 +112,5 @@ def test_the_target_loss_has_the_margin():
   assert metrics['clean'] == pytest.approx(
     float(metric.cross_entropy(logits, LABELS)), rel=1e-4
   )
-  found = jnp.argmax(metric.arcface_logits(embeddings, head, None), axis=1)
-  assert metrics['clean/accuracy'] == jnp.mean(found == LABELS)
+  predicted = jnp.argmax(metric.arcface_logits(embeddings, head, None), axis=1)
+  assert metrics['clean/accuracy'] == jnp.mean(predicted == LABELS)

@@ -196,17 +196,17 @@ def test_free_perturbations_are_carried_over_replayed_batches():
     changes={'replays': 2, 'epsilon': 0.1},
   )
   step = tiny_robust.quick_jit(step)
-  found, changes = [], []
+  updates, changes = [], []
   for _ in range(4):
     state, metrics = step(state, None, tiny_robust.batch(), KEY)
-    found.append(metrics)
+    updates.append(metrics)
     changes.append(np.asarray(state.stats['perturbation']))
-  clean = [float(metrics['clean']) for metrics in found]
+  clean = [float(metrics['clean']) for metrics in updates]
   # Nothing is learnt: what differs is the image.
   assert clean[0] == clean[1] != clean[2] == clean[3]
-  assert found[0]['perturbed'] == pytest.approx(clean[0])
+  assert updates[0]['perturbed'] == pytest.approx(clean[0])
   # δ of the first update raises the loss in the second.
-  assert found[1]['perturbed'] > found[0]['perturbed']
+  assert updates[1]['perturbed'] > updates[0]['perturbed']
   assert (changes[0] != changes[1]).any()
   assert all(np.abs(change).max() <= 0.2 + 1e-6 for change in changes)
   assert len(seen) == 1

@@ -21,7 +21,13 @@ class Tiny(nn.Module):
       x = nn.Conv(self.features, (side,) * 2, side, padding='VALID')(x)
       x = nn.BatchNorm(use_running_average=not train, momentum=0.5)(x)
       levels.append(x)
-    sizes = {'class': CLASSES, 'size': 2, 'offset': 2, 'frame': 7, 'points': 9}
+    sizes = {
+      'class': CLASSES,
+      'size': 2,
+      'offset': 2,
+      'palm_frame': 7,
+      'points': 9,
+    }
     maps = {
       name: nn.Dense(values, name=name)(x) for name, values in sizes.items()
     }

@@ -100,11 +100,11 @@ _networks = {}
 _of_export = palm_networks.of_export
 
 
-def of_export_once(found, directory):
+def of_export_once(exported, directory):
   """A network that is loaded anew is compiled anew."""
-  key = (*found.digests.values(), str(found.model))
+  key = (*exported.digests.values(), str(exported.model))
   if key not in _networks:
-    _networks[key] = _of_export(found, directory)
+    _networks[key] = _of_export(exported, directory)
   return _networks[key]
 
 

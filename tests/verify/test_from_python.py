@@ -73,12 +73,12 @@ def test_decisions_from_python(answer, save, trained):
   want = answer(*paths)
   v = verifier.load(trained, score='network')
   palms = [np.asarray(Image.open(path)) for path in paths]
-  found = v.compare(*palms)
-  assert found.decision == want['decision'] == 'different'
-  assert found.score == pytest.approx(want['score'], abs=1e-6)
-  assert found.threshold == pytest.approx(want['threshold'])
-  assert found.set_on == '31,125 impostor pairs: blurred noise'
-  assert found.same_side is None
+  comparison = v.compare(*palms)
+  assert comparison.decision == want['decision'] == 'different'
+  assert comparison.score == pytest.approx(want['score'], abs=1e-6)
+  assert comparison.threshold == pytest.approx(want['threshold'])
+  assert comparison.set_on == '31,125 impostor pairs: blurred noise'
+  assert comparison.same_side is None
   assert v.compare(palms[0], palms[0]).decision == 'same'
   scores = v.scores(palms, palms)
   assert (scores.shape, scores.dtype) == ((2, 2), np.float32)
@@ -107,17 +107,17 @@ def test_logits_of_a_network_with_a_margin(pictures, trained, tmp_path):
   palms = np.repeat(pictures(3, 3, (32, 32))[..., None], 3, axis=-1)
   # Its class weights are zero, and so are all cosines.
   np.testing.assert_array_equal(network.classify(palms), np.zeros((3, 2)))
-  found = export.load(trained)
-  model = {k: v for k, v in found.model.items() if k != 'scale'}
+  exported = export.load(trained)
+  model = {k: v for k, v in exported.model.items() if k != 'scale'}
   for loss, message in (
     ('arcface', 'does not tell its scale'),
     ('triplet', 'has no logits to classify with'),
   ):
     export.save(
       tmp_path,
-      variables=found.variables,
+      variables=exported.variables,
       model={**model, 'loss': loss},
-      preprocess=found.preprocess,
+      preprocess=exported.preprocess,
     )
     with pytest.raises(ValueError, match=message):
       palm_networks.load(tmp_path).classify(palms)

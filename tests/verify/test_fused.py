@@ -89,9 +89,9 @@ def test_with_a_cohort(ask_plainly, images, folder, calibrated):
   assert same['comparison'] == OF_ALL
   # From Python.
   palms = [np.asarray(Image.open(path)) for path in (one, other)]
-  found = calibrated.compare(*palms)
-  assert found.decision == 'different'
-  assert found.score == pytest.approx(different['score'], abs=1e-4)
+  comparison = calibrated.compare(*palms)
+  assert comparison.decision == 'different'
+  assert comparison.score == pytest.approx(different['score'], abs=1e-4)
   # The folder stands for the file.
   assert same == parsed(ask_plainly(one, again, '--json', f'--cohort={folder}'))
   _, text, _ = ask_plainly(one, other, f'--cohort={folder}')
@@ -126,16 +126,16 @@ def test_galleries_rank_by_the_same_score(
   probe = images[0]
   gallery = pathlib.Path(probe).parent
   options = ['--json', *([f'--cohort={folder}'] if with_cohort else [])]
-  found = parsed(ask_plainly(probe, f'--gallery={gallery}', *options))
-  names = [row['image'] for row in found['ranks']]
+  ranking = parsed(ask_plainly(probe, f'--gallery={gallery}', *options))
+  names = [row['image'] for row in ranking['ranks']]
   assert names == ['a.png', 'b.png', 'c.png']
-  decisions = [row['decision'] for row in found['ranks']]
+  decisions = [row['decision'] for row in ranking['ranks']]
   assert decisions == ['same', 'same', 'different']
-  assert found['calibrated'] is with_cohort
-  for row in found['ranks']:
+  assert ranking['calibrated'] is with_cohort
+  for row in ranking['ranks']:
     pair = parsed(ask_plainly(probe, gallery / row['image'], *options))
     assert row['score'] == pytest.approx(pair['score'], abs=1e-4)
-    assert found['threshold'] == pair['threshold']
+    assert ranking['threshold'] == pair['threshold']
 
 
 def test_text_of_a_gallery(ask_plainly, images, folder):
@@ -171,8 +171,8 @@ def test_enrolled_palms_score_as_their_images(calibrated, trained, pictures):
 def test_the_network_of_an_export_takes_part_or_is_said_not_to(
   ask_plainly, images, folder, trained
 ):
-  told = parsed(ask_plainly(*images[:2], '--json'))['unused']
-  assert told.startswith(f'the network of {trained} takes no part: it needs')
+  message = parsed(ask_plainly(*images[:2], '--json'))['unused']
+  assert message.startswith(f'the network of {trained} takes no part: it needs')
   for options in ([f'--cohort={folder}'], ['--score=network']):
     answer = parsed(ask_plainly(*images[:2], '--json', *options))
     assert 'unused' not in answer

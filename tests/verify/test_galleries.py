@@ -14,18 +14,23 @@ def test_gallery_of_identities(ask, answer, save, tmp_path):
       )
   (tmp_path / 'gallery' / 'p1' / 'broken.png').write_bytes(b'')
   save('gallery/p1/.hidden.png')
-  found = answer(probe, f'--gallery={tmp_path}/gallery', '--top=3')
-  assert (found['identities'], found['images']) == (4, 8)
-  assert len(found['left_out']) == 1
-  assert 'broken.png' in found['left_out'][0]
-  assert [row['rank'] for row in found['ranks']] == [1, 2, 3]
+  ranking = answer(probe, f'--gallery={tmp_path}/gallery', '--top=3')
+  assert (ranking['identities'], ranking['images']) == (4, 8)
+  assert len(ranking['left_out']) == 1
+  assert 'broken.png' in ranking['left_out'][0]
+  assert [row['rank'] for row in ranking['ranks']] == [1, 2, 3]
   # The better one of its two images.
-  assert found['ranks'][0]['image'] == 'p1/0.png'
-  assert found['ranks'][0]['score'] == pytest.approx(1.0, abs=1e-5)
-  assert found['ranks'][0]['decision'] == 'same'
-  falling = [row['score'] for row in found['ranks']]
+  assert ranking['ranks'][0]['image'] == 'p1/0.png'
+  assert ranking['ranks'][0]['score'] == pytest.approx(1.0, abs=1e-5)
+  assert ranking['ranks'][0]['decision'] == 'same'
+  falling = [row['score'] for row in ranking['ranks']]
   assert falling == sorted(falling, reverse=True)
-  assert {row['identity'] for row in found['ranks']} <= {'p1', 'p2', 'p3', 'p4'}
+  assert {row['identity'] for row in ranking['ranks']} <= {
+    'p1',
+    'p2',
+    'p3',
+    'p4',
+  }
 
   code, text, _ = ask(probe, f'--gallery={tmp_path}/gallery', '--top=1')
   lines = text.splitlines()
@@ -52,18 +57,22 @@ def test_equal_scores_are_ranked_by_name(answer, save, tmp_path):
   probe = save('probe.png')
   for name in ('b', 'c', 'a'):
     save(f'gallery/{name}.png')
-  found = answer(probe, f'--gallery={tmp_path}/gallery')
-  assert [row['image'] for row in found['ranks']] == ['a.png', 'b.png', 'c.png']
+  ranking = answer(probe, f'--gallery={tmp_path}/gallery')
+  assert [row['image'] for row in ranking['ranks']] == [
+    'a.png',
+    'b.png',
+    'c.png',
+  ]
   # A palm and itself: no cosine is above 1.
-  assert all(0.999 < row['score'] <= 1.0 for row in found['ranks'])
+  assert all(0.999 < row['score'] <= 1.0 for row in ranking['ranks'])
 
 
 def test_gallery_scores_are_those_of_pairs(answer, save, tmp_path, options):
   probe = save('probe.png')
   paths = {f'{i}.png': save(f'flat/{i}.png', seed=i) for i in range(3)}
-  found = answer(probe, f'--gallery={tmp_path}/flat', *options)
-  assert len(found['ranks']) == 3
-  for row in found['ranks']:
+  ranking = answer(probe, f'--gallery={tmp_path}/flat', *options)
+  assert len(ranking['ranks']) == 3
+  for row in ranking['ranks']:
     pair = answer(probe, paths[row['image']], *options)
     assert row['identity'] == row['image']
     assert row['score'] == pytest.approx(pair['score'], abs=1e-5)

@@ -54,12 +54,12 @@ def test_score_is_the_product_of_embeddings(pictures, answer, save, trained):
 def euclidean(trained, tmp_path_factory):
   """The same network, as a loss on Euclidean distances would store it."""
   directory = tmp_path_factory.mktemp('euclidean')
-  found = export.load(trained)
+  exported = export.load(trained)
   export.save(
     directory,
-    variables=found.variables,
-    model=found.model,
-    preprocess={**found.preprocess, 'metric': 'euclidean'},
+    variables=exported.variables,
+    model=exported.model,
+    preprocess={**exported.preprocess, 'metric': 'euclidean'},
   )
   matcher.save(
     directory,
@@ -81,14 +81,14 @@ def test_distances_of_a_network_trained_by_them(
 ):
   images = save('a.png'), save('b.png', seed, lambda image: image.rotate(1))
   cosine = answer(*images, *options)
-  found = answer(*images, *options, f'--export={euclidean}')
-  assert (cosine['measure'], found['measure']) == ('score', 'distance')
-  assert found['decision'] == cosine['decision'] == decision
+  distance = answer(*images, *options, f'--export={euclidean}')
+  assert (cosine['measure'], distance['measure']) == ('score', 'distance')
+  assert distance['decision'] == cosine['decision'] == decision
   for name in ('score', 'threshold'):
     want = np.sqrt(2 - 2 * cosine[name])
-    assert found[name] == pytest.approx(want, abs=1e-5)
-  assert (found['score'] <= found['threshold']) == (decision == 'same')
-  assert found['comparison'].startswith('euclidean')
+    assert distance[name] == pytest.approx(want, abs=1e-5)
+  assert (distance['score'] <= distance['threshold']) == (decision == 'same')
+  assert distance['comparison'].startswith('euclidean')
 
 
 def test_text_of_distances(ask, save, euclidean, tmp_path):
@@ -111,8 +111,8 @@ def test_text_of_distances(ask, save, euclidean, tmp_path):
 def test_a_score_with_correlation_is_no_distance(answer, save, euclidean):
   images = save('a.png'), save('b.png', seed=8)
   cosine = answer(*images, '--score=correlation')
-  found = answer(*images, '--score=correlation', f'--export={euclidean}')
-  assert found == cosine
+  distance = answer(*images, '--score=correlation', f'--export={euclidean}')
+  assert distance == cosine
 
 
 def grey_16_bit(image):

@@ -20,7 +20,7 @@ class Photos:
     """Palms: (seed, side, changes of the `Hand`); returns the path."""
     # Told apart by their widths.
     photo = np.full((100, 60 * len(palms) + 20 + len(self.hands), 3), 90, 'u1')
-    found = []
+    hands = []
     for k, (seed, side, changes) in enumerate(palms):
       left = 10 + 60 * k
       photo[30:70, left : left + 40] = self.pictures(1, seed)[0][..., None]
@@ -34,8 +34,8 @@ class Photos:
         np.add(points, [left + 20, 30]),
         0.8,
       )
-      found.append(hand._replace(**changes))
-    self.hands[photo.shape] = found
+      hands.append(hand._replace(**changes))
+    self.hands[photo.shape] = hands
     path = self.directory / name
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(photo).save(path)
@@ -84,10 +84,10 @@ def test_photos_are_compared_as_their_palms_are(
 def test_hands_of_two_sides_and_several_palms_are_told(ask, answer, photos):
   left = photos.save('a.png', (7, 'left', {}))
   both = photos.save('b.png', (8, 'right', {}), (7, 'left', {}))
-  found = answer(left, both, '--photos')
-  assert found['same_side'] is False
-  assert [row['hand'] for row in found['photos']] == ['left', 'right']
-  assert [row['palms'] for row in found['photos']] == [1, 2]
+  verdict = answer(left, both, '--photos')
+  assert verdict['same_side'] is False
+  assert [row['hand'] for row in verdict['photos']] == ['left', 'right']
+  assert [row['palms'] for row in verdict['photos']] == [1, 2]
   _, text, _ = ask(left, both, '--photos')
   lines = text.splitlines()
   assert lines[3] == f"{left}: left hand, 'five' with a score of 0.90"
@@ -115,10 +115,10 @@ def test_two_sides_are_two_palms_however_alike(
   )
   left = photos.save('a.png', (7, 'left', {}))
   right = photos.save('gallery/p1/b.png', (8, 'right', {}))
-  found = answer(left, left, '--photos')
-  assert (found['decision'], found['score']) == ('same', 0.999)
-  found = answer(left, right, '--photos')
-  assert (found['decision'], found['score']) == ('different', 0.999)
+  verdict = answer(left, left, '--photos')
+  assert (verdict['decision'], verdict['score']) == ('same', 0.999)
+  verdict = answer(left, right, '--photos')
+  assert (verdict['decision'], verdict['score']) == ('different', 0.999)
   arguments = left, f'--gallery={tmp_path}/gallery', '--photos'
   (row,) = answer(*arguments)['ranks']
   assert (row['decision'], row['score']) == ('different', 0.999)
@@ -148,12 +148,12 @@ def test_galleries_of_photos(answer, ask, photos, tmp_path):
     photos.save(f'gallery/p{seed}/a.png', (seed, side, {}))
   photos.save('gallery/p2/b.png', (2, 'left', {'facing': 0.0}))
   arguments = probe, f'--gallery={tmp_path}/gallery', '--photos'
-  found = answer(*arguments)
-  assert [row['image'] for row in found['ranks']] == ['p1/a.png', 'p2/a.png']
-  assert [row['hand'] for row in found['ranks']] == ['right', 'left']
-  assert found['ranks'][0]['score'] == pytest.approx(1.0, abs=1e-5)
-  assert 'b.png: no palm found' in found['left_out'][0]
-  assert found['photos'][0]['hand'] == 'right'
+  ranking = answer(*arguments)
+  assert [row['image'] for row in ranking['ranks']] == ['p1/a.png', 'p2/a.png']
+  assert [row['hand'] for row in ranking['ranks']] == ['right', 'left']
+  assert ranking['ranks'][0]['score'] == pytest.approx(1.0, abs=1e-5)
+  assert 'b.png: no palm found' in ranking['left_out'][0]
+  assert ranking['photos'][0]['hand'] == 'right'
   _, text, _ = ask(*arguments)
   lines = text.splitlines()
   assert lines[1].endswith('p1/a.png (right hand)')

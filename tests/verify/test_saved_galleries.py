@@ -59,12 +59,12 @@ def test_a_saved_gallery_answers_as_its_folder(
 
 def test_below_the_threshold_it_is_nobody(ask_plainly, save, folder):
   stranger = save('stranger.png', seed=9)
-  found = parsed(
+  ranking = parsed(
     ask_plainly(stranger, f'--gallery={folder}', '--json', '--top=1')
   )
-  assert found['identity'] is None
-  assert found['ranks'][0]['decision'] == 'different'
-  assert found['ranks'][0]['score'] < found['threshold']
+  assert ranking['identity'] is None
+  assert ranking['ranks'][0]['decision'] == 'different'
+  assert ranking['ranks'][0]['score'] < ranking['threshold']
   code, text, _ = ask_plainly(stranger, f'--gallery={folder}', '--top=1')
   assert code == 0
   assert '\nnobody: every palm of the gallery is different\n' in text
@@ -105,8 +105,8 @@ def test_from_python(trained, pictures):
   want = judge.scores(others, palms)
   np.testing.assert_allclose(judge.scores(others, gallery), want, atol=1e-4)
   np.testing.assert_allclose(judge.scores(gallery, others), want.T, atol=1e-4)
-  own = judge.scores(gallery, gallery)
-  assert (own.argmax(axis=1) == np.arange(3)).all()
+  among = judge.scores(gallery, gallery)
+  assert (among.argmax(axis=1) == np.arange(3)).all()
   named = judge.enrol({'me': palms[0]})
   assert named.names == ('me',)
   # The network's part is there for verifiers with a cohort.

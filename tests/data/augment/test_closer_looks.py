@@ -32,8 +32,10 @@ def test_a_closer_look_has_a_hand_in_the_middle(closer):
 
 def test_boxes_and_points_follow_a_closer_look(closer):
   for i, m in np.argwhere(closer['valid']):
-    found = coloured_boxes.extent(coloured_boxes.painted(closer['image'][i], m))
-    assert np.abs(found - closer['boxes'][i, m]).max() <= 1.5
+    extent = coloured_boxes.extent(
+      coloured_boxes.painted(closer['image'][i], m)
+    )
+    assert np.abs(extent - closer['boxes'][i, m]).max() <= 1.5
     if closer['framed'][i, m]:
       corners = closer['points'][i, m].ravel()[[0, 1, 2, 5]]
       np.testing.assert_allclose(corners, closer['boxes'][i, m], atol=1e-3)
@@ -49,10 +51,10 @@ def test_closer_looks_of_smaller_size_turned_and_mirrored():
   flips = set()
   for i, m in np.argwhere(changed['valid']):
     box = changed['boxes'][i, m]
-    found = coloured_boxes.extent(
+    extent = coloured_boxes.extent(
       coloured_boxes.painted(changed['image'][i], m)
     )
-    assert np.abs(found - box).max() <= 1.5
+    assert np.abs(extent - box).max() <= 1.5
     if changed['framed'][i, m]:
       # Its corners, in an order that the turn and the mirror decide.
       corners = changed['points'][i, m]

@@ -13,8 +13,8 @@ from palmjax.images import palm_frame
 
 _SIDE, _SIZE, _COUNT = 96, 32, 32
 _C, _S = palm_frame.CENTRE, palm_frame.SIDE
-# The frame of a left palm with d = 1: a wrist that crops show whole.
-_FRAME = np.array([[-0.5, 0.0], [0.5, 0.0], [0.3, 1.7]])
+# The palm frame of a left palm with d = 1: a wrist that crops show whole.
+_PALM_FRAME = np.array([[-0.5, 0.0], [0.5, 0.0], [0.3, 1.7]])
 _MOVED = {'angle': 10.0, 'scale': 0.1, 'shift': 0.08}
 _LIGHT = {
   'saturation': 0.3,
@@ -34,9 +34,9 @@ quick_jit = functools.partial(
 
 
 def _place(*, angle, d, centre, left):
-  """A frame in pixels: turned clockwise, enlarged; `centre` of its crop."""
+  """A palm frame in pixels: turned, enlarged; `centre` of its crop."""
   c, s = np.cos(angle), np.sin(angle)
-  points = _FRAME * [1 if left else -1, 1] - [0, _C]
+  points = _PALM_FRAME * [1 if left else -1, 1] - [0, _C]
   return d * points @ np.array([[c, s], [-s, c]]) + centre
 
 
@@ -97,7 +97,7 @@ def _read_at(crop, points):
 
 
 def _reference_transform(points):
-  """The map of the crop, of one frame, in double precision."""
+  """The map of the crop, of one palm frame, in double precision."""
   first, second, wrist = np.asarray(points, np.float64)
   d = np.linalg.norm(second - first)
   down = np.array([first[1] - second[1], second[0] - first[0]]) / d
@@ -119,14 +119,14 @@ def test_transform_is_that_of_numpy():
     np.testing.assert_allclose(got[i, m], want, atol=1e-4)
 
 
-def test_without_strengths_it_is_the_crop_of_the_frame_or_its_mirror_image():
+def test_without_strengths_it_is_the_crop_or_its_mirror_image():
   batch = _batch()
-  found = _crops(batch)
-  chex.assert_shape(found['image'], (_COUNT, _SIZE, _SIZE, 3))
+  crops = _crops(batch)
+  chex.assert_shape(crops['image'], (_COUNT, _SIZE, _SIZE, 3))
   valleys = np.array([[-0.5, -_C], [0.5, -_C]]) / _S
   mirrored, chosen = [], []
-  for i, crop in enumerate(found['image']):
-    np.testing.assert_allclose(found['points'][i, :2], valleys, atol=1e-6)
+  for i, crop in enumerate(crops['image']):
+    np.testing.assert_allclose(crops['points'][i, :2], valleys, atol=1e-6)
     matrix = _seen(crop)
     mirrored.append(np.linalg.det(matrix[:, :2]) < 0)
     flip = np.diag([-1.0 if mirrored[-1] else 1.0, 1, 1])
@@ -137,8 +137,8 @@ def test_without_strengths_it_is_the_crop_of_the_frame_or_its_mirror_image():
     chosen.append(int(np.argmin([gap.max() for gap in gaps])))
     # Of 45 pixels; the colours are rounded.
     assert gaps[chosen[-1]].max() < 0.1
-    assert found['facing'][i] == (chosen[-1] == 0)
-  assert found['present'].all()
+    assert crops['facing'][i] == (chosen[-1] == 0)
+  assert crops['present'].all()
   # 32 throws of two coins.
   assert 8 <= sum(mirrored) <= 24
   assert 8 <= sum(chosen) <= 24
@@ -149,20 +149,20 @@ def test_without_strengths_it_is_the_crop_of_the_frame_or_its_mirror_image():
 
 def test_points_lie_where_the_picture_shows_them():
   batch = _batch()
-  found = _crops(batch, **_MOVED)
+  crops = _crops(batch, **_MOVED)
   orders = set()
   for i, (crop, points) in enumerate(
-    zip(found['image'], found['points'], strict=True)
+    zip(crops['image'], crops['points'], strict=True)
   ):
     assert points[0, 0] < points[1, 0]
     read = _read_at(crop, points)
     mirrored = np.linalg.det(_seen(crop)[:, :2]) < 0
     (true,) = (
-      frame
-      for frame, facing in zip(
+      truth
+      for truth, facing in zip(
         batch['points'][i, :2], (True, False), strict=True
       )
-      if facing == found['facing'][i]
+      if facing == crops['facing'][i]
     )
     # In unlike crops the valleys stand the other way round.
     gaps = [
@@ -175,7 +175,7 @@ def test_points_lie_where_the_picture_shows_them():
   assert len(orders) == 4
 
 
-def test_frames_are_off_by_their_deviations():
+def test_palm_frames_are_off_by_their_deviations():
   batch = _batch()
   points = np.concatenate(
     [_crops(batch, seed, **_MOVED)['points'] for seed in range(16)]
@@ -209,14 +209,14 @@ def test_frames_are_off_by_their_deviations():
 def test_images_without_a_framed_hand_are_not_present():
   batch = _batch()
   batch['framed'][::2] = False
-  batch['points'][::2] = 7.0  # No frame has a direction.
-  found = _crops(batch, **_MOVED)
-  np.testing.assert_array_equal(found['present'], np.arange(_COUNT) % 2 == 1)
-  assert not found['facing'][::2].any()
-  chex.assert_tree_all_finite(found)
+  batch['points'][::2] = 7.0  # No palm frame has a direction.
+  crops = _crops(batch, **_MOVED)
+  np.testing.assert_array_equal(crops['present'], np.arange(_COUNT) % 2 == 1)
+  assert not crops['facing'][::2].any()
+  chex.assert_tree_all_finite(crops)
   # The others are as they were.
   full = _crops(_batch(), **_MOVED)
-  np.testing.assert_array_equal(full['image'][1::2], found['image'][1::2])
+  np.testing.assert_array_equal(full['image'][1::2], crops['image'][1::2])
 
 
 def test_hands_that_are_not_framed_are_never_chosen():
@@ -224,9 +224,9 @@ def test_hands_that_are_not_framed_are_never_chosen():
   batch['points'] = np.roll(batch['points'], 1, axis=1)
   batch['framed'] = np.tile([False, False, True], (_COUNT, 1))
   batch['facing'] = batch['framed']
-  found = _crops(batch)
-  assert found['facing'].all()
-  for i, crop in enumerate(found['image']):
+  crops = _crops(batch)
+  assert crops['facing'].all()
+  for i, crop in enumerate(crops['image']):
     middle = _seen(crop)[:, 2]
     want = _reference_transform(batch['points'][i, 2])[:2, 2]
     np.testing.assert_allclose(middle, want, atol=0.05)
@@ -247,11 +247,11 @@ def test_beyond_the_border_is_grey():
 
 def test_light_changes_pictures_and_no_point():
   batch = _batch()
-  plain, found = (_crops(batch, **_MOVED, **more) for more in ({}, _LIGHT))
+  plain, lit = (_crops(batch, **_MOVED, **more) for more in ({}, _LIGHT))
   for name in ('points', 'facing', 'present'):
-    np.testing.assert_array_equal(found[name], plain[name])
-  assert (found['image'] != plain['image']).any(axis=(1, 2, 3)).all()
-  assert np.abs(found['image']).max() <= 1
+    np.testing.assert_array_equal(lit[name], plain[name])
+  assert (lit['image'] != plain['image']).any(axis=(1, 2, 3)).all()
+  assert np.abs(lit['image']).max() <= 1
 
 
 def test_an_image_does_not_see_its_batch():

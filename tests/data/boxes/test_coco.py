@@ -129,8 +129,8 @@ def _read(root, *files):
 
 def test_images_of_one_id_are_left_out(tmp_path):
   _set(tmp_path, [(1, 'a.jpg', 1), (1, 'b.jpg', 1), (2, 'c.jpg', 2)])
-  found, source = _read(tmp_path, 'a.jpg', 'b.jpg', 'c.jpg')
-  assert found == {'train/c.jpg': 1}
+  counts, source = _read(tmp_path, 'a.jpg', 'b.jpg', 'c.jpg')
+  assert counts == {'train/c.jpg': 1}
   place = 'train/_annotations.coco.json'
   assert source.problems == [
     *(
@@ -147,8 +147,8 @@ def test_images_of_one_file_are_left_out(tmp_path):
   images = [(1, 'a.jpg', 1), (2, 'a.jpg', 2), (3, 'x/b.jpg', 3)]
   images += [(4, 'y/b.jpg', 4), (5, 'c.jpg', 5)]
   _set(tmp_path, images)
-  found, source = _read(tmp_path, 'a.jpg', 'b.jpg', 'c.jpg')
-  assert found == {'train/c.jpg': 1}
+  counts, source = _read(tmp_path, 'a.jpg', 'b.jpg', 'c.jpg')
+  assert counts == {'train/c.jpg': 1}
   assert sum('several images have the file' in x for x in source.problems) == 2
   assert sum('b.jpg is of several images' in x for x in source.problems) == 2
 
@@ -167,8 +167,8 @@ def test_a_file_belongs_to_the_image_that_names_it_as_it_is(tmp_path):
 
 def test_an_image_told_twice_is_read_once(tmp_path):
   _set(tmp_path, [(1, 'a.jpg', 1), (1, 'a.jpg', 1), (2, 'b.jpg', 2)])
-  found, source = _read(tmp_path, 'a.jpg', 'b.jpg')
-  assert found == {'train/a.jpg': 2, 'train/b.jpg': 1}
+  counts, source = _read(tmp_path, 'a.jpg', 'b.jpg')
+  assert counts == {'train/a.jpg': 2, 'train/b.jpg': 1}
   (problem,) = source.problems
   assert problem.endswith('image 1 (a.jpg) stands twice; read once')
 
@@ -186,15 +186,15 @@ def test_an_image_told_twice_is_read_once(tmp_path):
 def test_ids_as_texts_and_numbers(tmp_path, ids, keys):
   names = ('a.jpg', 'b.jpg')
   _set(tmp_path, list(zip(ids, names, keys, strict=True)))
-  found, source = _read(tmp_path, *names)
-  assert found == {'train/a.jpg': 1, 'train/b.jpg': 1}
+  counts, source = _read(tmp_path, *names)
+  assert counts == {'train/a.jpg': 1, 'train/b.jpg': 1}
   assert source.problems == []
 
 
 def test_ids_that_a_number_does_not_tell_apart(tmp_path):
   _set(tmp_path, [('1', 'a.jpg', 1), ('01', 'b.jpg', 1.5)])
-  found, source = _read(tmp_path, 'a.jpg', 'b.jpg')
-  assert found == {'train/a.jpg': 0, 'train/b.jpg': 0}
+  counts, source = _read(tmp_path, 'a.jpg', 'b.jpg')
+  assert counts == {'train/a.jpg': 0, 'train/b.jpg': 0}
   assert [line.rpartition(': ')[2] for line in source.problems] == [
     *('there is no image 1', 'there is no image 1.5'),
   ]
@@ -214,7 +214,7 @@ def test_parents_of_any_type(tmp_path):
 
 
 @pytest.mark.parametrize(
-  'told, file',
+  'name, file',
   [
     ('train\\a.jpg', 'a.jpg'),
     ('C:\\photos\\a.jpg', 'a.jpg'),
@@ -230,8 +230,8 @@ def test_parents_of_any_type(tmp_path):
     ('Mu\u0308ller/a.jpg', 'Müller/a.jpg'),
   ],
 )
-def test_images_are_found_by_what_their_names_say(tmp_path, told, file):
-  _set(tmp_path, [(1, told, 1), (2, 'b.jpg', 2)])
+def test_images_are_found_by_what_their_names_say(tmp_path, name, file):
+  _set(tmp_path, [(1, name, 1), (2, 'b.jpg', 2)])
   assert _read(tmp_path, file, 'b.jpg')[0] == {
     f'train/{file}': 1,
     'train/b.jpg': 1,
@@ -240,8 +240,8 @@ def test_images_are_found_by_what_their_names_say(tmp_path, told, file):
 
 def test_names_that_mean_two_files_are_found_in_none(tmp_path):
   _set(tmp_path, [(1, 'A.jpg', 1), (2, 'b.jpg', 2)])
-  found, _ = _read(tmp_path, 'a.jpg', 'a.JPG', 'b.jpg')
-  assert found == {'train/A.jpg': 1, 'train/b.jpg': 1}  # Is not there.
+  counts, _ = _read(tmp_path, 'a.jpg', 'a.JPG', 'b.jpg')
+  assert counts == {'train/A.jpg': 1, 'train/b.jpg': 1}  # Is not there.
 
 
 def test_both_names_are_told_where_none_is_found(tmp_path):

@@ -77,8 +77,10 @@ def test_names_that_are_not_utf_8_are_refused(tmp_path):
 
 
 def test_places_and_key_points(tmp_path):
-  told = _read(tmp_path, 'path: ..\ntrain: [a, b]\nval: c\ntest:\nnames: [x]\n')
-  assert told.root == '..'
-  assert told.places == {'train': ('a', 'b'), 'val': ('c',)}
-  assert told.keypoints is None
+  description = _read(
+    tmp_path, 'path: ..\ntrain: [a, b]\nval: c\ntest:\nnames: [x]\n'
+  )
+  assert description.root == '..'
+  assert description.places == {'train': ('a', 'b'), 'val': ('c',)}
+  assert description.keypoints is None
   assert _read(tmp_path, 'names: [x]\nkpt_shape: [21, 3]').keypoints == (21, 3)

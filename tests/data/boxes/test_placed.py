@@ -113,8 +113,8 @@ def test_boxes_of_the_stored_image_are_turned_with_it(
 
 def test_another_size_is_neither(tmp_path):
   listed = formats.Listed('a.jpg', [], (50, 60))
-  found, _, problems = placed.place(listed, (40, 30), 6, {})
-  assert found is None
+  pixels, _, problems = placed.place(listed, (40, 30), 6, {})
+  assert pixels is None
   assert problems[0].startswith('a.jpg: boxes are in 50 × 60 pixels')
 
 
@@ -132,11 +132,11 @@ def test_boxes_that_are_told_twice():
       1,
     )
   ]
-  found, classes, problems = placed.place(
+  pixels, classes, problems = placed.place(
     formats.Listed('a.jpg', rows, ()), (100, 100), 1, {0: 0, 1: 1}
   )
   assert classes.tolist() == [0, 1, 0]
-  assert found[:, 3].tolist() == [50, 50, 51]
+  assert pixels[:, 3].tolist() == [50, 50, 51]
   assert problems == [
     'a.txt:3: the same box as a.txt:1; read once',
     'a.txt:5: the same box as a.txt:2; read once',
@@ -155,9 +155,9 @@ def test_names_that_are_not_utf_8(tmp_path):
     name = os.path.join(folder, b'labels', b'\xca\xd6%d.txt' % k)
     with open(name, 'wb') as file:
       file.write(b'0 .5 .5 .2 .2\n' if k else b'0 .5 .5 .2\n')
-  found = boxes.read(tmp_path, form='yolo', split='train')
+  listing = boxes.read(tmp_path, form='yolo', split='train')
   ids = tuple(rf'train/images/\xca\xd6{k}.png' for k in range(2))
-  assert tuple(image.id for image in found.images) == ids
-  assert boxes.load(found, size=8).ids == ids
-  (problem,) = found.problems
+  assert tuple(image.id for image in listing.images) == ids
+  assert boxes.load(listing, size=8).ids == ids
+  (problem,) = listing.problems
   assert problem.startswith(r'train/labels/\xca\xd60.txt:1: ')

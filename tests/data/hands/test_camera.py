@@ -63,27 +63,27 @@ def test_to_plane_inverts_on_the_palm():
     np.testing.assert_allclose(back, points[:, :2], atol=1e-4)
 
 
-def _frame(own, count):
+def _frame(uniforms, count):
   hand = pose.pose(
     jnp.asarray(5), jnp.full(4, 0.4), jnp.zeros(13), jnp.zeros((4, 3))
   )
   camera = _camera()._replace(scale=jnp.float32(1), center=jnp.zeros(2))
   camera = hand_camera.place(
-    camera, hand.cones, 0, count, jnp.asarray(own), 0.3, 100
+    camera, hand.cones, 0, count, jnp.asarray(uniforms), 0.3, 100
   )
   return hand_camera.extent(camera, hand.cones)
 
 
 def test_frame_gives_the_size_asked_for_and_keeps_a_lone_hand_inside():
   boxes = jax.jit(jax.vmap(_frame, (0, None)))
-  own = np.random.default_rng(1).uniform(size=(64, 12)).astype(np.float32)
-  box = np.asarray(boxes(own, 1))
+  uniforms = np.random.default_rng(1).uniform(size=(64, 12)).astype(np.float32)
+  box = np.asarray(boxes(uniforms, 1))
   side = (box[:, 2:] - box[:, :2]).max(axis=1)
-  expected = 100 * (0.2 + 0.72 * own[:, 6] ** 0.7)
+  expected = 100 * (0.2 + 0.72 * uniforms[:, 6] ** 0.7)
   # Magnification changes the box by little.
   np.testing.assert_allclose(side, expected, rtol=1e-3)
   inside = (box.min(axis=1) > -0.5) & (box.max(axis=1) < 100.5)
-  assert np.all(inside[own[:, 7] >= 0.2])
+  assert np.all(inside[uniforms[:, 7] >= 0.2])
   assert 0 < np.sum(~inside) < 12
-  shared = np.asarray(boxes(own, 3))
+  shared = np.asarray(boxes(uniforms, 3))
   assert (shared[:, 2:] - shared[:, :2]).max() < 56

@@ -107,7 +107,7 @@ def test_pins():
   np.testing.assert_array_equal(drawn['left'][:, 0], identity % 2 == 0)
   valley, other, wrist = np.moveaxis(drawn['points'][:, 0], 1, 0)
   up = (valley + other) / 2 - wrist
-  # The wrist is a little beside the axis of the frame, and hands are tilted.
+  # The wrist is a little beside the axis of the palm; hands are tilted.
   turned = np.arctan2(up[:, 0], -up[:, 1]) - angle
   turned = (turned + np.pi) % (2 * np.pi) - np.pi
   assert np.abs(turned).max() < 0.25
@@ -193,11 +193,11 @@ def test_the_draws_are_those_of_the_palm():
     lambda i: jax.lax.map(lambda i: skin.identity_draws(KEY, i), i)
   )(identities)
   np.testing.assert_array_equal(person.wear, caught['wear'])
-  for own, expected in (
+  for draws, expected in (
     (uniforms, caught['uniforms']),
     (normals, caught['normals']),
   ):
-    jax.tree.map(np.testing.assert_array_equal, own, expected)
+    jax.tree.map(np.testing.assert_array_equal, draws, expected)
 
 
 def _lines(identities):
@@ -229,10 +229,10 @@ def _darkness(image, points, lines):
 
 
 def test_the_palm_has_the_creases_of_the_identity():
-  own = np.arange(8) + 20
-  identity = np.tile(own, BATCH // 8)
+  identities = np.arange(8) + 20
+  identity = np.tile(identities, BATCH // 8)
   drawn = _pinned(np.arange(BATCH) + 200, identity=identity, angle=0.7)
-  lines = list(_lines(own))
+  lines = list(_lines(identities))
   scores = np.array(
     [
       [_darkness(image, points, x) for x in lines]
@@ -241,7 +241,7 @@ def test_the_palm_has_the_creases_of_the_identity():
       )
     ]
   )
-  same = identity[:, None] == own
+  same = identity[:, None] == identities
   width = np.linalg.norm(np.diff(drawn['points'][:, 0, :2], axis=1), axis=-1)
   big = width[:, 0] > 11
   assert big.sum() >= BATCH // 2

@@ -116,8 +116,10 @@ def test_only_open_hands_show_both_valleys():
     assert not shown[name].any()
 
 
-def test_frame_is_the_contract_of_the_palm():
-  frame = jnp.asarray(_poses('five').palm_frame)[0]
-  np.testing.assert_allclose(frame[1] - frame[0], [1, 0, 0], atol=1e-6)
-  np.testing.assert_allclose(frame[:2].sum(axis=0), 0, atol=1e-6)
-  assert 2.2 < frame[2, 1] < 2.4
+def test_palm_frame_is_the_contract_of_the_palm():
+  palm_frame = jnp.asarray(_poses('five').palm_frame)[0]
+  np.testing.assert_allclose(
+    palm_frame[1] - palm_frame[0], [1, 0, 0], atol=1e-6
+  )
+  np.testing.assert_allclose(palm_frame[:2].sum(axis=0), 0, atol=1e-6)
+  assert 2.2 < palm_frame[2, 1] < 2.4

@@ -112,9 +112,9 @@ def test_right_palms_are_mirrored():
 
 def test_both_palms_of_a_person_share_skin():
   color = _draw(np.arange(BATCH), 0, 0.0).mean(axis=(1, 2))
-  own = np.linalg.norm(color[0::2] - color[1::2], axis=1)
+  same = np.linalg.norm(color[0::2] - color[1::2], axis=1)
   other = np.linalg.norm(color[0:-2:2] - color[3::2], axis=1)
-  assert np.median(own) < 0.25 * np.median(other)
+  assert np.median(same) < 0.25 * np.median(other)
 
 
 def test_sessions_share_pose_and_light():

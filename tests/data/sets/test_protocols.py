@@ -79,18 +79,18 @@ def test_too_few_palms_across_and_lengths_that_differ():
   ],
 )
 def test_first_and_last_session(labels, sessions, known, gallery, probe):
-  found = protocols.across(labels, sessions, unknown=-1)
-  assert found.known.tolist() == known
-  assert found.first_last.gallery.tolist() == gallery
-  assert found.first_last.probe.tolist() == probe
+  crossing = protocols.across(labels, sessions, unknown=-1)
+  assert crossing.known.tolist() == known
+  assert crossing.first_last.gallery.tolist() == gallery
+  assert crossing.first_last.probe.tolist() == probe
 
 
 def test_pairs_across_sessions_of_which_none_has_two_palms():
-  found = protocols.across(
+  crossing = protocols.across(
     [0, 0, 1, 1, 1], ['a', 'b', 'a', 'a', ''], unknown=''
   )
-  assert found.known.tolist() == [0, 1, 2, 3]
-  assert found.first_last is None
+  assert crossing.known.tolist() == [0, 1, 2, 3]
+  assert crossing.first_last is None
 
 
 @pytest.mark.parametrize(
@@ -107,8 +107,8 @@ def test_nothing_across_sessions(labels, sessions):
 
 
 def test_numbers_of_devices_are_never_unknown_names():
-  found = protocols.across([0, 0, 1, 1], [0, 1, 0, 1], unknown='')
-  assert found.known.tolist() == [0, 1, 2, 3]
+  crossing = protocols.across([0, 0, 1, 1], [0, 1, 0, 1], unknown='')
+  assert crossing.known.tolist() == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize(

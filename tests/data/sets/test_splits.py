@@ -26,10 +26,10 @@ def test_parts_are_disjoint_and_complete(seed, evaluation, validation):
   assert not identities[0] & identities[1]
   assert not identities[0] & identities[2]
   assert not identities[1] & identities[2]
-  for wanted, found in zip(
+  for wanted, members in zip(
     (validation, evaluation), identities[1:], strict=True
   ):
-    assert len(found) == (round(wanted * 40) if wanted < 1 else wanted)
+    assert len(members) == (round(wanted * 40) if wanted < 1 else wanted)
 
 
 def test_golden_split():

@@ -23,11 +23,11 @@ class Source:
 
 def test_nothing_is_read_before_it_is_asked_for():
   source = Source()
-  found = stored_images.whole(source)[np.array([3, 1, 4])]
-  assert (len(found), source.asked) == (3, [])
-  np.testing.assert_array_equal(found[1], IMAGES[1])
+  subset = stored_images.whole(source)[np.array([3, 1, 4])]
+  assert (len(subset), source.asked) == (3, [])
+  np.testing.assert_array_equal(subset[1], IMAGES[1])
   assert source.asked == [1]
-  np.testing.assert_array_equal(found.read(), IMAGES[[3, 1, 4]])
+  np.testing.assert_array_equal(subset.read(), IMAGES[[3, 1, 4]])
 
 
 def test_selections_keep_their_turns():

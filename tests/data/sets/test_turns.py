@@ -58,9 +58,9 @@ def test_a_given_turn_counts_instead(tmp_path, capsys, turn):
   source = _polyu(tmp_path / 'polyu', turn)
   where = [f'--source={source}', f'--data_dir={tmp_path}/sets']
   assert prepare.main(['--dataset=polyu', f'--turn={turn}', *where]) == 0
-  told = capsys.readouterr().out
-  assert (f'after a turn by {turn}° clockwise' in told) == (turn > 0)
-  directory = told.split(' palms in ')[1].split(', read')[0].split('\n')[0]
+  output = capsys.readouterr().out
+  assert (f'after a turn by {turn}° clockwise' in output) == (turn > 0)
+  directory = output.split(' palms in ')[1].split(', read')[0].split('\n')[0]
   _assert_upright(prepared.load(directory, size=SIZE))
   # Another turn is another prepared set.
   other = real_sets.prepare('polyu', tmp_path / 'sets', source=source)
@@ -106,8 +106,8 @@ def test_cut_out_palms_of_iitd_lie_on_their_side_and_hands_do_not(tmp_path):
 
 
 def test_only_two_sets_are_turned_unless_stated():
-  told = {name: build.turn(()) for name, build in real_sets.BUILDERS.items()}
-  assert {name for name, turn in told.items() if turn} == {'iitd', 'polyu'}
+  turn_of = {name: build.turn(()) for name, build in real_sets.BUILDERS.items()}
+  assert {name for name, turn in turn_of.items() if turn} == {'iitd', 'polyu'}
   assert polyu.Polyu.turn(()) == 90
 
 

@@ -20,7 +20,7 @@ def pycocotools_stats(truths, detections, num_classes, *, use_classes=True):
     'annotations': [],
   }
   results = []
-  for i, ((boxes, classes), (found, scores, labels)) in enumerate(
+  for i, ((boxes, classes), (predicted, scores, labels)) in enumerate(
     zip(truths, detections, strict=True)
   ):
     for box, label in zip(boxes.astype(float), classes, strict=True):
@@ -36,7 +36,7 @@ def pycocotools_stats(truths, detections, num_classes, *, use_classes=True):
         }
       )
     for box, score, label in zip(
-      found.astype(float), scores, labels, strict=True
+      predicted.astype(float), scores, labels, strict=True
     ):
       results.append(
         {

@@ -13,8 +13,8 @@ def _boxes(*rows):
 def _match(truth, detections, scores):
   """One image, one class."""
   truths = [(truth, np.zeros(len(truth), int))]
-  found = [(detections, np.array(scores), np.zeros(len(scores), int))]
-  return box_matching.match(truths, found, names=('hand',))
+  results = [(detections, np.array(scores), np.zeros(len(scores), int))]
+  return box_matching.match(truths, results, names=('hand',))
 
 
 def greedy_twin(detections, scores, truth, area, t):
@@ -98,7 +98,7 @@ def test_a_box_outside_the_area_range_is_ignored_and_second_choice():
 @pytest.mark.parametrize('seed', range(3))
 def test_matches_equal_the_twin(seed):
   generator = np.random.default_rng(seed)
-  truths, found = [], []
+  truths, detections = [], []
   for _ in range(20):
     corner = generator.integers(0, 60, (generator.integers(0, 5), 2))
     truth = np.concatenate([corner, corner + 36], 1).astype(np.float32)
@@ -107,10 +107,10 @@ def test_matches_equal_the_twin(seed):
     moved = truth[picks] + generator.integers(-6, 7, (len(picks), 4))
     truths.append((truth, np.zeros(len(truth), int)))
     scores = generator.integers(0, 4, len(picks)) / 4
-    found.append((moved, scores, np.zeros(len(picks), int)))
-  matches = box_matching.match(truths, found, names=())
+    detections.append((moved, scores, np.zeros(len(picks), int)))
+  matches = box_matching.match(truths, detections, names=())
   for i, ((truth, _), (boxes, scores, _)) in enumerate(
-    zip(truths, found, strict=True)
+    zip(truths, detections, strict=True)
   ):
     # By image and rank, as the twin has them.
     mine = np.flatnonzero(matches.image == i)
@@ -126,13 +126,13 @@ def test_matches_equal_the_twin(seed):
 def test_classes_and_images_are_apart():
   box = _boxes([0, 0, 10, 10])
   truths = [(box, [1]), (box[:0], []), (box, [0])]
-  found = [(box, [0.3], [0]), (box, [0.9], [1]), (box, [0.5], [0])]
-  matches = box_matching.match(truths, found, names=('a', 'b'))
+  detections = [(box, [0.3], [0]), (box, [0.9], [1]), (box, [0.5], [0])]
+  matches = box_matching.match(truths, detections, names=('a', 'b'))
   # By class, then by score.
   assert matches.label.tolist() == [0, 0, 1]
   assert matches.image.tolist() == [2, 0, 1]
   assert matches.hit[_ALL, 0].tolist() == [True, False, False]
-  agnostic = box_matching.match(truths, found, names=())
+  agnostic = box_matching.match(truths, detections, names=())
   assert agnostic.image.tolist() == [1, 2, 0]
   assert agnostic.hit[_ALL, 0].tolist() == [False, True, True]
 

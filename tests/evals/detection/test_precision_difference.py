@@ -26,8 +26,8 @@ def test_difference_is_that_of_repeated_images(metric):
     for image in detections
   ]
   matches, baseline = (
-    box_matching.match(truths, found, names=small_sets.NAMES)
-    for found in (detections, other)
+    box_matching.match(truths, results, names=small_sets.NAMES)
+    for results in (detections, other)
   )
   difference = average_precision.difference(
     matches,
@@ -36,10 +36,10 @@ def test_difference_is_that_of_repeated_images(metric):
     resampling=bootstrap.Resampling(draws=25, seed=5),
   )
 
-  def value(found, rows):
+  def value(results, rows):
     rates = average_precision.evaluate(
       [truths[i] for i in rows],
-      [found[i] for i in rows],
+      [results[i] for i in rows],
       names=small_sets.NAMES,
       resampling=bootstrap.Resampling(draws=1),
     )

@@ -47,7 +47,7 @@ def measured():
 def test_rates_are_those_of_rounded_scores(measured):
   embeddings, labels, counts, genuine, impostor = measured
   fmrs = (0.1, 1e-2, 1e-3, 1e-4)
-  found = binned_rates.rates(
+  rates = binned_rates.rates(
     counts,
     embeddings,
     labels,
@@ -56,16 +56,16 @@ def test_rates_are_those_of_rounded_scores(measured):
   )
   expected = error_rates.eer_and_tars(genuine, impostor, fmrs)
   assert 0.02 < expected[0] < 0.2
-  assert found['eer']['value'] == pytest.approx(expected[0], abs=1e-12)
+  assert rates['eer']['value'] == pytest.approx(expected[0], abs=1e-12)
   for fmr, tar in zip(fmrs[:3], expected[1:], strict=False):
-    value = found[verification.fnmr_name(fmr)]['value']
+    value = rates[verification.fnmr_name(fmr)]['value']
     assert value == pytest.approx(1 - tar, abs=1e-12)
   # 101,000 impostor pairs.
-  assert found['fnmr@fmr=1e-4'] == {
+  assert rates['fnmr@fmr=1e-4'] == {
     'value': None,
     'reason': f'not measurable with {len(impostor)} pairs',
   }
-  assert json.loads(json.dumps(found)) == found
+  assert json.loads(json.dumps(rates)) == rates
 
 
 def test_rates_with_ties():
@@ -77,12 +77,12 @@ def test_rates_with_ties():
   embeddings = np.where(flips, -signs, signs)
   scores = verification.pair_scores(embeddings, labels)
   settings = {'fmrs': (0.1, 0.01), 'resampling': bootstrap.Resampling(draws=5)}
-  found = binned_rates.rates(
+  rates = binned_rates.rates(
     streaming.count_pairs(embeddings, labels), embeddings, labels, **settings
   )
   expected = verification.fnmr_rates(scores, **settings)
   for name, rate in expected.items():
-    assert found[name]['value'] == pytest.approx(rate['value'], abs=1e-12)
+    assert rates[name]['value'] == pytest.approx(rate['value'], abs=1e-12)
 
 
 def test_thresholds_are_within_a_bin(measured):
@@ -104,9 +104,9 @@ def test_thresholds_are_within_a_bin(measured):
 
 def test_det_is_that_of_rounded_scores(measured):
   _, _, counts, genuine, impostor = measured
-  found = binned_rates.det_points(counts, num_points=60)
+  points = binned_rates.det_points(counts, num_points=60)
   expected = error_rates.det_points(genuine, impostor, num_points=60)
-  np.testing.assert_allclose(found, expected, atol=1e-12)
+  np.testing.assert_allclose(points, expected, atol=1e-12)
   thresholds, fmr, fnmr = binned_rates.fmr_fnmr(counts)
   assert (fmr[0], fnmr[0], fmr[-1], fnmr[-1]) == (0.0, 1.0, 1.0, 0.0)
   some = slice(20_000, 40_000, 1999)
@@ -131,8 +131,8 @@ def test_intervals_are_those_of_the_full_bootstrap(measured):
   scores = verification.pair_scores(embeddings, labels)
   settings = {'fmrs': fmrs, 'resampling': bootstrap.Resampling(draws=400)}
   full = verification.fnmr_rates(scores, **settings)
-  found = binned_rates.rates(counts, embeddings, labels, **settings)
-  for name, rate in found.items():
+  rates = binned_rates.rates(counts, embeddings, labels, **settings)
+  for name, rate in rates.items():
     assert rate['low'] < rate['value'] < rate['high']
     width = full[name]['high'] - full[name]['low']
     for side in ('low', 'high'):
@@ -157,10 +157,10 @@ def test_intervals_where_few_identities_make_the_false_matches():
   full = verification.fnmr_rates(
     verification.pair_scores(embeddings, labels), **settings
   )
-  found = binned_rates.rates(
+  rates = binned_rates.rates(
     streaming.count_pairs(embeddings, labels), embeddings, labels, **settings
   )
-  for name, rate in found.items():
+  for name, rate in rates.items():
     width = full[name]['high'] - full[name]['low']
     for side in ('low', 'high'):
       assert rate[side] == pytest.approx(full[name][side], abs=0.15 * width), (
@@ -171,7 +171,7 @@ def test_intervals_where_few_identities_make_the_false_matches():
 def test_no_error_seen_reaches_to_the_rule_of_3():
   labels = np.repeat(np.arange(10), 2)
   counts = streaming.count_pairs(np.eye(10)[labels], labels)
-  found = binned_rates.rates(
+  rates = binned_rates.rates(
     counts,
     np.eye(10)[labels],
     labels,
@@ -180,7 +180,7 @@ def test_no_error_seen_reaches_to_the_rule_of_3():
   )
   bound = 1 - 0.05 ** (1 / 10)
   for name in ('eer', 'fnmr@fmr=5e-1'):
-    assert found[name] == pytest.approx({'value': 0, 'low': 0, 'high': bound})
+    assert rates[name] == pytest.approx({'value': 0, 'low': 0, 'high': bound})
 
 
 @pytest.mark.parametrize('fmr', [0.0, 1.0])

@@ -21,23 +21,23 @@ def test_golden_rates():
   for i, j, score in ((0, 1, 0.9), (2, 3, 0.4), (4, 5, 0.8), (0, 2, 0.6)):
     matrix[i, j] = matrix[j, i] = score
   scores = verification.matrix_scores(matrix, labels)
-  found = claims.rates(scores, {0.5: 0.5, 0.1: 'none was set'})
-  assert found['fmr@claimed=5e-1']['reason'] == 'not measurable with 12 pairs'
-  assert found['fnmr@claimed=5e-1']['value'] == pytest.approx(1 / 3)
-  assert found['fmr@claimed=1e-1'] == {'value': None, 'reason': 'none was set'}
-  assert found['fnmr@claimed=1e-1']['reason'] == 'none was set'
+  rates = claims.rates(scores, {0.5: 0.5, 0.1: 'none was set'})
+  assert rates['fmr@claimed=5e-1']['reason'] == 'not measurable with 12 pairs'
+  assert rates['fnmr@claimed=5e-1']['value'] == pytest.approx(1 / 3)
+  assert rates['fmr@claimed=1e-1'] == {'value': None, 'reason': 'none was set'}
+  assert rates['fnmr@claimed=1e-1']['reason'] == 'none was set'
 
 
 def test_a_score_at_the_threshold_is_a_match():
   scores, _, _ = _scores([4] * 8)
   highest = float(scores.impostor.max())
-  found = claims.rates(scores, {0.1: highest})['fmr@claimed=1e-1']
-  assert found['value'] == 1 / len(scores.impostor)
+  rate = claims.rates(scores, {0.1: highest})['fmr@claimed=1e-1']
+  assert rate['value'] == 1 / len(scores.impostor)
   above = float(np.nextafter(np.float32(highest), np.float32(9)))
-  found = claims.rates(scores, {0.1: above})['fmr@claimed=1e-1']
-  assert found['value'] == 0.0
+  rate = claims.rates(scores, {0.1: above})['fmr@claimed=1e-1']
+  assert rate['value'] == 0.0
   # Rule of 3, of 8 identities.
-  assert found['high'] == pytest.approx(1 - 0.05 ** (1 / 8))
+  assert rate['high'] == pytest.approx(1 - 0.05 ** (1 / 8))
 
 
 def test_intervals_are_those_of_copied_people():
@@ -61,15 +61,15 @@ def test_intervals_are_those_of_copied_people():
           impostor.append(block.ravel())
     genuine, impostor = map(np.concatenate, (genuine, impostor))
     twins.append([np.mean(impostor >= threshold), np.mean(genuine < threshold)])
-  found = claims.rates(scores, {0.2: threshold}, resampling=resampling)
+  rates = claims.rates(scores, {0.2: threshold}, resampling=resampling)
   for name, twin in zip(
     ('fmr@claimed=2e-1', 'fnmr@claimed=2e-1'), np.transpose(twins), strict=True
   ):
     # So few draws that the interval is all of them.
-    assert found[name]['low'] == pytest.approx(twin.min())
-    assert found[name]['high'] == pytest.approx(twin.max())
-    assert found[name]['low'] < found[name]['value'] < found[name]['high']
-  assert found['fmr@claimed=2e-1']['value'] == np.mean(
+    assert rates[name]['low'] == pytest.approx(twin.min())
+    assert rates[name]['high'] == pytest.approx(twin.max())
+    assert rates[name]['low'] < rates[name]['value'] < rates[name]['high']
+  assert rates['fmr@claimed=2e-1']['value'] == np.mean(
     scores.impostor >= threshold
   )
 
@@ -80,6 +80,6 @@ def test_only_pairs_across_sessions_count():
   rng = np.random.default_rng(1)
   matrix = rng.normal(size=(24, 24)).astype(np.float32)
   scores = verification.matrix_scores(matrix, labels, sessions=sessions)
-  found = claims.rates(scores, {0.5: 0.0})['fmr@claimed=5e-1']
-  assert found['value'] == np.mean(scores.impostor >= 0.0)
-  assert 0 <= found['low'] <= found['value'] <= found['high'] <= 1
+  rate = claims.rates(scores, {0.5: 0.0})['fmr@claimed=5e-1']
+  assert rate['value'] == np.mean(scores.impostor >= 0.0)
+  assert 0 <= rate['low'] <= rate['value'] <= rate['high'] <= 1

@@ -62,12 +62,12 @@ def test_fnmr_is_what_tar_leaves():
   scores = verification.pair_scores(x, labels)
   settings = {'resampling': bootstrap.Resampling(draws=50, seed=3)}
   tars = verification.rates(scores, fars=(0.1, 1e-4), **settings)
-  found = verification.fnmr_rates(scores, fmrs=(0.1, 1e-4), **settings)
-  assert list(found) == ['eer', 'fnmr@fmr=1e-1', 'fnmr@fmr=1e-4']
-  assert found['eer'] == tars['eer']
+  fnmrs = verification.fnmr_rates(scores, fmrs=(0.1, 1e-4), **settings)
+  assert list(fnmrs) == ['eer', 'fnmr@fmr=1e-1', 'fnmr@fmr=1e-4']
+  assert fnmrs['eer'] == tars['eer']
   threshold = error_rates.threshold_at_fmr(scores.impostor, 0.1).threshold
-  fnmr, tar = found['fnmr@fmr=1e-1'], tars['tar@far=1e-1']
+  fnmr, tar = fnmrs['fnmr@fmr=1e-1'], tars['tar@far=1e-1']
   assert fnmr['value'] == pytest.approx(np.mean(scores.genuine < threshold))
   assert fnmr['low'] == 1 - tar['high'] < fnmr['value']
   assert fnmr['high'] == 1 - tar['low'] > fnmr['value']
-  assert found['fnmr@fmr=1e-4'] == tars['tar@far=1e-4']  # Not measurable.
+  assert fnmrs['fnmr@fmr=1e-4'] == tars['tar@far=1e-4']  # Not measurable.

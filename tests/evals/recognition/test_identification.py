@@ -11,13 +11,13 @@ def embeddings_with_ties(generator, count):
   return generator.choice([-0.5, 0.5], size=(count, 4)).astype(np.float32)
 
 
-def search_twin(probe, gallery, labels, own):
+def search_twin(probe, gallery, labels, identity):
   """(score, rank) of `own` and the best other score, template by template."""
   best = {}
   for template, label in zip(gallery, labels, strict=True):
     score = float(probe @ template)
     best[label] = max(score, best.get(label, -np.inf))
-  mine = best.pop(own, None)
+  mine = best.pop(identity, None)
   rank = None
   if mine is not None:
     rank = 1 + sum(score >= mine for score in best.values())
@@ -47,7 +47,7 @@ def test_search_matches_loops(seed):
   templates = np.array([7, 3, 3, 9, 7, 3, 12, 20, 9])  # Several of some.
   probes = embeddings_with_ties(generator, 40)
   labels = generator.choice([3, 5, 7, 9, 12, 20, 21], 40)
-  found = identification.search(probes, labels, gallery, templates)
+  searches = identification.search(probes, labels, gallery, templates)
 
   _, numbers = np.unique(labels, return_inverse=True)
   mated, nonmated = [], []
@@ -58,21 +58,21 @@ def test_search_matches_loops(seed):
     else:
       mated.append((mine, rank, number))
   mine, rank, owners = zip(*mated, strict=True)
-  assert found.mated.tolist() == list(mine)
-  assert found.rank.tolist() == list(rank)
-  assert found.mated_identity.tolist() == list(owners)
-  pairs = zip(found.nonmated, found.nonmated_identity, strict=True)
+  assert searches.mated.tolist() == list(mine)
+  assert searches.rank.tolist() == list(rank)
+  assert searches.mated_identity.tolist() == list(owners)
+  pairs = zip(searches.nonmated, searches.nonmated_identity, strict=True)
   assert list(pairs) == nonmated
-  assert (found.num_identities, found.gallery_identities) == (7, 5)
+  assert (searches.num_identities, searches.gallery_identities) == (7, 5)
 
   rates = identification.rates(
-    found, ranks=range(1, 5), resampling=bootstrap.Resampling(draws=1)
+    searches, ranks=range(1, 5), resampling=bootstrap.Resampling(draws=1)
   )
   for k in range(1, 5):
     assert rates[f'rank{k}']['value'] == np.mean([r <= k for r in rank])
   others = [score for score, _ in nonmated]
   fpirs = (0.05, 0.2, 0.4, 0.9)
-  assert fnirs(found, *fpirs) == pytest.approx(
+  assert fnirs(searches, *fpirs) == pytest.approx(
     [fnir_twin(mine, rank, others, fpir) for fpir in fpirs], abs=1e-12
   )
 
@@ -81,7 +81,7 @@ def test_leave_one_out_matches_loops():
   generator = np.random.default_rng(3)
   labels = generator.permutation(np.repeat([4, 8, 2, 6, 1], [5, 1, 2, 3, 1]))
   embeddings = embeddings_with_ties(generator, 12)
-  found = identification.leave_one_out(embeddings, labels)
+  searches = identification.leave_one_out(embeddings, labels)
   mated, nonmated = [], []
   for i in np.argsort(labels, kind='stable'):
     rest = np.arange(12) != i
@@ -92,10 +92,10 @@ def test_leave_one_out_matches_loops():
       mated.append((mine, rank))
     others = labels != labels[i]
     nonmated.append(float((embeddings[others] @ embeddings[i]).max()))
-  assert list(zip(found.mated, found.rank, strict=True)) == mated
-  assert found.nonmated.tolist() == nonmated
-  assert np.bincount(found.mated_identity).tolist() == [0, 2, 5, 3]
-  assert np.bincount(found.nonmated_identity).tolist() == [1, 2, 5, 3, 1]
+  assert list(zip(searches.mated, searches.rank, strict=True)) == mated
+  assert searches.nonmated.tolist() == nonmated
+  assert np.bincount(searches.mated_identity).tolist() == [0, 2, 5, 3]
+  assert np.bincount(searches.nonmated_identity).tolist() == [1, 2, 5, 3, 1]
 
 
 def test_blocks_of_probes_meet():
@@ -103,19 +103,19 @@ def test_blocks_of_probes_meet():
   x = generator.normal(size=(600, 8)).astype(np.float32)  # More than a block.
   x /= np.linalg.norm(x, axis=1, keepdims=True)
   labels = np.arange(600) % 300
-  found = identification.leave_one_out(x, labels)
+  searches = identification.leave_one_out(x, labels)
   order = np.argsort(labels, kind='stable')
   mates = np.arange(600).reshape(300, 2)[:, ::-1].ravel()
   np.testing.assert_allclose(
-    found.mated, (x[order] * x[order[mates]]).sum(1), atol=1e-6
+    searches.mated, (x[order] * x[order[mates]]).sum(1), atol=1e-6
   )
 
 
 def test_a_constant_embedding_finds_nobody():
   same = np.ones((6, 1))
-  found = identification.leave_one_out(same, [0, 0, 1, 1, 2, 2])
-  assert found.rank.tolist() == [3] * 6
-  assert fnirs(found, 0.9) == [1.0]
+  searches = identification.leave_one_out(same, [0, 0, 1, 1, 2, 2])
+  assert searches.rank.tolist() == [3] * 6
+  assert fnirs(searches, 0.9) == [1.0]
 
 
 def test_golden_rates_with_ties():
@@ -151,22 +151,24 @@ def test_bootstrap_matches_copied_searches():
   labels = np.repeat(np.arange(12), 6)
   signs = generator.choice([-0.25, 0.25], size=(12, 16))[labels]
   flips = generator.random((72, 16)) < 0.25
-  found = identification.leave_one_out(np.where(flips, -signs, signs), labels)
+  searches = identification.leave_one_out(
+    np.where(flips, -signs, signs), labels
+  )
   weights = np.random.Generator(np.random.PCG64(8)).multinomial(
     12, np.full(12, 1 / 12), size=40
   )
   twins = []
   for w in weights:
-    times = w[found.mated_identity]
-    mated, rank = (np.repeat(x, times) for x in (found.mated, found.rank))
-    nonmated = np.repeat(found.nonmated, w[found.nonmated_identity])
+    times = w[searches.mated_identity]
+    mated, rank = (np.repeat(x, times) for x in (searches.mated, searches.rank))
+    nonmated = np.repeat(searches.nonmated, w[searches.nonmated_identity])
     twins.append([np.mean(rank <= 3), fnir_twin(mated, rank, nonmated, 0.5)])
   tail = stats.norm.cdf(-stats.t.ppf(0.8, 11) * np.sqrt(12 / 11))
   low, high = np.quantile(
     twins, [tail, 1 - tail], axis=0, method='inverted_cdf'
   )
   rates = identification.rates(
-    found,
+    searches,
     ranks=(3,),
     fpirs=(0.5,),
     resampling=bootstrap.Resampling(draws=40, seed=8, confidence=0.6),
@@ -179,9 +181,9 @@ def test_bootstrap_matches_copied_searches():
 
 def test_what_the_searches_cannot_support():
   labels = np.repeat(np.arange(8), 2)
-  found = identification.leave_one_out(np.eye(8)[labels], labels)
+  searches = identification.leave_one_out(np.eye(8)[labels], labels)
   rates = identification.rates(
-    found,
+    searches,
     ranks=(1, 7, 8),
     fpirs=(0.9, 1e-2),
     resampling=bootstrap.Resampling(draws=20),
@@ -232,13 +234,13 @@ def test_interval_covers_the_true_rate():
       num_identities=40,
       gallery_identities=50,
     )
-    found = identification.rates(
+    rate = identification.rates(
       searches,
       ranks=(),
       fpirs=(0.2,),
       resampling=bootstrap.Resampling(draws=200, seed=trial),
     )['fnir@fpir=2e-1']
-    covered += found['low'] <= true <= found['high']
+    covered += rate['low'] <= true <= rate['high']
   assert 0.90 * trials <= covered <= 0.98 * trials, covered
 
 
@@ -262,6 +264,6 @@ def test_bad_leave_one_out():
   'ranks, fpirs, message', [((0,), (0.5,), 'rank'), ((1,), (1.0,), 'between')]
 )
 def test_bad_rates(ranks, fpirs, message):
-  found = identification.leave_one_out(np.eye(2)[[0, 0, 1]], [0, 0, 1])
+  searches = identification.leave_one_out(np.eye(2)[[0, 0, 1]], [0, 0, 1])
   with pytest.raises(ValueError, match=message):
-    identification.rates(found, ranks=ranks, fpirs=fpirs)
+    identification.rates(searches, ranks=ranks, fpirs=fpirs)

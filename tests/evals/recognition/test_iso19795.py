@@ -9,11 +9,11 @@ from palmjax.evals.recognition import error_rates, iso19795, verification
 
 def test_golden_failures():
   # One of four never gave a template; of the others 2 of 12 captures failed.
-  found = iso19795.failures(
+  rates = iso19795.failures(
     [4, 0, 3, 3], [0, 5, 1, 1], resampling=bootstrap.Resampling(draws=10)
   )
-  assert found['fte'] == {'value': 0.25, 'low': 0.0, 'high': 1.0}
-  assert found['fta']['value'] == pytest.approx(2 / 12)
+  assert rates['fte'] == {'value': 0.25, 'low': 0.0, 'high': 1.0}
+  assert rates['fta']['value'] == pytest.approx(2 / 12)
 
 
 def test_failures_match_copied_people():
@@ -28,22 +28,22 @@ def test_failures_match_copied_people():
     ok = [p for p in people if captured[p]]
     tried = sum(captured[p] + failed[p] for p in ok)
     twins.append([1 - len(ok) / 7, sum(failed[p] for p in ok) / tried])
-  found = iso19795.failures(
+  rates = iso19795.failures(
     captured, failed, resampling=bootstrap.Resampling(draws=50, seed=2)
   )
   for name, twin in zip(('fte', 'fta'), np.transpose(twins), strict=True):
-    assert found[name]['low'] == pytest.approx(twin.min())
-    assert found[name]['high'] == pytest.approx(twin.max())
-    assert found[name]['low'] < found[name]['high']
+    assert rates[name]['low'] == pytest.approx(twin.min())
+    assert rates[name]['high'] == pytest.approx(twin.max())
+    assert rates[name]['low'] < rates[name]['high']
 
 
 def test_nothing_failed():
-  found = iso19795.failures(
+  rates = iso19795.failures(
     [2] * 10, [0] * 10, resampling=bootstrap.Resampling(draws=10)
   )
   expected = {'value': 0.0, 'low': 0.0, 'high': 1 - 0.05 ** (1 / 10)}
-  assert found['fte'] == pytest.approx(expected)
-  assert found['fta'] == pytest.approx(expected)
+  assert rates['fte'] == pytest.approx(expected)
+  assert rates['fta'] == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_performance_section():
     scores, fmrs=(0.1, 1e-4), resampling=bootstrap.Resampling(draws=40)
   )
   point = error_rates.threshold_at_fmr(scores.impostor, 0.1)
-  found = iso19795.performance(
+  section = iso19795.performance(
     rates,
     {0.1: point, 1e-4: None},
     error_rates.det_points(scores.genuine, scores.impostor),
@@ -82,8 +82,8 @@ def test_performance_section():
     sessions=2,
     failed=iso19795.failures([4] * 11 + [1], [0] * 11 + [5]),
   )
-  assert json.loads(json.dumps(found)) == found
-  assert found['crew'] == {
+  assert json.loads(json.dumps(section)) == section
+  assert section['crew'] == {
     'identities': 12,
     'images': 45,
     'fewest images of an identity': 1,
@@ -92,8 +92,8 @@ def test_performance_section():
     'genuine pairs': len(scores.genuine),
     'impostor pairs': len(scores.impostor),
   }
-  assert found['eer'] == rates['eer']
-  row = found['rates']['FMR 1e-1']
+  assert section['eer'] == rates['eer']
+  row = section['rates']['FMR 1e-1']
   assert row['threshold'] == point.threshold
   assert row['fnmr'] == rates['fnmr@fmr=1e-1']
   # FTA 0.1, FTE 0.
@@ -104,11 +104,11 @@ def test_performance_section():
     'value': None,
     'reason': f'not measurable with {len(scores.impostor)} pairs',
   }
-  assert found['rates']['FMR 1e-4'] == {
+  assert section['rates']['FMR 1e-4'] == {
     'threshold': None,
     'fnmr': missing,
     'gfar': None,
     'gfrr': missing,
   }
-  assert found['det']['gfar'][-1] == pytest.approx(0.9)
-  assert found['det']['gfrr'][-1] == pytest.approx(0.1)
+  assert section['det']['gfar'][-1] == pytest.approx(0.9)
+  assert section['det']['gfrr'][-1] == pytest.approx(0.1)

@@ -26,11 +26,11 @@ def test_counts_are_those_of_the_list():
   )
   assert counts.impostor[2**16] > 0  # Equal images of two identities.
   np.testing.assert_array_equal(counts.images, scores.images)
-  found, expected = (
+  counted, expected = (
     sorted(zip(x.genuine_identity, x.genuine, strict=True))
     for x in (counts, scores)
   )
-  assert found == expected
+  assert counted == expected
 
 
 def test_a_score_moves_by_one_bin_at_most():
@@ -58,7 +58,7 @@ def test_matches_of_each_identity():
   labels = generator.permutation(np.arange(2060) % 103)
   scores = verification.pair_scores(embeddings, labels)
   thresholds = [-0.125, 0.5, 0.5 + streaming.WIDTH, 1.0]
-  found = streaming.count_matches(embeddings, labels, thresholds)
+  matches = streaming.count_matches(embeddings, labels, thresholds)
   expected = [
     np.bincount(
       scores.impostor_identity[:, scores.impostor >= threshold].ravel(),
@@ -66,8 +66,8 @@ def test_matches_of_each_identity():
     )
     for threshold in thresholds
   ]
-  np.testing.assert_array_equal(found, expected)
-  assert (found[:3].min(axis=1) > 0).all()
+  np.testing.assert_array_equal(matches, expected)
+  assert (matches[:3].min(axis=1) > 0).all()
 
 
 def test_bins():

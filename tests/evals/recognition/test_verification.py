@@ -127,27 +127,27 @@ def test_eer_is_symmetric():
 def test_eer_threshold_and_d_prime():
   assert error_rates.eer_threshold(GENUINE, IMPOSTOR) == 0.6
   # Means 2 and 0, variances 1 and 4: 2 / sqrt(2.5).
-  found = error_rates.d_prime([1.0, 3.0], [-2.0, 2.0])
-  assert found == {'value': pytest.approx(2 / np.sqrt(2.5))}
+  value = error_rates.d_prime([1.0, 3.0], [-2.0, 2.0])
+  assert value == {'value': pytest.approx(2 / np.sqrt(2.5))}
 
 
 def test_d_prime_of_a_network_that_collapsed():
-  found = error_rates.d_prime([0.5, 0.5], [0.5, 0.5, 0.5])
-  assert found == {'value': None, 'reason': 'all scores of a kind are equal'}
-  found = error_rates.d_prime([1.0, 0.0], [0.0])
-  assert found == {'value': pytest.approx(2**0.5)}
+  value = error_rates.d_prime([0.5, 0.5], [0.5, 0.5, 0.5])
+  assert value == {'value': None, 'reason': 'all scores of a kind are equal'}
+  value = error_rates.d_prime([1.0, 0.0], [0.0])
+  assert value == {'value': pytest.approx(2**0.5)}
 
 
 def test_rule_of_30():
   # 5 identities of 5 images: 250 impostor pairs. 30/250 = 0.12.
   embeddings, labels = embed(np.random.default_rng(4), [5] * 5)
-  found = verification.evaluate(
+  rates = verification.evaluate(
     embeddings,
     labels,
     fars=(0.5, 0.12, 0.1, 1e-3),
     resampling=bootstrap.Resampling(draws=20),
   )
-  assert list(found) == [
+  assert list(rates) == [
     'eer',
     'tar@far=5e-1',
     'tar@far=1.2e-1',
@@ -155,13 +155,13 @@ def test_rule_of_30():
     'tar@far=1e-3',
   ]
   for name in ('eer', 'tar@far=5e-1', 'tar@far=1.2e-1'):
-    assert found[name].keys() == {'value', 'low', 'high'}
+    assert rates[name].keys() == {'value', 'low', 'high'}
   for name in ('tar@far=1e-1', 'tar@far=1e-3'):
-    assert found[name] == {
+    assert rates[name] == {
       'value': None,
       'reason': 'not measurable with 250 pairs',
     }
-  assert json.loads(json.dumps(found)) == found
+  assert json.loads(json.dumps(rates)) == rates
 
 
 def test_det_points_stop_at_30_impostor_pairs():
@@ -183,13 +183,13 @@ def test_det_points_stop_at_30_impostor_pairs():
 def test_value_is_that_of_the_plain_lists():
   embeddings, labels = embed(np.random.default_rng(6), [1, 2, 3, 4, 5, 6, 7])
   scores = verification.pair_scores(embeddings, labels)
-  found = verification.evaluate(
+  rates = verification.evaluate(
     embeddings, labels, fars=(0.2,), resampling=bootstrap.Resampling(draws=50)
   )
-  assert found['eer']['value'] == pytest.approx(
+  assert rates['eer']['value'] == pytest.approx(
     eer_twin(scores.genuine, scores.impostor), abs=1e-12
   )
-  assert found['tar@far=2e-1']['value'] == pytest.approx(
+  assert rates['tar@far=2e-1']['value'] == pytest.approx(
     tar_twin(scores.genuine, scores.impostor, 0.2), abs=1e-12
   )
 
@@ -233,15 +233,15 @@ def test_bootstrap_matches_copied_lists(seed, num_sessions):
     twins, [tail, 1 - tail], axis=0, method='inverted_cdf'
   )
 
-  found = verification.rates(
+  rates = verification.rates(
     scores,
     fars=fars,
     resampling=bootstrap.Resampling(draws=draws, seed=11, confidence=0.6),
   )
   for k, name in enumerate(('eer', 'tar@far=4e-1', 'tar@far=2e-1')):
-    value = found[name]['value']
-    assert found[name]['low'] == pytest.approx(min(low[k], value), abs=1e-12)
-    assert found[name]['high'] == pytest.approx(max(high[k], value), abs=1e-12)
+    value = rates[name]['value']
+    assert rates[name]['low'] == pytest.approx(min(low[k], value), abs=1e-12)
+    assert rates[name]['high'] == pytest.approx(max(high[k], value), abs=1e-12)
 
 
 @pytest.mark.parametrize('far', [0.0, 1.0, 2.0])

@@ -52,11 +52,11 @@ def simulate(generator, num_identities, num_images, *, effect):
 def test_draws_without_pairs_are_left_out():
   # Only one identity has a genuine pair: about a third of the draws lack it.
   embeddings, labels = embed(np.random.default_rng(7), [4, 1, 1])
-  found = verification.evaluate(
+  rates = verification.evaluate(
     embeddings, labels, fars=(), resampling=bootstrap.Resampling(draws=200)
   )
-  assert found['eer'] == {
-    'value': found['eer']['value'],
+  assert rates['eer'] == {
+    'value': rates['eer']['value'],
     'low': 0.0,
     'high': 1.0,
   }
@@ -77,10 +77,10 @@ def test_draws_without_pairs_across_sessions_are_left_out():
     for w in weights
   ]
   assert 0 < sum(usable) < 400
-  found = bootstrap.draw_with_pairs(
+  kept = bootstrap.draw_with_pairs(
     scores.images, resampling, within=scores.within
   )
-  np.testing.assert_array_equal(found, weights[usable])
+  np.testing.assert_array_equal(kept, weights[usable])
   _, (resamples,) = bootstrap.resample([scores], (0.5,), resampling)
   assert resamples.shape == (sum(usable), 2)
   # Too few people to tell an interval, although six have two images.
@@ -119,15 +119,15 @@ def test_bootstrap_is_deterministic():
 def test_no_error_seen_reaches_to_the_rule_of_3():
   # 8 identities on 8 axes, two equal images each: nothing overlaps.
   labels = np.repeat(np.arange(8), 2)
-  found = verification.evaluate(
+  rates = verification.evaluate(
     np.eye(8)[labels],
     labels,
     fars=(0.5,),
     resampling=bootstrap.Resampling(draws=50),
   )
   bound = 1 - 0.05 ** (1 / 8)  # 0.95 of the time no error in 8 at this rate.
-  assert found['eer'] == pytest.approx({'value': 0, 'low': 0, 'high': bound})
-  assert found['tar@far=5e-1'] == pytest.approx(
+  assert rates['eer'] == pytest.approx({'value': 0, 'low': 0, 'high': bound})
+  assert rates['tar@far=5e-1'] == pytest.approx(
     {'value': 1, 'low': 1 - bound, 'high': 1}
   )
 
@@ -146,15 +146,15 @@ def test_interval_covers_the_true_rate():
   covered_by_pairs = 0
   for trial in range(trials):
     scores = simulate(generator, 30, 5, effect=0.5)
-    found = verification.rates(
+    rates = verification.rates(
       scores,
       fars=(0.1,),
       resampling=bootstrap.Resampling(draws=200, seed=trial),
     )
     for name, rate in true.items():
-      covered[name] += found[name]['low'] <= rate <= found[name]['high']
+      covered[name] += rates[name]['low'] <= rate <= rates[name]['high']
     # Pairs taken for independent: the plain error of a share of G.
-    value = found['eer']['value']
+    value = rates['eer']['value']
     error = 1.96 * np.sqrt(value * (1 - value) / len(scores.genuine))
     covered_by_pairs += abs(value - true['eer']) <= error
   for name in true:

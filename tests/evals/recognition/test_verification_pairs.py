@@ -27,12 +27,12 @@ def test_similarities_of_any_matcher_across_sessions():
   embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
   labels, sessions = np.arange(24) % 5, generator.integers(0, 3, 24)
   wanted = verification.pair_scores(embeddings, labels, sessions=sessions)
-  found = verification.matrix_scores(
+  scores = verification.matrix_scores(
     embeddings @ embeddings.T, labels, sessions=sessions
   )
-  for mine, its in zip(found, wanted, strict=True):
+  for mine, its in zip(scores, wanted, strict=True):
     np.testing.assert_allclose(mine, its, atol=1e-6)
-  assert len(found.genuine) < len(
+  assert len(scores.genuine) < len(
     verification.matrix_scores(embeddings @ embeddings.T, labels).genuine
   )
 
@@ -51,17 +51,17 @@ def test_pairs_match_two_loops():
       genuine.append((sides[0], similarity))
     else:
       impostor.append((*sides, similarity))
-  found = np.stack([scores.genuine_identity, scores.genuine], 1)
-  _assert_same_rows(found, genuine)
-  found = np.stack([*scores.impostor_identity, scores.impostor], 1)
-  _assert_same_rows(found, impostor)
+  rows = np.stack([scores.genuine_identity, scores.genuine], 1)
+  _assert_same_rows(rows, genuine)
+  rows = np.stack([*scores.impostor_identity, scores.impostor], 1)
+  _assert_same_rows(rows, impostor)
   assert scores.images.tolist() == [30] * 20
 
 
-def _assert_same_rows(found, expected):
-  found, expected = np.asarray(found, float), np.asarray(expected, float)
-  assert found.shape == expected.shape
-  order = [x[np.lexsort(x.T[::-1])] for x in (found, expected)]
+def _assert_same_rows(rows, expected):
+  rows, expected = np.asarray(rows, float), np.asarray(expected, float)
+  assert rows.shape == expected.shape
+  order = [x[np.lexsort(x.T[::-1])] for x in (rows, expected)]
   np.testing.assert_allclose(*order, atol=2e-6)
 
 

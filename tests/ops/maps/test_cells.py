@@ -46,11 +46,11 @@ def test_a_neighbour_that_is_a_cell_itself_is_left_to_it():
   present = jnp.array([[True, True, False]])
   index, kept = (x[0] for x in cells.spread(cell, present, (16, 16)))
   rows = index.reshape(9, 3), kept.reshape(9, 3)
-  for own, other in ((0, 1), (1, 0)):
-    assert rows[1][0, own]
-    told = rows[0][rows[1][:, own], own]
-    assert len(told) == 8
-    assert int(rows[0][0, other]) not in told
+  for k, other in ((0, 1), (1, 0)):
+    assert rows[1][0, k]
+    taken = rows[0][rows[1][:, k], k]
+    assert len(taken) == 8
+    assert int(rows[0][0, other]) not in taken
   # What is not present takes nothing from them.
   assert 5 * 16 + 4 in rows[0][rows[1][:, 0], 0]
 

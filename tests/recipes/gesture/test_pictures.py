@@ -27,7 +27,7 @@ def shown(*scores, framed=True):
     'framed': np.full((1, count), framed),
     'facing': np.ones((1, count), bool),
   }
-  found = {
+  detections = {
     'boxes': boxes,
     'classes': np.arange(count)[None] % 2,
     'scores': np.array([scores]),
@@ -44,7 +44,7 @@ def shown(*scores, framed=True):
   )
   grid = gesture_pictures.hands(
     run,
-    {('student_both', ''): types.SimpleNamespace(detections=found)},
+    {('student_both', ''): types.SimpleNamespace(detections=detections)},
     'student_both',
     '',
   )

@@ -39,8 +39,8 @@ def arguments():
 
 
 def value(name, arguments, **changes):
-  found = metric_losses.losses(section(name=name, **changes))
-  return float(jax.jit(found['losses'][name])(*arguments))
+  built = metric_losses.losses(section(name=name, **changes))
+  return float(jax.jit(built['losses'][name])(*arguments))
 
 
 def test_all_differ_and_have_gradients(arguments):
@@ -53,10 +53,10 @@ def test_all_differ_and_have_gradients(arguments):
       for name in NAMES
     }
 
-  found = all_of_them(*arguments)
-  values = {round(float(loss), 4) for loss, _ in found.values()}
+  results = all_of_them(*arguments)
+  values = {round(float(loss), 4) for loss, _ in results.values()}
   assert len(values) == len(NAMES)
-  for _, gradient in found.values():
+  for _, gradient in results.values():
     assert np.isfinite(gradient).all()
     assert np.abs(gradient).max() > 0
 
@@ -128,9 +128,9 @@ def test_triplets_take_the_distance_of_the_config(arguments):
 
 
 def test_stages():
-  found = metric_losses.losses(section(name='softmax+arcface+semi_hard'))
-  assert list(found['losses']) == ['softmax', 'arcface', 'semi_hard']
-  assert found['boundaries'] == (200, 500)
+  built = metric_losses.losses(section(name='softmax+arcface+semi_hard'))
+  assert list(built['losses']) == ['softmax', 'arcface', 'semi_hard']
+  assert built['boundaries'] == (200, 500)
   single = metric_losses.losses(section(name='arcface'))
   assert single['boundaries'] == ()
 

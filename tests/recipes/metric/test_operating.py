@@ -67,10 +67,10 @@ def _test(images, labels):
 def test_rates_are_those_of_the_verifier(judge):
   images = np.concatenate([drawn_palms.draw(6, 0.3, n) for n in (0, 1)])
   labels = np.tile(np.arange(drawn_palms.COUNT), 2)
-  found = operating.measure(
+  measured = operating.measure(
     _test(images, labels), judge, seed=0, resampling=RESAMPLING
   )
-  assert [*found] == ['verifier, on d', 'verifier with a cohort, on d']
+  assert [*measured] == ['verifier, on d', 'verifier with a cohort, on d']
   palms = operating.choose(labels, labels // 2, seed=0)
   assert len(palms.cohort) == 32
   tested = images[palms.tested]
@@ -78,32 +78,32 @@ def test_rates_are_those_of_the_verifier(judge):
     judge,
     cohort=cohort.fit(judge.templates(images[palms.cohort]), dataset='d'),
   )
-  for name, one in zip(found, (judge, camera), strict=True):
+  for name, one in zip(measured, (judge, camera), strict=True):
     scores = verification.matrix_scores(
       one.scores(tested, tested), labels[palms.tested]
     )
-    rate = found[name]['fmr@claimed=1e-2']
+    rate = measured[name]['fmr@claimed=1e-2']
     # 1,984 pairs are too few for 1e-2 by the rule of 30.
     assert rate['value'] is None
     assert 'not measurable' in rate['reason']
-    assert found[name]['fnmr@claimed=1e-2']['value'] == np.mean(
+    assert measured[name]['fnmr@claimed=1e-2']['value'] == np.mean(
       scores.genuine < one.threshold(1e-2)
     )
-    assert found[name]['eer']['value'] < 0.2
-  assert found['verifier with a cohort, on d']['cohort'] == {'value': 32}
+    assert measured[name]['eer']['value'] < 0.2
+  assert measured['verifier with a cohort, on d']['cohort'] == {'value': 32}
 
 
 @pytest.mark.slow
 def test_sets_too_small_for_a_cohort_say_so(judge):
   images = np.concatenate([drawn_palms.draw(6, 0.3, n)[:20] for n in (0, 1)])
-  found = operating.measure(
+  measured = operating.measure(
     _test(images, np.tile(np.arange(20), 2)),
     judge,
     seed=0,
     resampling=RESAMPLING,
   )
-  assert found['verifier, on d']['fnmr@claimed=1e-2']['value'] is not None
-  for rate in found['verifier with a cohort, on d'].values():
+  assert measured['verifier, on d']['fnmr@claimed=1e-2']['value'] is not None
+  for rate in measured['verifier with a cohort, on d'].values():
     assert rate['value'] is None
     assert rate['reason'].startswith('fewer than 60 palms')
 
@@ -155,9 +155,11 @@ def test_thresholds_of_the_network_are_those_of_the_export(tmp_path):
       )
     ],
   )
-  found = rates(tested=True)  # Of another set it does not matter.
-  assert found['fmr@claimed=1e-2']['value'] == np.mean(scores.impostor >= 0.5)
-  assert '1e-2' in found['fmr@claimed=1e-3']['reason']
+  calibrated = rates(tested=True)  # Of another set it does not matter.
+  assert calibrated['fmr@claimed=1e-2']['value'] == np.mean(
+    scores.impostor >= 0.5
+  )
+  assert '1e-2' in calibrated['fmr@claimed=1e-3']['reason']
 
 
 def _folder(directory, identities, images=2):
@@ -181,8 +183,8 @@ def test_a_folder_is_a_set(tmp_path):
   assert again[:, 0, 0, 0].tolist() == [7, 0]
 
 
-def test_a_prepared_set_is_read_again_in_another_size(another):
-  test = metric_protocols.other_set(another, size=32)
+def test_a_prepared_set_is_read_again_in_another_size(drawn_set):
+  test = metric_protocols.other_set(drawn_set, size=32)
   again = test.read(np.array([3, 1]), 64)
   assert again.shape == (2, 64, 64, 3)
   assert np.abs(again[0, ::2, ::2].astype(int) - test.images[3]).mean() < 20

@@ -62,14 +62,14 @@ def test_pairs_across(monkeypatch, sessions, devices, pairs):
     captured=np.array([3, 3]),
     failed=np.array([0, 0]),
   )
-  found = metric_protocols.compare(test, _embed)
-  first, second, third, *others = found.scores
+  compared = metric_protocols.compare(test, _embed)
+  first, second, third, *others = compared.scores
   assert (first, second) == tuple(f'{name}, on tongji' for name in CONTROLS)
   assert third == 'network, on tongji'
   assert {
     name: (
-      len(found.scores[name].genuine),
-      len(found.scores[name].impostor),
+      len(compared.scores[name].genuine),
+      len(compared.scores[name].impostor),
     )
     for name in others
   } == {
@@ -77,8 +77,8 @@ def test_pairs_across(monkeypatch, sessions, devices, pairs):
     for kind, numbers in pairs.items()
     for model in (*CONTROLS, 'network')
   }
-  assert not found.counted
-  assert [*found.searches] == [
+  assert not compared.counted
+  assert [*compared.searches] == [
     'network, on tongji',
     *(
       f'network, on tongji, across {kind}'
@@ -105,8 +105,8 @@ def test_images_of_a_folder_that_cannot_be_read(tmp_path):
   config = metric_config.get_config('smoke')
   config.data.name, config.data.dir = 'folder', str(tmp_path)
   config.labelled.identities = 4
-  found = palm_images.load(config, jax.random.key(0))
-  test = metric_protocols.held_out_test(config, found)
+  data = palm_images.load(config, jax.random.key(0))
+  test = metric_protocols.held_out_test(config, data)
   assert test.captured.tolist() == [8] * 8 + [0]
   assert test.failed.tolist() == [2] + [0] * 7 + [1]
   rates = iso19795.failures(test.captured, test.failed)
@@ -147,8 +147,8 @@ def test_a_set_without_a_genuine_pair(tmp_path):
 )
 def test_devices_of_the_evaluation_are_of_its_images(prepared, stream):
   prepared.data.stream = stream
-  found = palm_images.load(prepared, jax.random.key(0))
-  test = metric_protocols.held_out_test(prepared, found)
+  loaded = palm_images.load(prepared, jax.random.key(0))
+  test = metric_protocols.held_out_test(prepared, loaded)
   data = prepare.load(prepared.data.dir, size=32)
   pictures = [image.tobytes() for image in data.images]
   images = [pictures.index(image.tobytes()) for image in test.images]
@@ -161,15 +161,15 @@ def test_devices_of_the_evaluation_are_of_its_images(prepared, stream):
 
 def test_a_set_is_tested_once_and_not_trained_on(prepared):
   prepared.evaluation.sets = (prepared.data.dir,)
-  found = palm_images.load(prepared, jax.random.key(0))
+  data = palm_images.load(prepared, jax.random.key(0))
   with pytest.raises(ValueError, match='drawn_palms is named twice, or is the'):
-    metric_recipe._tests(prepared, found)
+    metric_recipe._tests(prepared, data)
   directory, prepared.data.dir = prepared.data.dir, ''
   prepared.data.name = 'palms'
-  assert len(metric_recipe._tests(prepared, found)) == 2
+  assert len(metric_recipe._tests(prepared, data)) == 2
   prepared.evaluation.sets = 2 * (directory,)
   with pytest.raises(ValueError, match='drawn_palms is named twice, or is the'):
-    metric_recipe._tests(prepared, found)
+    metric_recipe._tests(prepared, data)
 
 
 def test_pairs_of_a_large_test_are_counted(monkeypatch):
@@ -186,22 +186,22 @@ def test_pairs_of_a_large_test_are_counted(monkeypatch):
     captured=np.full(8, 3),
     failed=np.zeros(8, int),
   )
-  found = metric_protocols.compare(test, _embed)
-  assert [*found.scores] == [*CONTROLS, 'network']
+  compared = metric_protocols.compare(test, _embed)
+  assert [*compared.scores] == [*CONTROLS, 'network']
   # Lists are of three identities: four have 12 images.
-  assert len(found.test.images) == len(found.test.labels) == 9
-  assert set(found.test.labels) == {0, 1, 2}
-  assert len(found.scores['network'].genuine) == 9
-  assert found.test.captured.tolist() == [3] * 8
+  assert len(compared.test.images) == len(compared.test.labels) == 9
+  assert set(compared.test.labels) == {0, 1, 2}
+  assert len(compared.scores['network'].genuine) == 9
+  assert compared.test.captured.tolist() == [3] * 8
   every = verification.pair_scores(_embed(test.images), test.labels)
-  counts, embeddings, counted = found.counted['network, all counted']
+  counts, embeddings, counted = compared.counted['network, all counted']
   assert counts.impostor.sum() == len(every.impostor) == 252
   np.testing.assert_allclose(
     np.sort(counts.genuine), np.sort(every.genuine), atol=1e-6
   )
   assert len(embeddings) == len(counted) == 24
-  assert len(found.searches['network, all counted'].mated) == 24
-  assert len(found.searches['network'].mated) == 9
+  assert len(compared.searches['network, all counted'].mated) == 24
+  assert len(compared.searches['network'].mated) == 9
 
 
 @pytest.mark.filterwarnings('error')
@@ -228,9 +228,9 @@ def test_a_network_that_collapsed_is_reported(monkeypatch, listed):
     {0.0: {'value': 0.5}},
     stage.Result('network', None, {'params': 1, 'ended': 'cap'}, ''),
   )
-  told = json.loads(files.to_json(results))['models']
+  models = json.loads(files.to_json(results))['models']
   for name in {'network', *compared.counted}:
-    assert told[name]['d_prime']['reason'] == 'all scores of a kind are equal'
-    assert told[name]['eer']['value'] == pytest.approx(0.5)
+    assert models[name]['d_prime']['reason'] == 'all scores of a kind are equal'
+    assert models[name]['eer']['value'] == pytest.approx(0.5)
   figures = metric_report._histograms(compared.scores).figures
   assert len(figures) == len(compared.scores)

@@ -31,8 +31,8 @@ ARGUMENTS = (
 
 
 @pytest.fixture(scope='module')
-def arguments(another):
-  return *ARGUMENTS, f"--config.evaluation.sets=('{another}',)"
+def arguments(drawn_set):
+  return *ARGUMENTS, f"--config.evaluation.sets=('{drawn_set}',)"
 
 
 @pytest.fixture(scope='module')
@@ -61,14 +61,14 @@ def test_results_are_those_of_the_export(run):
   models = json.loads((run / 'metrics.json').read_text())['models']
   part = _evaluation()
   embed = palm_networks.load(run / 'network' / 'export').embed
-  found = verification.evaluate(
+  rates = verification.evaluate(
     embed(part.images),
     part.labels,
     fars=(),
     resampling=bootstrap.Resampling(draws=100),
   )
   network = models['network']
-  assert network['eer'] == pytest.approx(found['eer'])
+  assert network['eer'] == pytest.approx(rates['eer'])
   assert network['eer@erased=0'] == pytest.approx(network['eer'])
   assert 0 <= network['rank1']['value'] <= 1
   assert network['fnmr@fmr=1e-6']['value'] is None
@@ -149,10 +149,10 @@ def test_last_session_is_searched_in_the_first(run):
   }
 
 
-def test_another_set_is_tested_across_sessions_and_devices(run, another):
+def test_another_set_is_tested_across_sessions_and_devices(run, drawn_set):
   models = json.loads((run / 'metrics.json').read_text())['models']
   embed = palm_networks.load(run / 'network' / 'export').embed
-  data = prepared.load(another, size=32)
+  data = prepared.load(drawn_set, size=32)
   name = 'network, on drawn_palms'
   for key, places in (
     (name, None),
@@ -176,10 +176,10 @@ def test_drawn_palms_can_all_be_read(run):
   models = json.loads((run / 'metrics.json').read_text())['models']
   for name, palms in (('network', 24), ('network, on drawn_palms', 12)):
     for rate in ('fte', 'fta'):
-      found = models[name][rate]
-      assert found['value'] == found['low'] == 0
+      interval = models[name][rate]
+      assert interval['value'] == interval['low'] == 0
       # The rule of 3, of all palms of the set.
-      assert found['high'] == pytest.approx(1 - 0.05 ** (1 / palms))
+      assert interval['high'] == pytest.approx(1 - 0.05 ** (1 / palms))
 
 
 @pytest.mark.parametrize('arm', ['losses', 'backbones', 'attention'])
@@ -243,23 +243,23 @@ def test_turned_identities():
   images = rng.integers(0, 256, (18, 5, 5, 3)).astype(np.uint8)
   labels = np.repeat(np.arange(9), 2)
   part = palm_images.Part(images, labels, tuple('abcdefghi'), np.zeros(18, int))
-  found = palm_images.turned(part).images
+  turned = palm_images.turned(part).images
   turns = {}
   for k in range(8):
-    square = found[2 * k, :, :, 0]
+    square = turned[2 * k, :, :, 0]
     original = images[2 * k, :, :, 0]
     ways = [np.rot90(original, n) for n in range(4)]
     ways += [way[:, ::-1] for way in ways]
     (way,) = [n for n, w in enumerate(ways) if np.array_equal(w, square)]
     turns[k] = way
     np.testing.assert_array_equal(
-      found[2 * k + 1, :, :, 0],
+      turned[2 * k + 1, :, :, 0],
       [np.rot90(images[2 * k + 1, :, :, 0], n) for n in range(4)][way % 4][
         :, :: -1 if way >= 4 else 1
       ],
     )
   assert sorted(turns.values()) == list(range(8))
-  np.testing.assert_array_equal(found[16], images[16])  # Identity 8 is way 0.
+  np.testing.assert_array_equal(turned[16], images[16])  # Identity 8 is way 0.
 
 
 @pytest.mark.parametrize('loss', ['softmax', 'arcface', 'triplet'])
@@ -277,9 +277,9 @@ def test_batches_are_the_same_for_all_losses(loss):
     )
     return next(stream(3))
 
-  found = np.asarray(batch(4)['label']).reshape(4, 4)
-  assert (found == found[:, :1]).all()
-  assert len({*found[:, 0]}) == 4
+  rows = np.asarray(batch(4)['label']).reshape(4, 4)
+  assert (rows == rows[:, :1]).all()
+  assert len({*rows[:, 0]}) == 4
   members = streams.members_of(labels)
   seed = streams.seed_of(
     jax.random.fold_in(jax.random.key(0), metric_recipe._LABELLED)

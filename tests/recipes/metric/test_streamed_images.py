@@ -29,7 +29,7 @@ def test_a_set_that_stays_on_disk_gives_the_same_images(prepared):
   stream = metric_recipe.batches(part, mesh.make(1), prepared.cnn, key)
   batch = next(stream(3))
   assert batch['image'].shape == (16, 32, 32, 3)
-  found = np.asarray(batch['image'])
-  for image, label in zip(found, np.asarray(batch['label']), strict=True):
+  images = np.asarray(batch['image'])
+  for image, label in zip(images, np.asarray(batch['label']), strict=True):
     of_label = expected.images[expected.labels == label]
     assert any(np.array_equal(image, other) for other in of_label)

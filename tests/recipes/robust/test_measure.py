@@ -120,9 +120,9 @@ def test_masked_gradients_are_told(test):
     ('hand',),
   )
   assert scores.warnings(table, 'plain', (2,)) == []
-  told = scores.warnings(table, 'ot', (2,))
-  assert len(told) == 2
-  assert 'without gradients is stronger' in told[0]
+  messages = scores.warnings(table, 'ot', (2,))
+  assert len(messages) == 2
+  assert 'without gradients is stronger' in messages[0]
 
 
 def test_chosen_images_are_evenly_spaced():

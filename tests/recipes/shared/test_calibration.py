@@ -40,7 +40,7 @@ def exports(images, tmp_path_factory):
   # A network that is loaded anew would be compiled anew.
   network = palm_networks.load(root / 'bare')
   with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(palm_networks, 'of_export', lambda found, path: network)
+    patch.setattr(palm_networks, 'of_export', lambda exported, path: network)
     for name in ('drawn', 'folder'):
       shutil.copytree(root / 'bare', root / name)
       calibration.write(root / name, _strangers(images, drawn=name == 'drawn'))
@@ -122,8 +122,10 @@ def test_a_score_with_turns_takes_no_cohort_without(exports):
 
 
 def test_a_cohort_of_the_user_counts_instead(exports, images, tmp_path):
-  own = verifier.load(exports / 'bare').with_cohort(images[:30], dataset='mine')
-  own.save_cohort(tmp_path / 'own.npz')
+  mine = verifier.load(exports / 'bare').with_cohort(
+    images[:30], dataset='mine'
+  )
+  mine.save_cohort(tmp_path / 'own.npz')
   judge = verifier.load(exports / 'folder').load_cohort(tmp_path / 'own.npz')
   assert judge.set_on(1e-2).endswith('mine')
 
@@ -153,7 +155,7 @@ def test_one_palm_twice_counts_once(exports, images, tmp_path, caplog):
   twice = _strangers(np.concatenate([images, images[:1]]), drawn=False)
   calibration.write(tmp_path / 'twins', twice)
   assert '1 like another one' in caplog.text
-  found = verifier.load(tmp_path / 'twins').cohort
-  assert found.palms == PALMS
+  fitted = verifier.load(tmp_path / 'twins').cohort
+  assert fitted.palms == PALMS
   whole = verifier.load(exports / 'folder').cohort
-  assert found.thresholds == whole.thresholds
+  assert fitted.thresholds == whole.thresholds

@@ -19,9 +19,9 @@ def test_controls_tell_drawn_palms_apart(drawn):
   images, labels = drawn
   same = labels[:, None] == labels
   other = ~np.eye(len(labels), dtype=bool)
-  found = controls.scores(images)
-  assert [*found] == ['correlation', 'orientation code']
-  for scores in found.values():
+  matrices = controls.scores(images)
+  assert [*matrices] == ['correlation', 'orientation code']
+  for scores in matrices.values():
     assert scores.shape == (36, 36)
     np.testing.assert_allclose(scores, scores.T, atol=1e-6)
     assert error_rates.eer(scores[same & other], scores[~same]) < 0.05

@@ -41,15 +41,15 @@ def test_a_default_config_has_no_rule():
 
 
 def test_rules_are_those_of_the_section():
-  found = ending.rules(
+  rules = ending.rules(
     section(measure='d_prime', delta=0.25, patience=4, loss=0.5), epoch_steps=7
   )
-  assert found == (
+  assert rules == (
     stop.Plateau('held_out/d_prime', delta=0.25, patience=4, mode='max'),
     stop.Threshold('loss', 0.5, epoch_steps=7),
   )
-  (found,) = ending.rules(section(measure='eer'), epoch_steps=7)
-  assert found.mode == 'min'
+  (rule,) = ending.rules(section(measure='eer'), epoch_steps=7)
+  assert rule.mode == 'min'
 
 
 @pytest.mark.parametrize(
@@ -144,16 +144,16 @@ def test_held_out_palms_are_of_nobody_else():
   assert plain.validation is None
   config.stop.measure = 'eer'
   config.stop.share = 0.4
-  found = palm_images.load(config, jax.random.key(0))
+  split = palm_images.load(config, jax.random.key(0))
   names = [
     set(part.identities)
-    for part in (found.labelled, found.validation, found.evaluation)
+    for part in (split.labelled, split.validation, split.evaluation)
   ]
   assert sum(map(len, names)) == len(set.union(*names)) == 24
   assert names[0] | names[1] == set(plain.labelled.identities)
   assert names[2] == set(plain.evaluation.identities)
-  assert len(found.validation.images) == 4 * len(names[1])
-  assert found.fingerprint != plain.fingerprint
+  assert len(split.validation.images) == 4 * len(names[1])
+  assert split.fingerprint != plain.fingerprint
 
 
 @pytest.mark.slow
@@ -163,13 +163,13 @@ def test_held_out_hands_are_not_trained_on(tmp_path):
   assert plain.held_out is None
   config.stop.measure = 'loss'
   config.stop.share = 0.25
-  found = hand_images.load(config, jax.random.key(0), tmp_path)
-  images = [part['image'] for part in (found.training, found.held_out)]
+  split = hand_images.load(config, jax.random.key(0), tmp_path)
+  images = [part['image'] for part in (split.training, split.held_out)]
   assert [len(part) for part in images] == [18, 6]
   rows = {row.tobytes() for part in images for row in part}
   assert rows == {row.tobytes() for row in plain.training['image']}
-  assert found.held_out.keys() == found.training.keys()
-  assert found.fingerprint != plain.fingerprint
+  assert split.held_out.keys() == split.training.keys()
+  assert split.fingerprint != plain.fingerprint
 
 
 @pytest.mark.parametrize(
@@ -201,7 +201,7 @@ def test_a_run_says_why_it_ended(tmp_path, changes, step, reason):
   assert done['metrics']['ended'] == reason
   model = json.loads((tmp_path / 'network/export/model.json').read_text())
   assert model['model']['ended'] == reason
-  told = json.loads((tmp_path / 'metrics.json').read_text())
-  assert told['ended'] == {'network': reason}
+  results = json.loads((tmp_path / 'metrics.json').read_text())
+  assert results['ended'] == {'network': reason}
   assert f'>{reason}<' in (tmp_path / 'report.html').read_text()
   assert list((tmp_path / 'network/ckpt').glob(f'{step}*'))

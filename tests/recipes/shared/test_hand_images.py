@@ -70,14 +70,14 @@ def test_a_damaged_file_is_named(asked, config, tmp_path):
 
 def test_a_share_are_open_palms_at_any_rotation(asked, config, tmp_path):
   config.data.palms = 0.3
-  found = hand_images.load(config, KEY, tmp_path / 'drawn')
+  loaded = hand_images.load(config, KEY, tmp_path / 'drawn')
   (any_number, *_, none), (number, *_, pins), (tests, *_, test_pins) = asked
   assert (any_number, number, tests) == (7, 3, 4)
   assert none == test_pins == {}
   assert pins['facing']
   assert pins['count'] == 1
   assert hands.GESTURES[pins['gesture']] == 'five'
-  assert len(found.training['image']) == 10
+  assert len(loaded.training['image']) == 10
 
 
 def test_open_palms_point_everywhere():
@@ -89,7 +89,7 @@ def test_open_palms_point_everywhere():
 
 def test_training_images_have_more_detail_than_tests(asked, config, tmp_path):
   config.data.detail = 1.5
-  found = hand_images.load(config, KEY, tmp_path / 'drawn')
+  loaded = hand_images.load(config, KEY, tmp_path / 'drawn')
   side = config.image_size * config.resolution.factor
-  assert found.training['image'].shape[1] == 1.5 * side
-  assert found.tests['']['image'].shape[1] == side
+  assert loaded.training['image'].shape[1] == 1.5 * side
+  assert loaded.tests['']['image'].shape[1] == side

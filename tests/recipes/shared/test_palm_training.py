@@ -112,10 +112,13 @@ def test_another_network_is_refused(config, create, saved, key, value, message):
 
 def test_variables_that_do_not_fit_are_refused(config, saved, tmp_path):
   folder, variables = saved
-  found = export.load(folder)
+  exported = export.load(folder)
   lacking = {'params': variables['params']}
   export.save(
-    folder, variables=lacking, model=found.model, preprocess=found.preprocess
+    folder,
+    variables=lacking,
+    model=exported.model,
+    preprocess=exported.preprocess,
   )
   config = config.copy_and_resolve_references()
   config.cnn.start = str(folder)

@@ -33,8 +33,8 @@ def _photos(directory, identities):
 
 
 def _find(config):
-  found = palm_images.load(config, KEY)
-  return found, strangers.find(config, found, KEY)
+  loaded = palm_images.load(config, KEY)
+  return loaded, strangers.find(config, loaded, KEY)
 
 
 def _shades(part):
@@ -43,7 +43,7 @@ def _shades(part):
 
 def test_spare_identities_of_a_folder(config, tmp_path):
   _photos(tmp_path / 'mine', 80)
-  found, others = _find(config)
+  loaded, others = _find(config)
   assert others.dataset == 'palms of the folder mine, none trained on'
   assert (others.drawn, others.tested) == (False, False)
   images = others.read(64)
@@ -51,7 +51,7 @@ def test_spare_identities_of_a_folder(config, tmp_path):
   assert images.shape == (37, 64, 64, 3)
   shades = set(images[:, 0, 0, 0].tolist())
   assert len(shades) == 37
-  assert not shades & {*_shades(found.labelled), *_shades(found.evaluation)}
+  assert not shades & {*_shades(loaded.labelled), *_shades(loaded.evaluation)}
   # The first image of each.
   assert all(shade % 2 == 0 for shade in shades)
 
@@ -62,26 +62,26 @@ def test_those_held_out_to_end_a_training_are_spare(config, tmp_path):
   config.stop.share = 0.5
   config.labelled.identities = 0
   config.labelled.images = 0
-  found, others = _find(config)
+  loaded, others = _find(config)
   # 20 of 40: too few, so it is those of the test.
-  assert len(np.unique(found.validation.labels)) == 20
+  assert len(np.unique(loaded.validation.labels)) == 20
   assert others.tested
   config.stop.share = 0.8
-  found, others = _find(config)
+  loaded, others = _find(config)
   assert not others.tested
-  assert set(others.read(40)[:, 0, 0, 0].tolist()) <= _shades(found.validation)
+  assert set(others.read(40)[:, 0, 0, 0].tolist()) <= _shades(loaded.validation)
 
 
 def test_tested_identities_where_there_are_few_others(config, tmp_path):
   _photos(tmp_path / 'mine', 2 * cohort.LEAST)
-  found, others = _find(config)
+  loaded, others = _find(config)
   assert others.tested
   assert others.dataset == (
     'palms of the folder mine, none trained on, all in the test of the report'
   )
   shades = set(others.read(40)[:, 0, 0, 0].tolist())
   assert len(shades) == cohort.LEAST
-  assert shades <= _shades(found.evaluation)
+  assert shades <= _shades(loaded.evaluation)
 
 
 def test_a_folder_that_is_turned(config, tmp_path):
@@ -116,10 +116,10 @@ def test_drawn_palms_are_others_than_those_of_the_run(monkeypatch):
   assert len(set(identities.tolist())) == 256
 
 
-def test_a_prepared_set_of_drawn_palms(another):
+def test_a_prepared_set_of_drawn_palms(drawn_set):
   config = ssl_config.get_config('smoke')
   config.data.name = 'drawn_palms'
-  config.data.dir = another
+  config.data.dir = drawn_set
   config.labelled.identities = 4
   _, others = _find(config)
   assert others.drawn

@@ -70,8 +70,8 @@ def test_the_gan_stops_at_a_plateau_and_keeps_the_best(run):
   workdir, _ = run
   results = json.loads((workdir / 'metrics.json').read_text())['models']['gan']
   rows = [json.loads(line) for line in (workdir / 'metrics.jsonl').open()]
-  found = [(r['step'], r['kid@palm']) for r in rows if 'kid@palm' in r]
-  steps, distances = zip(*found, strict=True)
+  evaluated = [(r['step'], r['kid@palm']) for r in rows if 'kid@palm' in r]
+  steps, distances = zip(*evaluated, strict=True)
   assert results['kept']['value'] == steps[int(np.argmin(distances))]
   # Patience 1: the first evaluation that is no better is the last.
   falling = [b < a for a, b in itertools.pairwise(distances)]

@@ -81,10 +81,10 @@ def test_same_bytes_after_three_sigkills(
   output, _ = process.communicate(timeout=900)
   assert process.returncode == 0, (seed, output)
 
-  expected, found = _results(smoke_run), _results(workdir)
-  assert set(found) == set(expected), seed
-  assert len(found) >= 1 + 5 + 4 * 3 + 2
-  different = [name for name in found if found[name] != expected[name]]
+  expected, resumed = _results(smoke_run), _results(workdir)
+  assert set(resumed) == set(expected), seed
+  assert len(resumed) >= 1 + 5 + 4 * 3 + 2
+  different = [name for name in resumed if resumed[name] != expected[name]]
   assert different == [], (seed, killed_at)
 
 
@@ -145,14 +145,14 @@ def test_what_the_export_stores_is_what_use_applies(smoke_run, tmp_path):
   shutil.copytree(smoke_run / 'cnn2' / 'export', copy)
   images = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), np.uint8)
   same = palm_networks.load(copy).embed(images)
-  found = export.load(copy)
+  exported = export.load(copy)
   contrast = ssl_config.get_config('smoke').preprocess.contrast
-  assert found.preprocess['contrast'] == contrast
+  assert exported.preprocess['contrast'] == contrast
   export.save(
     copy,
-    variables=found.variables,
-    model=found.model,
-    preprocess=found.preprocess | {'contrast_sigma': 0.3},
+    variables=exported.variables,
+    model=exported.model,
+    preprocess=exported.preprocess | {'contrast_sigma': 0.3},
   )
   other = palm_networks.load(copy).embed(images)
   np.testing.assert_array_equal(
@@ -165,12 +165,12 @@ def test_what_the_export_stores_is_what_use_applies(smoke_run, tmp_path):
 def test_weights_of_another_network_are_refused_in_one_line(
   smoke_run, tmp_path
 ):
-  found = export.load(smoke_run / 'cnn2' / 'export')
+  exported = export.load(smoke_run / 'cnn2' / 'export')
   export.save(
     tmp_path,
-    variables=found.variables,
-    model=found.model | {'embedding_size': 16},
-    preprocess=found.preprocess,
+    variables=exported.variables,
+    model=exported.model | {'embedding_size': 16},
+    preprocess=exported.preprocess,
   )
   with pytest.raises(ValueError, match='does not fit the network') as caught:
     palm_networks.load(tmp_path)

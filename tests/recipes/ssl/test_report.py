@@ -57,8 +57,8 @@ def page(tmp_path, monkeypatch, capsys):
   scores = {name: _scores(spread) for name, spread in SPREAD.items()}
   resampling = bootstrap.Resampling(draws=20, seed=0)
   models = {
-    name: verification.rates(found, fars=(0.1,), resampling=resampling)
-    for name, found in scores.items()
+    name: verification.rates(of_model, fars=(0.1,), resampling=resampling)
+    for name, of_model in scores.items()
   }
   for name in ('control', 'cnn1'):
     models['cnn2'][f'eer/{name}'] = verification.eer_ratio(
