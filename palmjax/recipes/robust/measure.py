@@ -27,8 +27,8 @@ _NOTHING = 0.005
 _ONCE = bootstrap.Resampling(draws=1)
 
 
-class Found(NamedTuple):
-  """What a detector found.
+class Attacked(NamedTuple):
+  """What a detector found in clean, corrupted and attacked images.
 
   Attributes:
     detections: {(test, attack, radius in grey levels): {name: array [N, …]}}.
@@ -55,15 +55,15 @@ def attack(tests, classes, stage, config, **exports):
   ((arm, directory),) = exports.items()
   network = hand_networks.load(directory)
   attacks = battery.battery(config.attack)
-  found, images = {}, {}
+  detections, images = {}, {}
   for number, test in enumerate(tests):
     look = _Look(network, config, test, classes)
     clean = np.asarray(pixels.to_float(test['image']))
-    found[number, CLEAN, 0] = look.detections(clean)
+    detections[number, CLEAN, 0] = look.detections(clean)
     for name, strengths in robustness.corruptions().items():
       for level, strength in enumerate(strengths, start=1):
         changed = robustness.corrupt(test['image'], name, strength)
-        found[number, name, level] = look.detections(
+        detections[number, name, level] = look.detections(
           np.asarray(pixels.to_float(changed))
         )
     for radius in config.attack.radii:
@@ -78,7 +78,7 @@ def attack(tests, classes, stage, config, **exports):
           key=jax.random.fold_in(stage.key, index),
         )
         objects = look.detections(made)
-        found[number, name, radius] = objects
+        detections[number, name, radius] = objects
         if name == f'apgd{config.attack.steps}-{_TRANSFER}':
           images[number, radius] = made
         value = look.ap50(objects)
@@ -88,15 +88,15 @@ def attack(tests, classes, stage, config, **exports):
         )
       if lowest < _NOTHING:
         break
-  _write(stage.export, Found(found, images))
-  return {'attacks': len(found)}
+  _write(stage.export, Attacked(detections, images))
+  return {'attacks': len(detections)}
 
 
-def transfer(found, networks, tests, classes, config):
+def transfer(attacked, networks, tests, classes, config):
   """Adds what each detector finds in the images made for the others.
 
   Args:
-    found: {arm: `Found`}; gets attacks named 'transfer from ARM'.
+    attacked: {arm: `Attacked`}; gets attacks named 'transfer from ARM'.
     networks: {arm: `networks.hand.HandDetector`}.
     tests, classes, config: as of `attack`.
   """
@@ -104,10 +104,10 @@ def transfer(found, networks, tests, classes, config):
     for other in networks:
       if other == arm:
         continue
-      for (number, radius), images in found[other].images.items():
+      for (number, radius), images in attacked[other].images.items():
         look = _Look(network, config, tests[number], classes)
         key = number, f'transfer from {other}', radius
-        found[arm].detections[key] = look.detections(images)
+        attacked[arm].detections[key] = look.detections(images)
 
 
 def chosen(tests, count):
@@ -129,7 +129,7 @@ def chosen(tests, count):
 
 
 def read(directory):
-  """`Found` of an export of `attack`."""
+  """`Attacked` of an export of `attack`."""
   detections = {}
   with np.load(directory / 'detections.npz') as stored:
     for path in stored.files:
@@ -141,7 +141,7 @@ def read(directory):
       (int(path.split('/')[0]), float(path.split('/')[1])): stored[path]
       for path in stored.files
     }
-  return Found(detections, images)
+  return Attacked(detections, images)
 
 
 def matches(test, objects, names):
@@ -168,17 +168,17 @@ class _Look:
     return {name: objects[name] for name in _KEPT}
 
   def ap50(self, objects):
-    found = matches(self._test, objects, self._classes)
-    rate = average_precision.rates(found, resampling=_ONCE)['ap50']
+    matched = matches(self._test, objects, self._classes)
+    rate = average_precision.rates(matched, resampling=_ONCE)['ap50']
     return np.nan if rate['value'] is None else rate['value']
 
 
-def _write(directory, found):
+def _write(directory, attacked):
   np.savez(
     directory / 'detections.npz',
     **{
       f'{number}/{name}/{radius:g}/{field}': array
-      for (number, name, radius), objects in found.detections.items()
+      for (number, name, radius), objects in attacked.detections.items()
       for field, array in objects.items()
     },
   )
@@ -186,6 +186,6 @@ def _write(directory, found):
     directory / 'images.npz',
     **{
       f'{number}/{radius:g}': images
-      for (number, radius), images in found.images.items()
+      for (number, radius), images in attacked.images.items()
     },
   )

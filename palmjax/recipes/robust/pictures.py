@@ -43,11 +43,11 @@ def attacked(run, test, networks, radius, suffix):
       key=jax.random.key(config.seed),
     )
     clean = np.asarray(pixels.to_float(shown['image']))
-    found = [
+    objects = [
       battery.detect_objects(network, x, config) for x in (clean, images)
     ]
-    groups[f'{arm}: clean'] = _tiles(clean, found[0], classes)
-    groups[f'{arm}: attacked'] = _tiles(images, found[1], classes)
+    groups[f'{arm}: clean'] = _tiles(clean, objects[0], classes)
+    groups[f'{arm}: attacked'] = _tiles(images, objects[1], classes)
     groups[f'{arm}: difference × {_ENLARGED}'] = [
       html.tile(_bytes(_ENLARGED * (after - before)), alt='Change of the image')
       for before, after in zip(clean, images, strict=True)
@@ -62,22 +62,24 @@ def attacked(run, test, networks, radius, suffix):
   )
 
 
-def _tiles(images, found, classes):
+def _tiles(images, objects, classes):
   return [
     html.tile(
-      drawn_boxes.draw(_bytes(image), _shapes(found, classes, i), color=_COLOR),
+      drawn_boxes.draw(
+        _bytes(image), _shapes(objects, classes, i), color=_COLOR
+      ),
       alt='Hands and what was found',
     )
     for i, image in enumerate(images)
   ]
 
 
-def _shapes(found, classes, i):
-  scores = found['scores'][i]
+def _shapes(objects, classes, i):
+  scores = objects['scores'][i]
   return [
     drawn_boxes.Shape(
-      found['boxes'][i, k],
-      f'{classes[found["classes"][i, k]]} {scores[k]:.2f}',
+      objects['boxes'][i, k],
+      f'{classes[objects["classes"][i, k]]} {scores[k]:.2f}',
     )
     # The best on top.
     for k in np.flatnonzero(scores >= min(_LEAST, scores.max()))[::-1]

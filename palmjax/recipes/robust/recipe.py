@@ -80,7 +80,7 @@ def run(config, workdir):
   digests = exports.start_digests(training.folder(config))
   # One key for all arms: equal batches, equal draws.
   key = stage.stage_key(root, 'arms')
-  trained, found = {}, {}
+  trained, attacked = {}, {}
   for arm in config.arms:
     body = functools.partial(
       training.train, hands, mesh, start, arm=arm, key=key
@@ -92,14 +92,16 @@ def run(config, workdir):
     result = make(
       f'attacked_{arm}', body, measure.SECTIONS, {arm: trained[arm]}
     )
-    found[arm] = measure.read(result.path)
+    attacked[arm] = measure.read(result.path)
   networks = {
     arm: hand_networks.load(result.path) for arm, result in trained.items()
   }
   logging.info('measuring the detectors; this takes a minute')
-  measure.transfer(found, networks, list(tests.values()), hands.classes, config)
+  measure.transfer(
+    attacked, networks, list(tests.values()), hands.classes, config
+  )
   tables = {
-    suffix: robust_scores.table(found, number, test, hands.classes)
+    suffix: robust_scores.table(attacked, number, test, hands.classes)
     for number, (suffix, test) in enumerate(tests.items())
   }
   results = {

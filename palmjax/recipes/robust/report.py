@@ -112,14 +112,14 @@ def _summary(config, tests):
 
 
 def _highlights(models, arms, radius, facts):
-  found = []
+  highlights = []
   for arm in arms:
     cells = models[arm]
     clean, attacked = (
       metrics.parts(cells[name], unit='%', digits=1)
       for name in ('ap50', f'ap50@{radius:g}/255')
     )
-    found.append(
+    highlights.append(
       html.Highlight(
         f'{NAMES[arm]}: AP50',
         f'{clean[0] or clean[2]} → {attacked[0] or attacked[2]}',
@@ -127,7 +127,7 @@ def _highlights(models, arms, radius, facts):
       )
     )
   return [
-    *found,
+    *highlights,
     html.Highlight(
       'Time',
       run_facts.minutes(sum(facts['seconds'].values())),

@@ -23,11 +23,11 @@ class AttackTable(NamedTuple):
   worst: dict
 
 
-def table(found, number, test, classes):
-  """`AttackTable` of test `number` from {arm: `measure.Found`}."""
+def table(attacked, number, test, classes):
+  """`AttackTable` of test `number` from {arm: `measure.Attacked`}."""
   matches = {
     (arm, attack, radius): measure.matches(test, objects, classes)
-    for arm, one in found.items()
+    for arm, one in attacked.items()
     for (at, attack, radius), objects in one.detections.items()
     if at == number
   }
@@ -38,7 +38,7 @@ def table(found, number, test, classes):
   }
   corruptions = robustness.corruptions()
   worst = {}
-  for arm in found:
+  for arm in attacked:
     attacks = {
       (attack, radius): value
       for (name, attack, radius), value in values.items()
@@ -127,7 +127,7 @@ def warnings(table, arm, radii):
   Returns:
     List of sentences; none is a good sign.
   """
-  found = []
+  sentences = []
   for radius in radii:
     mine = {
       attack: value
@@ -142,7 +142,7 @@ def warnings(table, arm, radii):
     if not white:
       continue
     if mine.get('square', 1.0) < min(white):
-      found.append(
+      sentences.append(
         f'{arm} at {radius:g}/255: the attack without gradients is stronger '
         'than all with gradients; gradients may be masked'
       )
@@ -150,8 +150,8 @@ def warnings(table, arm, radii):
       value for attack, value in mine.items() if attack.startswith('transfer')
     ]
     if others and min(others) < min(white):
-      found.append(
+      sentences.append(
         f'{arm} at {radius:g}/255: images made for another arm are stronger '
         'than those made for it'
       )
-  return found
+  return sentences
