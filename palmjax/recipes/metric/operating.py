@@ -83,19 +83,19 @@ def rates(tests, compared, trained, directory, *, tested, seed, resampling):
   Returns:
     {model's name: {'fmr@claimed=1e-2', …}}; also 'eer' of the verifier.
   """
-  found = {}
+  models = {}
   for test, one in zip(tests, compared, strict=True):
     name = f'network{test.suffix}'
     thresholds = _of_network(directory, tested and not test.name)
-    found[name] = claims.rates(
+    models[name] = claims.rates(
       one.scores[name], thresholds, resampling=resampling
     )
   if len(tests) > 1:
     # What is loaded anew would be compiled anew.
     judge = dataclasses.replace(verifier.load(directory), network=trained)
     for test in tests[1:]:
-      found |= measure(test, judge, seed=seed, resampling=resampling)
-  return found
+      models |= measure(test, judge, seed=seed, resampling=resampling)
+  return models
 
 
 def _of_network(directory, tested):
@@ -103,10 +103,10 @@ def _of_network(directory, tested):
   if tested:
     return dict.fromkeys(CLAIMS, 'the threshold was set on these palms')
   try:
-    found = matcher.load(directory, matcher.comparison())
+    calibration = matcher.load(directory, matcher.comparison())
   except matcher.NotCalibratedError:
     return dict.fromkeys(CLAIMS, 'the run set no threshold')
-  return _thresholds(found.threshold)
+  return _thresholds(calibration.threshold)
 
 
 def measure(test, judge, *, seed, resampling):
@@ -126,7 +126,9 @@ def measure(test, judge, *, seed, resampling):
   # A run on a folder has a cohort of that folder.
   alone = dataclasses.replace(judge, cohort=None)
   gallery = alone.enrol(test.read(palms.tested, judge.image_size))
-  found = {f'verifier{test.suffix}': _rates(alone, gallery, labels, resampling)}
+  models = {
+    f'verifier{test.suffix}': _rates(alone, gallery, labels, resampling)
+  }
   name = f'verifier with a cohort{test.suffix}'
   if not len(palms.cohort):
     few = {
@@ -137,16 +139,16 @@ def measure(test, judge, *, seed, resampling):
     names = ['eer']
     for fmr in CLAIMS:
       names += claims.fmr_name(fmr), claims.fnmr_name(fmr)
-    return {**found, name: dict.fromkeys(names, few)}
+    return {**models, name: dict.fromkeys(names, few)}
   members = alone.templates(test.read(palms.cohort, judge.image_size))
   camera = dataclasses.replace(
     alone, cohort=cohort.fit(members, dataset=test.name, seed=seed)
   )
-  found[name] = {
+  models[name] = {
     **_rates(camera, gallery, labels, resampling),
     'cohort': {'value': len(palms.cohort)},
   }
-  return found
+  return models
 
 
 def _rates(judge, gallery, labels, resampling):
@@ -158,10 +160,10 @@ def _rates(judge, gallery, labels, resampling):
 
 
 def _thresholds(threshold):
-  found = {}
+  thresholds = {}
   for fmr in CLAIMS:
     try:
-      found[fmr] = threshold(fmr)
+      thresholds[fmr] = threshold(fmr)
     except ValueError as error:
-      found[fmr] = str(error)
-  return found
+      thresholds[fmr] = str(error)
+  return thresholds

@@ -62,7 +62,7 @@ def read(directory, *, size):
 
 def _prepared_set(directory, size):
   source = prepared.Source(directory, size=size)
-  found = OtherSet(
+  image_set = OtherSet(
     name=source.name,
     source=source,
     images=stored_images.whole(source).read(),
@@ -75,11 +75,11 @@ def _prepared_set(directory, size):
   )
   if source.name != 'drawn_palms':  # They lie upright.
     lying.warn(
-      *(found.images, found.labels, source.name),
+      *(image_set.images, image_set.labels, source.name),
       turn=source.turn,
       option='python -m palmjax.prepare --turn',
     )
-  return found
+  return image_set
 
 
 def _folder(directory, size):

@@ -97,26 +97,26 @@ class Compared(NamedTuple):
   counted: dict
 
 
-def held_out_test(config, found):
+def held_out_test(config, run_palms):
   """The test of the identities that `palm_images.load` kept apart.
 
   Args:
     config: of configs/metric.py.
-    found: `palm_images.PalmImages`.
+    run_palms: `palm_images.PalmImages`.
 
   Returns:
     `Test`.
   """
-  data, part = config.data, found.evaluation
+  data, part = config.data, run_palms.evaluation
   devices = np.full(len(part.labels), _NO_DEVICE)
   if data.name == 'palms':
     devices = palms.device_of(part.sessions)
     captured = np.full(data.identities, data.samples)
     failed = np.zeros_like(captured)
   elif data.name == 'folder':
-    captured, failed = _of_folder(data.dir, found.skipped)
+    captured, failed = _of_folder(data.dir, run_palms.skipped)
   else:
-    source = _source(config, found)
+    source = _source(config, run_palms)
     # All images of an identity are on one side, in the order of the set.
     names = np.array(source.identities)[source.labels]
     devices = source.devices[np.isin(names, part.identities)]
@@ -139,26 +139,26 @@ def other_set(directory, *, size):
   Raises:
     OSError, ValueError: as `other_sets.read`, or no palm has two images.
   """
-  found = other_sets.read(directory, size=size)
-  if np.bincount(found.labels).max() < 2:
+  image_set = other_sets.read(directory, size=size)
+  if np.bincount(image_set.labels).max() < 2:
     raise ValueError(
       f'no palm in {directory} has two images, so no genuine pair exists: take '
       'it out of --config.evaluation.sets'
     )
-  if isinstance(found.source, prepared.Source):
-    captured, failed = _of_source(found.source)
+  if isinstance(image_set.source, prepared.Source):
+    captured, failed = _of_source(image_set.source)
   else:
-    captured, failed = _of_folder(directory, found.source.skipped)
+    captured, failed = _of_folder(directory, image_set.source.skipped)
   return Test(
-    found.name,
-    found.images,
-    found.labels,
-    found.sessions,
-    found.devices,
+    image_set.name,
+    image_set.images,
+    image_set.labels,
+    image_set.sessions,
+    image_set.devices,
     captured,
     failed,
-    found.source.groups,
-    found.again,
+    image_set.source.groups,
+    image_set.again,
   )
 
 
@@ -231,17 +231,17 @@ def _across(test):
   places = {'sessions': (test.sessions, layout.NO_SESSION)}
   if not protocols.same_parts(test.sessions, test.devices):
     places['devices'] = test.devices, _NO_DEVICE
-  found = {
+  across = {
     kind: (of, protocols.across(test.labels, of, unknown=unknown))
     for kind, (of, unknown) in places.items()
   }
-  return {kind: pair for kind, pair in found.items() if pair[1] is not None}
+  return {kind: pair for kind, pair in across.items() if pair[1] is not None}
 
 
-def _source(config, found):
+def _source(config, run_palms):
   """The prepared set of a run; opening it anew reads every record."""
-  if isinstance(found.labelled.images, stored_images.StoredImages):
-    return found.labelled.images.source
+  if isinstance(run_palms.labelled.images, stored_images.StoredImages):
+    return run_palms.labelled.images.source
   return prepared.Source(config.data.dir, size=config.image_size)
 
 

@@ -228,26 +228,26 @@ def _results(config, compared, curve, network):
   models = {}
   fmrs = config.evaluation.fmrs
   for test, scores, searches, counted in compared:
-    for name, found in scores.items():
+    for name, pairs in scores.items():
       models[name] = {
-        **verification.fnmr_rates(found, fmrs=fmrs, resampling=resampling),
-        'd_prime': error_rates.d_prime(found.genuine, found.impostor),
+        **verification.fnmr_rates(pairs, fmrs=fmrs, resampling=resampling),
+        'd_prime': error_rates.d_prime(pairs.genuine, pairs.impostor),
       }
       if name.startswith('network'):
         for control in ('correlation', 'orientation code'):
           models[name][f'eer/{control}'] = verification.eer_ratio(
-            found,
+            pairs,
             scores[name.replace('network', control, 1)],
             resampling=resampling,
           )
-    for name, found in counted.items():
+    for name, pair_counts in counted.items():
       models[name] = {
-        **binned_rates.rates(*found, fmrs=fmrs, resampling=resampling),
-        'd_prime': binned_rates.d_prime(found.counts),
+        **binned_rates.rates(*pair_counts, fmrs=fmrs, resampling=resampling),
+        'd_prime': binned_rates.d_prime(pair_counts.counts),
       }
-    for name, found in searches.items():
+    for name, searched in searches.items():
       models[name] |= identification.rates(
-        found, fpirs=config.evaluation.fpirs, resampling=resampling
+        searched, fpirs=config.evaluation.fpirs, resampling=resampling
       )
     models[f'network{test.suffix}'] |= iso19795.failures(
       test.captured, test.failed, resampling=resampling

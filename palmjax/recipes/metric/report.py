@@ -131,11 +131,11 @@ def _curves(compared):
   for test, scores, searches, counted in compared:
     # The control first: it is drawn in grey.
     points = {
-      name: error_rates.det_points(found.genuine, found.impostor)
-      for name, found in scores.items()
+      name: error_rates.det_points(pairs.genuine, pairs.impostor)
+      for name, pairs in scores.items()
     } | {
-      name: binned_rates.det_points(found.counts)
-      for name, found in counted.items()
+      name: binned_rates.det_points(pair_counts.counts)
+      for name, pair_counts in counted.items()
     }
     curves = {metric_tables.label(name): at for name, at in points.items()}
     name = f'network{test.suffix}'
@@ -153,8 +153,8 @@ def _curves(compared):
 
 def _histograms(scores):
   figures = []
-  for name, found in scores.items():
-    genuine, impostor = found.genuine, found.impostor
+  for name, pairs in scores.items():
+    genuine, impostor = pairs.genuine, pairs.impostor
     every = np.concatenate([genuine, impostor])
     figures.append(
       score_plots.histogram(

@@ -176,18 +176,18 @@ def searches(run, models, compared):
     )
     for fpir in run.config.evaluation.fpirs
   ]
-  every = {
-    name: found for one in compared for name, found in one.searches.items()
-  }
-  found = every['network']
+  every = {}
+  for one in compared:
+    every |= one.searches
+  searched = every['network']
   return html.Table(
     'Identification',
     columns,
     {label(name): models[name] for name in every},
     text=(
       'Every image is searched among all others (mated) and among those of '
-      f'other identities (non-mated): {len(found.mated):,} and '
-      f'{len(found.nonmated):,} searches. Rows "across sessions": images of '
+      f'other identities (non-mated): {len(searched.mated):,} and '
+      f'{len(searched.nonmated):,} searches. Rows "across sessions": images of '
       'the last session are searched among those of the first. Rows "across '
       'devices": images of the last device by name, among those of the first. '
       'Both kinds of rows have mated searches only.'
@@ -211,11 +211,11 @@ def occlusion(run, network):
 
 
 def _pairs(one):
-  found = one.scores[f'network{one.test.suffix}']
+  pairs = one.scores[f'network{one.test.suffix}']
   text = (
     f'All pairs{one.test.suffix} are of {len(one.test.labels):,} images of '
-    f'{len(found.images):,} identities: {len(found.genuine):,} genuine, '
-    f'{len(found.impostor):,} impostor.'
+    f'{len(pairs.images):,} identities: {len(pairs.genuine):,} genuine, '
+    f'{len(pairs.impostor):,} impostor.'
   )
   for counts, _, labels in one.counted.values():
     text += (

@@ -62,7 +62,7 @@ def _calibrations(judge, images, dataset):
   images = decision.squares(images, size=size)
   pairs = np.triu_indices(len(images), 1)
   correlations = controls.correlate(images)[pairs]
-  found = []
+  calibrations = []
   for turns in (False, True):
     embed = dataclasses.replace(judge, turns=turns, score='network').embed
     embeddings = embed(images)
@@ -71,8 +71,8 @@ def _calibrations(judge, images, dataset):
     fused = matcher.fuse(cosines, correlations, standard)
     for scores, of in ((cosines, None), (fused, standard)):
       name = matcher.comparison(turns=turns, correlation=of is not None)
-      found.append(_calibration(scores, pairs, name, dataset, of))
-  return found
+      calibrations.append(_calibration(scores, pairs, name, dataset, of))
+  return calibrations
 
 
 def _calibration(scores, pairs, name, dataset, standard):

@@ -34,5 +34,5 @@ def code(images):
   """
   probes = orientation_code.probes(images, _KIND)
   upright = probes[:, orientation_code.ROTATIONS.index(0)]
-  found = orientation_code.scores(probes, upright, _KIND)
-  return (found + found.T) / 2
+  directed = orientation_code.scores(probes, upright, _KIND)
+  return (directed + directed.T) / 2

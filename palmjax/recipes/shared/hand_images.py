@@ -78,7 +78,7 @@ def load(config, key, folder):
     return {name: array[kept] for name, array in arrays.items()}
 
   if data.name != 'hands':
-    found = {
+    annotations = {
       split: boxes.read(
         data.dir,
         form=data.name,
@@ -88,20 +88,20 @@ def load(config, key, folder):
       )
       for split in ('train', 'valid')
     }
-    classes = found['train'].names
-    if found['valid'].names != classes:
+    classes = annotations['train'].names
+    if annotations['valid'].names != classes:
       raise ValueError(
         f'{data.dir}: the classes of train {classes} and valid '
-        f'{found["valid"].names} differ; make them the same'
+        f'{annotations["valid"].names} differ; make them the same'
       )
-    loaded = {k: boxes.load(v, size=sizes[k]) for k, v in found.items()}
+    loaded = {k: boxes.load(v, size=sizes[k]) for k, v in annotations.items()}
     # An image that comes more than once is held out with all its copies.
     training += [keep_apart(loaded['train'].arrays)] * data.repeat
     tests[''] = loaded['valid'].arrays
     skipped = tuple(
       name
       for split in ('train', 'valid')
-      for name in (*found[split].skipped, *loaded[split].skipped)
+      for name in (*annotations[split].skipped, *loaded[split].skipped)
     )
   if data.images:
     streams = jax.random.split(key, 4)

@@ -32,29 +32,29 @@ def warn(images, labels, dataset, *, turn, option=None):
   if isinstance(part, stored_images.StoredImages):
     part = part.read()
   codes = orientation_code.templates(part, orientation_code.FINE)
-  found = palm_turn.fit(orientation_code.mean(codes))
-  if text := palm_turn.warning(found, dataset):
+  fit = palm_turn.fit(orientation_code.mean(codes))
+  if text := palm_turn.warning(fit, dataset):
     advice = 'turn the files'
     if option is not None:
-      advice = f'give {option}={(turn + found.turn) % 360}'
+      advice = f'give {option}={(turn + fit.turn) % 360}'
     logging.warning(
       '%s: look at some of them; if they lie so, %s', text, advice
     )
 
 
-def warn_of_run(data, found):
+def warn_of_run(data, palm_set):
   """`warn` of the palms that a run reads; drawn palms lie upright.
 
   Args:
     data: section of the config.
-    found: `folder.Images` or `prepared.PreparedImages` of it.
+    palm_set: `folder.Images` or `prepared.PreparedImages` of it.
   """
   if data.name == 'folder':
     turn, option = data.turn, '--config.data.turn'
   elif data.name in real_sets.BUILDERS:
-    turn = found.turn
+    turn = palm_set.turn
     option = f'python -m palmjax.prepare --dataset={data.name} --turn'
   else:
     return
   words = f'palms of {file_names.printable(data.dir)}'
-  warn(found.images, found.labels, words, turn=turn, option=option)
+  warn(palm_set.images, palm_set.labels, words, turn=turn, option=option)

@@ -94,38 +94,38 @@ def load(config, key):
     ValueError, OSError: one line that says what is wrong with the data.
   """
   seed = streams.seed_of(jax.random.fold_in(key, 1))
-  found = _read(config, key)
-  lying.warn_of_run(config.data, found)
+  palm_set = _read(config, key)
+  lying.warn_of_run(config.data, palm_set)
   with config_keys.named('evaluation_share'):
     split = splits.by_identity(
-      found.labels,
+      palm_set.labels,
       seed=seed,
       evaluation=float(config.evaluation_share),
       validation=ending.share(config) * (1 - config.evaluation_share),
-      groups=found.groups,
+      groups=palm_set.groups,
     )
   chosen = split.train
   # A recipe without a budget trains on all there is.
   if config.labelled.identities or config.labelled.images:
     with config_keys.named('labelled'):
       budget = splits.budget(
-        found.labels[split.train],
+        palm_set.labels[split.train],
         identities=config.labelled.identities,
         images=config.labelled.images,
         seed=seed,
       )
     chosen = chosen[budget]
   others = np.setdiff1d(split.train, chosen)
-  others = others[np.isin(found.labels[others], found.labels[chosen])]
-  labelled = _part(found, chosen)
-  old = np.unique(found.labels[chosen])
+  others = others[np.isin(palm_set.labels[others], palm_set.labels[chosen])]
+  labelled = _part(palm_set, chosen)
+  old = np.unique(palm_set.labels[chosen])
   unseen = Part(
-    found.images[others],
-    np.searchsorted(old, found.labels[others]).astype(np.int32),
+    palm_set.images[others],
+    np.searchsorted(old, palm_set.labels[others]).astype(np.int32),
     labelled.identities,
-    _sessions(found)[others],
+    _sessions(palm_set)[others],
   )
-  evaluation = _held(_part(found, split.evaluation))
+  evaluation = _held(_part(palm_set, split.evaluation))
   if np.bincount(evaluation.labels).max() < 2:
     raise ValueError(
       f'none of the {len(evaluation.identities)} identities of the evaluation '
@@ -133,25 +133,27 @@ def load(config, key):
       '--config.evaluation_share'
     )
   digest = hashlib.sha256()
-  if isinstance(found.images, stored_images.StoredImages):
+  if isinstance(palm_set.images, stored_images.StoredImages):
     # The name of a prepared set tells what it was made of.
     name = pathlib.Path(config.data.dir).resolve().parts[-3:]
-    text = '\n'.join([*name, *found.ids])
+    text = '\n'.join([*name, *palm_set.ids])
     digest.update(text.encode('utf-8', 'surrogateescape'))
   else:
-    digest.update(np.ascontiguousarray(found.images))
-  digest.update(np.ascontiguousarray(found.labels))
+    digest.update(np.ascontiguousarray(palm_set.images))
+  digest.update(np.ascontiguousarray(palm_set.labels))
   for indices in (chosen, split.evaluation, split.validation):
     digest.update(np.asarray(indices, np.int64).tobytes())
   return PalmImages(
     labelled=labelled,
     unseen=unseen,
     evaluation=evaluation,
-    skipped=found.skipped,
+    skipped=palm_set.skipped,
     fingerprint=digest.hexdigest(),
-    strangers=_strangers(found, split, chosen),
+    strangers=_strangers(palm_set, split, chosen),
     validation=(
-      _held(_part(found, split.validation)) if len(split.validation) else None
+      _held(_part(palm_set, split.validation))
+      if len(split.validation)
+      else None
     ),
   )
 
@@ -223,17 +225,17 @@ def batch_size(data):
   return min(256, data.identities * data.samples)
 
 
-def _strangers(found, split, chosen):
-  trained = np.unique(found.labels[chosen])
+def _strangers(palm_set, split, chosen):
+  trained = np.unique(palm_set.labels[chosen])
   spare = np.concatenate([split.train, split.validation])
-  spare = spare[~np.isin(found.labels[spare], trained)]
-  tested = len(np.unique(found.labels[spare])) < cohort.LEAST
+  spare = spare[~np.isin(palm_set.labels[spare], trained)]
+  tested = len(np.unique(palm_set.labels[spare])) < cohort.LEAST
   among = np.sort(split.evaluation if tested else spare)
-  _, first = np.unique(found.labels[among], return_index=True)
+  _, first = np.unique(palm_set.labels[among], return_index=True)
   # By no order of names: it may be that of the capture.
   order = np.random.default_rng(0).permutation(len(first))
   images = among[first[order[:_MOST_STRANGERS]]]
-  return SpareIdentities(tuple(found.ids[i] for i in images), tested)
+  return SpareIdentities(tuple(palm_set.ids[i] for i in images), tested)
 
 
 def _draw(data, size, key):
@@ -268,13 +270,13 @@ def _draw(data, size, key):
   )
 
 
-def _part(found, indices):
-  labels, names = splits.dense(found.labels[indices])
+def _part(palm_set, indices):
+  labels, names = splits.dense(palm_set.labels[indices])
   return Part(
-    found.images[indices],
+    palm_set.images[indices],
     labels,
-    tuple(found.identities[k] for k in names),
-    _sessions(found)[indices],
+    tuple(palm_set.identities[k] for k in names),
+    _sessions(palm_set)[indices],
   )
 
 
@@ -285,7 +287,7 @@ def _held(part):
   return part
 
 
-def _sessions(found):
-  if isinstance(found, prepared.PreparedImages):
-    return found.sessions
-  return np.full(len(found.labels), layout.NO_SESSION)
+def _sessions(palm_set):
+  if isinstance(palm_set, prepared.PreparedImages):
+    return palm_set.sessions
+  return np.full(len(palm_set.labels), layout.NO_SESSION)

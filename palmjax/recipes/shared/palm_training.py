@@ -208,8 +208,8 @@ def until(config, palms, batch_size, *, comparison='cosine'):
       functools.partial(embed, state.params, _collections(state.stats)),
       part.images,
     )
-    found = verification.pair_scores(embeddings, part.labels)
-    pairs = found.genuine, found.impostor
+    pair_scores = verification.pair_scores(embeddings, part.labels)
+    pairs = pair_scores.genuine, pair_scores.impostor
     return state, {
       f'{ending.PREFIX}eer': error_rates.eer(*pairs),
       f'{ending.PREFIX}d_prime': error_rates.d_prime(*pairs)['value'],

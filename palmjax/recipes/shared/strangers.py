@@ -43,12 +43,12 @@ class Strangers:
   tested: bool
 
 
-def find(config, found, key):
+def find(config, palms, key):
   """The strangers of a run; nothing is read or drawn before it is asked for.
 
   Args:
     config: with `data` and `image_size`.
-    found: `palm_images.PalmImages` of the config.
+    palms: `palm_images.PalmImages` of the config.
     key: random key of the data, as for `palm_images.load`.
 
   Returns:
@@ -62,7 +62,7 @@ def find(config, found, key):
       drawn=True,
       tested=False,
     )
-  ids, tested = found.strangers
+  ids, tested = palms.strangers
   drawn = data.name == 'drawn_palms'
   name = file_names.printable(pathlib.Path(data.dir).resolve().name)
   kind = 'drawn palms of the set' if drawn else 'palms of the folder'
@@ -96,9 +96,9 @@ def _draw(config, key):
 def _read(data, ids, size):
   """Images of a folder or a prepared set, in the order of their ids."""
   if data.name == 'folder':
-    found = folder.read(data.dir, size=size, turn=data.turn, only=ids)
-    at = {name: i for i, name in enumerate(found.ids)}
-    return found.images[[at[name] for name in ids]]
+    folder_images = folder.read(data.dir, size=size, turn=data.turn, only=ids)
+    at = {name: i for i, name in enumerate(folder_images.ids)}
+    return folder_images.images[[at[name] for name in ids]]
   source = prepared.Source(data.dir, size=size)
   at = {name: i for i, name in enumerate(source.ids)}
   return np.stack([source[at[name]]['image'] for name in ids])

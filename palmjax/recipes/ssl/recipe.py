@@ -240,15 +240,15 @@ def _results(config, scores, alone, stages):
   models = {
     name: {
       **verification.rates(
-        found, fars=config.evaluation.fars, resampling=resampling
+        pairs, fars=config.evaluation.fars, resampling=resampling
       ),
       'params': {'value': stages[name].metrics['params']},
     }
-    for name, found in scores.items()
+    for name, pairs in scores.items()
   }
-  for name, found in alone.items():
+  for name, pairs in alone.items():
     models[name] = verification.rates(
-      found, fars=config.evaluation.fars, resampling=resampling
+      pairs, fars=config.evaluation.fars, resampling=resampling
     )
   for baseline in ('control', 'cnn1'):
     models['cnn2'][f'eer/{baseline}'] = verification.eer_ratio(

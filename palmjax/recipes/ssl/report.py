@@ -97,10 +97,10 @@ def _headline(run, models):
   code = metrics.show(
     {'value': models['orientation code']['eer']['value']}, unit='%'
   )
-  own = metrics.show({'value': cnn2['eer']['value']}, unit='%')
+  cnn2_eer = metrics.show({'value': cnn2['eer']['value']}, unit='%')
   return (
-    f'Seed {run.config.seed}: EER of CNN-2 {compared}. CNN-2 has {own}, the '
-    f'orientation code, which learned nothing, {code}. The verdict takes '
+    f'Seed {run.config.seed}: EER of CNN-2 {compared}. CNN-2 has {cnn2_eer}, '
+    f'the orientation code, which learned nothing, {code}. The verdict takes '
     'several seeds.'
     + run_facts.caution(len(run.palms.evaluation.identities), 'identities')
   )
@@ -120,7 +120,7 @@ def _summary(run):
 
 
 def _rates(run, models, scores):
-  found = scores['cnn2']
+  pairs = scores['cnn2']
   columns = [html.Column('eer', 'EER', '%', better='lower')]
   columns += [
     html.Column(
@@ -136,7 +136,7 @@ def _rates(run, models, scores):
     text=(
       f'All pairs of {len(run.palms.evaluation.labels)} images of '
       f'{len(run.palms.evaluation.identities)} identities that no network was '
-      f'trained on: {len(found.genuine):,} genuine, {len(found.impostor):,} '
+      f'trained on: {len(pairs.genuine):,} genuine, {len(pairs.impostor):,} '
       'impostor. In brackets the 95 % interval over identities; a star marks a '
       'value whose interval lies apart from all others.'
     ),
