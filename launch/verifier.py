@@ -77,12 +77,12 @@ def main(argv=None):
     rates |= verifier_rates.rates(
       f'drawn, {name}', parts.Templates(*apart), _SIZES, before
     )
-    found = {'errors': errors, 'differences': differences, 'rates': rates}
-    print(files.to_json(found), flush=True)
+    measured = {'errors': errors, 'differences': differences, 'rates': rates}
+    print(files.to_json(measured), flush=True)
   if args.photos:
-    found = judge.templates(photographed_palms.read(args.photos, size=_SIZE))
+    cut_out = judge.templates(photographed_palms.read(args.photos, size=_SIZE))
     rates |= verifier_rates.rates(
-      'cut from photographs', found, _SIZES[:1], before
+      'cut from photographs', cut_out, _SIZES[:1], before
     )
   for name, table in tables(errors, differences, rates).items():
     content = {

@@ -27,7 +27,7 @@ def rates(name, all_palms, sizes, before):
   raw = parts.compare(
     all_palms, all_palms, parts.no_means(all_palms.network.shape[1])
   )
-  found = {
+  rows = {
     f'{name}; network alone': {
       f'FMR for {fmr:g}': {
         'mean': float(np.mean(raw[2][apart] >= before.threshold(fmr)))
@@ -57,7 +57,7 @@ def rates(name, all_palms, sizes, before):
       )[~np.eye(len(rest.network), dtype=bool)]
       for fmr in FMRS:
         each[fmr].append(float(np.mean(scores >= camera.threshold(fmr))))
-    row = found[f'{name}; {_COHORTS} cohorts of {size}'] = {}
+    row = rows[f'{name}; {_COHORTS} cohorts of {size}'] = {}
     for fmr, values in each.items():
       row[f'FMR for {fmr:g}'] = {
         'mean': float(np.mean(values)),
@@ -65,4 +65,4 @@ def rates(name, all_palms, sizes, before):
       }
       row[f'least for {fmr:g}'] = {'mean': min(values)}
       row[f'most for {fmr:g}'] = {'mean': max(values)}
-  return found
+  return rows

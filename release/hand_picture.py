@@ -58,9 +58,9 @@ def main(argv=None):
   parser.add_argument('--columns', type=int, default=6)
   args = parser.parse_args(argv)
   find, columns = finder.load(args.export), args.columns
-  found = boxes.read(args.boxes, form='yolo', split='valid')
+  annotations = boxes.read(args.boxes, form='yolo', split='valid')
   photographs = [
-    photo.read(one.path) for one in evenly(found.images, 2 * columns)
+    photo.read(one.path) for one in evenly(annotations.images, 2 * columns)
   ]
   drawn = hand_images.draw(
     jax.random.key(_SEED), columns, size=320, difficulty=0.5

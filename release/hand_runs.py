@@ -51,17 +51,17 @@ def commands(runs):
         f'{run} and {runs[0]} went on from different weights: a mean is taken '
         'of trainings that went on from the same ones'
       )
-  found = [
+  trainings = [
     _command(run, name) for run, name in zip(runs, names(runs), strict=True)
   ]
   if before is None:
-    return found
+    return trainings
   if start(before) is not None:
     raise ValueError(
       f'{runs[0]} went on from {before}, which went on from another: train in '
       'one or two steps'
     )
-  return [_command(before, 'start'), *found]
+  return [_command(before, 'start'), *trainings]
 
 
 def names(runs):

@@ -44,15 +44,15 @@ def main(argv=None):
     table['cut from photographs'] = _tried(
       photographed_palms.read(args.photos, size=_SIZE)
     )
-  found = {
+  content = {
     'command': 'python -m release.palm_turn' + (' DIR' if args.photos else ''),
     'measured_at': args.commit,
     'runs': f'{_COHORTS} cohorts of {_COHORT} palms each',
     'table': table,
   }
-  print(files.to_json(found))
+  print(files.to_json(content))
   if args.out:
-    files.write_json(args.out, found)
+    files.write_json(args.out, content)
 
 
 def _field():

@@ -156,14 +156,14 @@ def pack(run, out, *, options=(), seed):
     ValueError: the commands cannot be told, see `release.record`.
     OSError: a file is missing.
   """
-  found = exports.load(run / 'network' / 'export')
+  export = exports.load(run / 'network' / 'export')
   # Class weights of drawn identities are of no use to anybody.
-  params = {'backbone': found.variables['params']['backbone']}
+  params = {'backbone': export.variables['params']['backbone']}
   exports.save(
     out,
-    variables={**found.variables, 'params': params},
-    model=found.model,
-    preprocess=found.preprocess,
+    variables={**export.variables, 'params': params},
+    model=export.model,
+    preprocess=export.preprocess,
   )
   config = json.loads((run / 'config.json').read_text())
   start = config['cnn']['start']
@@ -252,9 +252,9 @@ def measure(embed, images, labels, sessions, *, subset, describe):
   every['cosine'] |= identification.rates(
     identification.leave_one_out(plain, labels), fpirs=(1e-2,)
   )
-  found = embed(_turned(images, labels))
+  turned = embed(_turned(images, labels))
   every['cosine, turned'] = binned_rates.rates(
-    streaming.count_pairs(found, labels), found, labels
+    streaming.count_pairs(turned, labels), turned, labels
   )
   few['cosine, across sessions'] = verification.fnmr_rates(
     verification.pair_scores(
@@ -272,17 +272,17 @@ def controls_of(images, labels, sessions):
     labels: int [N].
     sessions: int [N].
   """
-  found = {}
+  rates = {}
   for name, scores in controls.scores(images).items():
     for kind, of in (('', None), (', across sessions', sessions)):
-      found[name + kind] = verification.fnmr_rates(
+      rates[name + kind] = verification.fnmr_rates(
         verification.matrix_scores(scores, labels, sessions=of)
       )
   for name, scores in controls.scores(_turned(images, labels)).items():
-    found[f'{name}, turned'] = verification.fnmr_rates(
+    rates[f'{name}, turned'] = verification.fnmr_rates(
       verification.matrix_scores(scores, labels)
     )
-  return found
+  return rates
 
 
 def _turned(images, labels):

@@ -67,8 +67,8 @@ def _parse(argv):
   )
   parser.add_argument('--dry_run', action='store_true', help='only show')
   args = parser.parse_args(argv)
-  found = made_by.read(_SHIPPED / args.weights)['commands']
-  args.commands = [command['argv'] for command in found]
+  commands = made_by.read(_SHIPPED / args.weights)['commands']
+  args.commands = [command['argv'] for command in commands]
   needed = 'boxes' in made_by.placeholders(args.commands)
   if needed != bool(args.boxes):
     parser.error(
@@ -82,10 +82,10 @@ def _parse(argv):
 def _only_set(folder):
   """The one set in a folder: `palmjax.prepare` draws DIR/drawn_palms/*/*."""
   drawn = folder / 'drawn_palms'
-  found = list(drawn.glob('*/*/dataset_info.json'))
-  if len(found) > 1:
-    sys.exit(f'rebuild: {drawn} holds {len(found)} sets; keep one of them')
-  return found[0].parent if found else drawn
+  info_files = list(drawn.glob('*/*/dataset_info.json'))
+  if len(info_files) > 1:
+    sys.exit(f'rebuild: {drawn} holds {len(info_files)} sets; keep one of them')
+  return info_files[0].parent if info_files else drawn
 
 
 if __name__ == '__main__':

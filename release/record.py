@@ -136,10 +136,10 @@ def keep_start(start, out):
     raise ValueError(
       f'{start} went on from other weights: train in one or two steps'
     )
-  found = made_by.read(start)['commands']
+  commands = made_by.read(start)['commands']
   for name in ('config.json', 'training.jsonl'):
     files.write_file(out / f'start_{name}', (start / name).read_bytes())
-  return made_by.inside(found, 'start')
+  return made_by.inside(commands, 'start')
 
 
 def _plain(value):

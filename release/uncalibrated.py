@@ -48,7 +48,7 @@ def main(argv=None):
   thresholds = cohort_thresholds.careful(
     fused, rows, columns, _FMRS, np.random.default_rng(_SEED)
   )
-  found = {
+  content = {
     'palms': len(images),
     'mean': standard.mean.tolist(),
     'std': standard.std.tolist(),
@@ -58,10 +58,10 @@ def main(argv=None):
   for difficulty in (0.2, 0.4, 0.6, 0.8):
     scores, _, _ = _scores(_drawn(difficulty))
     fused = parts.fuse(scores, standard)
-    found[f'fmr on drawn palms, difficulty {difficulty}'] = [
+    content[f'fmr on drawn palms, difficulty {difficulty}'] = [
       float(np.mean(fused >= t)) for t in thresholds
     ]
-  print(json.dumps(found, indent=2))
+  print(json.dumps(content, indent=2))
 
 
 def _drawn(difficulty):
@@ -78,8 +78,8 @@ def _drawn(difficulty):
 
 def _scores(images):
   """(scores of the codes [2, I], palms of each pair [I], [I])."""
-  found = parts.templates(parts.no_network, images)
-  scores = parts.compare(found, found, parts.no_means(1))[:2]
+  templates = parts.templates(parts.no_network, images)
+  scores = parts.compare(templates, templates, parts.no_means(1))[:2]
   rows, columns = np.nonzero(~np.eye(len(images), dtype=bool))
   return scores[:, rows, columns].astype(np.float64), rows, columns
 
