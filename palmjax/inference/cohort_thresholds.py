@@ -49,13 +49,13 @@ def careful(scores, rows, columns, fmrs, rng):
   pairs = count * (count - 1) // 2
   tail = min(_MOST_TAIL, max(_LEAST_TAIL, _IN_TAIL / pairs))
   rates = np.asarray(fmrs)
-  found = np.empty((_DRAWS, 2, len(rates)))
+  thresholds = np.empty((_DRAWS, 2, len(rates)))
   for draw in range(_DRAWS):
     drawn = np.bincount(rng.integers(0, count, count), minlength=count)
     weights = (drawn[rows] * drawn[columns]).astype(np.float64)
-    found[draw] = _thresholds(scores, weights, rates, tail)
-  usual = np.quantile(found[:, 0], _USUAL, axis=0)
-  most = np.quantile(found[:, 1], _CAREFUL, axis=0)
+    thresholds[draw] = _thresholds(scores, weights, rates, tail)
+  usual = np.quantile(thresholds[:, 0], _USUAL, axis=0)
+  most = np.quantile(thresholds[:, 1], _CAREFUL, axis=0)
   share = min(1.0, _FEW_PAIRS / pairs)
   return tuple((usual + share * (most - usual)).tolist())
 

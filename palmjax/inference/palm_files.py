@@ -239,8 +239,10 @@ def warnings(palms, pictures=0):
 
 def _is_picture(directory, path):
   """Whether `palmjax.detect` wrote the image, with a .json of its photo."""
-  stem, found, _ = path.rpartition(_PICTURE)
-  return bool(found) and os.path.isfile(os.path.join(directory, f'{stem}.json'))
+  stem, separator, _ = path.rpartition(_PICTURE)
+  return bool(separator) and os.path.isfile(
+    os.path.join(directory, f'{stem}.json')
+  )
 
 
 def _check_shows_something(image, path):

@@ -117,26 +117,26 @@ def _measures(summary, fmr):
 
 
 def _highlights(summary):
-  found = [
+  highlights = [
     html.Highlight('Palms', f'{summary["palms"]:,}'),
     html.Highlight('Impostor pairs', f'{summary["pairs"]:,}'),
   ]
   for row in summary['rates']:
     if _name(row['fmr']) == '1e-3':
       how = 'measured' if row['measured'] else 'extrapolated'
-      found.append(
+      highlights.append(
         html.Highlight('Threshold for 1e-3', f'{row["threshold"]:.2f}', how)
       )
       if 'fnmr' in row:
         fnmr = row['fnmr']
-        found.append(
+        highlights.append(
           html.Highlight(
             'FNMR at 1e-3',
             f'{100 * fnmr["value"]:.1f}\N{NO-BREAK SPACE}%',
             f'{100 * fnmr["low"]:.1f} to {100 * fnmr["high"]:.1f}',
           )
         )
-  return found
+  return highlights
 
 
 def _table(title, rates, text, known):

@@ -179,12 +179,12 @@ def bands(
 
 def series(rows: Iterable[Mapping], stage: str, name: str):
   """(steps [S], values [S]) of a stage's metric from rows of metrics.jsonl."""
-  found = [
+  points = [
     (row['step'], row[name])
     for row in rows
     if row['stage'] == stage and row.get(name) is not None
   ]
-  steps, values = np.array(found, np.float64).reshape(-1, 2).T
+  steps, values = np.array(points, np.float64).reshape(-1, 2).T
   return steps.astype(np.int64), values
 
 

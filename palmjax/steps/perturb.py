@@ -175,7 +175,7 @@ def _distance(task, forward, standard, perturbation, images):
   if perturbation.kind == 'distance':
     value = sum(transport.paired_distance(*pair) for pair in pairs) / len(pairs)
     return value, {'distance': value}
-  found = [
+  matchings = [
     transport.matching_distance(
       *pair,
       solver=perturbation.solver,
@@ -183,11 +183,11 @@ def _distance(task, forward, standard, perturbation, images):
     )
     for pair in pairs
   ]
-  value = sum(distance for distance, _ in found) / len(found)
+  value = sum(distance for distance, _ in matchings) / len(matchings)
   return value, {
     'ot/distance': value,
-    'ot/error': jnp.max(jnp.stack([plan.error for _, plan in found])),
+    'ot/error': jnp.max(jnp.stack([plan.error for _, plan in matchings])),
     'ot/converged': jnp.mean(
-      jnp.stack([plan.converged for _, plan in found]).astype(jnp.float32)
+      jnp.stack([plan.converged for _, plan in matchings]).astype(jnp.float32)
     ),
   }

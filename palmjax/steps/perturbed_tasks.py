@@ -126,9 +126,9 @@ def recogniser(model, *, preprocess, augment, logits_fn):
 
   def loss(params, embeddings, labels):
     logits = logits_fn(embeddings, params['head'], labels)
-    found = jnp.argmax(logits_fn(embeddings, params['head'], None), axis=-1)
+    predicted = jnp.argmax(logits_fn(embeddings, params['head'], None), axis=-1)
     return metric.cross_entropy(logits, labels), {
-      'accuracy': jnp.mean(found == labels)
+      'accuracy': jnp.mean(predicted == labels)
     }
 
   return Task(

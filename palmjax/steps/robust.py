@@ -105,26 +105,26 @@ def make_step(task, tx, perturbation, *, weight=1.0, statistics='running'):
         params, state.stats, images, target_images, targets, dropout
       )
       loss = clean + weight * perturbed
-      found = {'loss': loss, 'clean': clean, 'perturbed': perturbed}
+      parts = {'loss': loss, 'clean': clean, 'perturbed': perturbed}
       return loss, (
         stats,
-        found | {f'clean/{name}': value for name, value in terms.items()},
+        parts | {f'clean/{name}': value for name, value in terms.items()},
       )
 
     if kind == 'free':
-      (grads, direction), (stats, found) = jax.grad(
+      (grads, direction), (stats, loss_terms) = jax.grad(
         loss_fn, argnums=(0, 1), has_aux=True
       )(state.params, target_images)
       change = target_images - images + 2 * epsilon * jnp.sign(direction)
       stats['perturbation'] = jnp.clip(change, -2 * epsilon, 2 * epsilon)
     else:
-      grads, (stats, found) = jax.grad(loss_fn, has_aux=True)(
+      grads, (stats, loss_terms) = jax.grad(loss_fn, has_aux=True)(
         state.params, target_images
       )
     state, norms = train_state.apply_gradients(
-      state, tx, grads, loss=found['loss'], stats=stats
+      state, tx, grads, loss=loss_terms['loss'], stats=stats
     )
-    return state, found | metrics | norms
+    return state, loss_terms | metrics | norms
 
   return step
 

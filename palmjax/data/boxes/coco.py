@@ -160,14 +160,14 @@ def _locate(directory, path, below, images):
   folders = [folder for folder in below if (directory / folder).is_dir()]
   # The other folders hold images of all parts.
   part = [folder for folder in folders if folder not in ('.', 'images')]
-  finder, found, sought = _Finder(directory, folders, part), {}, {}
+  finder, places, sought = _Finder(directory, folders, part), {}, {}
   for image in images:
     place = finder.find(image.file)
     if place is None:
       sought[image.id] = _posix(image.file)
     else:
-      found[image.id] = place
-  if images and not found:
+      places[image.id] = place
+  if images and not places:
     there = [
       f'{folder}/{name}'
       for folder in folders
@@ -179,8 +179,8 @@ def _locate(directory, path, below, images):
     raise layout.LayoutError(line, TREE)
   owners, problems = {}, []
   for image in images:
-    if image.id in found:
-      owners.setdefault(found[image.id], []).append(image)
+    if image.id in places:
+      owners.setdefault(places[image.id], []).append(image)
   for place, several in owners.items():
     if len(several) == 1:
       continue
@@ -196,11 +196,11 @@ def _locate(directory, path, below, images):
           f'{path.name}: image {image.id!r}: {place} is of several images; '
           'left out'
         )
-        del found[image.id]
+        del places[image.id]
   for key, name in sought.items():
     # Told as an image that cannot be read.
-    found[key] = posixpath.join(folders[0] if folders else below[0], name)
-  return found, problems
+    places[key] = posixpath.join(folders[0] if folders else below[0], name)
+  return places, problems
 
 
 def _posix(name):

@@ -117,8 +117,8 @@ class Source:
       ValueError: several sets there, no size given for a real set, whose images
         have many, or several images of one id.
     """
-    found = builder(directory)
-    features = found.info.features
+    set_builder = builder(directory)
+    features = set_builder.info.features
     prepared = features['image'].shape[0]
     if prepared is None and size is None:
       raise ValueError(f'{directory} has images of many sizes; give a size')
@@ -127,10 +127,10 @@ class Source:
         f'the images in {directory} have {prepared} px, not {size}; ask for '
         f'{prepared}, or prepare a set with --size={size}'
       )
-    self.name = found.info.name
+    self.name = set_builder.info.name
     self.size = prepared if size is None else size
     # Left encoded: TFDS would ask for OpenCV, and labels need no pixels.
-    self._records = found.as_data_source(
+    self._records = set_builder.as_data_source(
       'train', decoders={'image': tfds.decode.SkipDecoding()}
     )
     names = ('label', 'person', 'session', 'device', 'id')
@@ -155,8 +155,8 @@ class Source:
     self.devices = np.array(devices)
     self.ids = ids
     # Older sets have none: they were read as they lay.
-    self.turn = found.info.metadata.get('turn', 0)
-    skipped = found.info.metadata.get('skipped', {})
+    self.turn = set_builder.info.metadata.get('turn', 0)
+    skipped = set_builder.info.metadata.get('skipped', {})
     self.skipped = tuple(skipped)
     self.failed = collections.Counter(skipped.values())
 
@@ -237,18 +237,18 @@ def is_one(directory):
 
 def builder(directory):
   """The TFDS builder of the one set in a folder."""
-  found = _prepared_in(directory)
-  if not found:
+  folders = _prepared_in(directory)
+  if not folders:
     raise FileNotFoundError(
       f'no prepared data set in {directory}; make one with: python -m '
       f'palmjax.prepare --dataset=drawn_palms --data_dir={directory}'
     )
-  if len(found) > 1:
+  if len(folders) > 1:
     raise ValueError(
-      f'{directory} holds {len(found)} data sets; give the folder of one, '
-      f'e.g. {found[0]}'
+      f'{directory} holds {len(folders)} data sets; give the folder of one, '
+      f'e.g. {folders[0]}'
     )
-  return tfds.builder_from_directory(found[0])
+  return tfds.builder_from_directory(folders[0])
 
 
 def _prepared_in(directory):

@@ -47,13 +47,13 @@ def worst(values):
   Returns:
     {radius: `Worst`}, radii rising.
   """
-  found, best = {}, None
+  strongest, best = {}, None
   for radius in sorted({radius for _, radius in values}):
     for (attack, at), value in values.items():
       if at == radius and (best is None or value < values[best]):
         best = (attack, at)
-    found[radius] = Worst(*best)
-  return found
+    strongest[radius] = Worst(*best)
+  return strongest
 
 
 def corruptions():

@@ -29,7 +29,7 @@ def rates(scores, thresholds, *, resampling=bootstrap.DEFAULT):
     'high'}, or {'value': None, 'reason': …}: there is no threshold, or too few
     impostor pairs to measure the FMR that is claimed (rule of 30).
   """
-  found = {}
+  cells = {}
   weights = bootstrap.draw_with_pairs(
     scores.images, resampling, within=scores.within
   )
@@ -37,16 +37,16 @@ def rates(scores, thresholds, *, resampling=bootstrap.DEFAULT):
   for fmr, threshold in thresholds.items():
     names = fmr_name(fmr), fnmr_name(fmr)
     if isinstance(threshold, str):
-      found |= {name: {'value': None, 'reason': threshold} for name in names}
+      cells |= {name: {'value': None, 'reason': threshold} for name in names}
       continue
-    found[names[0]] = _fmr(scores, threshold, weights, pairs[1], resampling)
-    found[names[1]] = _fnmr(scores, threshold, weights, pairs[0], resampling)
+    cells[names[0]] = _fmr(scores, threshold, weights, pairs[1], resampling)
+    cells[names[1]] = _fnmr(scores, threshold, weights, pairs[0], resampling)
     if not error_rates.is_measurable(fmr, len(scores.impostor)):
-      found[names[0]] = {
+      cells[names[0]] = {
         'value': None,
         'reason': f'not measurable with {len(scores.impostor)} pairs',
       }
-  return found
+  return cells
 
 
 def _fmr(scores, threshold, weights, pairs, resampling):

@@ -80,11 +80,11 @@ def collect(source, *, layouts, record, tree):
     ValueError: as `checked`.
   """
   require_folder(source)
-  found = [(below, names) for below, names in _walk(source) if names]
+  folders = [(below, names) for below, names in _walk(source) if names]
   for below_pattern, file_pattern in layouts:
     right = [
       (below, names)
-      for below, names in found
+      for below, names in folders
       if re.fullmatch(below_pattern, below, re.IGNORECASE)
     ]
     if not right:
@@ -101,7 +101,7 @@ def collect(source, *, layouts, record, tree):
     return checked(records, source)
   raise LayoutError(
     f'{source} holds no image where this set has them '
-    f'(folders with images: {some([below or "." for below, _ in found])})',
+    f'(folders with images: {some([below or "." for below, _ in folders])})',
     tree,
   )
 
@@ -175,7 +175,7 @@ def _walk(source):
   def fail(error):
     raise error  # `os.walk` would pass over a folder it cannot read.
 
-  found = []
+  listing = []
   for path, folders, names in os.walk(source, onerror=fail, followlinks=True):
     below = pathlib.Path(path).relative_to(source)
     # No deeper: a link that points back up cannot loop.
@@ -186,8 +186,8 @@ def _walk(source):
       for name in names
       if name.lower().endswith(SUFFIXES) and not name.startswith('.')
     ]
-    found.append(('/'.join(below.parts), sorted(images)))
-  return sorted(found)
+    listing.append(('/'.join(below.parts), sorted(images)))
+  return sorted(listing)
 
 
 def some(names, count=3):
