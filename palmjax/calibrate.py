@@ -132,11 +132,11 @@ def _calibrate(args):
     detector=args.detector,
     palm_frame=args.palm_frame,
   )
-  found = palm_files.read_gallery(args.palms, read)
+  palm_folder = palm_files.read_gallery(args.palms, read)
   folder = pathlib.Path(os.path.abspath(args.palms)).name
   study = cohort_study.study(
     judge,
-    found.palms,
+    palm_folder.palms,
     dataset=f'palms of {file_names.printable(folder)}',
     known=args.known,
   )
@@ -148,9 +148,9 @@ def _calibrate(args):
   )
   return {
     **summary,
-    'left_out': list(found.left_out),
+    'left_out': list(palm_folder.left_out),
     'warnings': [
-      *palm_files.warnings(found.palms, found.pictures),
+      *palm_files.warnings(palm_folder.palms, palm_folder.pictures),
       *_lie(study.cohort),
     ],
     'cohort': file_names.printable(args.out),
@@ -172,12 +172,12 @@ def _lie(cohort):
 def _next(args):
   """The command that uses the cohort, with the options that it needs."""
   words = ['A.jpg', 'B.jpg', f'--cohort={args.out}']
-  for name, own in (
+  for name, default in (
     ('export', shipped.PALM),
     ('detector', shipped.HAND),
     ('palm_frame', shipped.PALM_FRAME),
   ):
-    if getattr(args, name) != own:
+    if getattr(args, name) != default:
       words.append(f'--{name.replace("_", "-")}={getattr(args, name)}')
   if args.turns is not None:
     words.append('--turns' if args.turns else '--no-turns')

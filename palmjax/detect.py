@@ -100,12 +100,12 @@ def _parse(argv):
     type=terminal.path,
     help='folder of the results',
   )
-  for name, own, text in (
+  for name, default, text in (
     ('export', shipped.HAND, 'another trained detector'),
     ('palm-frame', shipped.PALM_FRAME, 'another trained reader of palm frames'),
   ):
     parser.add_argument(
-      f'--{name}', metavar='DIR', type=terminal.path, default=own, help=text
+      f'--{name}', metavar='DIR', type=terminal.path, default=default, help=text
     )
   parser.add_argument(
     '--score',

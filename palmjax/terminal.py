@@ -116,8 +116,8 @@ def nearest(name, names):
     name: that an option was given, without its dashes.
     names: of all options.
   """
-  found = difflib.get_close_matches(name, names, 1)
-  return f'; did you mean --{found[0]}?' if found else ''
+  matches = difflib.get_close_matches(name, names, 1)
+  return f'; did you mean --{matches[0]}?' if matches else ''
 
 
 def version():
@@ -141,7 +141,7 @@ def add_networks(parser):
   parser.add_argument(
     '--photos', action='store_true', help='images show whole hands'
   )
-  for name, own, text in (
+  for name, default, text in (
     ('export', shipped.PALM, 'another trained network'),
     ('detector', shipped.HAND, 'with --photos: another detector'),
     (
@@ -151,7 +151,7 @@ def add_networks(parser):
     ),
   ):
     parser.add_argument(
-      f'--{name}', metavar='DIR', type=path, default=own, help=text
+      f'--{name}', metavar='DIR', type=path, default=default, help=text
     )
 
 

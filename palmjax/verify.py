@@ -154,16 +154,16 @@ def _verify(args):
     palm_frame=args.palm_frame,
   )
   palms = [read(path) for path in args.images]
-  found = judge.compare(*palms, fmr=args.fmr)
+  verdict = judge.compare(*palms, fmr=args.fmr)
   answer = {
-    'decision': found.decision,
-    'score': found.score,
+    'decision': verdict.decision,
+    'score': verdict.score,
     'warnings': palm_files.warnings(_named(args.images, palms)),
     **point,
   }
   if args.photos:
     answer['photos'] = list(map(palm_files.describe, args.images, palms))
-    answer['same_side'] = found.same_side is not False
+    answer['same_side'] = verdict.same_side is not False
   return answer
 
 
@@ -178,25 +178,25 @@ def _rank(args):
     palm_frame=args.palm_frame,
   )
   probe = read(args.images[0])
-  found = _gallery(args, judge, read)
-  (scores,) = judge.scores([probe], found.palms).tolist()
+  searched = _gallery(args, judge, read)
+  (scores,) = judge.scores([probe], searched.palms).tolist()
   best = {}
   # Of equal scores the first name.
   for value, name, side in sorted(
-    zip(scores, found.names, found.sides, strict=True),
+    zip(scores, searched.names, searched.sides, strict=True),
     key=lambda palm: (-palm[0], palm[1]),
   ):
     best.setdefault(palm_files.identity(name), (value, name, side))
   ranks = []
   for rank, (who, (value, name, side)) in enumerate(best.items(), 1):
     same_side = decision.same_side(decision.side(probe), side)
-    told = judge.decide(value, fmr=args.fmr, same_side=same_side)
+    verdict = judge.decide(value, fmr=args.fmr, same_side=same_side)
     row = {
       'rank': rank,
       'identity': who,
       'image': name,
-      'decision': told.decision,
-      'score': told.score,
+      'decision': verdict.decision,
+      'score': verdict.score,
     }
     if side is not None:
       row['hand'] = side
@@ -206,12 +206,12 @@ def _rank(args):
     'identity': next(same, None),
     'ranks': ranks[: args.top],
     'identities': len(ranks),
-    'images': len(found.names),
-    'left_out': found.left_out,
-    'missing': found.missing,
+    'images': len(searched.names),
+    'left_out': searched.left_out,
+    'missing': searched.missing,
     'warnings': [
       *palm_files.warnings(_named(args.images, [probe])),
-      *found.warnings,
+      *searched.warnings,
     ],
     **point,
   }
@@ -245,26 +245,26 @@ def _gallery(args, judge, read):
     )
   if args.save_gallery is not None:  # Before the work.
     files.make_folder(os.path.dirname(args.save_gallery) or '.')
-  found = palm_files.read_gallery(args.gallery, read)
-  palms = list(found.palms.values())
+  folder = palm_files.read_gallery(args.gallery, read)
+  palms = list(folder.palms.values())
   sides = tuple(map(decision.side, palms))
   if args.save_gallery is not None:
-    palms = judge.enrol(found.palms)
+    palms = judge.enrol(folder.palms)
     palms.save(args.save_gallery)
-  warned = tuple(palm_files.warnings(found.palms, found.pictures))
+  warned = tuple(palm_files.warnings(folder.palms, folder.pictures))
   return _Searched(
-    palms, tuple(found.palms), sides, found.left_out, found.missing, warned
+    palms, tuple(folder.palms), sides, folder.left_out, folder.missing, warned
   )
 
 
 def _judge(args):
   """The `Verifier` that the command line asks for."""
-  found = verifier.load(args.export, turns=args.turns, score=args.score)
+  judge = verifier.load(args.export, turns=args.turns, score=args.score)
   if args.cohort is not None:
-    found = found.load_cohort(args.cohort)
-  if found.cohort is not None:
-    found.cohort.require(photos=args.photos)
-  return found
+    judge = judge.load_cohort(args.cohort)
+  if judge.cohort is not None:
+    judge.cohort.require(photos=args.photos)
+  return judge
 
 
 def _named(paths, palms):
@@ -274,13 +274,13 @@ def _named(paths, palms):
 def _point(args, judge):
   """The threshold and what it was set on, as plain values."""
   # Of any score: what is told of the threshold is the same.
-  found = judge.decide(0.0, fmr=args.fmr)
+  verdict = judge.decide(0.0, fmr=args.fmr)
   point = {
-    'threshold': found.threshold,
-    'measure': found.measure,
+    'threshold': verdict.threshold,
+    'measure': verdict.measure,
     'fmr': args.fmr,
-    'set_on': found.set_on,
-    'calibrated': found.calibrated,
+    'set_on': verdict.set_on,
+    'calibrated': verdict.calibrated,
     'comparison': judge.comparison,
   }
   given = args.export != shipped.PALM
