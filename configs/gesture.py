@@ -163,7 +163,7 @@ def get_config(arg=''):
       'steps': 0,  # 0: none is trained
       'image_size': 64,
       'width': 1.0,
-      # How far off the frames are that it learns to correct, as standard
+      # How far off the palm frames are that it learns to correct, as standard
       # deviations: degrees, of log size, distances of the valleys.
       'angle': 12.0,
       'scale': 0.15,
@@ -204,4 +204,4 @@ def sweep(arg=''):
 def columns(arg=''):
   """What the table of the sweep shows, of each model."""
   del arg
-  return ['ap', 'ap50', 'ap50@any', 'frame@5%', 'params', 'ms/image']
+  return ['ap', 'ap50', 'ap50@any', 'palm_frame@5%', 'params', 'ms/image']

@@ -35,23 +35,23 @@ _LARGE = 224  # Side of images that the network alone is timed on as well.
 _ANY, _PALMS, _ANGLES = range(3)
 
 
-def measure(out, frames, args):
+def measure(out, reader_folder, args):
   """What results.json holds.
 
   Args:
     out: path of the packed detector.
-    frames: path of the packed reader of palm frames.
+    reader_folder: path of the packed reader of palm frames.
     args: of the command line of `release.hand_weights`.
 
   Returns:
     {'drawn': AP and more, 'boxes': likewise with --boxes, each with
     'detect': `evals.detection.operating_point` of all looks; 'open palms' and
-    'open palms, difficulty 1': see `measure_frames`; 'ms per image': of the
-    network with one pass and with all, and of each number of looks, one image
-    at a time}.
+    'open palms, difficulty 1': see `measure_palm_frames`; 'ms per image': of
+    the network with one pass and with all, and of each number of looks, one
+    image at a time}.
   """
   network = hand_networks.load(out, passes=True)
-  reader = palm_frame_networks.load(frames)
+  reader = palm_frame_networks.load(reader_folder)
   size = network.image_size
   keys = jax.random.split(jax.random.key(args.seed), 3)
   said = f'difficulty {args.difficulty:g}, seed {args.seed}'
@@ -105,7 +105,7 @@ def measure(out, frames, args):
     results[name] = {
       'set': f'{args.palms:,} drawn open palms, any rotation, {side} px, '
       f'difficulty {difficulty:g}, seed {args.seed}',
-      **measure_frames(network, reader, palms),
+      **measure_palm_frames(network, reader, palms),
     }
   results['ms per image'] = milliseconds(
     network, hand_networks.load(out), reader, palms['image'][0]
@@ -136,7 +136,7 @@ def measure_decisions(network, reader, test):
   return operating_point.rates(truths, detections)
 
 
-def measure_frames(network, reader, palms):
+def measure_palm_frames(network, reader, palms):
   """How well each number of looks finds palm frames.
 
   Args:
@@ -145,10 +145,10 @@ def measure_frames(network, reader, palms):
     palms: drawn images.
 
   Returns:
-    {'palms': how many have a frame, 'looks=1': {'frame@5%', 'frame@10%',
-    'median': of the error in palm widths, 'undetected': share of which no palm
-    would be cut out, 'other hand': share of the others that are taken for left
-    in place of right, or the other way round}, …}.
+    {'palms': how many have a palm frame, 'looks=1': {'palm_frame@5%',
+    'palm_frame@10%', 'median': of the error in palm widths, 'undetected': share
+    of which no palm would be cut out, 'other hand': share of the others that
+    are taken for left in place of right, or the other way round}, …}.
   """
   framed = palms['valid'] & palms['framed'] & palms['facing']
   measures = {'palms': int(framed.sum())}

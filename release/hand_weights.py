@@ -62,14 +62,14 @@ def main(argv=None):
         options=args.options,
         seed=args.seed,
       )
-      frames = pack_reader(runs, out, commands=commands)
+      reader_folder = pack_reader(runs, out, commands=commands)
     else:
       exports.load(out)
       beside = out.with_name(palm_frame_stage.NAME)
-      frames = beside if beside.is_dir() else shipped.PALM_FRAME
+      reader_folder = beside if beside.is_dir() else shipped.PALM_FRAME
   except (OSError, ValueError) as error:
     sys.exit(f'hand_weights: {error}')
-  results = hand_measures.measure(out, frames, args)
+  results = hand_measures.measure(out, reader_folder, args)
   files.write_json(out / 'results.json', results)
   print(files.to_json(results))
 

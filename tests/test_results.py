@@ -53,27 +53,27 @@ def _differences(table, values):
 
 @pytest.mark.parametrize('path', TABLES, ids=lambda path: path.stem)
 def test_a_table_is_what_its_json_holds(path):
-  found = json.loads(path.read_text())
+  record = json.loads(path.read_text())
   before, link, after = RESULTS.partition(f'(results/{path.name})')
   assert link
   table = [*_tables(before)][-1]
-  assert {row[0] for row in table[1:]} == found['table'].keys()
-  columns = {name for row in found['table'].values() for name in row}
+  assert {row[0] for row in table[1:]} == record['table'].keys()
+  columns = {name for row in record['table'].values() for name in row}
   assert {*table[0][1:]} == columns
-  assert not _differences(table, found['table'])
-  if found['command'] is None:
-    assert 'outside this project' in found['runs']
+  assert not _differences(table, record['table'])
+  if record['command'] is None:
+    assert 'outside this project' in record['runs']
   else:
     command = after.split('```')[1].replace('\\\n', ' ')
-    assert command.split() == found['command'].split()
-    assert re.fullmatch('[0-9a-f]{7}', found['measured_at'])
+    assert command.split() == record['command'].split()
+    assert re.fullmatch('[0-9a-f]{7}', record['measured_at'])
   # The README's tables are parts of these.
   for part in _tables(README):
     if part[0][0] == 'model' and {row[0] for row in part[1:]} <= {
-      *found['table']
+      *record['table']
     }:
-      assert not _differences(part, found['table'])
-      assert f'`{found["command"]}`' in README
+      assert not _differences(part, record['table'])
+      assert f'`{record["command"]}`' in README
 
 
 def test_a_wrong_cell_is_found():
@@ -137,9 +137,9 @@ def test_results_of_the_shipped_palm_weights():
     ),
   }
   for name, (palms_of, key) in rows.items():
-    found = results[palms_of][key]
+    measured = results[palms_of][key]
     rates = [
-      f'{found[rate]["value"]:.3f}'
+      f'{measured[rate]["value"]:.3f}'
       for rate in ('eer', 'fnmr@fmr=1e-2', 'fnmr@fmr=1e-3')
     ]
     number = {'all, counted': '1,000', 'subset, listed': '320'}[palms_of]
@@ -167,13 +167,13 @@ def test_results_of_the_shipped_detector():
       drawn['detect']['false@empty']
     ),
     '600 drawn open palms at any rotation: valleys within 5 % of the palm': (
-      palms['looks=3']['frame@5%']
+      palms['looks=3']['palm_frame@5%']
     ),
-    'the same within 10 %': palms['looks=3']['frame@10%'],
+    'the same within 10 %': palms['looks=3']['palm_frame@10%'],
     'the same within 5 %, without the frame reader': (
-      palms['looks=2']['frame@5%']
+      palms['looks=2']['palm_frame@5%']
     ),
-    'the same within 5 %, at full difficulty': hard['frame@5%'],
+    'the same within 5 %, at full difficulty': hard['palm_frame@5%'],
     'drawn open palms: left taken for right, or right for left': (
       {'value': palms['looks=3']['other hand']}
     ),

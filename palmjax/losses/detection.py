@@ -1,19 +1,19 @@
 """Losses of a detector of centre points (arXiv:1904.07850, section 3).
 
-  L = Σ_j w_j L_j,  j: class, size, offset, frame, facing, points, place
+  L = Σ_j w_j L_j,  j: class, size, offset, palm_frame, facing, points, place
 
-  class   −1/N Σ (1 − p)² log p            where Y = 1,
-                 (1 − Y)⁴ p² log(1 − p)    elsewhere,
-          p the sigmoid of the logits, N the number of values with Y = 1
-  size    |w − ŵ| + |h − ĥ| at the cells of objects; so does offset
-  frame   distance of the palm's three points, in shares of the hand's size
-  facing  cross-entropy of "the palm faces the camera"
-  points  as class, of the heatmaps of the three points, where these are known
-  place   |x − x̂| + |y − ŷ| of the offsets at the cells of points
+  class       −1/N Σ (1 − p)² log p            where Y = 1,
+                     (1 − Y)⁴ p² log(1 − p)    elsewhere,
+              p the sigmoid of the logits, N the number of values with Y = 1
+  size        |w − ŵ| + |h − ĥ| at the cells of objects; so does offset
+  palm_frame  distance of its three points, in shares of the hand's size
+  facing      cross-entropy of "the palm faces the camera"
+  points      as class, of the heatmaps of the three points, where known
+  place       |x − x̂| + |y − ŷ| of the offsets at the cells of points
 
 The weights of class, size and offset are CenterNet's. So is the divisor of size
 and offset with one cell for each object: all their values, two a cell. The
-others are ours; they read the objects whose palm frame is known. The frame is
+others are ours; they read the objects whose palm frame is known. It is
 relative so that a small hand's error counts as much: what is cut out scales
 with it.
 """
@@ -33,14 +33,14 @@ WEIGHTS = types.MappingProxyType(
     'class': 1.0,
     'size': 0.1,
     'offset': 1.0,
-    'frame': 1.0,
+    'palm_frame': 1.0,
     'facing': 0.1,
     'points': 1.0,
     'place': 1.0,
   }
 )
 # The terms that read palm frames.
-OF_PALM_FRAMES = ('frame', 'facing', 'points', 'place')
+OF_PALM_FRAMES = ('palm_frame', 'facing', 'points', 'place')
 # Probabilities keep this distance from 0 and 1 (CenterNet).
 _MARGIN = 1e-4
 _EPSILON = 1e-4
@@ -85,7 +85,7 @@ def detection_loss(maps, targets, *, weights=WEIGHTS):
 
   Args:
     maps: {'class': logits [B, h, w, C], 'size', 'offset': [B, h, w, 2],
-      'frame': [B, h, w, 7], 'points': [B, h, w, 9]}, lengths in cells.
+      'palm_frame': [B, h, w, 7], 'points': [B, h, w, 9]}, lengths in cells.
     targets: of `ops.maps.centers.encode`.
     weights: w_j by name.
 
@@ -95,10 +95,10 @@ def detection_loss(maps, targets, *, weights=WEIGHTS):
   """
   size, offset, palm_frame = (
     cells.at_cells(maps[name], targets['cells'])
-    for name in ('size', 'offset', 'frame')
+    for name in ('size', 'offset', 'palm_frame')
   )
   present, framed = targets['present'], targets['framed']
-  points = palm_frame[..., :-1].reshape(targets['frame'].shape)
+  points = palm_frame[..., :-1].reshape(targets['palm_frame'].shape)
   # At least a cell: nobody can tell the points of a smaller hand apart.
   hand = jnp.maximum(jnp.sqrt(jnp.prod(targets['size'], axis=-1)), 1.0)
   known = targets['point_present']
@@ -107,8 +107,8 @@ def detection_loss(maps, targets, *, weights=WEIGHTS):
     'class': focal_loss(maps['class'], targets['heatmap']),
     'size': masked_mean(jnp.abs(size - targets['size']), present),
     'offset': masked_mean(jnp.abs(offset - targets['offset']), present),
-    'frame': masked_mean(
-      jnp.abs(points - targets['frame']) / hand[..., None, None], framed
+    'palm_frame': masked_mean(
+      jnp.abs(points - targets['palm_frame']) / hand[..., None, None], framed
     ),
     'facing': masked_mean(
       optax.sigmoid_binary_cross_entropy(

@@ -128,8 +128,8 @@ def head_terms(maps, teacher_maps):
   """Head distillation terms q_j of student and teacher detector maps.
 
   Returns:
-    {'class', 'size', 'offset', 'frame', 'facing', 'points', 'place'}: float32
-    scalars.
+    {'class', 'size', 'offset', 'palm_frame', 'facing', 'points', 'place'}:
+    float32 scalars.
 
   Raises:
     ValueError: the maps differ in size or number of classes.
@@ -165,10 +165,11 @@ def head_terms(maps, teacher_maps):
     'class': jnp.sum(bernoulli_kl(teacher_logits, logits)) / total,
     'size': weighted(difference('size')),
     'offset': weighted(difference('offset')),
-    'frame': weighted(difference('frame')[..., :facing] / hand),
+    'palm_frame': weighted(difference('palm_frame')[..., :facing] / hand),
     'facing': weighted(
       bernoulli_kl(
-        teacher_maps['frame'][..., facing:], maps['frame'][..., facing:]
+        teacher_maps['palm_frame'][..., facing:],
+        maps['palm_frame'][..., facing:],
       )
     ),
     'points': jnp.sum(bernoulli_kl(teacher_points, points)) / _total(seen),

@@ -43,6 +43,8 @@ _LOGIT = -2.19
 # Cells. Sizes and points are tens of cells, and an optimiser that moves weights
 # by about its learning rate a step would take thousands of steps to get there.
 _LENGTH_UNIT = 16.0
+# Stored weights call the map of palm frames 'frame'.
+_STORED = {'palm_frame': 'frame'}
 
 
 class Detector(nn.Module):
@@ -76,7 +78,7 @@ class Detector(nn.Module):
 
     Returns:
       maps: {'class': logits [B, h, w, C], 'size': [B, h, w, 2], width and
-        height, 'offset': [B, h, w, 2], 'frame': [B, h, w, 7], 'points':
+        height, 'offset': [B, h, w, 2], 'palm_frame': [B, h, w, 7], 'points':
         [B, h, w, 9]}, float32, with lengths in cells, h = H / 4L and w =
         W / 4L; see `ops.maps.centers`.
       levels: the 8 maps of the module docstring, float32, the last one of
@@ -227,13 +229,13 @@ class Head(nn.Module):
     x = conv.convolve(x, kernel.astype(x.dtype)) + bias.astype(x.dtype)
     hidden = jnp.split(jax.nn.relu(x), len(kinds), axis=-1)
     maps = {
-      name: Projection(*values, name=name)(part)
+      name: Projection(*values, name=_STORED.get(name, name))(part)
       for (name, values), part in zip(kinds.items(), hidden, strict=True)
     }
-    # The last value of the frame is a logit.
+    # The last value of the palm frame is a logit.
     unit = jnp.array([_LENGTH_UNIT] * 6 + [1.0], x.dtype)
     maps['size'] = maps['size'] * _LENGTH_UNIT
-    maps['frame'] = maps['frame'] * unit
+    maps['palm_frame'] = maps['palm_frame'] * unit
     return maps
 
 

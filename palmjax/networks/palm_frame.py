@@ -158,12 +158,12 @@ def correct(reader, image, points, *, looks=_LOOKS):
   Args:
     reader: `PalmFrameReader`.
     image: the photo, uint8 [H, W, 3].
-    points: float [3, 2], the frame that was found, in pixels of the photo.
+    points: float [3, 2], the palm frame that was found, in pixels of the photo.
     looks: how often to look, each time at the crop of what was read before.
 
   Returns:
     (points float64 [3, 2], probability that the palm faces the camera), or None
-    where the frame has no direction or was not found near its place.
+    where the palm frame has no direction or was not found near its place.
   """
   first = np.asarray(points, np.float64)
   width = 2 * np.linalg.norm(first[1] - first[0])

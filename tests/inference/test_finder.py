@@ -39,7 +39,7 @@ def test_the_hand_fills_the_second_look(shape, placing):
   _, second = network.transforms
   side = np.ptp(true['outline'], axis=0).max()
   assert np.linalg.norm(second[:, 0]) * painted_hands.SIZE == pytest.approx(
-    side / finder._FILL, rel=0.02
+    side / finder.FILL, rel=0.02
   )
   middle = second @ [painted_hands.SIZE / 2, painted_hands.SIZE / 2, 1]
   # The outline is symmetric about it.
@@ -76,7 +76,7 @@ def test_closer_looks_lower_the_error():
     )
     errors.append(np.linalg.norm(hand.points - true['points'], axis=-1).max())
   assert errors[0] == pytest.approx(2 * 2100 / painted_hands.SIZE, rel=0.05)
-  side = np.ptp(true['outline'], axis=0).max() / finder._FILL
+  side = np.ptp(true['outline'], axis=0).max() / finder.FILL
   assert errors[1] == pytest.approx(2 * side / painted_hands.SIZE, rel=0.1)
   # The reader knows.
   assert errors[2] < 0.05 * placing['d']

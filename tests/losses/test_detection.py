@@ -13,7 +13,13 @@ CLASSES, SIDE = 3, 5
 
 def random_maps(seed=0):
   rng = np.random.default_rng(seed)
-  channels = {'class': CLASSES, 'size': 2, 'offset': 2, 'frame': 7, 'points': 9}
+  channels = {
+    'class': CLASSES,
+    'size': 2,
+    'offset': 2,
+    'palm_frame': 7,
+    'points': 9,
+  }
   return {
     name: rng.normal(size=(2, SIDE, SIDE, count)).astype(np.float32)
     for name, count in channels.items()
@@ -46,7 +52,7 @@ def random_targets(seed=1):
     'present': present,
     'size': rng.uniform(2, 9, (2, 2, 2)).astype(np.float32),
     'offset': rng.uniform(0, 1, (2, 2, 2)).astype(np.float32),
-    'frame': rng.normal(size=(2, 2, 3, 2)).astype(np.float32),
+    'palm_frame': rng.normal(size=(2, 2, 3, 2)).astype(np.float32),
     'framed': np.array([[True, False], [True, False]]),
     'facing': np.array([[True, False], [False, False]]),
   }
@@ -75,7 +81,7 @@ def focal(logits, heatmap, known):
 
 def reference(maps, targets):
   """All terms, object by object."""
-  sums = dict.fromkeys(('size', 'offset', 'frame', 'facing'), 0.0)
+  sums = dict.fromkeys(('size', 'offset', 'palm_frame', 'facing'), 0.0)
   objects = framed = 0
   for b, m in np.argwhere(targets['present']):
     row, column = divmod(targets['cells'][b, m], SIDE)
@@ -85,17 +91,19 @@ def reference(maps, targets):
       sums[name] += np.abs(error).sum()
     if targets['framed'][b, m]:
       framed += 1
-      values = maps['frame'][b, row, column]
+      values = maps['palm_frame'][b, row, column]
       width, height = targets['size'][b, m]
-      error = values[:6].reshape(3, 2) - targets['frame'][b, m]
-      sums['frame'] += np.abs(error).sum() / np.sqrt(width * height)
+      error = values[:6].reshape(3, 2) - targets['palm_frame'][b, m]
+      sums['palm_frame'] += np.abs(error).sum() / np.sqrt(width * height)
       sign = 1 if targets['facing'][b, m] else -1
       sums['facing'] += np.log1p(np.exp(-sign * values[6]))
   place, points = 0.0, 0
   for b, m in np.argwhere(targets['point_present']):
     row, column = divmod(targets['point_cells'][b, m], SIDE)
-    own = slice(3 + 2 * (m % 3), 5 + 2 * (m % 3))
-    error = maps['points'][b, row, column, own] - targets['point_offset'][b, m]
+    channels = slice(3 + 2 * (m % 3), 5 + 2 * (m % 3))
+    error = (
+      maps['points'][b, row, column, channels] - targets['point_offset'][b, m]
+    )
     place += np.abs(error).sum()
     points += 1
   everywhere = np.ones((2, SIDE, SIDE), bool)
@@ -109,7 +117,7 @@ def reference(maps, targets):
     'place': place / (2 * points + 1e-4),
     'size': sums['size'] / (2 * objects + 1e-4),
     'offset': sums['offset'] / (2 * objects + 1e-4),
-    'frame': sums['frame'] / (6 * framed + 1e-4),
+    'palm_frame': sums['palm_frame'] / (6 * framed + 1e-4),
     'facing': sums['facing'] / (framed + 1e-4),
   }
 
@@ -128,7 +136,7 @@ def test_terms_equal_numpy():
     want['class']
     + 0.1 * want['size']
     + want['offset']
-    + want['frame']
+    + want['palm_frame']
     + 0.1 * want['facing']
     + want['points']
     + want['place']
@@ -188,7 +196,7 @@ def test_regression_reads_cells_of_objects_alone():
   for name, mask in (
     ('size', targets['present']),
     ('offset', targets['present']),
-    ('frame', targets['framed']),
+    ('palm_frame', targets['framed']),
   ):
     touched = np.any(np.asarray(gradient[name]) != 0, axis=-1)
     want = np.zeros((2, SIDE * SIDE), bool)
@@ -218,7 +226,7 @@ def test_points_are_read_where_they_are_known():
 def test_images_without_objects():
   maps = random_maps()
   loss, terms = detection_loss(maps, empty_targets())
-  for name in ('size', 'offset', 'frame', 'facing', 'points', 'place'):
+  for name in ('size', 'offset', 'palm_frame', 'facing', 'points', 'place'):
     assert terms[name] == 0, name
   assert loss == terms['class'] > 0
   gradient = jax.jit(
@@ -232,11 +240,13 @@ def test_error_of_the_frame_is_relative_to_the_hand():
   _, small = detection_loss(maps, targets)
   scale = np.array([3.0] * 6 + [1.0], np.float32)
   _, large = detection_loss(
-    maps | {'frame': maps['frame'] * scale},
-    targets | {name: 3 * targets[name] for name in ('frame', 'size')},
+    maps | {'palm_frame': maps['palm_frame'] * scale},
+    targets | {name: 3 * targets[name] for name in ('palm_frame', 'size')},
   )
-  np.testing.assert_allclose(large['frame'], small['frame'], rtol=1e-5)
-  assert small['frame'] > 0.05
+  np.testing.assert_allclose(
+    large['palm_frame'], small['palm_frame'], rtol=1e-5
+  )
+  assert small['palm_frame'] > 0.05
 
 
 def test_weights_of_other_terms_are_refused():

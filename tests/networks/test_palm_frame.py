@@ -14,8 +14,8 @@ from palmjax.networks import palm_frame as palm_frame_networks
 from tests import filled_variables
 
 SIZE = 64
-# A frame with d = 1 about (0, 0).
-FRAME = np.array([[-0.5, -0.7], [0.5, -0.7], [0.1, 1.6]])
+# A palm frame with d = 1 about (0, 0).
+PALM_FRAME = np.array([[-0.5, -0.7], [0.5, -0.7], [0.1, 1.6]])
 
 
 def paint(side):
@@ -26,7 +26,7 @@ def paint(side):
 
 def place(*, angle, mirror, d=40.0, centre=(150.0, 160.0)):
   c, s = np.cos(angle), np.sin(angle)
-  points = FRAME * [-1 if mirror else 1, 1]
+  points = PALM_FRAME * [-1 if mirror else 1, 1]
   return d * points @ np.array([[c, s], [-s, c]]) + centre
 
 
@@ -43,20 +43,20 @@ def knowing(points, shape, *, moved=0.0):
     colours = (image[seen][:, :2] + 0.5) * shape / 255
     transform = np.linalg.lstsq(rows, colours, rcond=None)[0].T
     transforms.append(transform)
-    found = (points + np.array([moved, 0.0]) - transform[:, 2]) @ np.linalg.inv(
-      transform[:, :2]
-    ).T
-    found = found / SIZE - 0.5
-    if found[0, 0] > found[1, 0]:
-      found = found[[1, 0, 2]]
-    return found[None], np.array([0.8])
+    in_crop = (
+      points + np.array([moved, 0.0]) - transform[:, 2]
+    ) @ np.linalg.inv(transform[:, :2]).T
+    in_crop = in_crop / SIZE - 0.5
+    if in_crop[0, 0] > in_crop[1, 0]:
+      in_crop = in_crop[[1, 0, 2]]
+    return in_crop[None], np.array([0.8])
 
   return types.SimpleNamespace(read=read, image_size=SIZE), transforms
 
 
 @pytest.mark.parametrize('mirror', [False, True])
 @pytest.mark.parametrize('angle', [0.0, 1.0, 2.5, -2.0])
-def test_frames_are_corrected_at_any_rotation(angle, mirror):
+def test_palm_frames_are_corrected_at_any_rotation(angle, mirror):
   true = place(angle=angle, mirror=mirror)
   off = place(angle=angle + 0.3, mirror=mirror, d=46.0, centre=(156, 154))
   reader, transforms = knowing(true, 300)
@@ -66,7 +66,7 @@ def test_frames_are_corrected_at_any_rotation(angle, mirror):
   np.testing.assert_allclose(points, true, atol=2.0)
   assert facing == 0.8
   assert len(transforms) == 2
-  # The second crop is that of the true frame: fingers up, of its size.
+  # The second crop is that of the true palm frame: fingers up, of its size.
   c, s = np.cos(angle), np.sin(angle)
   scale = palm_frame.SIDE * 40 / SIZE
   np.testing.assert_allclose(
@@ -77,11 +77,11 @@ def test_frames_are_corrected_at_any_rotation(angle, mirror):
 def test_what_is_seen_far_away_is_something_else():
   true = place(angle=0.4, mirror=False)
   image = np.round(paint(300)).astype(np.uint8)
-  for moved, found in ((30.0, True), (50.0, False)):
+  for moved, near in ((30.0, True), (50.0, False)):
     reader, _ = knowing(true, 300, moved=moved)
     assert (
       palm_frame_networks.correct(reader, image, true) is not None
-    ) == found
+    ) == near
 
 
 @pytest.mark.parametrize(

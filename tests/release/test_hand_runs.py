@@ -98,21 +98,21 @@ def test_frames_of_a_network_that_finds_them():
   )
 
   def read(images):
-    """Says that the frame is where it was looked for."""
+    """Says that the palm frame is where it was looked for."""
     del images
     points = np.array([[-0.5, -0.7], [0.5, -0.7], [0.0, 0.9]])
     return points[None] / palm_frame.SIDE, np.array([0.9])
 
   reader = types.SimpleNamespace(read=read, image_size=16)
-  found = hand_measures.measure_frames(network, reader, drawn)
-  assert found['palms'] == 3
-  assert found['looks=3']['median'] == pytest.approx(
-    found['looks=2']['median'], abs=1e-6
+  errors = hand_measures.measure_palm_frames(network, reader, drawn)
+  assert errors['palms'] == 3
+  assert errors['looks=3']['median'] == pytest.approx(
+    errors['looks=2']['median'], abs=1e-6
   )
-  first = found['looks=1']
+  first = errors['looks=1']
   # 0.02 of 0.4: a palm is twice as wide as the distance of its valleys.
   assert first['median'] == pytest.approx(0.05, abs=1e-6)
-  assert first['frame@10%']['value'] == 1.0
+  assert first['palm_frame@10%']['value'] == 1.0
   assert first['undetected'] == 0.0
   assert first['other hand'] == 0.0
   decided = hand_measures.measure_decisions(network, reader, drawn)

@@ -150,11 +150,11 @@ PACK = ['python', '-m', 'release.hand_weights']
 
 @pytest.mark.slow
 def test_every_command_of_both_trainings(packed):
-  found = made_by.read(packed.out)
+  record = made_by.read(packed.out)
   text = (packed.out / 'README.md').read_text()
-  assert text == made_by.readme(found)
+  assert text == made_by.readme(record)
   assert 'Beside drawn hands it saw images of a test.' in text
-  assert [command['argv'] for command in found['commands']] == [
+  assert [command['argv'] for command in record['commands']] == [
     [*TRAIN, '--config.train.steps=900', '--workdir={workdir}/start'],
     [
       *TRAIN,
@@ -170,9 +170,9 @@ def test_every_command_of_both_trainings(packed):
       *('--images=5', '--palms=3', '--size=32', '--smaller', '0.75', '0.5'),
     ],
   ]
-  assert [command['seed'] for command in found['commands']] == [0, 0, 7]
+  assert [command['seed'] for command in record['commands']] == [0, 0, 7]
   reader = made_by.read(packed.root / 'frame_reader')
-  assert reader['commands'] == found['commands']
+  assert reader['commands'] == record['commands']
 
 
 @pytest.mark.slow
@@ -206,7 +206,7 @@ def test_results(packed):
   assert palms['set'].startswith('3 drawn open palms, any rotation, 64 px')
   assert palms['palms'] == 3
   for looks in (1, 2, 3):
-    assert 0.0 <= palms[f'looks={looks}']['frame@5%']['value'] <= 1.0
+    assert 0.0 <= palms[f'looks={looks}']['palm_frame@5%']['value'] <= 1.0
   assert set(results['ms per image']) == {
     'one pass, 32 px',
     'one pass, 224 px',
@@ -233,9 +233,9 @@ def test_a_run_is_not_measured_with_a_reader_that_was_there(
   """Another run's reader may lie beside; without a run, it belongs there."""
   used = []
 
-  def measure(out, frames, args):
+  def measure(out, reader_folder, args):
     del out, args
-    used.append(frames)
+    used.append(reader_folder)
     return {}
 
   monkeypatch.setattr(hand_measures, 'measure', measure)

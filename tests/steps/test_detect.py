@@ -34,7 +34,13 @@ class Tiny(nn.Module):
   def __call__(self, images, *, train):
     x = nn.Conv(6, (4, 4), 4, padding='VALID')(images)
     x = nn.BatchNorm(use_running_average=not train, momentum=0.5)(x)
-    sizes = {'class': CLASSES, 'size': 2, 'offset': 2, 'frame': 7, 'points': 9}
+    sizes = {
+      'class': CLASSES,
+      'size': 2,
+      'offset': 2,
+      'palm_frame': 7,
+      'points': 9,
+    }
     maps = {
       name: nn.Dense(values, name=name)(x) for name, values in sizes.items()
     }
@@ -165,19 +171,19 @@ def test_detector_overfits(trained):
 def test_detector_finds_what_it_was_taught(trained):
   data, model, _, state, _ = trained
   find = quick_jit(hand_networks.make_detector(model, count=10))
-  found = find(state.params, state.stats, data['image'])
+  detections = find(state.params, state.stats, data['image'])
   for b in range(4):
     objects = np.flatnonzero(data['valid'][b])
-    sure = np.flatnonzero(found['scores'][b] > 0.3)
+    sure = np.flatnonzero(detections['scores'][b] > 0.3)
     assert len(sure) == len(objects)
     for m in objects:
-      distances = np.abs(found['boxes'][b][sure] - data['boxes'][b, m])
+      distances = np.abs(detections['boxes'][b][sure] - data['boxes'][b, m])
       nearest = sure[np.argmin(distances.max(axis=1))]
       assert distances.max(axis=1).min() < 2.5
-      assert found['classes'][b, nearest] == data['classes'][b, m]
-      error = np.abs(found['points'][b, nearest] - data['points'][b, m])
+      assert detections['classes'][b, nearest] == data['classes'][b, m]
+      error = np.abs(detections['points'][b, nearest] - data['points'][b, m])
       assert error.max() < 2.5
-      facing = found['facing'][b, nearest] > 0.5
+      facing = detections['facing'][b, nearest] > 0.5
       assert facing == data['facing'][b, m]
 
 
@@ -257,16 +263,16 @@ def test_smaller_looks_have_whole_cells_and_equal_weight():
     model, count=3, mirror=True, smaller=(0.7, 0.5, 0.01), multiple=8
   )
   images = np.random.default_rng(0).integers(0, 256, (2, 32, 48, 3), np.uint8)
-  found = find({'detector': {}}, {}, images)
+  detections = find({'detector': {}}, {}, images)
   # Each with its mirror image.
   assert sides[::2] == [(32, 48), (24, 32), (16, 24), (8, 8)] == sides[1::2]
-  x0, y0, x1, y1 = np.moveaxis(np.asarray(found['boxes']), -1, 0)
+  x0, y0, x1, y1 = np.moveaxis(np.asarray(detections['boxes']), -1, 0)
   np.testing.assert_allclose(x1 - x0, 24, rtol=1e-5)
   np.testing.assert_allclose(y1 - y0, 16, rtol=1e-5)
   # No filter of the looks changes the mean much.
   mean = (images / 127.5 - 1).mean(axis=(1, 2, 3))
   np.testing.assert_allclose(
-    found['scores'], jax.nn.sigmoid(mean)[:, None].repeat(3, 1), atol=0.02
+    detections['scores'], jax.nn.sigmoid(mean)[:, None].repeat(3, 1), atol=0.02
   )
 
 
@@ -279,15 +285,15 @@ def test_a_detector_that_looks_at_smaller_images_too(trained):
     hand_networks.make_detector(model, count=4, smaller=(0.5,), multiple=32)
   )
   once = quick_jit(hand_networks.make_detector(model, count=4))
-  found, alone = (
+  both_sizes, alone = (
     find(state.params, state.stats, large) for find in (half, once)
   )
 
-  def misses(found):
+  def misses(both_sizes):
     """Pixels of the large image, of the best box for each object."""
     return [
-      np.abs(found['boxes'][b] - 2 * data['boxes'][b, m]).max(axis=1).min()
+      np.abs(both_sizes['boxes'][b] - 2 * data['boxes'][b, m]).max(axis=1).min()
       for b, m in np.argwhere(data['valid'])
     ]
 
-  assert np.median(misses(found)) < 0.6 * np.median(misses(alone))
+  assert np.median(misses(both_sizes)) < 0.6 * np.median(misses(alone))

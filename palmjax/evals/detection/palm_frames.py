@@ -76,11 +76,11 @@ def rates(valley_errors, *, resampling=bootstrap.DEFAULT):
     resampling: of the intervals.
 
   Returns:
-    {'frame@5%': {'value', 'low', 'high'}, 'frame@10%': …}, or {'value': None,
-    'reason'} where no palm frame is known.
+    {'palm_frame@5%': {'value', 'low', 'high'}, 'palm_frame@10%': …}, or
+    {'value': None, 'reason'} where no palm frame is known.
   """
   counts = np.array([len(row) for row in valley_errors])
-  names = [f'frame@{100 * share:g}%' for share in SHARES]
+  names = [f'palm_frame@{100 * share:g}%' for share in SHARES]
   if not counts.sum():
     reason = 'not measurable with 0 palm frames'
     return {name: {'value': None, 'reason': reason} for name in names}

@@ -33,12 +33,12 @@ _OVERLAP = 0.7
 # Map of palm frames: x and y of three points, then the logit of a palm that
 # faces us.
 PALM_FRAME_VALUES = 7
-# Of the maps beside that of the classes. Stored weights have these names.
+# Of the maps beside that of the classes.
 VALUES = types.MappingProxyType(
   {
     'size': 2,
     'offset': 2,
-    'frame': PALM_FRAME_VALUES,
+    'palm_frame': PALM_FRAME_VALUES,
     'points': point_maps.VALUES,
   }
 )
@@ -106,9 +106,9 @@ def encode(
   Returns:
     {'heatmap': float32 [B, h, w, C] in [0, 1], 'cells': int32 [B, R], R =
     cells·M, row · w + column of c̃, then of its neighbours (`cells.spread`),
-    'present': bool [B, R], 'size', 'offset': [B, R, 2], 'frame': [B, R, 3, 2],
-    'framed', 'facing': bool [B, R]}, where not present 0 or False, and what
-    `points.encode` returns. Lengths in cells.
+    'present': bool [B, R], 'size', 'offset': [B, R, 2], 'palm_frame':
+    [B, R, 3, 2], 'framed', 'facing': bool [B, R]}, where not present 0 or
+    False, and what `points.encode` returns. Lengths in cells.
 
   Raises:
     ValueError: another radius or number of cells.
@@ -158,7 +158,7 @@ def encode(
     'present': present,
     'size': everywhere(size),
     'offset': seen(centre - cell),
-    'frame': seen(points - cell[..., None, :]),
+    'palm_frame': seen(points - cell[..., None, :]),
     'framed': everywhere(framed) > 0,
     'facing': everywhere(framed & facing) > 0,
     **point_maps.encode(
@@ -189,11 +189,11 @@ def mirror(maps):
     return values.at[..., first::2].set(1.0 - values[..., first::2])
 
   flipped = {name: values[:, :, ::-1] for name, values in maps.items()}
-  palm_frame = flipped['frame']
+  palm_frame = flipped['palm_frame']
   return {
     **flipped,
     'offset': across(flipped['offset'], 0),
-    'frame': jnp.concatenate(
+    'palm_frame': jnp.concatenate(
       [across(palm_frame[..., :-1], 0), palm_frame[..., -1:]], axis=-1
     ),
     'points': across(flipped['points'], point_maps.KINDS),
@@ -237,7 +237,9 @@ def resize(maps, shape):
     'class': to_grid(maps['class']),
     'size': to_grid(maps['size'] * factor),
     'offset': places(maps['offset']),
-    'frame': apart(maps['frame'], PALM_FRAME_VALUES - 1, places, to_grid),
+    'palm_frame': apart(
+      maps['palm_frame'], PALM_FRAME_VALUES - 1, places, to_grid
+    ),
     'points': apart(maps['points'], point_maps.KINDS, to_grid, places),
   }
 
@@ -247,7 +249,7 @@ def decode(maps, *, stride, count=100):
 
   Args:
     maps: {'class': logits [B, h, w, C], 'size', 'offset': [B, h, w, 2],
-      'frame': [B, h, w, 7], 'points': [B, h, w, 9]}, lengths in cells.
+      'palm_frame': [B, h, w, 7], 'points': [B, h, w, 9]}, lengths in cells.
     stride: R, pixels a cell.
     count: K, at most h·w·C.
 
@@ -280,7 +282,7 @@ def decode(maps, *, stride, count=100):
 
   size, offset, palm_frame = (
     map_cells.at_cells(maps[name], cells)
-    for name in ('size', 'offset', 'frame')
+    for name in ('size', 'offset', 'palm_frame')
   )
   # What an untrained network says of sizes need not be one.
   size = jnp.maximum(size, 0.0)

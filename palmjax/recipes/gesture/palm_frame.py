@@ -49,7 +49,7 @@ def crops(config):
 
 
 def train(hands, mesh, stage, config):
-  """Trains the reader on the hands whose frame is known, and exports it.
+  """Trains the reader on the hands whose palm frame is known, and exports it.
 
   Args:
     hands: `hand_images.HandImages`.

@@ -6,7 +6,7 @@ import numpy as np
 
 from palmjax.engine import logs
 from palmjax.evals.detection import average_precision
-from palmjax.losses import palm_frame as frames
+from palmjax.losses import palm_frame as palm_frame_losses
 from palmjax.recipes.gesture import palm_frame as palm_frame_stage
 from palmjax.recipes.gesture import pictures as gesture_pictures
 from palmjax.recipes.gesture import tables as gesture_tables
@@ -123,11 +123,11 @@ def _highlights(models, student, facts):
       'any class ' + _number(cells['ap50@any']),
     )
   )
-  if cells['frame@5%']['value'] is not None:
+  if cells['palm_frame@5%']['value'] is not None:
     highlights.append(
       html.Highlight(
         'Palm frames within 5 %',
-        _number(cells['frame@5%']),
+        _number(cells['palm_frame@5%']),
         'of the palm width, of palms that face the camera',
       )
     )
@@ -243,7 +243,7 @@ def _training(rows, names, student, *, reader):
       plots.losses(
         curves(
           palm_frame_stage.NAME,
-          {name: f'loss/{name}' for name in frames.WEIGHTS},
+          {name: f'loss/{name}' for name in palm_frame_losses.WEIGHTS},
         ),
         title='Terms, reader of palm frames',
         log=True,

@@ -18,8 +18,8 @@ class Scores(NamedTuple):
   Attributes:
     matches: by class.
     any: the same, all classes as one.
-    frames: list of `palm_frames.errors`, one array for each image.
-    read: the same of the frames that a reader corrected, or None.
+    valley_errors: list of `palm_frames.errors`, one array for each image.
+    read: the same of the palm frames that a reader corrected, or None.
     missed: bool [N], a hand is there and none was found.
     hands: images with a hand.
     detections: what `networks.hand.HandDetector.detect` returned.
@@ -27,7 +27,7 @@ class Scores(NamedTuple):
 
   matches: box_matching.Matches
   any: box_matching.Matches
-  frames: list[np.ndarray]
+  valley_errors: list[np.ndarray]
   read: list[np.ndarray] | None
   missed: np.ndarray
   hands: int
@@ -73,9 +73,11 @@ def _score(config, classes, test, detect, reader):
   return Scores(
     matches=box_matching.match(truths, per_image, names=classes),
     any=box_matching.match(truths, per_image, names=()),
-    frames=_frame_errors(test, detections['boxes'], detections['points'], sure),
+    valley_errors=_valley_errors(
+      test, detections['boxes'], detections['points'], sure
+    ),
     read=(
-      _frame_errors(
+      _valley_errors(
         test, detections['boxes'], _read(reader, test, detections), sure
       )
       if reader
@@ -92,19 +94,19 @@ def _score(config, classes, test, detect, reader):
   )
 
 
-def _frame_errors(test, boxes, points, sure):
+def _valley_errors(test, boxes, points, sure):
   """`palm_frames.errors` of each image, of what the detector is `sure` of."""
   framed = test['framed'] & test['facing'] & test['valid']
   return [
-    palm_frames.errors((true[mask], frame[mask]), (mine[kept], read[kept]))
-    for true, frame, mask, mine, read, kept in zip(
+    palm_frames.errors((true[mask], palm_frame[mask]), (mine[kept], read[kept]))
+    for true, palm_frame, mask, mine, read, kept in zip(
       test['boxes'], test['points'], framed, boxes, points, sure, strict=True
     )
   ]
 
 
 def _read(reader, test, detections):
-  """The frames that were found, each corrected where the test knows one."""
+  """The palm frames found, each corrected where the test knows one."""
   points = np.array(detections['points'], np.float64)
   framed = test['framed'] & test['facing'] & test['valid']
   for i in np.flatnonzero(framed.any(axis=1)):
@@ -132,7 +134,7 @@ def models(config, scores, looks):
       **rates,
       'ap@any': anything['ap'],
       'ap50@any': anything['ap50'],
-      **palm_frames.rates(model_scores.frames, resampling=resampling),
+      **palm_frames.rates(model_scores.valley_errors, resampling=resampling),
       **(
         {
           f'{key}@read': rate

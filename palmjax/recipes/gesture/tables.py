@@ -32,12 +32,14 @@ def detection(run, models, names, times, test):
       'ap50': 'AP50',
       'ap75': 'AP75',
       'ap50@any': 'AP50 of any class',
-      'frame@5%': 'Frames within 5 %',
+      'palm_frame@5%': 'Palm frames within 5 %',
     }.items()
   ]
   if run.config.palm_frame.steps:
     columns.append(
-      html.Column('frame@5%@read', 'Frames within 5 %, read', '%', 1, 'higher')
+      html.Column(
+        'palm_frame@5%@read', 'Palm frames within 5 %, read', '%', 1, 'higher'
+      )
     )
   columns += [
     html.Column('fta', 'FTA', '%', 1),
@@ -54,10 +56,11 @@ def detection(run, models, names, times, test):
     text=(
       f'{len(palms):,} images that no network was trained on, with '
       f'{arrays["valid"].sum():,} hands, of which {palms.sum():,} have a known '
-      'palm frame and face the camera. A frame is found where both valleys are '
-      'within 5 % of the palm width; read: after the reader of palm frames has '
-      'corrected it. FTA: images with hands of which none was '
-      f'found with a score of {run.config.evaluation.score:g} or more. Time: '
+      'palm frame and face the camera. A palm frame is found where both '
+      'valleys are within 5 % of the palm width; read: after the '
+      'reader of palm frames has corrected it. FTA: images with hands of '
+      f'which none was found with a score of {run.config.evaluation.score:g} '
+      'or more. Time: '
       'one image alone, the fastest of several, from pixels to boxes. In '
       'brackets the 95 % interval over images; a star marks a value whose '
       'interval lies apart from all others.'

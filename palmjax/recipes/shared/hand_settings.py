@@ -65,8 +65,8 @@ def shown(config):
 def term_weights(hands):
   """Weights of the head's terms: 0 for what no training image shows.
 
-  A network that was shown no palm frame says anything of frames, and a student
-  would learn that.
+  A network that was shown no palm frame says anything of palm frames, and a
+  student would learn that.
   """
   if hands.training['framed'].any():
     return detection.WEIGHTS

@@ -28,12 +28,14 @@ def test_mirrored_twice_is_as_before():
   for name, values in maps.items():
     np.testing.assert_array_equal(again[name], values)
     assert (once[name] != values).any()
-  # Of the frame x alone, and not whether the palm is seen.
-  flipped = np.asarray(maps['frame'])[:, :, ::-1]
-  np.testing.assert_array_equal(once['frame'][..., 1::2], flipped[..., 1::2])
-  np.testing.assert_array_equal(once['frame'][..., 6], flipped[..., 6])
+  # Of the palm frame x alone, and not whether the palm is seen.
+  flipped = np.asarray(maps['palm_frame'])[:, :, ::-1]
   np.testing.assert_array_equal(
-    once['frame'][..., :6:2], 1 - flipped[..., :6:2]
+    once['palm_frame'][..., 1::2], flipped[..., 1::2]
+  )
+  np.testing.assert_array_equal(once['palm_frame'][..., 6], flipped[..., 6])
+  np.testing.assert_array_equal(
+    once['palm_frame'][..., :6:2], 1 - flipped[..., :6:2]
   )
 
 
@@ -44,25 +46,29 @@ def test_resized_maps_keep_places_and_sizes():
   rows, columns = np.indices(old)
   cell = np.stack([columns, rows], axis=-1)
   places = np.array([[1.5, 2.0], [3.25, 0.5], [5.0, 3.0], [0.0, 1.0]])
-  told = [place - cell for place in places]
+  steps = [place - cell for place in places]
   maps = {
     'class': np.full((*old, 2), 0.5),
     'size': np.full((*old, 2), [2.0, 4.0]),
-    'offset': told[0],
-    'frame': np.concatenate([*told[:3], np.full((*old, 1), 0.25)], axis=-1),
-    'points': np.concatenate([np.full((*old, 3), 0.75), *told[1:]], axis=-1),
+    'offset': steps[0],
+    'palm_frame': np.concatenate(
+      [*steps[:3], np.full((*old, 1), 0.25)], axis=-1
+    ),
+    'points': np.concatenate([np.full((*old, 3), 0.75), *steps[1:]], axis=-1),
   }
   maps = {name: np.float32(values[None]) for name, values in maps.items()}
   got = center_maps.resize(maps, new)
   rows, columns = np.indices(new)
   cell = np.stack([columns, rows], axis=-1)
-  told = [place * factor - cell for place in places]
+  steps = [place * factor - cell for place in places]
   want = {
     'class': np.full((*new, 2), 0.5),
     'size': np.full((*new, 2), [5.0, 3.0]),
-    'offset': told[0],
-    'frame': np.concatenate([*told[:3], np.full((*new, 1), 0.25)], axis=-1),
-    'points': np.concatenate([np.full((*new, 3), 0.75), *told[1:]], axis=-1),
+    'offset': steps[0],
+    'palm_frame': np.concatenate(
+      [*steps[:3], np.full((*new, 1), 0.25)], axis=-1
+    ),
+    'points': np.concatenate([np.full((*new, 3), 0.75), *steps[1:]], axis=-1),
   }
   assert set(got) == set(want)
   for name, values in want.items():
@@ -89,7 +95,7 @@ def maps_of(logits):
     'class': jnp.asarray(logits, jnp.float32),
     'size': jnp.ones((*shape, 2)),
     'offset': jnp.zeros((*shape, 2)),
-    'frame': jnp.zeros((*shape, 7)),
+    'palm_frame': jnp.zeros((*shape, 7)),
     # A fresh network's.
     'points': jnp.zeros((*shape, 9)).at[..., :3].set(-2.19),
   }

@@ -70,9 +70,9 @@ def dense(targets, shape):
     flat[0, targets['cells'][0][kept]] = rows[0][kept]
     return flat.reshape(1, *shape, -1)
 
-  frame = np.concatenate(
+  palm_frame = np.concatenate(
     [
-      np.asarray(targets['frame']).reshape(1, -1, 6),
+      np.asarray(targets['palm_frame']).reshape(1, -1, 6),
       np.where(targets['facing'], 20.0, -20.0)[..., None],
     ],
     axis=-1,
@@ -81,16 +81,16 @@ def dense(targets, shape):
   points = [np.clip(logits(targets['point_heatmap']), -20, 20)]
   kinds = np.arange(targets['point_cells'].shape[1]) % 3
   for kind in range(3):
-    own = {
+    of_kind = {
       name: np.asarray(targets[f'point_{name}'])[:, kinds == kind]
       for name in ('cells', 'present', 'offset')
     }
-    points.append(place(own, own['offset']))
+    points.append(place(of_kind, of_kind['offset']))
   return {
     'class': logits(targets['heatmap']),
     'size': place(targets, np.asarray(targets['size'])),
     'offset': place(targets, np.asarray(targets['offset'])),
-    'frame': place(targets, frame),
+    'palm_frame': place(targets, palm_frame),
     'points': np.concatenate(points, axis=-1),
   }
 
@@ -118,7 +118,7 @@ def test_regression_targets():
   points = [[[10, 12], [14, 12], [12, 30]]]
   got = encode(annotations([[5, 6, 19, 36]], [1], points=points))
   # Centre (12, 21) is (3, 5.25) in cells; the neighbours say the same place.
-  own = np.array([[-0.5, -2], [0.5, -2], [0, 2.5]])
+  corners = np.array([[-0.5, -2], [0.5, -2], [0, 2.5]])
   seen = set()
   for i in range(9):
     row, column = divmod(int(got['cells'][0, i]), 16)
@@ -128,7 +128,7 @@ def test_regression_targets():
     assert got['present'][0, i]
     np.testing.assert_array_equal(got['size'][0, i], [3.5, 7.5])
     np.testing.assert_array_equal(got['offset'][0, i], [0.0, 0.25] - step)
-    np.testing.assert_array_equal(got['frame'][0, i], own - step)
+    np.testing.assert_array_equal(got['palm_frame'][0, i], corners - step)
   assert len(seen) == 9
   assert got['cells'][0, 0] == 5 * 16 + 3
 
@@ -139,7 +139,7 @@ def test_one_cell_an_object_is_what_was_published():
   nine = encode(data)
   options = {'shape': (16, 16), 'num_classes': 3, 'stride': 4}
   one = jax.jit(functools.partial(center_maps.encode, cells=1, **options))(data)
-  for name in ('cells', 'present', 'size', 'offset', 'frame', 'framed'):
+  for name in ('cells', 'present', 'size', 'offset', 'palm_frame', 'framed'):
     np.testing.assert_array_equal(one[name], nine[name][:, :2], err_msg=name)
   for name in ('point_cells', 'point_present', 'point_offset'):
     np.testing.assert_array_equal(one[name], nine[name][:, :6], err_msg=name)
@@ -265,15 +265,15 @@ def test_resized_maps_show_the_object(side):
   # Every cell says where it is.
   rows, columns = np.indices((16, 16))
   cell = np.stack([columns, rows], axis=-1)
-  own = [
+  steps = [
     (box[:2] + box[2:]) / 8 - cell,
     *(point / 4 - cell for point in points),
   ]
   maps['size'][0] = (box[2:] - box[:2]) / 4
-  maps['offset'][0] = own[0]
-  maps['frame'][0, ..., :6] = np.concatenate(own[1:], axis=-1)
-  maps['frame'][0, ..., 6] = 2.0
-  maps['points'][0, ..., 3:] = np.concatenate(own[1:], axis=-1)
+  maps['offset'][0] = steps[0]
+  maps['palm_frame'][0, ..., :6] = np.concatenate(steps[1:], axis=-1)
+  maps['palm_frame'][0, ..., 6] = 2.0
+  maps['points'][0, ..., 3:] = np.concatenate(steps[1:], axis=-1)
   maps['class'] = np.clip(maps['class'], -20, 20)
   resize = jax.jit(center_maps.resize, static_argnames=('shape',))
   got = decode(resize(maps, shape=(side, side)), stride=64 / side, count=1)

@@ -99,7 +99,7 @@ def test_metrics_of_all_models(run):
       cell = cells[name]
       assert 0 <= cell['low'] <= cell['value'] <= cell['high'] <= 1
     for read in ('', '@read'):
-      near, far = (cells[f'frame@{n}%{read}']['value'] for n in (5, 10))
+      near, far = (cells[f'palm_frame@{n}%{read}']['value'] for n in (5, 10))
       assert 0 <= near <= far <= 1
     assert 0 <= cells['fta']['value'] <= 1
     assert {f'ap@class={name}' for name in hands.GESTURES} <= cells.keys()
@@ -147,7 +147,7 @@ def test_students_learn_from_what_they_are_told(run):
 def test_teachers_are_as_they_were_before_the_student(run):
   done = json.loads((run / 'student_both' / 'DONE.json').read_text())
   assert done['inputs'] == {
-    name: stage._fingerprint(run / name / 'export') for name in TEACHERS
+    name: stage.fingerprint_of(run / name / 'export') for name in TEACHERS
   }
   alone = json.loads((run / 'student_alone' / 'DONE.json').read_text())
   assert alone['inputs'] == {}
@@ -155,13 +155,13 @@ def test_teachers_are_as_they_were_before_the_student(run):
 
 @pytest.mark.slow
 def test_teachers_are_bigger_and_see_larger_images(run):
-  found = {name: export.load(run / name / 'export') for name in TEACHERS}
+  teachers = {name: export.load(run / name / 'export') for name in TEACHERS}
   student = export.load(run / 'student_both' / 'export')
-  assert found['teacher1'].model['width'] > student.model['width']
-  sides = {k: v.preprocess['image_size'] for k, v in found.items()}
+  assert teachers['teacher1'].model['width'] > student.model['width']
+  sides = {k: v.preprocess['image_size'] for k, v in teachers.items()}
   assert sides == {'teacher1': 32, 'teacher2': 64}
   assert student.preprocess['image_size'] == 32
-  factors = {k: v.model['factor'] for k, v in found.items()}
+  factors = {k: v.model['factor'] for k, v in teachers.items()}
   assert factors == {'teacher1': 1, 'teacher2': 2}
   assert student.model['factor'] == 1
 
@@ -188,7 +188,7 @@ def test_boxes_of_a_folder(boxes_run):
   models = _models(workdir)
   assert set(models) == {*TEACHERS, 'student_both'}
   for cells in models.values():
-    assert cells['frame@5%'] == {
+    assert cells['palm_frame@5%'] == {
       'value': None,
       'reason': 'not measurable with 0 palm frames',
     }
@@ -220,15 +220,15 @@ def test_without_labels_teachers_teach(boxes_run):
 @pytest.mark.slow
 def test_results_are_those_of_the_export(boxes_run):
   workdir, config = boxes_run
-  found = hand_images.load(config, None, workdir / 'drawn')
+  data = hand_images.load(config, None, workdir / 'drawn')
   look = hand_networks.load(workdir / 'student_both' / 'export', shrink=2)
-  assert look.classes == found.classes == hands.GESTURES
+  assert look.classes == data.classes == hands.GESTURES
   looks = {'student_both': look}
-  scores = gesture_scores.score(config, found, looks)
+  scores = gesture_scores.score(config, data, looks)
   again = gesture_scores.models(config, scores, looks)['student_both']
   assert again == _models(workdir)['student_both']
   # One image alone gives what it gives among others.
-  images = found.tests['']['image']
+  images = data.tests['']['image']
   alone, among = look.detect(images[:1]), look.detect(images)
   np.testing.assert_allclose(
     alone['scores'][0], among['scores'][0], rtol=1e-3, atol=1e-6

@@ -9,7 +9,7 @@ from palmjax.recipes.gesture import scores as gesture_scores
 from palmjax.recipes.shared import hand_images
 
 CLASSES = ('fist', 'five')
-_FRAME = np.array([[4.0, 4.0], [14.0, 4.0], [9.0, 27.0]])
+_PALM_FRAME = np.array([[4.0, 4.0], [14.0, 4.0], [9.0, 27.0]])
 
 
 def _config():
@@ -26,7 +26,7 @@ def _arrays(count=8):
     'boxes': boxes.astype(np.float32),
     'classes': (np.arange(count) % 2)[:, None].astype(np.int32),
     'valid': valid,
-    'points': np.where(valid[..., None, None], _FRAME, 0.0),
+    'points': np.where(valid[..., None, None], _PALM_FRAME, 0.0),
     'framed': valid,
     # The backs of the first three.
     'facing': valid & (np.arange(count) > 2)[:, None],
@@ -35,15 +35,20 @@ def _arrays(count=8):
 
 def _look(arrays, *, score=0.9, relabel=lambda k: k, move=0.0):
   """Finds the hands, and in the image without one some at score 0.1."""
-  found = {
+  detections = {
     'boxes': np.array([[[2.0, 2, 20, 30]]] * len(arrays['valid'])),
     'scores': np.where(arrays['valid'], score, 0.1),
     'classes': relabel(arrays['classes']),
-    'points': np.array([[np.add(_FRAME, [0.0, move])]] * len(arrays['valid'])),
+    'points': np.array(
+      [[np.add(_PALM_FRAME, [0.0, move])]] * len(arrays['valid'])
+    ),
     'facing': np.ones(arrays['valid'].shape),
   }
   return types.SimpleNamespace(
-    detect=lambda images: found, classes=CLASSES, image_size=32, num_params=7
+    detect=lambda images: detections,
+    classes=CLASSES,
+    image_size=32,
+    num_params=7,
   )
 
 
@@ -56,7 +61,7 @@ def _measure(looks, tests):
 def test_a_detector_that_is_right():
   arrays = _arrays()
   cells = _measure({'teacher1': _look(arrays)}, {'': arrays})['teacher1']
-  for name in ('ap', 'ap50@any', 'ap@class=five', 'frame@5%'):
+  for name in ('ap', 'ap50@any', 'ap@class=five', 'palm_frame@5%'):
     assert cells[name]['value'] == 1.0, name
   assert cells['fta'] == {'value': 0.0}
   assert cells['params'] == {'value': 7}
@@ -69,7 +74,7 @@ def test_classes_count_but_where_they_are_one():
   cells = _measure({'teacher1': look}, {'': arrays})['teacher1']
   assert cells['ap']['value'] == 0.0
   assert cells['ap@any']['value'] == cells['ap50@any']['value'] == 1.0
-  assert cells['frame@5%']['value'] == 1.0
+  assert cells['palm_frame@5%']['value'] == 1.0
 
 
 def test_only_images_with_hands_can_be_missed():
@@ -84,11 +89,11 @@ def test_only_images_with_hands_can_be_missed():
 @pytest.mark.parametrize('move, shares', [(0.9, (1, 1)), (1.9, (0, 1))])
 def test_frames_of_palms_that_face_the_camera(move, shares):
   arrays = _arrays()
-  # Of the hands that show their backs no frame is right, nor counted.
+  # Of the hands that show their backs no palm frame is right, nor counted.
   arrays['points'][:3] += 10
   look = _look(arrays, move=move)
   cells = _measure({'teacher1': look}, {'': arrays})['teacher1']
-  assert tuple(cells[f'frame@{n}%']['value'] for n in (5, 10)) == shares
+  assert tuple(cells[f'palm_frame@{n}%']['value'] for n in (5, 10)) == shares
 
 
 def test_gain_over_the_control_on_every_test():
