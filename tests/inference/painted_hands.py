@@ -97,7 +97,7 @@ class Network:
 
   def __init__(self, photo, hands, *, shake=0.0, only=None):
     """Args: `shake`: error in pixels of the look; `only`: looks that see."""
-    self.shape, self.found, self.transforms = photo.shape[:2], hands, []
+    self.shape, self.hands, self.transforms = photo.shape[:2], hands, []
     self.shake, self.only = shake, only
 
   def __call__(self, images):
@@ -116,7 +116,7 @@ class Network:
     if self.only is not None and len(self.transforms) not in self.only:
       return result
     back = np.linalg.inv(transform[:, :2])
-    for k, one in enumerate(self.found):
+    for k, one in enumerate(self.hands):
       outline = (one['outline'] - transform[:, 2]) @ back.T
       result['boxes'][0, k] = *outline.min(axis=0), *outline.max(axis=0)
       points = (one['points'] - transform[:, 2]) @ back.T
@@ -129,7 +129,7 @@ class Network:
 
 def find(photo, network, *, looks=2, reader=None, score=0.3):
   if looks == 3 and reader is None:
-    reader, _ = stand_in_reader(photo, network.found)
+    reader, _ = stand_in_reader(photo, network.hands)
   return finder.find(
     network,
     photo,

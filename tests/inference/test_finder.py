@@ -98,7 +98,7 @@ def test_what_a_closer_look_does_not_see_stays():
   class Elsewhere(painted_hands.Network):
     def __call__(self, images):
       if self.transforms:
-        self.found = [painted_hands.hand(**{**placing, 'centre': (600, 350)})]
+        self.hands = [painted_hands.hand(**{**placing, 'centre': (600, 350)})]
       return super().__call__(images)
 
   (kept,) = painted_hands.find(photo, Elsewhere(photo, [true]))
@@ -174,7 +174,7 @@ def test_a_hand_half_seen_needs_a_closer_look(looks, closer):
   class Surer(painted_hands.Network):
     def __call__(self, images):
       if self.transforms:
-        self.found = [{**true, 'score': closer}]
+        self.hands = [{**true, 'score': closer}]
       return super().__call__(images)
 
   hands = painted_hands.find(photo, Surer(photo, [true]), looks=looks)

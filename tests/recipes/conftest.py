@@ -7,10 +7,10 @@ from palmjax.data.sets import prepared as prepare
 
 
 @pytest.fixture(scope='session')
-def another(tmp_path_factory):
+def drawn_set(tmp_path_factory):
   """Folder of a prepared set of drawn palms."""
   return prepare.drawn(
-    tmp_path_factory.mktemp('another'),
+    tmp_path_factory.mktemp('drawn_set'),
     identities=12,
     samples=6,
     size=32,

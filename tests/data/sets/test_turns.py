@@ -95,14 +95,16 @@ def test_drawn_palms_have_no_turn(tmp_path, capsys):
 
 
 def test_cut_out_palms_of_iitd_lie_on_their_side_and_hands_do_not(tmp_path):
-  def found(*paths):
+  def turn_of_files(*paths):
     for path in paths:
       (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
       (tmp_path / path).write_bytes(b'')
     return iitd.Iitd.turn(iitd.Iitd.find(tmp_path))
 
-  assert found('Left Hand/001_1.JPG', 'Right Hand/001_1.JPG') == 0
-  assert found('Segmented/Left/001_1.bmp', 'Segmented/Right/001_1.bmp') == 90
+  assert turn_of_files('Left Hand/001_1.JPG', 'Right Hand/001_1.JPG') == 0
+  assert (
+    turn_of_files('Segmented/Left/001_1.bmp', 'Segmented/Right/001_1.bmp') == 90
+  )
 
 
 def test_only_two_sets_are_turned_unless_stated():

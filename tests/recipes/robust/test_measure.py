@@ -15,7 +15,7 @@ from tests.steps import tiny_teachers
 SIDE = 16
 
 
-def found(boxes, score):
+def objects_of(boxes, score):
   """One detection an image."""
   count = len(boxes)
   return {
@@ -39,7 +39,7 @@ def right(test, share):
   """Boxes that are right in a share of the images, and else far off."""
   count = round(share * len(test['boxes']))
   wrong = np.float32([12, 12, 15, 15])
-  return found(
+  return objects_of(
     [
       test['boxes'][i, 0] if i < count else wrong
       for i in range(len(test['boxes']))
