@@ -109,7 +109,7 @@ def run(name, body, *, workdir, key, config, sections, facts, inputs):
     logging.info('%s: begins, or goes on', name)
     files.make_folder(directory)
     files.write_json(begun, record)
-    with _stopwatch(directory / 'seconds.json'):
+    with stopwatch(directory / 'seconds.json'):
       partial = directory / 'export.tmp'
       shutil.rmtree(partial, ignore_errors=True)
       partial.mkdir()
@@ -118,7 +118,7 @@ def run(name, body, *, workdir, key, config, sections, facts, inputs):
         ml_collections.ConfigDict(copy.deepcopy(values)),
         **{name: result.path for name, result in inputs.items()},
       )
-      fingerprint = _fingerprint(partial)
+      fingerprint = fingerprint_of(partial)
       result = files.to_json(
         {**record, 'metrics': metrics, 'fingerprint': fingerprint}
       )
@@ -127,7 +127,7 @@ def run(name, body, *, workdir, key, config, sections, facts, inputs):
       partial.rename(export)
       files.write_file(done, result + '\n')
   finished = _read(done)
-  if _fingerprint(export) != finished['fingerprint']:
+  if fingerprint_of(export) != finished['fingerprint']:
     raise ValueError(
       f"the export of stage '{name}' was changed after it was made: delete "
       f'{directory} and run again'
@@ -149,6 +149,50 @@ def seconds(workdir):
   """Returns {stage: seconds of work}, summed over all resumed runs."""
   paths = sorted(pathlib.Path(workdir).glob('*/seconds.json'))
   return {path.parent.name: _read(path)['seconds'] for path in paths}
+
+
+def fingerprint_of(directory):
+  """Returns the SHA-256 over the files below `directory`, hexadecimal."""
+  total = hashlib.sha256()
+  for path in _files(directory):
+    name = path.relative_to(directory).as_posix()
+    content = hashlib.sha256(path.read_bytes()).hexdigest()
+    total.update(f'{name}\0{content}\n'.encode())
+  return total.hexdigest()
+
+
+@contextlib.contextmanager
+def stopwatch(path, *, interval=5.0):
+  """Adds the seconds spent inside to the JSON file {'seconds'} at `path`.
+
+  It writes every `interval` seconds, so that a kill loses little.
+
+  Raises:
+    ValueError: the file is there and is not JSON.
+  """
+  before = _read(path)['seconds'] if path.exists() else 0.0
+  start = time.monotonic()
+
+  def write():
+    elapsed = time.monotonic() - start
+    files.write_json(path, {'seconds': round(before + elapsed, 1)})
+
+  left = threading.Event()
+
+  def beat():
+    while not left.wait(interval):
+      with contextlib.suppress(OSError):  # A full disk is the run's to report.
+        write()
+
+  thread = threading.Thread(target=beat, daemon=True)
+  thread.start()
+  try:
+    yield
+  finally:
+    left.set()
+    thread.join()
+    with contextlib.suppress(OSError):
+      write()
 
 
 # Open lock files, by workdir. The kernel drops a lock with its process, so a
@@ -248,44 +292,7 @@ def _files(directory):
   return sorted(path for path in directory.rglob('*') if path.is_file())
 
 
-def _fingerprint(directory):
-  total = hashlib.sha256()
-  for path in _files(directory):
-    name = path.relative_to(directory).as_posix()
-    content = hashlib.sha256(path.read_bytes()).hexdigest()
-    total.update(f'{name}\0{content}\n'.encode())
-  return total.hexdigest()
-
-
 def _sync(directory):
   for path in _files(directory):
     with path.open('rb') as file:
       os.fsync(file.fileno())
-
-
-@contextlib.contextmanager
-def _stopwatch(path, *, interval=5.0):
-  """Adds the time inside to `path`, also while it runs: a kill loses little."""
-  before = _read(path)['seconds'] if path.exists() else 0.0
-  start = time.monotonic()
-
-  def write():
-    elapsed = time.monotonic() - start
-    files.write_json(path, {'seconds': round(before + elapsed, 1)})
-
-  left = threading.Event()
-
-  def beat():
-    while not left.wait(interval):
-      with contextlib.suppress(OSError):  # A full disk is the run's to report.
-        write()
-
-  thread = threading.Thread(target=beat, daemon=True)
-  thread.start()
-  try:
-    yield
-  finally:
-    left.set()
-    thread.join()
-    with contextlib.suppress(OSError):
-      write()

@@ -49,7 +49,7 @@ OPEN_GESTURES = ('four', 'five', 'ok')
 _SPREAD = 0.17
 # Share of the square of a second look that the hand takes: within what the
 # closer looks of the training have (`data.augment.boxes.CLOSER_FILL`).
-_FILL = 0.65
+FILL = 0.65
 # A hand of the second look is the one of the first where they overlap so much.
 _SAME = 0.3
 # Two that overlap so much are one hand, seen twice.
@@ -251,10 +251,10 @@ def _read(reader, image, hand):
 
 
 def _around(hand):
-  """Of the square in which the hand takes `_FILL`."""
+  """Of the square in which the hand takes `FILL`."""
   return {
     'centre': (hand.box[:2] + hand.box[2:]) / 2,
-    'side': (hand.box[2:] - hand.box[:2]).max() / _FILL,
+    'side': (hand.box[2:] - hand.box[:2]).max() / FILL,
   }
 
 

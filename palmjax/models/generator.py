@@ -102,7 +102,7 @@ class Generator(nn.Module):
     x = jnp.broadcast_to(
       self.constant.astype(self.dtype), (w.shape[0], *self.constant.shape)
     )
-    noise = self._noise(w.shape[0])
+    noise = self.noise(w.shape[0])
     x = self.refine[0](x, w[:, 0], next(noise))
     images = self.to_rgb[0](x, w[:, 1])
     for k, enlarge in enumerate(self.enlarge, start=1):
@@ -111,8 +111,15 @@ class Generator(nn.Module):
       images = resample.upsample(images) + self.to_rgb[k](x, w[:, 2 * k + 1])
     return images
 
-  def _noise(self, batch):
-    """Yields [batch, H, W, 1] for every convolution, in their order."""
+  def noise(self, batch):
+    """Draws standard normal noise for every convolution.
+
+    Args:
+      batch: number of images.
+
+    Yields:
+      float32 [batch, H, W, 1], in the order of the convolutions.
+    """
     base, *larger = layers.resolutions(self.image_size)
     sizes = [base, *(size for size in larger for _ in range(2))]
     # One draw for all: every random call costs compilation time.

@@ -1,5 +1,6 @@
 import io
 import json
+import os
 
 import pytest
 import rich.console
@@ -136,11 +137,23 @@ def test_tensorboard_events(tmp_path):
   assert starts == [1, 3]
 
 
+def fill_the_disk_of(path):
+  """From now on, writing to the open file `path` finds the disk full."""
+  numbers = [
+    int(number)
+    for number in os.listdir('/proc/self/fd')
+    if os.path.realpath(f'/proc/self/fd/{number}') == os.path.realpath(path)
+  ]
+  assert numbers
+  with open('/dev/full', 'wb') as full:
+    for number in numbers:
+      os.dup2(full.fileno(), number)
+
+
 def test_a_log_that_cannot_be_written_is_one_line(tmp_path):
   def write_to_full_disk():
     with opened(tmp_path) as log:
-      log._lines.close()
-      log._lines = open('/dev/full', 'w')  # noqa: SIM115
+      fill_the_disk_of(tmp_path / 'metrics.jsonl')
       fill(log, [1, 2])
 
   with pytest.raises(OSError, match='No space left') as caught:

@@ -229,7 +229,7 @@ def test_seconds_add_up_over_resumptions(tmp_path, monkeypatch):
 
 def test_seconds_are_on_disk_before_a_kill(tmp_path):
   path = tmp_path / 'seconds.json'
-  with stage._stopwatch(path, interval=0.01):
+  with stage.stopwatch(path, interval=0.01):
     while not path.exists():
       pass
   assert 'seconds' in json.loads(path.read_text())

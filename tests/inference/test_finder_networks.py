@@ -210,7 +210,7 @@ def test_valleys_that_nearly_meet_are_not_those_of_a_palm(spread, framed):
 
 def test_closer_looks_show_hands_as_large_as_in_training():
   least, most = box_augment.CLOSER_FILL
-  assert 1.2 * least < finder._FILL < most / 1.2
+  assert 1.2 * least < finder.FILL < most / 1.2
 
 
 @pytest.fixture(scope='module')

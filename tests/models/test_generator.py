@@ -110,7 +110,7 @@ def test_noise_of_strength_zero_is_deterministic(variables):
 
 def test_noise_differs_between_images_and_layers(variables):
   noise = GENERATOR.apply(
-    variables, 2, rngs=NOISE, method=lambda g, batch: list(g._noise(batch))
+    variables, 2, rngs=NOISE, method=lambda g, batch: list(g.noise(batch))
   )
   assert [n.shape for n in noise] == [(2, 4, 4, 1), (2, 8, 8, 1), (2, 8, 8, 1)]
   values = np.concatenate([np.ravel(n) for n in noise])

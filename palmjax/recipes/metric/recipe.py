@@ -47,7 +47,7 @@ from palmjax.recipes.shared import (
 from palmjax.steps import metric
 
 # Streams of the stage's key, and of the evaluation's.
-_LABELLED, _ERASED = 100, 101
+LABELLED, _ERASED = 100, 101
 
 
 def run(config, workdir):
@@ -76,7 +76,7 @@ def run(config, workdir):
       evaluation=palm_images.turned(palms.evaluation),
       validation=palms.validation and palm_images.turned(palms.validation),
     )
-  tests = _tests(config, palms)
+  tests = load_tests(config, palms)
   stage.keep_config(workdir, config.to_dict())
   logging.info(
     'training: %d images of %d identities; evaluation: %d images of %d others',
@@ -112,7 +112,7 @@ def run(config, workdir):
     shares=config.evaluation.occlusion,
     resampling=_resampling(config),
   )
-  results = _results(config, compared, curve, network)
+  results = summarise(config, compared, curve, network)
   for name, rates in operating.rates(
     tests,
     compared,
@@ -141,7 +141,7 @@ def _train(palms, others, mesh, stage, config):
     mesh=mesh,
     classes=len(palms.labelled.identities),
     make_step=functools.partial(metric.make_step, **metric_losses.losses(loss)),
-    create_state=_create_state(config),
+    create_state=state_creator(config),
     batches=batches(palms.labelled, mesh, config.cnn, stage.key),
     # Its scale makes logits of cosines again.
     loss={
@@ -155,8 +155,16 @@ def _train(palms, others, mesh, stage, config):
   )
 
 
-def _create_state(config):
-  """`metric.create_state`, from an export where the config names one."""
+def state_creator(config):
+  """Returns `metric.create_state`, or one that starts from `cnn.start`.
+
+  Args:
+    config: `palm_training.SECTIONS`; `cnn.start` is an export or ''.
+
+  Returns:
+    Function with the arguments and the result of `metric.create_state`. It
+    raises ValueError where the export does not fit the config.
+  """
   if not config.cnn.start:
     return metric.create_state
 
@@ -168,8 +176,20 @@ def _create_state(config):
   return create_state
 
 
-def _tests(config, palms):
-  """The tests of a run, its own first; all are read before it trains."""
+def load_tests(config, palms):
+  """Reads the sets that a run is tested on.
+
+  Args:
+    config: of configs/metric.py.
+    palms: `palm_images.PalmImages` of the run.
+
+  Returns:
+    List of `protocols.Test`: the held-out palms of the run, then each of
+    `evaluation.sets`.
+
+  Raises:
+    OSError, ValueError: a set cannot be read, is named twice, or is trained on.
+  """
   tests = [metric_protocols.held_out_test(config, palms)]
   for directory in config.evaluation.sets:
     with config_keys.named('evaluation.sets'):
@@ -199,7 +219,7 @@ def batches(labelled, mesh, section, key):
   Returns:
     start → iterator of {'image', 'label'}.
   """
-  seed = streams.seed_of(jax.random.fold_in(key, _LABELLED))
+  seed = streams.seed_of(jax.random.fold_in(key, LABELLED))
   sharding = meshes.batch_sharding(mesh)
   identities, images = section.identities, section.images
   if isinstance(labelled.images, stored_images.StoredImages):
@@ -222,8 +242,18 @@ def _resampling(config):
   )
 
 
-def _results(config, compared, curve, network):
-  """What metrics.json holds: results only, the same bytes for the same run."""
+def summarise(config, compared, curve, network):
+  """Computes what metrics.json holds: the same bytes for the same run.
+
+  Args:
+    config: of configs/metric.py.
+    compared: list of `protocols.Compared`, that of the held-out palms first.
+    curve: {share erased: rate}, as of `occlusion.curve`.
+    network: `stage.Result`.
+
+  Returns:
+    Dict of JSON values: 'recipe', 'seed', 'models' and 'ended'.
+  """
   resampling = _resampling(config)
   models = {}
   fmrs = config.evaluation.fmrs

@@ -73,9 +73,9 @@ def write(run, compared, results, *, embed, dataset):
       _curves(compared),
       metric_tables.searches(run, models, compared),
       metric_tables.occlusion(run, network),
-      _histograms(first.scores),
+      histograms(first.scores),
       _pictures(run),
-      _training(logs.read(run.workdir / 'metrics.jsonl'), run),
+      training_curves(logs.read(run.workdir / 'metrics.jsonl'), run),
       run_facts.endings(results['ended']),
       html.Values('Configuration', run.config.to_dict()),
       html.Values('Run', facts),
@@ -151,7 +151,15 @@ def _curves(compared):
   return html.Figures('How certain', figures)
 
 
-def _histograms(scores):
+def histograms(scores):
+  """Draws the scores of genuine and impostor pairs of each model.
+
+  Args:
+    scores: {model: `verification.Scores`}.
+
+  Returns:
+    `html.Figures`, one figure a model.
+  """
   figures = []
   for name, pairs in scores.items():
     genuine, impostor = pairs.genuine, pairs.impostor
@@ -196,7 +204,16 @@ def _pictures(run):
   )
 
 
-def _training(rows, run):
+def training_curves(rows, run):
+  """Draws the losses, and the accuracy of a head that is trained.
+
+  Args:
+    rows: lines of metrics.jsonl, as of `logs.read`.
+    run: `palm_training.PalmRun`.
+
+  Returns:
+    `html.Figures`.
+  """
   names = run.config.loss.name.split('+')
   losses = {
     name: plots.series(rows, 'network', f'loss/{name}') for name in names

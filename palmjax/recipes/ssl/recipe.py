@@ -90,9 +90,7 @@ def run(config, workdir):
   # Palms that their thresholds are set on.
   others = strangers.find(config, palms, data_key(config))
   train_on_labels = functools.partial(_train_on_labels, others=others)
-  train_on_both = functools.partial(
-    _train_on_both, key=shared_key, others=others
-  )
+  train_cnn2 = functools.partial(train_on_both, key=shared_key, others=others)
   train_control = functools.partial(train_on_labels, key=shared_key)
   cnn = palm_training.SECTIONS
   cnn1 = make('cnn1', train_on_labels, cnn)
@@ -100,7 +98,7 @@ def run(config, workdir):
   soft = make(
     'soft_labels', ssl_labels.label, ('soft',), teacher=cnn1, generator=gan
   )
-  cnn2 = make('cnn2', train_on_both, (*cnn, 'soft'), soft=soft)
+  cnn2 = make('cnn2', train_cnn2, (*cnn, 'soft'), soft=soft)
   control = make('control', train_control, cnn)
 
   logging.info('measuring the networks; this takes a minute')
@@ -160,7 +158,7 @@ def _train_on_labels(palms, mesh, stage, config, *, others, key=None):
   )
 
 
-def _train_on_both(palms, mesh, stage, config, *, others, key, soft):
+def train_on_both(palms, mesh, stage, config, *, others, key, soft):
   """The second loss, labelled and generated images in one batch.
 
   Args:

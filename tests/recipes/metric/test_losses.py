@@ -199,4 +199,4 @@ def test_the_report_shows_the_accuracy_of_trained_heads_only(name, figures):
   config = metric_config.get_config('smoke')
   config.loss.name = name
   run = palm_training.PalmRun(config, None, None)
-  assert len(metric_report._training([], run).figures) == figures
+  assert len(metric_report.training_curves([], run).figures) == figures

@@ -163,13 +163,13 @@ def test_a_set_is_tested_once_and_not_trained_on(prepared):
   prepared.evaluation.sets = (prepared.data.dir,)
   data = palm_images.load(prepared, jax.random.key(0))
   with pytest.raises(ValueError, match='drawn_palms is named twice, or is the'):
-    metric_recipe._tests(prepared, data)
+    metric_recipe.load_tests(prepared, data)
   directory, prepared.data.dir = prepared.data.dir, ''
   prepared.data.name = 'palms'
-  assert len(metric_recipe._tests(prepared, data)) == 2
+  assert len(metric_recipe.load_tests(prepared, data)) == 2
   prepared.evaluation.sets = 2 * (directory,)
   with pytest.raises(ValueError, match='drawn_palms is named twice, or is the'):
-    metric_recipe._tests(prepared, data)
+    metric_recipe.load_tests(prepared, data)
 
 
 def test_pairs_of_a_large_test_are_counted(monkeypatch):
@@ -222,7 +222,7 @@ def test_a_network_that_collapsed_is_reported(monkeypatch, listed):
   compared = metric_protocols.compare(
     test, lambda images: np.eye(1, 8, dtype=np.float32).repeat(len(images), 0)
   )
-  results = metric_recipe._results(
+  results = metric_recipe.summarise(
     metric_config.get_config('smoke'),
     [compared],
     {0.0: {'value': 0.5}},
@@ -232,5 +232,5 @@ def test_a_network_that_collapsed_is_reported(monkeypatch, listed):
   for name in {'network', *compared.counted}:
     assert models[name]['d_prime']['reason'] == 'all scores of a kind are equal'
     assert models[name]['eer']['value'] == pytest.approx(0.5)
-  figures = metric_report._histograms(compared.scores).figures
+  figures = metric_report.histograms(compared.scores).figures
   assert len(figures) == len(compared.scores)

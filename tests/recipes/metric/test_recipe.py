@@ -282,7 +282,7 @@ def test_batches_are_the_same_for_all_losses(loss):
   assert len({*rows[:, 0]}) == 4
   members = streams.members_of(labels)
   seed = streams.seed_of(
-    jax.random.fold_in(jax.random.key(0), metric_recipe._LABELLED)
+    jax.random.fold_in(jax.random.key(0), metric_recipe.LABELLED)
   )
   expected = streams.identity_indices(
     members, identities=4, images=4, seed=seed, step=3

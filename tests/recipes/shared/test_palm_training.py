@@ -61,7 +61,7 @@ def test_it_has_the_backbone_of_the_export_and_its_own_classes(
   fresh = jax.device_get(create(2))
   with_start = config.copy_and_resolve_references()
   with_start.cnn.start = str(folder)
-  state = create(2, metric_recipe._create_state(with_start))
+  state = create(2, metric_recipe.state_creator(with_start))
   equal = jax.tree.map(np.array_equal, jax.device_get(state), fresh)
   assert all(jax.tree.leaves((equal.params['head'], equal.opt_state)))
   assert equal.stats['norms'] == {'mean': True, 'std': True}
@@ -80,7 +80,7 @@ def test_it_has_the_backbone_of_the_export_and_its_own_classes(
 
 
 def test_without_an_export_it_is_fresh(config):
-  assert metric_recipe._create_state(config) is metric_step.create_state
+  assert metric_recipe.state_creator(config) is metric_step.create_state
 
 
 @pytest.mark.parametrize(

@@ -119,7 +119,7 @@ def test_options_of_soft_labels_reach_the_step(monkeypatch, confidence):
   monkeypatch.setattr(
     palm_training, 'train', lambda *_, **given: made.update(given)
   )
-  ssl_recipe._train_on_both(
+  ssl_recipe.train_on_both(
     types.SimpleNamespace(labelled=labelled),
     mesh.make(1),
     stage.Stage(None, 'cnn2', None, None),
