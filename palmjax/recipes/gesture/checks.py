@@ -3,42 +3,23 @@
 from palmjax.models import detector
 from palmjax.models import palm_frame as frame_reader
 from palmjax.recipes.gesture import palm_frame as palm_frame_stage
-from palmjax.recipes.shared import (
-  config_keys,
-  ending,
-  hand_images,
-  hand_settings,
-  hand_training,
-  palm_training,
-)
+from palmjax.recipes.shared import config_keys, hand_checks, hand_settings
 from palmjax.steps import two_teachers
 
 _AT_LEAST = {
-  'image_size': detector.STRIDE,
   'resolution.factor': 1,
   'resolution.level': 1,
-  'data.images': 0,
-  'data.repeat': 1,
   'student.depth': 0,
   'teacher1.depth': 0,
   'teachers.steps': 0,
-  'train.batch_size': 1,
-  'train.steps': 1,
-  'train.ckpt_every': 1,
   'palm_frame.steps': 0,
   'palm_frame.image_size': frame_reader.STRIDE,
   'palm_frame.batch_size': 1,
   'palm_frame.ckpt_every': 1,
-  'evaluation.resamples': 1,
 }
 _CHOICES = {
-  'data.name': hand_images.NAMES,
-  'data.bad': ('clip', 'refuse'),
-  'dtype': palm_training.DTYPES,
   'loss.form': ('plain', 'relative', 'attention'),
   'loss.below': ('pool', 'skip'),
-  'loss.radius': ('published', 'fixed'),
-  'loss.cells': (1, 9),
 }
 
 
@@ -53,19 +34,10 @@ def check(config, mesh, *, arms):
   Raises:
     ValueError: names the key and what it may be.
   """
-  config_keys.check_numbers(config)
+  trained = _trained(config)
+  hand_checks.check_settings(config, arms=arms, trained=trained)
   config_keys.check_least(config, _AT_LEAST)
-  ending.check(config, hand_training.MEASURES, _trained(config))
-  for key, choices in _CHOICES.items():
-    value = config_keys.get(config, key)
-    if value not in choices:
-      raise ValueError(
-        f'--config.{key}={value}: choose one of {", ".join(map(str, choices))}'
-      )
-  if not config.arms or not set(config.arms) <= set(arms):
-    raise ValueError(
-      f'--config.arms={tuple(config.arms)}: choose from {tuple(arms)}'
-    )
+  config_keys.check_choices(config, _CHOICES)
   taught = any(arms[arm] for arm in config.arms)
   if taught and config.resolution.factor < 2:
     raise ValueError(
@@ -82,25 +54,6 @@ def check(config, mesh, *, arms):
       f'--config.resolution.level={config.resolution.level}: give 1 to '
       f'{len(detector.DOWN)}'
     )
-  if config.image_size % detector.STRIDE:
-    raise ValueError(
-      f'--config.image_size={config.image_size}: give a multiple of '
-      f'{detector.STRIDE}'
-    )
-  config_keys.check_folder(config.data, 'hands', 'yolo, voc or coco')
-  if config.data.name == 'hands':
-    config_keys.check_least(
-      config, {'data.images': 1, 'data.evaluation_images': 1}
-    )
-    if config.data.repeat > 1:
-      raise ValueError(
-        f'--config.data.repeat={config.data.repeat} repeats the images of a '
-        'folder: give --config.data.name and --config.data.dir'
-      )
-  elif not config.data.dir:
-    raise ValueError(
-      f'--config.data.name={config.data.name} needs --config.data.dir=DIR'
-    )
   if config.data.images:
     config_keys.check_least(config, {'data.evaluation_images': 1})
   elif config.data.palms:
@@ -111,9 +64,7 @@ def check(config, mesh, *, arms):
   config_keys.check_above(
     config, ('student.width', 'teacher1.width', 'palm_frame.width')
   )
-  config_keys.check_shares(
-    config, ('data.difficulty', 'data.palms', 'evaluation.score')
-  )
+  config_keys.check_shares(config, ('evaluation.score',))
   weights = (config.loss.truth, *config.loss.teachers)
   if len(weights) != 3 or min(weights) < 0:
     raise ValueError(
@@ -149,23 +100,9 @@ def check(config, mesh, *, arms):
       f'--config.palm_frame.steps={section.steps} needs drawn hands, whose '
       'palm frames are known: give --config.data.images, or steps 0'
     )
-  if not 0 <= config.batch_norm_momentum < 1:
-    raise ValueError(
-      f'--config.batch_norm_momentum={config.batch_norm_momentum}: give 0 or '
-      'more and less than 1'
-    )
-  with config_keys.named('augment'):
-    hand_settings.augmentation(config)
+  hand_checks.check_training(config, mesh, trained=trained)
   with config_keys.named('palm_frame'):
     palm_frame_stage.crops(config)
-  for name in _trained(config):
-    with config_keys.named(name):
-      hand_settings.optimiser(config[name])
-    if config[name].batch_size % mesh.size:
-      raise ValueError(
-        f'--config.{name}.batch_size={config[name].batch_size} does not '
-        f'divide over {mesh.size} devices; use a multiple of {mesh.size}'
-      )
   with config_keys.named('teachers'):
     hand_settings.optimiser(hand_settings.of_teachers(config))
 

@@ -57,6 +57,16 @@ def check_least(config, least):
       raise ValueError(f'--config.{key}={value}: give {number} or more')
 
 
+def check_choices(config, choices):
+  """Raises ValueError where the value of a dotted key is no choice of its."""
+  for key, allowed in choices.items():
+    value = get(config, key)
+    if value not in allowed:
+      raise ValueError(
+        f'--config.{key}={value}: choose one of {", ".join(map(str, allowed))}'
+      )
+
+
 def check_above(config, keys, number=0):
   """Raises ValueError where a value is not above a number."""
   for key in keys:

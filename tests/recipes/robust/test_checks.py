@@ -23,6 +23,7 @@ from palmjax.recipes.robust import training
     ('arms', ('ott',), r"arms=\('ott',\): choose from \('plain'"),
     ('data.name', 'yolo', 'data.name=yolo needs --config.data.dir=DIR'),
     ('data.images', 0, r'data\.images=0: give 1 or more'),
+    ('data.repeat', 2, 'repeat=2 repeats the images of a folder'),
     ('data.detail', 1.5, r'perturbed images are seen whole; give 1 and 0'),
     ('augment.closer', 0.5, r'perturbed images are seen whole; give 1 and 0'),
     ('augment.grey', 1.5, r'augment\.grey=1\.5: give a probability'),
