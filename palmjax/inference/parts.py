@@ -67,7 +67,7 @@ class Means(NamedTuple):
     fine: float32 [32, 32, 2].
     wide: float32 [32, 32, 2].
     network: float32 [D], the mean of unit embeddings, not of unit norm.
-    whitening: float32 [D, D], symmetric; None: embeddings are not whitened.
+    whitening: float32 [R, D], rows of `whitening`; None: not whitened.
   """
 
   fine: np.ndarray
@@ -110,10 +110,11 @@ def means(templates):
 
 
 def whitening(embeddings, shrinkage=_SHRINKAGE):
-  """W with which embeddings of a camera vary more alike in all directions.
+  """Rows B of the whitening W x = x − BᵀB x of a camera's embeddings.
 
-  W = √λs ((1 − λ) Σ + λ s I)^(−½) with the covariance Σ of the embeddings and
-  s = tr(Σ)/D: directions without variance keep their length
+  With it embeddings vary more alike in all directions:
+  W = √λs ((1 − λ) Σ + λ s I)^(−½), Σ the covariance of the embeddings and
+  s = tr(Σ)/D. Directions without variance keep their length
   (Ledoit and Wolf 2004, doi:10.1016/S0047-259X(03)00096-4).
 
   Args:
@@ -121,14 +122,17 @@ def whitening(embeddings, shrinkage=_SHRINKAGE):
     shrinkage: λ in (0, 1]; with 1, W is the identity.
 
   Returns:
-    float32 [D, D], symmetric.
+    float32 [min(N, D), D].
   """
-  centred = np.asarray(embeddings, np.float64) - embeddings.mean(axis=0)
-  variances, axes = np.linalg.eigh(centred.T @ centred / len(centred))
+  centred = np.asarray(embeddings, np.float64)
+  centred = centred - centred.mean(axis=0)
+  # Of few palms Σ has a small rank, which its rows show and a D × D matrix not.
+  _, singular, axes = np.linalg.svd(centred, full_matrices=False)
+  variances = singular**2 / len(centred)
   # Embeddings that are alike but for rounding: W is the identity.
-  kept = shrinkage * max(variances.mean(), 1e-9)
-  gains = np.sqrt(kept / ((1 - shrinkage) * np.maximum(variances, 0) + kept))
-  return ((axes * gains) @ axes.T).astype(np.float32)
+  kept = shrinkage * max(variances.sum() / centred.shape[1], 1e-9)
+  gains = np.sqrt(kept / ((1 - shrinkage) * variances + kept))
+  return (np.sqrt(1 - gains)[:, None] * axes).astype(np.float32)
 
 
 def no_means(size):
@@ -227,6 +231,7 @@ def _embeddings(network, means):
   """Embeddings without what palms share, unit norm."""
   embeddings = network - means.network
   if means.whitening is not None:
-    embeddings = embeddings @ means.whitening
+    rows = means.whitening
+    embeddings = embeddings - (embeddings @ rows.T) @ rows
   norms = np.linalg.norm(embeddings, axis=1, keepdims=True)
   return embeddings / np.maximum(norms, 1e-6)

@@ -24,7 +24,7 @@ def small(**changes):
 
   values = {
     'means': parts.Means(
-      mean(), mean(), np.ones(5, np.float32), np.eye(5, dtype=np.float32)
+      mean(), mean(), np.ones(5, np.float32), np.ones((3, 5), np.float32)
     ),
     'standard': parts.Standard(rng.normal(size=3), np.ones(3)),
     'thresholds': ((1e-1, 1.25), (1e-2, 2.5)),

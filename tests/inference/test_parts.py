@@ -56,6 +56,7 @@ def own_code_score(first, second, shift, mean):
 
 def test_scores_of_the_parts(palms, common):
   probes, gallery = palms
+  whiten = np.eye(16) - common.whitening.T @ common.whitening
   scores = parts.compare(probes, gallery, common)
   assert scores.shape == (3, 3, 2)
   assert scores.dtype == np.float32
@@ -71,7 +72,7 @@ def test_scores_of_the_parts(palms, common):
         for name, shift in (('fine', 3), ('wide', 6))
       ]
       first, other = (
-        (side.network[k].astype(float) - common.network) @ common.whitening
+        (side.network[k].astype(float) - common.network) @ whiten
         for side, k in ((probes, i), (gallery, j))
       )
       want.append(cosine(first, other))
@@ -134,13 +135,14 @@ def test_means_count_each_palm_once():
 def test_whitening_is_the_inverse_root_of_a_shrunk_covariance():
   rng = np.random.default_rng(6)
   embeddings = rng.normal(size=(9, 4)) * (5.0, 1.0, 0.2, 0.0) + 3.0
-  matrix = parts.whitening(embeddings, 0.75)
+  rows = parts.whitening(embeddings, 0.75)
+  matrix = np.eye(4) - rows.T @ rows
   covariance = np.cov(embeddings.T, bias=True)
   scale = np.trace(covariance) / 4
   shrunk = 0.25 * covariance + 0.75 * scale * np.eye(4)
   want = np.sqrt(0.75 * scale) * linalg.inv(linalg.sqrtm(shrunk))
   np.testing.assert_allclose(matrix, want, atol=1e-6)
-  assert matrix.dtype == np.float32
+  assert rows.dtype == np.float32
   # A direction without variance keeps its length, the widest loses most.
   lengths = np.linalg.norm(matrix, axis=0)
   assert lengths[3] == pytest.approx(1.0)
@@ -150,12 +152,26 @@ def test_whitening_is_the_inverse_root_of_a_shrunk_covariance():
 def test_nothing_to_whiten():
   rng = np.random.default_rng(7)
   embeddings = rng.normal(size=(9, 4)).astype(np.float32)
-  np.testing.assert_allclose(
-    parts.whitening(embeddings, 1.0), np.eye(4), atol=1e-6
-  )
   alike = np.repeat(embeddings[:1], 9, axis=0)
-  np.testing.assert_allclose(parts.whitening(alike), np.eye(4), atol=1e-6)
-  assert parts.whitening(np.ones((3, 1), np.float32)) == 1.0
+  ones = np.ones((3, 1), np.float32)
+  for rows in (
+    parts.whitening(embeddings, 1.0),
+    parts.whitening(alike),
+    parts.whitening(ones),
+  ):
+    np.testing.assert_allclose(rows.T @ rows, 0.0, atol=1e-6)
+
+
+def test_whitening_of_fewer_palms_than_dimensions():
+  """A direction that no palm shows keeps its length."""
+  rng = np.random.default_rng(8)
+  embeddings = rng.normal(size=(3, 8))
+  rows = parts.whitening(embeddings, 0.5)
+  assert rows.shape == (3, 8)
+  unseen = linalg.null_space(embeddings - embeddings.mean(axis=0))
+  np.testing.assert_allclose(rows @ unseen, 0.0, atol=1e-6)
+  lengths = np.linalg.norm(np.eye(8) - rows.T @ rows, ord=2)
+  assert lengths == pytest.approx(1.0)
 
 
 def own_fusion(scores, mean, std):
