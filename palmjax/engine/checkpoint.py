@@ -31,6 +31,8 @@ import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
+_KEPT = 2  # The newest ones; older ones are deleted.
+
 
 class Checkpoints:
   """The checkpoints of one training run; a context manager.
@@ -42,10 +44,9 @@ class Checkpoints:
     directory: holds one directory per step.
   """
 
-  def __init__(self, directory, *, keep=2):
-    """Removes what a killed writer left behind; keeps the `keep` newest."""
+  def __init__(self, directory):
+    """Removes what a killed writer left behind."""
     self.directory = pathlib.Path(directory).absolute()
-    self._keep = keep
     self._saving = None, 0, None  # Step, bytes, an error before the writing.
     _silence_orbax()
     self._manager = self._open()
@@ -66,7 +67,7 @@ class Checkpoints:
     """Steps that can be restored, ascending."""
     names = (path.name for path in self.directory.iterdir())
     # An older one may lack files: Orbax, or a kill, is deleting it.
-    return sorted(int(n) for n in names if n.isdecimal())[-self._keep :]
+    return sorted(int(n) for n in names if n.isdecimal())[-_KEPT:]
 
   def latest(self):
     """The newest step that can be restored, or None."""
@@ -169,7 +170,7 @@ class Checkpoints:
     return ocp.CheckpointManager(
       self.directory,
       options=ocp.CheckpointManagerOptions(
-        preservation_policy=ocp.checkpoint_managers.LatestN(self._keep),
+        preservation_policy=ocp.checkpoint_managers.LatestN(_KEPT),
         cleanup_tmp_directories=True,
       ),
     )

@@ -44,7 +44,7 @@ _CHUNK = 16
 _FEW = 8
 # For fewer pairs, or fewer codes on a side, the fast search pads more than it
 # saves.
-_MANY, _LEAST_SIDE = 2**10, 8
+MANY_PAIRS, LEAST_SIDE = 2**10, 8
 
 
 class Kind(NamedTuple):
@@ -66,9 +66,7 @@ class Kind(NamedTuple):
   shift: int
 
 
-# WIDE and WIDE6 have the same codes: compute `templates` and `probes` once.
 FINE = Kind('fine', 6.0, 2.6, 17, 3)
-WIDE = Kind('wide', 7.0, 3.0, 17, 4)
 WIDE6 = Kind('wide6', 7.0, 3.0, 17, 6)
 
 
@@ -209,7 +207,7 @@ def scores(probes, gallery, kind, *, mean=None):
     )
   mean = np.asarray(mean, np.float32)
   sides = len(probes), len(gallery)
-  many = math.prod(sides) > _MANY and min(sides) >= _LEAST_SIDE
+  many = math.prod(sides) > MANY_PAIRS and min(sides) >= LEAST_SIDE
   search = code_search.fast if many else code_search.full
   return search(probes, gallery, mean, kind.shift)
 

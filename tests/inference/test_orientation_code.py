@@ -74,7 +74,7 @@ def random_codes(*shape, seed=0):
   return rng.integers(-127, 128, (*shape, 32, 32, 2), np.int8)
 
 
-@pytest.mark.parametrize('kind', [oc.FINE, oc.WIDE])
+@pytest.mark.parametrize('kind', [oc.FINE, oc.WIDE6])
 def test_probes_are_codes_by_definition(drawn, kind):
   images = cut(drawn[:2, 0])
   got = oc.probes(images, kind)
@@ -99,13 +99,7 @@ def test_templates_are_upright_probes_of_2_kb(drawn):
   )
 
 
-def test_wide_kinds_share_their_codes():
-  assert oc.WIDE._replace(name='', shift=0) == oc.WIDE6._replace(
-    name='', shift=0
-  )
-
-
-@pytest.mark.parametrize('kind', [oc.FINE, oc.WIDE, oc.WIDE6])
+@pytest.mark.parametrize('kind', [oc.FINE, oc.WIDE6])
 def test_scores_equal_loops(kind):
   probes, gallery = random_codes(2, 5), random_codes(3, seed=1)
   # Something to be found.
@@ -251,8 +245,8 @@ def test_a_nearly_flat_image_has_finite_scores(drawn):
 def test_large_images_are_coded_as_small_ones(drawn):
   small = ndimage.gaussian_filter(cut(drawn[:1, 0]), (0, 2, 2, 0))
   large = small.repeat(2, axis=1).repeat(2, axis=2)
-  a, b = (oc.templates(x, oc.WIDE) for x in (small, large))
-  assert own_score(a / 127, b[0] / 127, oc.WIDE.shift) > 0.95
+  a, b = (oc.templates(x, oc.WIDE6) for x in (small, large))
+  assert own_score(a / 127, b[0] / 127, 4) > 0.95
 
 
 @pytest.mark.parametrize(

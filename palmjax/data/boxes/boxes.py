@@ -170,7 +170,7 @@ def read(directory, *, form, split, names=None, bad='clip') -> Annotations:
   return Annotations(tuple(images), names, tuple(skipped), problems)
 
 
-def load(annotations, *, size, room=None) -> Loaded:
+def load(annotations, *, size) -> Loaded:
   """Decodes annotated images into arrays.
 
   Every image is fitted into a square by `letterbox`.
@@ -178,21 +178,12 @@ def load(annotations, *, size, room=None) -> Loaded:
   Args:
     annotations: from `read`.
     size: S, side of the images in pixels.
-    room: M, rows for the boxes of an image; by default as many as the image
-      with most boxes needs.
 
   Raises:
-    ValueError: an image has more boxes than there is room for, or more than
-      `folder.MAX_SKIPPED` of the images cannot be decoded.
+    ValueError: more than `folder.MAX_SKIPPED` of the images cannot be decoded.
   """
   images = annotations.images
-  most = max(images, key=lambda image: len(image.boxes))
-  room = len(most.boxes) if room is None else room
-  if len(most.boxes) > room:
-    raise ValueError(
-      f'{most.id} has {len(most.boxes)} boxes, there is room for {room}: '
-      'make room for as many'
-    )
+  most = max(len(image.boxes) for image in images)
   decoded = _in_threads(
     lambda path: letterbox.decode(path, size=size),
     [image.path for image in images],
@@ -202,18 +193,18 @@ def load(annotations, *, size, room=None) -> Loaded:
     if isinstance(result, str):
       logging.warning('skipped %s: %s', image.id, result)
       skipped.append(image.id)
-  _stop_if_many(skipped, images, os.path.dirname(most.path))
+  _stop_if_many(skipped, images, os.path.dirname(images[0].path))
   kept = [i for i, result in enumerate(decoded) if not isinstance(result, str)]
 
   count = len(kept)
   arrays = {
     'image': np.stack([decoded[i].image for i in kept]),
-    'boxes': np.zeros((count, room, 4), np.float32),
-    'classes': np.zeros((count, room), np.int32),
-    'valid': np.zeros((count, room), bool),
-    'points': np.zeros((count, room, 3, 2), np.float32),
-    'framed': np.zeros((count, room), bool),
-    'facing': np.zeros((count, room), bool),
+    'boxes': np.zeros((count, most, 4), np.float32),
+    'classes': np.zeros((count, most), np.int32),
+    'valid': np.zeros((count, most), bool),
+    'points': np.zeros((count, most, 3, 2), np.float32),
+    'framed': np.zeros((count, most), bool),
+    'facing': np.zeros((count, most), bool),
   }
   for row, i in enumerate(kept):
     number = len(images[i].boxes)

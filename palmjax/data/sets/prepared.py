@@ -174,6 +174,20 @@ class Source:
     image = io.BytesIO(self._records[index]['image'])
     return turns.upright(image_file.decode(image, size=size), self.turn)
 
+  def with_images(self, images):
+    """The set as `PreparedImages`, with images [N, …] in its order."""
+    return PreparedImages(
+      images=images,
+      labels=self.labels,
+      identities=self.identities,
+      ids=self.ids,
+      groups=self.groups,
+      skipped=self.skipped,
+      sessions=self.sessions,
+      devices=self.devices,
+      turn=self.turn,
+    )
+
 
 def load(directory, *, size):
   """Reads a prepared set, drawn or real, into memory.
@@ -193,17 +207,7 @@ def load(directory, *, size):
   source = Source(directory, size=size)
   with concurrent.futures.ThreadPoolExecutor() as pool:
     examples = list(pool.map(source.__getitem__, range(len(source))))
-  return PreparedImages(
-    images=np.stack([example['image'] for example in examples]),
-    labels=source.labels,
-    identities=source.identities,
-    ids=source.ids,
-    groups=source.groups,
-    skipped=source.skipped,
-    sessions=source.sessions,
-    devices=source.devices,
-    turn=source.turn,
-  )
+  return source.with_images(np.stack([one['image'] for one in examples]))
 
 
 def write_images(directory, root):

@@ -207,17 +207,7 @@ def _read(config, key):
     source = prepared.Source(data.dir, size=config.image_size)
   except prepared.OtherSizeError as error:
     raise ValueError(f'--config.image_size: {error}') from error
-  return prepared.PreparedImages(
-    images=stored_images.whole(source),
-    labels=source.labels,
-    identities=source.identities,
-    ids=source.ids,
-    groups=source.groups,
-    skipped=source.skipped,
-    sessions=source.sessions,
-    devices=source.devices,
-    turn=source.turn,
-  )
+  return source.with_images(stored_images.whole(source))
 
 
 def batch_size(data):

@@ -239,12 +239,6 @@ def test_loaded_arrays(tmp_path):
   assert not arrays['facing'].any()
   assert (arrays['image'][1, 5:15] == 40).all()
   assert (arrays['image'][1, :5] == 128).all()
-  assert boxes.load(_read(root), size=20, room=5).arrays['valid'].shape == (
-    3,
-    5,
-  )
-  with pytest.raises(ValueError, match='has 2 boxes, there is room for 1'):
-    boxes.load(_read(root), size=20, room=1)
 
 
 @pytest.mark.parametrize(
