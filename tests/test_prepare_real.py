@@ -37,7 +37,7 @@ def _tongji(source):
 
 
 def test_real_set_comes_back_pixel_for_pixel(tmp_path, monkeypatch):
-  monkeypatch.setattr(real_palms, '_BATCH', 3)  # Several, and a rest.
+  monkeypatch.setattr(real_palms, 'BATCH', 3)  # Several, and a rest.
   source = _tongji(tmp_path / 'tongji')
   directory = real_sets.prepare('tongji', tmp_path / 'sets', source=source)
   data = prepared.load(directory, size=24)

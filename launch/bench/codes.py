@@ -9,7 +9,7 @@ from launch.bench import timing
 from palmjax.inference import orientation_code
 
 _KINDS = orientation_code.FINE, orientation_code.WIDE6
-_MANY = 2000
+MANY = 2000
 # A call of so many compiles the programs that the many pairs take.
 _PROBES, _GALLERY = 64, 128
 
@@ -35,8 +35,8 @@ def run(args):
     ),
     1,
   )
-  probes = rng.integers(-127, 128, (_MANY, *coded.shape[1:]), np.int8)
-  gallery = rng.integers(-127, 128, (_MANY, *coded.shape[2:]), np.int8)
+  probes = rng.integers(-127, 128, (MANY, *coded.shape[1:]), np.int8)
+  gallery = rng.integers(-127, 128, (MANY, *coded.shape[2:]), np.int8)
   for kind in _KINDS:
     timing.report(
       f'one pair, both directions, {kind.name}',
@@ -51,9 +51,9 @@ def run(args):
     )
     first = _seconds(probes[:_PROBES], gallery[:_GALLERY], kind)
     timing.report(
-      f'{_MANY:,} × {_MANY:,} palms, {kind.name}',
+      f'{MANY:,} × {MANY:,} palms, {kind.name}',
       (first, _seconds(probes, gallery, kind)),
-      _MANY**2,
+      MANY**2,
       'pairs',
     )
 

@@ -10,7 +10,7 @@ import numpy as np
 from launch.bench import timing
 from palmjax.inference import verifier
 
-_PALMS = 1000
+PALMS = 1000
 
 
 def run(args):
@@ -22,7 +22,7 @@ def run(args):
   rng = np.random.default_rng(0)
   judge = verifier.load()
   size = judge.image_size
-  images = rng.integers(0, 256, (_PALMS + 1, size, size, 3), np.uint8)
+  images = rng.integers(0, 256, (PALMS + 1, size, size, 3), np.uint8)
   probe, images = images[:1], images[1:]
   start = time.perf_counter()
   judge.enrol(images[:64])
@@ -30,20 +30,20 @@ def run(args):
   start = time.perf_counter()
   gallery = judge.enrol(images)
   seconds = time.perf_counter() - start
-  timing.report(f'enrolling {_PALMS:,} palms', (first, seconds), _PALMS)
+  timing.report(f'enrolling {PALMS:,} palms', (first, seconds), PALMS)
   with tempfile.TemporaryDirectory() as folder:
     path = pathlib.Path(folder) / 'gallery.npz'
     gallery.save(path)
     timing.report_size('their file', path.stat().st_size)
     load = functools.partial(judge.load_gallery, path)
     timing.report(
-      'reading the file', timing.best_of(load, args.repeats), _PALMS, 'palms'
+      'reading the file', timing.best_of(load, args.repeats), PALMS, 'palms'
     )
   timing.report(
     'one probe in the gallery',
     timing.best_of(
       lambda: judge.scores(judge.enrol(probe), gallery), args.repeats
     ),
-    _PALMS,
+    PALMS,
     'palms',
   )

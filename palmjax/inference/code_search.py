@@ -24,12 +24,12 @@ _SCALE = 127  # int8 of a code's 1.
 _LEAST_NORM = 1e-3
 # Fewer probes, or templates, than this go one by one through `full`: a program
 # for them takes longer to compile.
-_FEW = 8
-_PROBES = (16,)  # Sizes of other blocks of `full` …
-_GALLERY = (16, 256)
-_MANY_PROBES = (16, 64)  # … and of `fast`.
-_MANY_GALLERY = (64, 128)
-_HELD = 2048  # Templates with transforms, 41 kB each, in memory at a time.
+FEW = 8
+PROBES = (16,)  # Sizes of other blocks of `full` …
+GALLERY = (16, 256)
+MANY_PROBES = (16, 64)  # … and of `fast`.
+MANY_GALLERY = (64, 128)
+HELD = 2048  # Templates with transforms, 41 kB each, in memory at a time.
 
 
 def full(probes, gallery, mean, shift):
@@ -50,11 +50,11 @@ def full(probes, gallery, mean, shift):
     return chunks.apply(
       lambda rows: compare(rows, block, mean),
       probes,
-      sizes=(1,) if len(probes) < _FEW else _PROBES,
+      sizes=(1,) if len(probes) < FEW else PROBES,
     ).T
 
   return chunks.apply(
-    columns, gallery, sizes=(1,) if len(gallery) < _FEW else _GALLERY
+    columns, gallery, sizes=(1,) if len(gallery) < FEW else GALLERY
   ).T
 
 
@@ -62,9 +62,9 @@ def fast(probes, gallery, mean, shift):
   """Best scores like `full`, faster for many pairs; `shift` at least 2."""
   of_probes, of_gallery, compare = _fast(shift)
   parts = []
-  for start in range(0, len(gallery), _HELD):
-    part = gallery[start : start + _HELD]
-    size = next((s for s in _MANY_GALLERY if len(part) <= s), _MANY_GALLERY[-1])
+  for start in range(0, len(gallery), HELD):
+    part = gallery[start : start + HELD]
+    size = next((s for s in MANY_GALLERY if len(part) <= s), MANY_GALLERY[-1])
     blocks = [
       of_gallery(part[index], mean) for index in chunks.indices(len(part), size)
     ]
@@ -73,7 +73,7 @@ def fast(probes, gallery, mean, shift):
       signals, norms = of_probes(block, mean)
       return jnp.concatenate([compare(signals, norms, b) for b in blocks], 1)
 
-    scores = chunks.apply(rows, probes, sizes=_MANY_PROBES)
+    scores = chunks.apply(rows, probes, sizes=MANY_PROBES)
     parts.append(scores[:, : len(part)])
   return np.concatenate(parts, axis=1)
 

@@ -25,7 +25,7 @@ from scipy import special
 # Bounds of the share p, and how many pairs it is of, between them.
 _LEAST_TAIL, _MOST_TAIL, _IN_TAIL = 0.01, 0.2, 2000
 _EXPONENTIAL_TAIL = 0.05
-_DRAWS = 200
+DRAWS = 200
 _USUAL, _CAREFUL = 0.8, 0.9  # Quantiles of t(f), normal and exponential.
 _FEW_PAIRS = 780
 
@@ -49,8 +49,8 @@ def careful(scores, rows, columns, fmrs, rng):
   pairs = count * (count - 1) // 2
   tail = min(_MOST_TAIL, max(_LEAST_TAIL, _IN_TAIL / pairs))
   rates = np.asarray(fmrs)
-  thresholds = np.empty((_DRAWS, 2, len(rates)))
-  for draw in range(_DRAWS):
+  thresholds = np.empty((DRAWS, 2, len(rates)))
+  for draw in range(DRAWS):
     drawn = np.bincount(rng.integers(0, count, count), minlength=count)
     weights = (drawn[rows] * drawn[columns]).astype(np.float64)
     thresholds[draw] = _thresholds(scores, weights, rates, tail)

@@ -24,7 +24,7 @@ SHIFT = 5  # Largest shift along each side, in pixels.
 # Crops with a standard deviation below this hold rounding errors: a flat image
 # is like none, not even like itself.
 _LEAST_DEVIATION = 0.01
-_BLOCK = 256  # Templates whose crops are in memory at a time.
+BLOCK = 256  # Templates whose crops are in memory at a time.
 
 
 def templates_of(images):
@@ -106,7 +106,7 @@ def _one_way(a, b):
       0, shifts**2, best, jnp.full((len(a), len(block)), -1.0, jnp.float32)
     )
 
-  size = min(_BLOCK, len(b))
+  size = min(BLOCK, len(b))
   padded = jnp.pad(b, ((0, -len(b) % size), (0, 0), (0, 0)))
   blocks = lax.map(compare, padded.reshape(-1, size, SIZE, SIZE))
   return jnp.moveaxis(blocks, 0, 1).reshape(len(a), -1)[:, : len(b)]

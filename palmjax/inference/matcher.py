@@ -37,7 +37,7 @@ FORMAT = 1
 TURNS = 8
 
 _CALIBRATION = 'calibration.json'
-_CHUNK = 1024  # Images whose turns are in memory at a time.
+CHUNK = 1024  # Images whose turns are in memory at a time.
 
 
 class NotCalibratedError(ValueError):
@@ -102,8 +102,8 @@ def embed_turns(embed, images):
   chex.assert_equal(images.shape[1], images.shape[2])
   return np.concatenate(
     [
-      _embed_turns_of_chunk(embed, images[start : start + _CHUNK])
-      for start in range(0, max(1, len(images)), _CHUNK)
+      _embed_turns_of_chunk(embed, images[start : start + CHUNK])
+      for start in range(0, max(1, len(images)), CHUNK)
     ]
   )
 

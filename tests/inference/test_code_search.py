@@ -18,9 +18,9 @@ def random_mean():
 
 @pytest.mark.parametrize('shift', [3, 4, 6])
 def test_fast_is_full(shift, monkeypatch):
-  monkeypatch.setattr(code_search, '_MANY_PROBES', (4,))
-  monkeypatch.setattr(code_search, '_MANY_GALLERY', (4,))
-  monkeypatch.setattr(code_search, '_HELD', 8)
+  monkeypatch.setattr(code_search, 'MANY_PROBES', (4,))
+  monkeypatch.setattr(code_search, 'MANY_GALLERY', (4,))
+  monkeypatch.setattr(code_search, 'HELD', 8)
   # Blocks of 4 with rest, and gallery that is held in two parts.
   probes, gallery = random_codes(6, 5), random_codes(11, seed=1)
   gallery[9] = np.roll(probes[5, 0], (shift, -shift), (0, 1))
@@ -37,9 +37,9 @@ def test_fast_is_full(shift, monkeypatch):
 def test_blocks_of_the_full_search_do_not_show(monkeypatch):
   probes, gallery = random_codes(5, 5), random_codes(7, seed=1)
   want = code_search.full(probes, gallery, random_mean(), 3)
-  monkeypatch.setattr(code_search, '_FEW', 2)
-  monkeypatch.setattr(code_search, '_PROBES', (2,))
-  monkeypatch.setattr(code_search, '_GALLERY', (3, 4))
+  monkeypatch.setattr(code_search, 'FEW', 2)
+  monkeypatch.setattr(code_search, 'PROBES', (2,))
+  monkeypatch.setattr(code_search, 'GALLERY', (3, 4))
   got = code_search.full(probes, gallery, random_mean(), 3)
   np.testing.assert_allclose(got, want, atol=2e-6)
   np.testing.assert_allclose(
@@ -59,8 +59,8 @@ def test_many_pairs_go_the_fast_way(monkeypatch):
     return code_search.full(*arguments)
 
   monkeypatch.setattr(code_search, 'fast', fast)
-  monkeypatch.setattr(orientation_code, '_MANY', 5)
-  monkeypatch.setattr(orientation_code, '_LEAST_SIDE', 2)
+  monkeypatch.setattr(orientation_code, 'MANY_PAIRS', 5)
+  monkeypatch.setattr(orientation_code, 'LEAST_SIDE', 2)
   got = orientation_code.scores(probes, gallery, orientation_code.FINE)
   assert called
   np.testing.assert_array_equal(got, want)

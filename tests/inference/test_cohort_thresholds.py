@@ -39,7 +39,7 @@ def own_thresholds(drawn, scores, pairs, fmr, tail):
 
 @pytest.mark.parametrize('count, share', [(40, 1.0), (110, 780 / 5995)])
 def test_thresholds_are_at_the_careful_end(count, share, monkeypatch):
-  monkeypatch.setattr(cohort_thresholds, '_DRAWS', 11)
+  monkeypatch.setattr(cohort_thresholds, 'DRAWS', 11)
   rng = np.random.default_rng(1)
   rows, columns = np.triu_indices(count, 1)
   scores = rng.normal(size=len(rows))

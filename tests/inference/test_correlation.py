@@ -44,7 +44,7 @@ def test_all_similarities_equal_loops():
 def test_blocks_do_not_show(monkeypatch):
   a, b = noise(2, 48, 48), noise(5, 48, 48, seed=1)
   want = correlation.similarities(a, b)
-  monkeypatch.setattr(correlation, '_BLOCK', 2)
+  monkeypatch.setattr(correlation, 'BLOCK', 2)
   np.testing.assert_allclose(correlation.similarities(a, b), want, atol=1e-6)
 
 

@@ -199,7 +199,7 @@ def test_turns_of_many_images_are_seen_in_pieces(monkeypatch, count):
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
   whole = matcher.embed_turns(embed, images)
-  monkeypatch.setattr(matcher, '_CHUNK', 3)
+  monkeypatch.setattr(matcher, 'CHUNK', 3)
   seen.clear()
   np.testing.assert_array_equal(matcher.embed_turns(embed, images), whole)
   assert whole.shape == (count, 8 * 24)

@@ -19,7 +19,7 @@ def test_an_unknown_subject_is_refused(capsys):
 
 
 def test_codes_have_their_lines(monkeypatch, capsys):
-  monkeypatch.setattr(codes, '_MANY', 3)
+  monkeypatch.setattr(codes, 'MANY', 3)
   bench.main(['codes', '--repeats=1'])
   lines = capsys.readouterr().out.splitlines()
   assert lines[0].split() == ['template,', 'one', 'code', '2,048', 'bytes']
@@ -33,7 +33,7 @@ def test_codes_have_their_lines(monkeypatch, capsys):
 
 
 def test_a_gallery_is_enrolled_kept_and_searched(monkeypatch, capsys):
-  monkeypatch.setattr(galleries, '_PALMS', 2)
+  monkeypatch.setattr(galleries, 'PALMS', 2)
   load = functools.partial(verifier.load, turns=False)
   monkeypatch.setattr(verifier, 'load', load)
   galleries.run(types.SimpleNamespace(repeats=1))

@@ -8,7 +8,7 @@ from palmjax.images import image_file
 from palmjax.ops import chunks
 
 _DEVICES = 64
-_BATCH = 64  # Palms drawn at once.
+BATCH = 64  # Palms drawn at once.
 
 
 def draw(seed, *, identities, samples, size, square, difficulty):
@@ -29,7 +29,7 @@ def draw(seed, *, identities, samples, size, square, difficulty):
   numbers = np.tile(np.arange(samples), identities)
   sessions = palms.session_of(numbers)
   images = np.empty((len(labels), square, square, 3), np.uint8)
-  for index in chunks.indices(len(labels), _BATCH):
+  for index in chunks.indices(len(labels), BATCH):
     drawn = palms.draw_batch(
       jax.random.key(seed),
       labels[index],

@@ -29,7 +29,7 @@ from palmjax.evals.recognition import error_rates
 RECALLS = np.linspace(0.0, 1.0, 101)
 AR_DETECTIONS = (1, 10, 100)
 # Resamples × detections at a time: bounds the memory.
-_CHUNK = 4_000_000
+CHUNK = 4_000_000
 
 
 def evaluate(
@@ -229,7 +229,7 @@ def _average_precision(matches, weights, a):
     places = np.flatnonzero(fits)
     others = np.flatnonzero(~fits & ~ignored[0])
     before = np.searchsorted(others, places)
-    rows = max(1, _CHUNK // max(len(mine), 1))
+    rows = max(1, CHUNK // max(len(mine), 1))
     for start in range(0, num_resamples, rows):
       part = slice(start, start + rows)
       w = weights[part].astype(np.int32)

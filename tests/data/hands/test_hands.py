@@ -169,13 +169,12 @@ def _palm_draws(identities):
   def one(identity):
     caught = {}
 
-    def catch(uniforms, normals, z, wear, *rest):
-      del z, rest
+    def catch(uniforms, normals, wear):
       caught.update(uniforms=uniforms, normals=normals, wear=wear)
       raise _Enough
 
     with pytest.MonkeyPatch.context() as patch:
-      patch.setattr(palms, '_draw_creases', catch)
+      patch.setattr(palm_lines, 'identity_strokes', catch)
       with pytest.raises(_Enough):
         palms.draw(KEY, identity, identity * 0, size=16)
     lines = palm_lines.principal_lines(

@@ -17,7 +17,7 @@ def test_palms_are_drawn_by_number(monkeypatch):
     return np.asarray(image, np.uint8)
 
   monkeypatch.setattr(palms, 'draw_batch', draw_batch)
-  monkeypatch.setattr(as_read, '_BATCH', 4)
+  monkeypatch.setattr(as_read, 'BATCH', 4)
   options = {'samples': 6, 'size': 12, 'square': 8, 'difficulty': 0.3}
   images, labels, sessions = as_read.draw(5, identities=3, **options)
   assert (images.shape, images.dtype) == ((18, 8, 8, 3), np.uint8)

@@ -7,13 +7,13 @@ import signal
 
 import numpy as np
 import pytest
+from PIL import Image
 from tensorflow_datasets.core import shuffle
 
 from palmjax import files, prepare
 from palmjax.data import streams
 from palmjax.data.palms import palms
 from palmjax.data.sets import prepared
-from palmjax.data.sets.builders import drawn_palms
 
 
 def _pixels(identity, sample, size):
@@ -152,7 +152,7 @@ def test_a_killed_run_leaves_nothing_that_looks_finished(tmp_path, calls):
     raise KeyboardInterrupt
 
   with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(drawn_palms, '_png', kill)
+    patch.setattr(Image, 'fromarray', kill)
     with pytest.raises(KeyboardInterrupt):
       _drawn(tmp_path)
   with pytest.raises(FileNotFoundError):

@@ -154,7 +154,7 @@ def test_chunks_change_nothing(monkeypatch):
     names=small_sets.NAMES,
     resampling=bootstrap.Resampling(draws=30),
   )
-  monkeypatch.setattr(average_precision, '_CHUNK', 500)
+  monkeypatch.setattr(average_precision, 'CHUNK', 500)
   assert whole == average_precision.evaluate(
     truths,
     detections,

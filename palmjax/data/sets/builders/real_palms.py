@@ -29,7 +29,7 @@ from palmjax.images import image_file
 
 _FORMATS = (*image_file.FORMATS, 'TIFF')
 # Images read at once: bounds the memory, 64 photographs are about 300 MB.
-_BATCH = 64
+BATCH = 64
 
 
 def encode(path):
@@ -165,11 +165,11 @@ class RealPalms(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     workers = min(8, os.cpu_count() or 1)
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:
       for start in rich.progress.track(
-        range(0, len(records), _BATCH),
+        range(0, len(records), BATCH),
         description='Reading palms',
         console=rich.console.Console(stderr=True),
       ):
-        batch = records[start : start + _BATCH]
+        batch = records[start : start + BATCH]
         images = pool.map(
           lambda record: image_file.attempt(
             encode, os.path.join(source, record.path)
