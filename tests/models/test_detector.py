@@ -43,6 +43,11 @@ def test_maps_and_levels_of_the_student():
   assert sides(levels) == [(96 // s, 64 // s) for s in strides]
   features = [16, 24, 40, 80, 160, 64, 48, 32]
   assert [level.shape[-1] for level in levels] == features
+  # As in stored weights.
+  assert variables['params']['Head_0'].keys() == {
+    *('kernel', 'bias'),
+    *('class', 'size', 'offset', 'frame', 'points'),
+  }
   assert {x.dtype for x in jax.tree.leaves((variables, maps, levels))} == {
     jnp.dtype('float32')
   }

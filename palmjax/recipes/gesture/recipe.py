@@ -14,13 +14,10 @@ then differ in their steps, too.
 """
 
 import functools
-import pathlib
 
-import jax
 from absl import logging
 
 from palmjax import files
-from palmjax.engine import mesh as meshes
 from palmjax.engine import stage
 from palmjax.networks import export as exports
 from palmjax.networks import hand as hand_networks
@@ -29,7 +26,7 @@ from palmjax.recipes.gesture import checks as gesture_checks
 from palmjax.recipes.gesture import palm_frame as palm_frame_stage
 from palmjax.recipes.gesture import report as gesture_report
 from palmjax.recipes.gesture import scores as gesture_scores
-from palmjax.recipes.shared import hand_images, hand_training
+from palmjax.recipes.shared import hand_images, hand_training, run_start
 
 # The teachers of each arm.
 ARMS = {
@@ -51,11 +48,9 @@ def run(config, workdir):
     ValueError, OSError: one line that says what to do; all that was saved
       before stays.
   """
-  workdir = pathlib.Path(workdir)
-  stage.take_workdir(workdir, config.to_dict())
-  mesh = meshes.make(config.num_devices or None)
-  gesture_checks.check(config, mesh, arms=ARMS)
-  root = jax.random.key(config.seed)
+  workdir, mesh, root = run_start.take(
+    config, workdir, functools.partial(gesture_checks.check, arms=ARMS)
+  )
   hands = hand_images.load(
     config, stage.stage_key(root, 'data'), workdir / 'drawn'
   )

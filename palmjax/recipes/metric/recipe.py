@@ -12,7 +12,6 @@ is correlation without learning, on the same pairs.
 import dataclasses
 import functools
 import os
-import pathlib
 
 import jax
 from absl import logging
@@ -42,6 +41,7 @@ from palmjax.recipes.shared import (
   config_keys,
   palm_images,
   palm_training,
+  run_start,
   strangers,
 )
 from palmjax.steps import metric
@@ -61,11 +61,7 @@ def run(config, workdir):
     ValueError, OSError: one line that says what to do; all that was saved
       before stays.
   """
-  workdir = pathlib.Path(workdir)
-  stage.take_workdir(workdir, config.to_dict())
-  mesh = meshes.make(config.num_devices or None)
-  metric_checks.check(config, mesh)
-  root = jax.random.key(config.seed)
+  workdir, mesh, root = run_start.take(config, workdir, metric_checks.check)
   data_key = stage.stage_key(root, 'data')
   palms = palm_images.load(config, data_key)
   others = strangers.find(config, palms, data_key)
@@ -78,13 +74,7 @@ def run(config, workdir):
     )
   tests = load_tests(config, palms)
   stage.keep_config(workdir, config.to_dict())
-  logging.info(
-    'training: %d images of %d identities; evaluation: %d images of %d others',
-    len(palms.labelled.labels),
-    len(palms.labelled.identities),
-    len(palms.evaluation.labels),
-    len(palms.evaluation.identities),
-  )
+  logging.info('training: %s', palms.counts())
   network = stage.run(
     'network',
     functools.partial(_train, palms, others, mesh),

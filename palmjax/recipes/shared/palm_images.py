@@ -79,6 +79,15 @@ class PalmImages:
   strangers: SpareIdentities
   validation: Part | None = None
 
+  def counts(self):
+    """Says how many images and identities there are."""
+    return (
+      f'{len(self.labelled.labels)} images of '
+      f'{len(self.labelled.identities)} identities; evaluation: '
+      f'{len(self.evaluation.labels)} images of '
+      f'{len(self.evaluation.identities)} others'
+    )
+
 
 def load(config, key):
   """Reads or draws the images of a run and splits them.

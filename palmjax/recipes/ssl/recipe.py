@@ -17,7 +17,6 @@ control may then differ in their steps, too.
 
 import dataclasses
 import functools
-import pathlib
 
 import jax
 from absl import logging
@@ -34,6 +33,7 @@ from palmjax.recipes.shared import (
   controls,
   palm_images,
   palm_training,
+  run_start,
   strangers,
 )
 from palmjax.recipes.ssl import checks as ssl_checks
@@ -58,20 +58,10 @@ def run(config, workdir):
     ValueError, OSError: one line that says what to do; all that was saved
       before stays.
   """
-  workdir = pathlib.Path(workdir)
-  stage.take_workdir(workdir, config.to_dict())
-  mesh = meshes.make(config.num_devices or None)
-  ssl_checks.check(config, mesh)
+  workdir, mesh, root = run_start.take(config, workdir, ssl_checks.check)
   palms = palm_images.load(config, data_key(config))
   stage.keep_config(workdir, config.to_dict())
-  root = jax.random.key(config.seed)
-  logging.info(
-    'labelled: %d images of %d identities; evaluation: %d images of %d others',
-    len(palms.labelled.labels),
-    len(palms.labelled.identities),
-    len(palms.evaluation.labels),
-    len(palms.evaluation.identities),
-  )
+  logging.info('labelled: %s', palms.counts())
 
   def make(name, body, sections, **inputs):
     return stage.run(

@@ -38,6 +38,9 @@ def test_parts_of_a_folder(config, tmp_path):
   assert np.bincount(palms.unseen.labels).tolist() == [2, 2, 2]
   assert not set(palms.labelled.identities) & set(palms.evaluation.identities)
   assert palms.unseen.identities == palms.labelled.identities
+  assert palms.counts() == (
+    '6 images of 3 identities; evaluation: 16 images of 4 others'
+  )
 
 
 def test_unseen_images_are_of_the_identity_that_their_label_names(
