@@ -18,7 +18,7 @@ def whitened(scores, probes, gallery, means, shrinkage):
     scores: float32 [3, P, G] of `parts.compare`.
     probes: float32 [P, D], embeddings.
     gallery: float32 [G, D].
-    means: `parts.Means`, and of which palms: (`Means`, float32 [C, D]).
+    means: (`parts.Means` of a cohort, its embeddings float32 [C, D]).
     shrinkage: λ of `parts.whitening`.
 
   Returns:

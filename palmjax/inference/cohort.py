@@ -9,8 +9,8 @@ drawn palms that alone moved their scores 0.2 to 0.3 standard deviations below
 those of strangers. So palms are dealt into folds, and a pair is compared with
 the mean of all palms outside its one or two folds.
 
-Thresholds are at the careful end of what the pairs say, for pairs share palms:
-see `inference.cohort_thresholds`.
+Pairs share palms, so few palms tell little: their thresholds are at the careful
+end of what the pairs say, see `inference.cohort_thresholds`.
 
 An FMR that makes 30 false matches of all pairs is measured (rule of 30). One up
 to `_FARTHEST` times as rare is extrapolated, and `describe` says so.

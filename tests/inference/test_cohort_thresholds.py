@@ -58,8 +58,8 @@ def test_thresholds_are_at_the_careful_end(count, share, monkeypatch):
       [own_thresholds(palm, scores, pairs, fmr, 0.2) for fmr in rates]
     )
   draws = np.sort(draws, axis=0)
-  # Of 11 the 9th is the quantile of 0.8, and the 10th that of 0.9.
-  want = (1 - share) * draws[8, :, 0] + share * draws[9, :, 1]
+  # Of 11 the 7th is the quantile of 0.6, and the 10th that of 0.9.
+  want = (1 - share) * draws[6, :, 0] + share * draws[9, :, 1]
   np.testing.assert_allclose(thresholds, want, rtol=1e-6)
   assert np.diff(thresholds).min() > 0
 
@@ -86,6 +86,8 @@ def test_false_match_rates_of_strangers(count, cohorts, effect):
     true.append(stats.norm.sf(thresholds, scale=math.sqrt(1 + 2 * effect**2)))
   share = np.array(true) / rates
   assert ((share <= 2).mean(axis=0) >= 0.95).all()
-  assert ((share <= 1).mean(axis=0) >= (0.65 if count < 100 else 0.75)).all()
-  # Careful, but not absurd.
-  assert (share.mean(axis=0) >= (0.2 if count < 100 else 0.5)).all()
+  # Of few palms thresholds are careful, of many near the middle.
+  assert ((share <= 1).mean(axis=0) >= (0.65 if count < 100 else 0.5)).all()
+  assert (share.mean(axis=0) >= (0.2 if count < 100 else 0.75)).all()
+  if count >= 100:
+    assert ((share >= 0.5).mean(axis=0) >= 0.8).all()

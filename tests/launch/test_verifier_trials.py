@@ -4,23 +4,31 @@ import numpy as np
 import pytest
 
 from launch import verifier_trials
+from palmjax.inference import parts
 
 
 @pytest.mark.parametrize('shrinkage', [0.3, 1.0])
-def test_whitened_embeddings_equal_the_definition(shrinkage):
+def test_the_network_is_whitened_and_the_codes_stay(shrinkage):
   rng = np.random.default_rng(0)
   cohort = rng.normal(size=(5, 8)) * np.arange(1, 9) + 2.0
-  embeddings = rng.normal(size=(3, 8))
+  probes, gallery = rng.normal(size=(3, 8)), rng.normal(size=(2, 8))
+  scores = rng.normal(size=(3, 3, 2))
   covariance = np.cov(cohort, rowvar=False, bias=True)
   covariance = (1 - shrinkage) * covariance + shrinkage * np.eye(8) * (
     np.trace(covariance) / 8
   )
   values, axes = np.linalg.eigh(covariance)
   root = axes @ np.diag(values**-0.5) @ axes.T
-  want = (embeddings - cohort.mean(0)) @ root
-  want /= np.linalg.norm(want, axis=1, keepdims=True)
-  got = verifier_trials.whitened(embeddings, cohort, shrinkage)
-  np.testing.assert_allclose(got, want, atol=1e-9)
+  units = []
+  for side in (probes, gallery):
+    white = (side - cohort.mean(0)) @ root
+    units.append(white / np.linalg.norm(white, axis=1, keepdims=True))
+  means = parts.no_means(8)._replace(network=cohort.mean(axis=0))
+  white = verifier_trials.whitened(
+    scores, probes, gallery, (means, cohort), shrinkage
+  )
+  np.testing.assert_array_equal(white[:2], scores[:2])
+  np.testing.assert_allclose(white[2], units[0] @ units[1].T, atol=1e-6)
 
 
 def test_s_norm_is_the_mean_of_both_sides():
