@@ -1,10 +1,18 @@
-"""A hand detector trained on perturbed images that transport matched.
+"""A network trained on perturbed images that transport matched.
 
 python -m palmjax.main --config configs/robust.py --workdir runs/robust
 
 ''       2 CPU cores, 15 minutes: the shipped detector, 96 px, drawn hands
 'smoke'  the same path in miniature, for tests
 'table'  all six arms, 96 attacked images; has never run
+
+The same for the palm embedding, from the shipped palm weights:
+
+python -m palmjax.main --config configs/robust.py --config.task=recognise \
+  --workdir runs/robust_palms
+
+It reads the section `recognise`, and of the others `start`, `arms`, `perturb`,
+`stop`, `attack` and `evaluation`.
 
 Sweep, three seeds, all arms:
 
@@ -34,6 +42,16 @@ _SMOKE = {
   'evaluation.resamples': 50,
   'optimise': False,
   'log_every': 2,
+  'recognise.image_size': 32,
+  'recognise.data.identities': 24,
+  'recognise.data.samples': 3,
+  'recognise.network.width': 0.125,
+  'recognise.network.embedding_size': 32,
+  'recognise.cnn.batch_size': 8,
+  'recognise.cnn.steps': 6,
+  'recognise.cnn.warmup_steps': 2,
+  'recognise.cnn.ckpt_every': 3,
+  'recognise.fmr': 0.1,
 }
 
 _TABLE = {
@@ -46,9 +64,11 @@ _TABLE = {
 def get_config(arg=''):
   """Returns the configuration; `arg` is '', 'smoke' or 'table'."""
   config = common.get_config('robust')
+  # 'detect' hands, or 'recognise' palms.
+  config.task = 'detect'
   config.image_size = 96
-  # The detector to be trained: 'shipped', an export folder, or '' for random
-  # weights of the size that `detector` says.
+  # The network to be trained: 'shipped', an export folder, or '' for random
+  # weights of the size that `detector`, or `recognise.network`, says.
   config.start = 'shipped'
   config.detector = ml_collections.ConfigDict({'width': 1.0, 'depth': 1})
   config.dtype = 'float32'
@@ -97,7 +117,8 @@ def get_config(arg=''):
       'epsilon': 4 / 255,  # ε, share of the range
       'step_size': 4 / 255,  # α
       'num_steps': 1,
-      # What transport matches: 'pooled', 'levels', 'logits', 'flat'.
+      # What transport matches: 'pooled', 'levels', 'logits', 'flat'. Of palms
+      # it matches embeddings.
       'vector': 'pooled',
       'solver': 'sinkhorn',  # or 'ipot'
       'solver_epsilon': 0.01,  # weight of the entropy; of ipot: β
@@ -139,14 +160,66 @@ def get_config(arg=''):
       'steps': 20,  # of PGD and APGD
       'restarts': 1,  # of PGD
       'queries': 60,  # of the square attack
-      'images': 40,  # of each test, evenly spaced
+      'images': 40,  # of each test, evenly spaced; of palms one an identity
       'batch_size': 8,  # images attacked together
     }
   )
   config.evaluation = ml_collections.ConfigDict({'resamples': 1000})
+  config.recognise = _recognise()
 
   variants = {'': {}, 'smoke': _SMOKE, 'table': _TABLE}
   return common.override(config, common.variant(variants, arg, 'robust'))
+
+
+def _recognise():
+  """The section `recognise`; what it names stands for the same keys above."""
+  return ml_collections.ConfigDict(
+    {
+      'image_size': 64,
+      'data': {
+        # As in configs/metric.py.
+        'name': 'palms',
+        'dir': '',
+        'turn': 0,
+        'identities': 240,
+        'samples': 4,
+        'difficulty': 0.5,
+      },
+      'evaluation_share': 0.5,
+      'labelled': {'identities': 0, 'images': 0},
+      # Noise and blur would be perturbations of their own.
+      'augment': common.augment(blur=0.0, noise=0.0),
+      # Of random weights; an export brings its own.
+      'preprocess': {'channels': 'grey', 'contrast': 'local'},
+      'network': {
+        'name': 'mobilefacenet',
+        'width': 0.5,
+        'embedding_size': 128,
+        'attention': False,
+        'dtype': 'float32',
+        'batch_norm_momentum': 0.9,
+      },
+      # ArcFace, with a new head over the identities of the training.
+      'loss': {'margin': 0.3, 'scale': 32.0},
+      'cnn': {
+        'batch_size': 32,
+        'steps': 200,
+        'learning_rate': 0.02,
+        'momentum': 0.9,
+        'weight_decay': 5e-4,
+        'warmup_steps': 20,
+        'max_norm': 5.0,
+        **common.schedule(),
+        'schedule': 'constant',
+        'ckpt_every': 100,
+        # As in `train`.
+        'weight': 1.0,
+        'statistics': 'running',
+      },
+      # False match rate of clean pairs that the threshold is set for.
+      'fmr': 1e-3,
+    }
+  )
 
 
 def sweep(arg=''):

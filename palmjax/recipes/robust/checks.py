@@ -4,9 +4,13 @@ from palmjax.recipes.robust import training
 from palmjax.recipes.shared import config_keys, hand_checks
 from palmjax.steps import perturbed_tasks, robust
 
-_AT_LEAST = {
-  'detector.depth': 0,
-  'train.weight': 0,
+_AT_LEAST = {'detector.depth': 0, 'train.weight': 0}
+_CHOICES = {
+  'perturb.vector': perturbed_tasks.DETECTOR_VECTORS,
+  'train.statistics': robust.STATISTICS,
+}
+# Of perturbations and attacks.
+_ATTACKS_AT_LEAST = {
   'perturb.num_steps': 1,
   'perturb.replays': 1,
   'perturb.solver_iterations': 1,
@@ -17,13 +21,15 @@ _AT_LEAST = {
   'attack.batch_size': 1,
   'attack.images': 1,
 }
-_CHOICES = {
-  'perturb.vector': perturbed_tasks.DETECTOR_VECTORS,
-  'perturb.solver': training.SOLVERS,
-  'train.statistics': robust.STATISTICS,
-}
+TASKS = ('detect', 'recognise')
 # The section that says how a training goes on.
 _TRAINED = ('train',)
+
+
+def task(config):
+  """Returns the task of a config, of `TASKS`; another is a ValueError."""
+  config_keys.check_choices(config, {'task': TASKS})
+  return config.task
 
 
 def check(config, mesh):
@@ -39,8 +45,29 @@ def check(config, mesh):
   hand_checks.check_settings(config, arms=training.ARMS, trained=_TRAINED)
   config_keys.check_least(config, _AT_LEAST)
   config_keys.check_choices(config, _CHOICES)
+  config_keys.check_above(config, ('detector.width',))
+  check_attacks(config)
+  if config.data.detail != 1 or config.augment.closer:
+    raise ValueError(
+      f'--config.data.detail={config.data.detail}, --config.augment.closer='
+      f'{config.augment.closer}: perturbed images are seen whole; give 1 and 0'
+    )
+  hand_checks.check_training(config, mesh, trained=_TRAINED)
+
+
+def check_attacks(config):
+  """Checks perturbations and attacks, which are alike for hands and palms.
+
+  Args:
+    config: with known `arms`, and with `perturb` and `attack`.
+
+  Raises:
+    ValueError: names the key and what it may be.
+  """
+  config_keys.check_least(config, _ATTACKS_AT_LEAST)
+  config_keys.check_choices(config, {'perturb.solver': training.SOLVERS})
   config_keys.check_above(
-    config, ('detector.width', 'perturb.step_size', 'perturb.solver_epsilon')
+    config, ('perturb.step_size', 'perturb.solver_epsilon')
   )
   config_keys.check_shares(config, ('perturb.epsilon',))
   radii = tuple(config.attack.radii)
@@ -53,12 +80,6 @@ def check(config, mesh):
       f'--config.attack.radii={radii}: give rising grey levels from above 0 to '
       '255'
     )
-  if config.data.detail != 1 or config.augment.closer:
-    raise ValueError(
-      f'--config.data.detail={config.data.detail}, --config.augment.closer='
-      f'{config.augment.closer}: perturbed images are seen whole; give 1 and 0'
-    )
-  hand_checks.check_training(config, mesh, trained=_TRAINED)
   with config_keys.named('perturb'):
     for arm in config.arms:
       training.perturbation(config, arm)

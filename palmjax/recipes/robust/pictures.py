@@ -9,7 +9,7 @@ from palmjax.report import drawn_boxes, html
 
 _TILES = 4
 # A change is shown so many times as large.
-_ENLARGED = 10
+ENLARGED = 10
 _LEAST = 0.3  # Score of a box that is drawn.
 _COLOR = (255, 160, 90)
 _ATTACK = 'sum'
@@ -48,10 +48,7 @@ def attacked(run, test, networks, radius, suffix):
     ]
     groups[f'{arm}: clean'] = _tiles(clean, objects[0], classes)
     groups[f'{arm}: attacked'] = _tiles(images, objects[1], classes)
-    groups[f'{arm}: difference × {_ENLARGED}'] = [
-      html.tile(_bytes(_ENLARGED * (after - before)), alt='Change of the image')
-      for before, after in zip(clean, images, strict=True)
-    ]
+    groups[f'{arm}: difference × {ENLARGED}'] = differences(clean, images)
   return html.Grid(
     f'Attacked hands{suffix}',
     groups,
@@ -60,6 +57,14 @@ def attacked(run, test, networks, radius, suffix):
     'drawn.',
     large=True,
   )
+
+
+def differences(clean, images):
+  """Tiles of the enlarged change of float images [N, S, S, 3] in [−1, 1]."""
+  return [
+    html.tile(_bytes(ENLARGED * (after - before)), alt='Change of the image')
+    for before, after in zip(clean, images, strict=True)
+  ]
 
 
 def _tiles(images, objects, classes):

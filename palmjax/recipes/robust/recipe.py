@@ -15,26 +15,23 @@
   claims 8 to 10 are this program, a computer and its storage
 
 All arms begin with the same weights and see the same batches, augmented alike:
-only the perturbed images differ.
+only the perturbed images differ. `palm_recipe` does the same with palms.
 """
 
 import functools
-import pathlib
 
-import jax
 from absl import logging
 
 from palmjax import files
-from palmjax.engine import mesh as meshes
 from palmjax.engine import stage
 from palmjax.evals import bootstrap
 from palmjax.networks import export as exports
 from palmjax.networks import hand as hand_networks
 from palmjax.recipes.robust import checks as robust_checks
-from palmjax.recipes.robust import measure, training
+from palmjax.recipes.robust import measure, palm_recipe, training
 from palmjax.recipes.robust import report as robust_report
 from palmjax.recipes.robust import scores as robust_scores
-from palmjax.recipes.shared import hand_images, hand_training
+from palmjax.recipes.shared import hand_images, hand_training, run_start
 
 
 def run(config, workdir):
@@ -48,11 +45,10 @@ def run(config, workdir):
     ValueError, OSError: one line that says what to do; all that was saved
       before stays.
   """
-  workdir = pathlib.Path(workdir)
-  stage.take_workdir(workdir, config.to_dict())
-  mesh = meshes.make(config.num_devices or None)
-  robust_checks.check(config, mesh)
-  root = jax.random.key(config.seed)
+  if robust_checks.task(config) == 'recognise':
+    palm_recipe.run(config, workdir)
+    return
+  workdir, mesh, root = run_start.take(config, workdir, robust_checks.check)
   hands = hand_images.load(
     config, stage.stage_key(root, 'data'), workdir / 'drawn'
   )

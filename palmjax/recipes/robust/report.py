@@ -41,7 +41,7 @@ def write(run, tests, tables, results, *, networks):
   facts = run_facts.write(
     run.workdir, skipped=run.hands.skipped, warnings=masked
   )
-  radius = min(config.attack.radii, key=lambda one: abs(one - _HEADLINE))
+  radius = headline_radius(config.attack.radii)
   headline = _headline(models, arms, radius) + run_facts.caution(
     len(next(iter(tests.values()))['image']), 'images'
   )
@@ -53,7 +53,7 @@ def write(run, tests, tables, results, *, networks):
     highlights=_highlights(models, arms, radius, facts),
     sections=[
       *(_accuracy(models, arms, config, suffix) for suffix in tests),
-      *(_worst(results['worst'], arms, suffix) for suffix in tests),
+      *(worst(results['worst'], arms, suffix) for suffix in tests),
       *(_curves(models, arms, config, suffix) for suffix in tests),
       *(
         _attacks(tables[suffix], arms, config.attack.radii, suffix)
@@ -64,20 +64,19 @@ def write(run, tests, tables, results, *, networks):
         pictures.attacked(run, test, networks, radius, suffix)
         for suffix, test in tests.items()
       ),
-      _training(logs.read(run.workdir / 'metrics.jsonl'), arms, config),
+      training(logs.read(run.workdir / 'metrics.jsonl'), arms, config),
       run_facts.endings(results['ended']),
-      html.Values(
-        'Signs of masked gradients',
-        dict(enumerate(masked, start=1)) or {'': 'none seen'},
-        'An attack without gradients should be weaker than those with '
-        'gradients, and images made for another network weaker than those made '
-        'for this one. Where that is not so, read the lowest number.',
-      ),
+      masked_gradients(masked),
       html.Values('Configuration', config.to_dict()),
       html.Values('Run', facts),
     ],
   )
   run_facts.announce(run.workdir, headline)
+
+
+def headline_radius(radii):
+  """Returns the radius, in grey levels, that the headline is about."""
+  return min(radii, key=lambda radius: abs(radius - _HEADLINE))
 
 
 def _headline(models, arms, radius):
@@ -159,7 +158,18 @@ def _accuracy(models, arms, config, suffix):
   )
 
 
-def _worst(named, arms, suffix):
+def worst(named, arms, suffix=''):
+  """Table of the strongest attacks.
+
+  Args:
+    named: {model: {radius in words: attack in words}}, of
+      `robust_scores.names_of_worst`.
+    arms: of `NAMES`.
+    suffix: of the test.
+
+  Returns:
+    `html.Table`.
+  """
   names = list(named[arms[0] + suffix])
   return html.Table(
     f'The worst attack{suffix}',
@@ -235,7 +245,17 @@ def _clean(table, arms):
   return {arm: {'value': table.values[arm, measure.CLEAN, 0]} for arm in arms}
 
 
-def _training(rows, arms, config):
+def training(rows, arms, config):
+  """Curves of the trainings of all arms.
+
+  Args:
+    rows: of metrics.jsonl.
+    arms: of `NAMES`.
+    config: with the section `stop`.
+
+  Returns:
+    `html.Figures`.
+  """
   figures = []
   for title, term in {
     'Target loss L1 + L2': 'loss',
@@ -255,4 +275,15 @@ def _training(rows, arms, config):
     figures,
     f'Running means; raw values behind. A training ends when the mean target '
     f'loss of an epoch is at most {config.stop.loss:g}, or at the last step.',
+  )
+
+
+def masked_gradients(sentences):
+  """Shows the warnings of `robust_scores.warnings`, as `html.Values`."""
+  return html.Values(
+    'Signs of masked gradients',
+    dict(enumerate(sentences, start=1)) or {'': 'none seen'},
+    'An attack without gradients should be weaker than those with gradients, '
+    'and images made for another network weaker than those made for this one. '
+    'Where that is not so, read the lowest number.',
   )

@@ -67,6 +67,14 @@ def check_choices(config, choices):
       )
 
 
+def check_arms(config, arms):
+  """Raises ValueError unless `arms` of a config is one or more of these."""
+  if not config.arms or not set(config.arms) <= set(arms):
+    raise ValueError(
+      f'--config.arms={tuple(config.arms)}: choose from {tuple(arms)}'
+    )
+
+
 def check_above(config, keys, number=0):
   """Raises ValueError where a value is not above a number."""
   for key in keys:

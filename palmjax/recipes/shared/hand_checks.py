@@ -43,10 +43,7 @@ def check_settings(config, *, arms, trained):
   config_keys.check_least(config, _AT_LEAST)
   config_keys.check_choices(config, _CHOICES)
   ending.check(config, hand_training.MEASURES, trained)
-  if not config.arms or not set(config.arms) <= set(arms):
-    raise ValueError(
-      f'--config.arms={tuple(config.arms)}: choose from {tuple(arms)}'
-    )
+  config_keys.check_arms(config, arms)
   if config.image_size % detector.STRIDE:
     raise ValueError(
       f'--config.image_size={config.image_size}: give a multiple of '

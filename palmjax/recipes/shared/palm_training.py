@@ -24,7 +24,7 @@ from palmjax.recipes.shared import (
   ending,
   palm_images,
 )
-from palmjax.steps import classify
+from palmjax.steps import classify, robust
 
 # Streams of a stage's key.
 _INIT, _HEAD, _TRAIN = range(3)
@@ -287,5 +287,6 @@ def check_dtype(config, section):
 
 
 def _collections(stats):
-  """What the module itself keeps; the norms of `steps.metric` are not its."""
-  return {name: value for name, value in stats.items() if name != 'norms'}
+  """What the module itself keeps, and no step beside it."""
+  kept = robust.network_stats(stats)
+  return {name: value for name, value in kept.items() if name != 'norms'}

@@ -1,0 +1,122 @@
+"""The recipe `robust` with palms: a palm network is trained and attacked.
+
+  start ─┬─ plain ──────── the control      ── attacked_plain ────────┐
+         ├─ ot ─────────── matched images   ── attacked_ot ───────────┼─ report
+         └─ adversarial ── the usual images ── attacked_adversarial ──┘
+
+The claims are those of `recipe`; the vectors that transport matches are the
+embeddings. A new ArcFace head, equal in all arms, learns the palms of the
+training together with the network. Palms of the test are of other people.
+"""
+
+import functools
+
+from absl import logging
+
+from palmjax import files
+from palmjax.engine import stage
+from palmjax.evals import bootstrap
+from palmjax.evals.recognition import verification
+from palmjax.networks import export as exports
+from palmjax.networks import palm as palm_networks
+from palmjax.recipes.robust import (
+  palm_arms,
+  palm_checks,
+  palm_config,
+  palm_measure,
+  palm_report,
+  palm_scores,
+)
+from palmjax.recipes.robust import scores as robust_scores
+from palmjax.recipes.shared import (
+  palm_images,
+  palm_training,
+  run_start,
+  strangers,
+)
+
+
+def run(config, workdir):
+  """Runs or resumes it; writes metrics.json, run.json, report.html.
+
+  Args:
+    config: of configs/robust.py.
+    workdir: folder of the run.
+
+  Raises:
+    ValueError, OSError: one line that says what to do; all that was saved
+      before stays.
+  """
+  workdir, mesh, root = run_start.take(config, workdir, _check)
+  data_key = stage.stage_key(root, 'data')
+  task = palm_config.of(config)
+  with palm_config.named(config):
+    start = palm_arms.read_start(task)
+    palms = palm_images.load(task, data_key)
+    probes = palm_measure.choose(palms.evaluation, task.attack.images)
+    others = strangers.find(task, palms, data_key)
+  stage.keep_config(workdir, config.to_dict())
+  logging.info('%s; attacked: %d', palms.counts(), len(probes.identities))
+
+  def make(name, body, sections, inputs, **facts):
+    return stage.run(
+      name,
+      body,
+      workdir=workdir,
+      key=root,
+      config=task.to_dict(),
+      sections=sections,
+      facts={'data': palms.fingerprint, **facts},
+      inputs=inputs,
+    )
+
+  digests = exports.start_digests(palm_arms.folder(task))
+  # One key for all arms: equal heads, equal batches, equal draws.
+  key = stage.stage_key(root, 'arms')
+  trained, attacked = {}, {}
+  for arm in task.arms:
+    body = functools.partial(
+      palm_arms.train, palms, mesh, start, others, arm=arm, key=key
+    )
+    trained[arm] = make(arm, body, palm_arms.SECTIONS, {}, start=digests)
+    body = functools.partial(palm_measure.attack, probes)
+    result = make(
+      f'attacked_{arm}', body, palm_measure.SECTIONS, {arm: trained[arm]}
+    )
+    attacked[arm] = palm_measure.read(result.path)
+  networks = {
+    arm: palm_networks.load(result.path) for arm, result in trained.items()
+  }
+  logging.info('measuring the networks; this takes a minute')
+  palm_measure.transfer(attacked, networks, probes, task)
+  test = palms.evaluation
+  clean = {
+    arm: verification.pair_scores(network.embed(test.images), test.labels)
+    for arm, network in networks.items()
+  }
+  table = palm_scores.table(attacked)
+  results = {
+    'recipe': config.recipe,
+    'seed': config.seed,
+    'models': palm_scores.models(
+      attacked,
+      clean,
+      task,
+      bootstrap.Resampling(draws=config.evaluation.resamples, seed=config.seed),
+    ),
+    'worst': robust_scores.names_of_worst({'': table}, task.attack.radii),
+    'ended': stage.endings(trained),
+  }
+  files.write_json(workdir / 'metrics.json', results)
+  palm_report.write(
+    palm_training.PalmRun(task, palms, workdir),
+    probes,
+    table,
+    results,
+    attacked=attacked,
+  )
+
+
+def _check(config, mesh):
+  with palm_config.named(config):
+    palm_checks.check(palm_config.of(config), mesh)

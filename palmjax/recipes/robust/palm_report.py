@@ -1,0 +1,250 @@
+"""The report of the recipe `robust` with palms: who passes for whom?"""
+
+import numpy as np
+
+from palmjax.engine import logs
+from palmjax.evals.recognition import verification
+from palmjax.ops import pixels
+from palmjax.recipes.robust import palm_battery, palm_measure, pictures
+from palmjax.recipes.robust import report as robust_report
+from palmjax.recipes.robust import scores as robust_scores
+from palmjax.recipes.shared import run_facts
+from palmjax.report import html, metrics, plots
+
+NAMES = robust_report.NAMES
+_TILES = 4
+_VERBS = {'genuine': 'dodging', 'impostor': 'impersonation'}
+
+
+def write(run, probes, table, results, *, attacked):
+  """Writes run.json and report.html into the workdir.
+
+  Args:
+    run: `palm_training.PalmRun`; its config is of `palm_config.of`.
+    probes: `palm_measure.Probes`.
+    table: `robust_scores.AttackTable`.
+    results: what metrics.json holds.
+    attacked: {arm: `palm_measure.Attacked`}.
+  """
+  config, models = run.config, results['models']
+  arms = [arm for arm in NAMES if arm in attacked]
+  masked = [
+    sentence
+    for arm in arms
+    for sentence in robust_scores.warnings(table, arm, config.attack.radii)
+  ]
+  facts = run_facts.write(
+    run.workdir, skipped=run.palms.skipped, warnings=masked
+  )
+  radius = robust_report.headline_radius(config.attack.radii)
+  headline = _headline(models, arms, radius) + run_facts.caution(
+    len(probes.identities), 'identities'
+  )
+  html.write(
+    run.workdir / 'report.html',
+    title=f'palmjax · robust, palms · seed {config.seed}',
+    headline=headline,
+    summary=_summary(run, probes),
+    highlights=_highlights(models, arms, radius, facts),
+    sections=[
+      _errors(models, arms, config),
+      _at_threshold(models, arms, config),
+      robust_report.worst(results['worst'], arms),
+      _curves(models, arms, config),
+      _attacks(table, arms, config.attack.radii),
+      *_pictures(probes, attacked, arms, radius, config),
+      robust_report.training(
+        logs.read(run.workdir / 'metrics.jsonl'), arms, config
+      ),
+      run_facts.endings(results['ended']),
+      robust_report.masked_gradients(masked),
+      html.Values('Configuration', config.to_dict()),
+      html.Values('Run', facts),
+    ],
+  )
+  run_facts.announce(run.workdir, headline)
+
+
+def _headline(models, arms, radius):
+  arm = 'ot' if 'ot' in arms else arms[-1]
+  gain = models[arm].get(f'eer@{radius:g}/255 - plain')
+  if gain is None or gain['value'] is None:
+    cell = metrics.show(models[arm][f'eer@{radius:g}/255'], unit='%', digits=1)
+    return f'{NAMES[arm]}: EER {cell} under the worst attack of {radius:g}/255.'
+  value, low, high = (f'{100 * gain[k]:+.1f}' for k in ('value', 'low', 'high'))
+  return (
+    f'{NAMES[arm]}: EER under the worst attack of {radius:g}/255 minus that of '
+    f'plain training is {value} points in this run (95 % interval over '
+    f'identities: {low} to {high}); below 0 is better.'
+  )
+
+
+def _summary(run, probes):
+  config, labelled = run.config, run.palms.labelled
+  return (
+    f'Every arm made up to {config.cnn.steps} updates with '
+    f'{config.cnn.batch_size} of {len(labelled.labels)} images of '
+    f'{len(labelled.identities)} palms, {config.image_size} px, from the same '
+    f'weights and on the same batches. One image of each of '
+    f'{len(probes.identities)} palms that no training saw was attacked, '
+    'against an unchanged image of the same palm and one of a different palm. '
+    'Correlation and orientation codes stand beside the network in a decision. '
+    'They learn nothing. No gradient passes through them, so these attacks do '
+    'not fit them, and they are not in this report. Intervals are over '
+    'identities; one seed says nothing of other seeds.'
+  )
+
+
+def _highlights(models, arms, radius, facts):
+  highlights = []
+  for arm in arms:
+    clean, attacked = (
+      metrics.parts(models[arm][f'eer@{at:g}/255'], unit='%', digits=1)[0]
+      for at in (0, radius)
+    )
+    highlights.append(
+      html.Highlight(
+        f'{NAMES[arm]}: EER',
+        f'{clean} → {attacked}',
+        f'clean, and under the worst attack of {radius:g}/255',
+      )
+    )
+  return [
+    *highlights,
+    html.Highlight(
+      'Time',
+      run_facts.minutes(sum(facts['seconds'].values())),
+      'training and attacks',
+    ),
+  ]
+
+
+def _rows(models, arms):
+  return {NAMES[arm]: models[arm] for arm in arms}
+
+
+def _errors(models, arms, config):
+  keys = {'eer': 'All clean pairs', 'eer@0/255': 'Attacked pairs, clean'}
+  keys |= {f'eer@{r:g}/255': f'{r:g}/255' for r in config.attack.radii}
+  return html.Table(
+    'EER under attack',
+    [html.Column(key, title, '%', 1, 'lower') for key, title in keys.items()],
+    _rows(models, arms),
+    corner='Arm',
+    text=(
+      'EER of all clean pairs of the test, and of the attacked pairs: clean, '
+      'and under the worst attack of each pair within each radius. '
+      'Genuine pairs are attacked by dodging, impostor pairs by impersonation. '
+      '100 % means that every attacked impostor is more alike than every '
+      'attacked genuine pair. In brackets the 95 % interval over identities; a '
+      'star marks a value whose interval lies apart from all others.'
+    ),
+  )
+
+
+def _at_threshold(models, arms, config):
+  columns = [
+    html.Column(
+      verification.fnmr_name(config.fmr), 'FNMR, all clean pairs', '%', 1
+    )
+  ]
+  for name in ('fnmr', 'fmr'):
+    columns += [
+      html.Column(
+        f'{name}@{radius:g}/255',
+        f'{name.upper()}, {f"{radius:g}/255" if radius else "clean"}',
+        '%',
+        1,
+        'lower',
+      )
+      for radius in (0, *config.attack.radii)
+    ]
+  return html.Table(
+    'At one threshold',
+    columns,
+    _rows(models, arms),
+    corner='Arm',
+    text=(
+      f'Each arm has the threshold that its clean pairs give for an FMR of '
+      f'{config.fmr:g}. FNMR: genuine pairs that dodging parts. FMR: impostor '
+      'pairs that impersonation joins. The threshold is not resampled.'
+    ),
+  )
+
+
+def _curves(models, arms, config):
+  radii = [0, *config.attack.radii]
+  lines = {
+    NAMES[arm]: [models[arm][f'eer@{radius:g}/255'] for radius in radii]
+    for arm in arms
+  }
+  return html.Figures(
+    'EER against the radius',
+    [plots.bands(radii, lines, title='EER', label='Radius, grey levels')],
+    'Under the worst attack of each pair within each radius; bands are 95 % '
+    'intervals over identities.',
+  )
+
+
+def _attacks(table, arms, radii):
+  rows = {}
+  for radius in radii:
+    names = dict.fromkeys(name for _, name, at in table.values if at == radius)
+    for name in names:
+      rows[f'{name}, {radius:g}/255'] = {
+        arm: {'value': 1.0 - value}
+        if (value := table.values.get((arm, name, radius))) is not None
+        else None
+        for arm in arms
+      }
+  return html.Table(
+    'Every attack',
+    [html.Column(arm, NAMES[arm], '%', 1) for arm in arms],
+    rows,
+    corner='Attack',
+    text=(
+      'EER under one attack alone. A dash: all was lost at a smaller radius. '
+      'No single row tells how robust a network is.'
+    ),
+  )
+
+
+def _pictures(probes, attacked, arms, radius, config):
+  """A `html.Grid` of each goal."""
+  name = palm_battery.strongest(config.attack)
+  clean = np.asarray(pixels.to_float(probes.probes[:_TILES]))
+  for goal, verb in _VERBS.items():
+    targets = palm_measure.targets(goal, probes.enrolled)[:_TILES]
+    groups = {'The enrolled image': _tiles(targets)}
+    for arm in arms:
+      one = attacked[arm]
+      # Beyond the radius where all was lost nothing was attacked.
+      at = max(r for of, r in one.images if of == goal and r <= radius)
+      images = one.images[goal, at][:_TILES]
+      before, after = (
+        one.scores[attack, goal, level]
+        for attack, level in ((palm_measure.CLEAN, 0.0), (name, at))
+      )
+      groups[f'{NAMES[arm]}: clean'] = _tiles(probes.probes[:_TILES], before)
+      groups[f'{NAMES[arm]}: attacked, {at:g}/255'] = _tiles(
+        np.asarray(pixels.to_uint8(images)), after
+      )
+      groups[f'{NAMES[arm]}: difference × {pictures.ENLARGED}'] = (
+        pictures.differences(clean, images)
+      )
+    yield html.Grid(
+      f'Attacked palms: {verb}',
+      groups,
+      f'The first palms, not chosen, under {name}, with their cosines to the '
+      'enrolled image.',
+    )
+
+
+def _tiles(images, cosines=None):
+  captions = [''] * len(images)
+  if cosines is not None:
+    captions = [f'cosine {value:.2f}' for value in cosines[: len(images)]]
+  return [
+    html.tile(image, alt='Palm', caption=caption)
+    for image, caption in zip(images, captions, strict=True)
+  ]
