@@ -49,7 +49,12 @@ def write(run, probes, table, results, *, attacked):
     sections=[
       _errors(models, arms, config),
       _at_threshold(models, arms, config),
-      robust_report.worst(results['worst'], arms),
+      robust_report.worst(
+        results['worst'],
+        arms,
+        text='Which attack alone gives the highest EER, and the radius it '
+        'needed. The numbers above take the worst attack of each pair.',
+      ),
       _curves(models, arms, config),
       _attacks(table, arms, config.attack.radii),
       *_pictures(probes, attacked, arms, radius, config),

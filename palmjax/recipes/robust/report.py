@@ -158,7 +158,12 @@ def _accuracy(models, arms, config, suffix):
   )
 
 
-def worst(named, arms, suffix=''):
+def worst(
+  named,
+  arms,
+  suffix='',
+  text='Which attack the numbers above are of, and the radius it needed.',
+):
   """Table of the strongest attacks.
 
   Args:
@@ -166,6 +171,7 @@ def worst(named, arms, suffix=''):
       `robust_scores.names_of_worst`.
     arms: of `NAMES`.
     suffix: of the test.
+    text: under the heading.
 
   Returns:
     `html.Table`.
@@ -176,7 +182,7 @@ def worst(named, arms, suffix=''):
     [html.Column(name, f'Within {name}') for name in names],
     {NAMES[arm]: named[arm + suffix] for arm in arms},
     corner='Arm',
-    text='Which attack the numbers above are of, and the radius it needed.',
+    text=text,
   )
 
 

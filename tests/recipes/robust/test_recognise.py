@@ -45,7 +45,11 @@ def smoke():
     ('arms', ('ott',), r"arms=\('ott',\): choose from \('plain'"),
     ('perturb.epsilon', 1.5, r'perturb\.epsilon=1\.5: give a number from 0'),
     ('attack.radii', (4, 2), r'attack\.radii=\(4, 2\): give rising'),
-    ('stop.measure', 'loss', 'measure=loss: choose one of eer, d_prime'),
+    (
+      'recognise.stop.measure',
+      'loss',
+      r'recognise\.stop\.measure=loss: choose',
+    ),
     ('start', str(shipped.HAND), 'hand_detector.*palm network'),
     ('start', 'shipped', r'reads palms of 64 px: .*recognise\.image_size=64'),
     ('recognise.image_size', 4, r'recognise\.image_size=4: give 8 or more'),
