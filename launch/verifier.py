@@ -2,7 +2,7 @@
 
 python -m launch.verifier --out=docs/results [--photos=DIR]
 
-Errors: drawn palms of 200 identities × 4 images at three difficulties are
+Errors: drawn palms of 600 identities × 4 images at three difficulties are
 compared by every part, by their fusion with a cohort of 200 other palms, by the
 fusion without a cohort, by correlation, and by what was tried and left out
 (`launch.verifier_trials`). Differences are those of the fused score with a
@@ -40,7 +40,7 @@ from release import photographed_palms
 _SIZE = 64
 # Of palms that errors are measured on, and of others.
 _SEEDS = {0.4: (21, 41), 0.6: (22, 42), 0.8: (23, 43)}
-_IDENTITIES, _IMAGES, _OTHERS = 200, 4, 400
+_IDENTITIES, _IMAGES, _COHORT, _OTHERS = 600, 4, 200, 400
 _SIZES = 40, 200  # Of cohorts.
 
 
@@ -61,7 +61,7 @@ def main(argv=None):
     test = judge.templates(images)
     others = judge.templates(_draw(seeds[1], difficulty, _OTHERS, 1))
     name = f'difficulty {difficulty:g}'
-    scores, camera = _scores(test, others.take(slice(_IDENTITIES)), images)
+    scores, camera = _scores(test, others.take(slice(_COHORT)), images)
     for score, columns in _errors(scores, camera, before).items():
       errors.setdefault(score, {}).update(
         {f'{name}: {column}': value for column, value in columns.items()}

@@ -162,6 +162,17 @@ def test_nothing_to_whiten():
     np.testing.assert_allclose(rows.T @ rows, 0.0, atol=1e-6)
 
 
+def test_of_few_palms_little_is_whitened():
+  rng = np.random.default_rng(9)
+  embeddings = rng.normal(size=(200, 6)) * (3.0, 1.0, 1.0, 1.0, 1.0, 1.0)
+  np.testing.assert_array_equal(
+    parts.whitening(embeddings), parts.whitening(embeddings, 0.9)
+  )
+  few = embeddings[:20]
+  taken = [np.linalg.norm(parts.whitening(x), ord=2) for x in (few, embeddings)]
+  assert taken[0] < taken[1]
+
+
 def test_whitening_of_fewer_palms_than_dimensions():
   """A direction that no palm shows keeps its length."""
   rng = np.random.default_rng(8)
