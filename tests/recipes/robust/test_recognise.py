@@ -43,7 +43,7 @@ def smoke():
   [
     ('task', 'classify', 'task=classify: choose one of detect, recognise'),
     ('arms', ('ott',), r"arms=\('ott',\): choose from \('plain'"),
-    ('perturb.epsilon', 1.5, r'perturb\.epsilon=1\.5: give a number from 0'),
+    ('recognise.perturb.epsilon', 1.5, r'recognise\.perturb\.epsilon=1\.5: '),
     ('attack.radii', (4, 2), r'attack\.radii=\(4, 2\): give rising'),
     (
       'recognise.stop.measure',
