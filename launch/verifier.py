@@ -2,7 +2,7 @@
 
 python -m launch.verifier --out=docs/results [--photos=DIR]
 
-Errors: drawn palms of 600 identities × 4 images at three difficulties are
+Errors: drawn palms of 400 identities × 4 images at three difficulties are
 compared by every part, by their fusion with a cohort of 200 other palms, by the
 fusion without a cohort, by correlation, and by what was tried and left out
 (`launch.verifier_trials`). Differences are those of the fused score with a
@@ -40,7 +40,7 @@ from release import photographed_palms
 _SIZE = 64
 # Of palms that errors are measured on, and of others.
 _SEEDS = {0.4: (21, 41), 0.6: (22, 42), 0.8: (23, 43)}
-_IDENTITIES, _IMAGES, _COHORT, _OTHERS = 600, 4, 200, 400
+_IDENTITIES, _IMAGES, _COHORT, _OTHERS = 400, 4, 200, 400
 _SIZES = 40, 200  # Of cohorts.
 
 

@@ -4,7 +4,7 @@ python -m release.uncalibrated DIR
 
 DIR holds photographs of open hands as <identity>/<image>, one hand a person.
 Their palms are cut out, and all pairs of two people are compared by the codes
-alone, with nothing taken off. Thresholds are those of
+alone, with nothing taken off. Thresholds are the strict ones of
 `inference.cohort_thresholds`. Drawn palms score lower and are printed beside
 them.
 """
@@ -16,11 +16,7 @@ import sys
 import numpy as np
 
 from palmjax.data.palms import as_read
-from palmjax.inference import (
-  cohort,
-  cohort_thresholds,
-  parts,
-)
+from palmjax.inference import cohort, cohort_thresholds, parts
 from release import photographed_palms
 
 _SIZE = 64
@@ -45,7 +41,7 @@ def main(argv=None):
   scores, rows, columns = _scores(images)
   standard = parts.Standard(scores.mean(axis=1), scores.std(axis=1))
   fused = parts.fuse(scores, standard)
-  thresholds = cohort_thresholds.careful(
+  thresholds = cohort_thresholds.strict(
     fused, rows, columns, _FMRS, np.random.default_rng(_SEED)
   )
   content = {

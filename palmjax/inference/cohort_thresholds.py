@@ -45,6 +45,22 @@ def careful(scores, rows, columns, fmrs, rng):
   Returns:
     A float for each rate.
   """
+  usual, most, pairs = _drawn(scores, rows, columns, fmrs, rng)
+  share = min(1.0, _FEW_PAIRS / pairs)
+  return tuple((usual + share * (most - usual)).tolist())
+
+
+def strict(scores, rows, columns, fmrs, rng):
+  """Thresholds by the exponential law alone, whatever the number of palms.
+
+  Arguments and result as of `careful`.
+  """
+  _, most, _ = _drawn(scores, rows, columns, fmrs, rng)
+  return tuple(most.tolist())
+
+
+def _drawn(scores, rows, columns, fmrs, rng):
+  """(t(f) by the normal law, by the exponential law, number of pairs)."""
   order = np.argsort(scores)
   scores, rows, columns = scores[order], rows[order], columns[order]
   count = 1 + max(rows.max(), columns.max())
@@ -56,10 +72,11 @@ def careful(scores, rows, columns, fmrs, rng):
     drawn = np.bincount(rng.integers(0, count, count), minlength=count)
     weights = (drawn[rows] * drawn[columns]).astype(np.float64)
     thresholds[draw] = _thresholds(scores, weights, rates, tail)
-  usual = np.quantile(thresholds[:, 0], _USUAL, axis=0)
-  most = np.quantile(thresholds[:, 1], _CAREFUL, axis=0)
-  share = min(1.0, _FEW_PAIRS / pairs)
-  return tuple((usual + share * (most - usual)).tolist())
+  return (
+    np.quantile(thresholds[:, 0], _USUAL, axis=0),
+    np.quantile(thresholds[:, 1], _CAREFUL, axis=0),
+    pairs,
+  )
 
 
 def _thresholds(scores, weights, rates, tail):

@@ -61,6 +61,10 @@ def test_thresholds_are_at_the_careful_end(count, share, monkeypatch):
   # Of 11 the 7th is the quantile of 0.6, and the 10th that of 0.9.
   want = (1 - share) * draws[6, :, 0] + share * draws[9, :, 1]
   np.testing.assert_allclose(thresholds, want, rtol=1e-6)
+  strict = cohort_thresholds.strict(
+    scores, rows, columns, rates, np.random.default_rng(2)
+  )
+  np.testing.assert_allclose(strict, draws[9, :, 1], rtol=1e-6)
   assert np.diff(thresholds).min() > 0
 
 
