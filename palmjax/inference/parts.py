@@ -36,6 +36,8 @@ _TYPICAL, _TYPICAL_PALMS = 0.5, 40
 # palms its share is 0.9. With a share of 0.3 the network alone had eight times
 # as many errors at a difficulty of 0.8.
 _PRIOR_PALMS = 1800
+# Directions that few palms show would tell who they are, and vary by chance.
+_PALMS_A_DIRECTION = 10
 
 NAMES = ('fine', 'wide', 'network')
 CODES = NAMES[:2]
@@ -115,8 +117,8 @@ def whitening(embeddings, shrinkage=None):
 
   With it embeddings vary more alike in all directions:
   W = √λs ((1 − λ) Σ + λ s I)^(−½), Σ the covariance of the embeddings and
-  s = tr(Σ)/D. Directions without variance keep their length
-  (Ledoit and Wolf 2004, doi:10.1016/S0047-259X(03)00096-4).
+  s = tr(Σ)/D (Ledoit and Wolf 2004, doi:10.1016/S0047-259X(03)00096-4), for the
+  N/10 directions of most variance. The others keep their length.
 
   Args:
     embeddings: float [N, D], one of each palm.
@@ -124,7 +126,7 @@ def whitening(embeddings, shrinkage=None):
       the number of palms.
 
   Returns:
-    float32 [min(N, D), D].
+    float32 [R, D], R = min(N/10, D) rounded down.
   """
   if shrinkage is None:
     shrinkage = _PRIOR_PALMS / (_PRIOR_PALMS + len(embeddings))
@@ -136,7 +138,8 @@ def whitening(embeddings, shrinkage=None):
   # Embeddings that are alike but for rounding: W is the identity.
   kept = shrinkage * max(variances.sum() / centred.shape[1], 1e-9)
   gains = np.sqrt(kept / ((1 - shrinkage) * variances + kept))
-  return (np.sqrt(1 - gains)[:, None] * axes).astype(np.float32)
+  rows = np.sqrt(1 - gains)[:, None] * axes
+  return rows[: len(embeddings) // _PALMS_A_DIRECTION].astype(np.float32)
 
 
 def no_means(size):
@@ -233,9 +236,9 @@ def fuse(scores, standard):
 
 def _embeddings(network, means):
   """Embeddings without what palms share, unit norm."""
-  embeddings = network - means.network
+  embeddings = np.asarray(network, np.float64) - means.network
   if means.whitening is not None:
     rows = means.whitening
     embeddings = embeddings - (embeddings @ rows.T) @ rows
   norms = np.linalg.norm(embeddings, axis=1, keepdims=True)
-  return embeddings / np.maximum(norms, 1e-6)
+  return (embeddings / np.maximum(norms, 1e-6)).astype(np.float32)
