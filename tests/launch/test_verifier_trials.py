@@ -10,7 +10,7 @@ from palmjax.inference import parts
 @pytest.mark.parametrize('shrinkage', [0.3, 1.0])
 def test_the_network_is_whitened_and_the_codes_stay(shrinkage):
   rng = np.random.default_rng(0)
-  cohort = rng.normal(size=(5, 8)) * np.arange(1, 9) + 2.0
+  cohort = rng.normal(size=(80, 8)) * np.arange(1, 9) + 2.0
   probes, gallery = rng.normal(size=(3, 8)), rng.normal(size=(2, 8))
   scores = rng.normal(size=(3, 3, 2))
   covariance = np.cov(cohort, rowvar=False, bias=True)
