@@ -198,13 +198,44 @@ def bounds(resamples, values, confidence, *, num_independent, best):
     low, high = np.zeros_like(values), np.ones_like(values)
   else:
     low, high = interval(resamples, values, confidence, num_independent)
-  unseen = 1.0 - (1.0 - confidence) ** (1.0 / num_independent)
+  unseen = unseen_share(confidence, num_independent)
   perfect = values == best
   wide = np.abs(best - unseen)
   return (
     np.where(perfect & (best == 1.0), np.minimum(low, wide), low),
     np.where(perfect & (best == 0.0), np.maximum(high, wide), high),
   )
+
+
+def difference_bounds(
+  resamples, value, confidence, *, num_independent, alike=False
+):
+  """Confidence interval of the difference of two rates.
+
+  Args:
+    resamples: [R].
+    value: the difference itself.
+    confidence: of the interval.
+    num_independent: identities that could have shown a difference.
+    alike: both rates are of the same answers: they differ nowhere.
+
+  Returns:
+    (low, high); all of [−1, 1] with fewer than 5 identities. Where all
+    resamples agree, e.g. of two rates without any success, the rule of 3 says
+    how far the interval reaches to both sides.
+  """
+  if num_independent < MIN_IDENTITIES:
+    return -1.0, 1.0
+  low, high = interval(resamples, value, confidence, num_independent)
+  if low == high and not alike:
+    reach = unseen_share(confidence, num_independent)
+    return max(low - reach, -1.0), min(high + reach, 1.0)
+  return float(low), float(high)
+
+
+def unseen_share(confidence, num_independent):
+  """The largest share that may have been missed by so many (rule of 3)."""
+  return 1.0 - (1.0 - confidence) ** (1.0 / num_independent)
 
 
 def interval(resamples, value, confidence, num_independent):

@@ -99,8 +99,8 @@ def difference(
     resampling: of the interval; both are resampled alike.
 
   Returns:
-    {'value', 'low', 'high'}, the interval all of [-1, 1] with fewer than 5
-    images with a true box; or {'value': None, 'reason': …}.
+    {'value', 'low', 'high'}, see `bootstrap.difference_bounds`; or {'value':
+    None, 'reason': …}.
 
   Raises:
     ValueError: the truths differ.
@@ -112,16 +112,25 @@ def difference(
   gain = mine[metric] - weighted(baseline, weights)[1][metric]
   if np.isnan(gain[0]):
     return {'value': None, 'reason': 'not measurable with 0 boxes'}
-  if independent[metric] < bootstrap.MIN_IDENTITIES:
-    low, high = -1.0, 1.0
-  else:
-    low, high = bootstrap.interval(
-      gain[1:][~np.isnan(gain[1:])],
-      gain[0],
-      resampling.confidence,
-      independent[metric],
-    )
+  low, high = bootstrap.difference_bounds(
+    gain[1:][~np.isnan(gain[1:])],
+    gain[0],
+    resampling.confidence,
+    num_independent=independent[metric],
+    alike=are_alike(matches, baseline),
+  )
   return error_rates.metrics(['gain'], gain[:1], [low], [high])['gain']
+
+
+def are_alike(matches, baseline):
+  """Whether two detectors found the same, and found something at all.
+
+  Detectors that find nothing are alike on these images only.
+  """
+  pairs = zip(matches, baseline, strict=True)
+  return bool(matches.hit.any()) and all(
+    np.array_equal(one, other) for one, other in pairs
+  )
 
 
 def precision_recall(matches, *, threshold=0.5, label=0):
@@ -191,6 +200,18 @@ def weighted(matches, weights):
   return independent, columns
 
 
+def ap50(matches, weights):
+  """AP50 alone at weights [R, I]: float64 [R], nan without a true box."""
+  place = int(np.flatnonzero(np.isclose(box_matching.IOUS, 0.5))[0])
+  ap = _average_precision(matches, weights, 0, (place,))
+  return _mean(ap[..., place], axis=1)
+
+
+def images_with_box(matches):
+  """Number of images with a true box: only these can show a miss."""
+  return int((matches.truths[0] > 0).any(axis=1).sum())
+
+
 def _mean(values, axis):
   """The mean of what is a number; nan where nothing is."""
   known = ~np.isnan(values)
@@ -214,8 +235,13 @@ def _average_recall(matches, weights, most):
   return np.where(total > 0, hits / np.maximum(total, 1), np.nan)
 
 
-def _average_precision(matches, weights, a):
-  """AP in area range number `a`, images counted by weights: [R, K, T]."""
+def _average_precision(matches, weights, a, thresholds=None):
+  """AP in area range number `a`, images counted by weights: [R, K, T].
+
+  Where `thresholds`, numbers of IoUs, are given, the others are nan.
+  """
+  if thresholds is None:
+    thresholds = range(len(box_matching.IOUS))
   truths = weights @ matches.truths[a]
   num_resamples, num_classes = truths.shape
   ap = np.full((num_resamples, num_classes, len(box_matching.IOUS)), np.nan)
@@ -237,7 +263,7 @@ def _average_precision(matches, weights, a):
       np.cumsum(w[:, image[others]], axis=1, out=errors[:, 1:])
       errors = errors[:, before]
       w = w[:, image[places]]
-      for t in range(len(box_matching.IOUS)):
+      for t in thresholds:
         at = np.flatnonzero(hit[t, places])
         hits = np.cumsum(w[:, at], axis=1)
         counted = np.cumsum(w * ~ignored[t, places], axis=1)[:, at]

@@ -75,8 +75,8 @@ def eer_difference(pairs, baseline, *, resampling=bootstrap.DEFAULT):
     resampling: of the interval.
 
   Returns:
-    {'value', 'low', 'high'}, or {'value': None, 'reason': …} with too few
-    identities.
+    {'value', 'low', 'high'}, see `bootstrap.difference_bounds`, or {'value':
+    None, 'reason': …} with too few identities.
   """
   count = _count(pairs)
   if count < bootstrap.MIN_IDENTITIES:
@@ -90,8 +90,14 @@ def eer_difference(pairs, baseline, *, resampling=bootstrap.DEFAULT):
 
   value = difference(np.ones(count, int))
   resamples = [difference(w) for w in _draws([pairs, baseline], resampling)]
-  low, high = bootstrap.interval(
-    np.array(resamples), value, resampling.confidence, count
+  low, high = bootstrap.difference_bounds(
+    np.array(resamples),
+    value,
+    resampling.confidence,
+    num_independent=count,
+    # One network, compared with itself.
+    alike=np.array_equal(pairs.genuine, baseline.genuine)
+    and np.array_equal(pairs.impostor, baseline.impostor),
   )
   return {'value': float(value), 'low': float(low), 'high': float(high)}
 

@@ -77,3 +77,15 @@ def test_a_difference_is_of_the_same_draws():
   assert 0 < gain['low'] <= gain['value'] <= gain['high']
   few = pairs([1, 2], [0, 1])
   assert difference(few, few)['reason'] == 'not measurable with 2 identities'
+
+
+def test_a_difference_of_lost_networks_has_an_interval():
+  """Every resample agrees; other identities need not: the rule of 3."""
+  lost = pairs([0.1] * 8, [0.9] * 8)
+  also = pairs([0.2] * 8, [0.8] * 8)
+  unseen = 1 - 0.05 ** (1 / 8)
+  gain = chosen_pairs.eer_difference(lost, also, resampling=RESAMPLING)
+  assert gain == pytest.approx({'value': 0.0, 'low': -unseen, 'high': unseen})
+  right = pairs([0.9] * 8, [0.1] * 8)
+  gain = chosen_pairs.eer_difference(lost, right, resampling=RESAMPLING)
+  assert gain == pytest.approx({'value': 1.0, 'low': 1 - unseen, 'high': 1.0})
