@@ -210,6 +210,29 @@ def require_keys(config, text):
     )
 
 
+def require_read(config, text):
+  """Refuses a value that nothing would read.
+
+  Args:
+    config: ConfigDict whose `recipe` is the name of a shipped configuration.
+      That file may have a function unread(config), which returns {name of a key
+      or section that is not read: what to do}.
+    text: FILE or FILE:VARIANT that it was read from; values of it are allowed.
+
+  Raises:
+    ValueError: names the first such key.
+  """
+  module = load(SHIPPED / f'{config.recipe}.py')
+  unread = module.unread(config) if hasattr(module, 'unread') else {}
+  if not unread:
+    return
+  usual = dict(_flat(read(text)))
+  for key, value in _flat(config):
+    advice = unread.get(key.split('.')[0])
+    if advice and value != usual.get(key):
+      raise ValueError(f'--config.{key}={value} is not read: {advice}')
+
+
 def _missing(config, usual):
   """The first dotted key of `usual` that `config` lacks, or ''."""
   for key, value in usual.items():

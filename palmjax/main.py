@@ -90,6 +90,7 @@ def _parse(argv):
         f'{sorted(RECIPES)}'
       )
     config_file.require_keys(config, args.config)
+    config_file.require_read(config, args.config)
   except ValueError as error:
     parser.error(str(error))
   return config, args

@@ -93,3 +93,11 @@ def test_files_may_import_what_lies_beside_them_and_the_shipped_ones(elsewhere):
   before = list(sys.path)
   assert config_file.read('mine.py').seed == 7
   assert sys.path == before
+
+
+@pytest.mark.parametrize('variant', ['', ':smoke', ':table', ':palms'])
+def test_values_of_the_file_itself_are_allowed(variant):
+  config = config_file.read(f'robust{variant}')
+  for task in ('detect', 'recognise'):
+    config.task = task
+    config_file.require_read(config, f'robust{variant}')

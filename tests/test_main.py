@@ -13,6 +13,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 
 
 _SSL = ['--config=ssl', '--workdir=W']
+_PALMS = ['--config=robust', '--workdir=W', '--config.task=recognise']
 
 
 @pytest.mark.parametrize(
@@ -56,6 +57,16 @@ _SSL = ['--config=ssl', '--workdir=W']
     ([*_SSL, '--work=W'], '--work: no such option; did you mean --workdir?'),
     ([*_SSL, 'config.cnn.steps=5'], 'config.cnn.steps=5 is no argument'),
     ([*_SSL, '--config.seed', '5', 'more'], 'more is no argument'),
+    (
+      ['--config=robust', '--workdir=W', '--config.recognise.fmr=0.01'],
+      'recognise.fmr=0.01 is not read: leave it out, or give --config.task=',
+    ),
+    (
+      [*_PALMS, '--config.perturb.vector=flat'],
+      'perturb.vector=flat is not read: with --config.task=recognise give keys',
+    ),
+    ([*_PALMS, '--config.train.steps=5'], 'train.steps=5 is not read: with'),
+    ([*_PALMS, '--config.loss.cells=1'], 'loss.cells=1 is not read: with'),
     (['--config=ssl', '--workdir='], 'argument --workdir: give a path'),
   ],
 )

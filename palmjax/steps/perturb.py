@@ -104,7 +104,8 @@ def ascend(objective, start, images, *, epsilon, step_size, num_steps):
   perturbed, first = start, None
   for _ in range(num_steps):
     value, direction = gradient(perturbed)
-    first = first or value
+    if first is None:
+      first = value
     sign = jnp.where(jnp.isnan(direction), 0.0, jnp.sign(direction))
     perturbed = ball.project(
       perturbed + 2 * step_size * sign, images, radius=epsilon
@@ -126,7 +127,9 @@ def find_target_images(task, perturbation, variables, examples, key):
   Returns:
     (x*, metrics of the ascent: its objective before it, as 'ot/distance',
     'distance' or 'adversarial/loss'; of transport 'ot/error' and 'ot/converged'
-    of the plan). One that is not finite is seen there only.
+    of the plan, and 'ot/diagonal', the share of an image's mass that moves to
+    its own copy: 1/B of a plan that tells no images apart). One that is not
+    finite is seen there only.
   """
   variables = jax.lax.stop_gradient(variables)
   images, targets = examples
@@ -189,5 +192,9 @@ def _distance(task, forward, standard, perturbation, images):
     'ot/error': jnp.max(jnp.stack([plan.error for _, plan in matchings])),
     'ot/converged': jnp.mean(
       jnp.stack([plan.converged for _, plan in matchings]).astype(jnp.float32)
+    ),
+    # A run of costs that are no numbers is refused by the name of the distance.
+    'ot/diagonal': jnp.nan_to_num(
+      jnp.mean(jnp.stack([jnp.trace(plan.matrix) for _, plan in matchings]))
     ),
   }

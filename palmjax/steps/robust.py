@@ -17,7 +17,8 @@ from palmjax.ops import ball
 from palmjax.steps import perturb
 
 # Running statistics, not changed; those of one batch of both kinds of images;
-# or a set for each kind, of which the one of the unperturbed is kept.
+# or a set for each kind, of which the one of the unperturbed is kept. Then x*
+# is found, as L2 is taken, through the set of the perturbed.
 STATISTICS = ('running', 'joint', 'separate')
 # Entries of `TrainState.stats` that are not the network's.
 OF_TRAINING = ('perturbed', 'perturbation')
@@ -95,7 +96,7 @@ def make_step(task, tx, perturbation, *, weight=1.0, statistics='running'):
       target_images, metrics = perturb.find_target_images(
         task,
         perturbation,
-        (state.params, network_stats(state.stats)),
+        (state.params, _attacked_stats(state.stats, statistics)),
         (images, targets),
         jax.random.fold_in(key, _START),
       )
@@ -127,6 +128,13 @@ def make_step(task, tx, perturbation, *, weight=1.0, statistics='running'):
     return state, loss_terms | metrics | norms
 
   return step
+
+
+def _attacked_stats(stats, statistics):
+  """Statistics of the network that L2 is taken through."""
+  if statistics == 'separate':
+    return stats['perturbed']
+  return network_stats(stats)
 
 
 def _losses(

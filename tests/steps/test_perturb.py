@@ -120,8 +120,30 @@ def test_target_images_lie_in_ball_and_range(changes, network):
   assert (np.asarray(target_images) != images).mean() > 0.7
   assert all(np.isfinite(value) for value in metrics.values())
   if changes['kind'] == 'ot':
-    assert metrics.keys() == {'ot/distance', 'ot/error', 'ot/converged'}
+    names = 'distance', 'error', 'converged', 'diagonal'
+    assert metrics.keys() == {f'ot/{name}' for name in names}
     assert metrics['ot/distance'] > 0
+    assert 0 < metrics['ot/diagonal'] <= 1 + 1e-5
+
+
+def test_the_diagonal_tells_a_sharp_plan_from_one_that_tells_nothing(network):
+  """The mass is that of the images' own copies: four images."""
+  (params, stats), (images, _) = network
+  task = tiny_robust.task()
+  vectors, others = (
+    task.vectors(task.apply_eval(params, stats, x))[0]
+    for x in (images, tiny_robust.start(images, KEY))
+  )
+  for epsilon, mass in ((1e4, 0.25), (1e-4, 1.0)):
+    solver = functools.partial(
+      transport.sinkhorn, epsilon=epsilon, num_iterations=20
+    )
+    _, metrics = find(network, kind='ot', solver=solver)
+    plan = solver(transport.cosine_cost(vectors, others))
+    assert metrics['ot/diagonal'] == pytest.approx(mass, abs=1e-2)
+    assert metrics['ot/diagonal'] == pytest.approx(
+      float(np.trace(plan.matrix)), abs=1e-4
+    )
 
 
 def test_radius_zero_gives_the_images(network):

@@ -180,6 +180,30 @@ def test_separate_statistics_do_not_see_the_other_images():
   assert metrics['perturbed'] == pytest.approx(float(loss), rel=1e-4)
 
 
+@pytest.mark.parametrize('kind', ['ot', 'adversarial'])
+def test_target_images_are_found_through_the_statistics_of_their_loss(kind):
+  """Of two sets the attack meets the network that L2 is taken through."""
+  step, state = make(kind, statistics='separate')
+  other = jax.tree.map(lambda x: x + 1.0, state.stats['perturbed'])
+  state = state.replace(stats={**state.stats, 'perturbed': other})
+  data = tiny_robust.batch()
+  _, metrics = tiny_robust.quick_jit(step)(state, None, data, KEY)
+  images = tiny_robust.images(data)
+  start = tiny_robust.start(
+    images, jax.random.fold_in(jax.random.fold_in(KEY, state.step), 1)
+  )
+
+  def objective(stats):
+    if kind == 'ot':
+      return tiny_robust.distance((state.params, stats), start, images)
+    return tiny_robust.loss(state.params, stats, start, data)[0]
+
+  name = {'ot': 'ot/distance', 'adversarial': 'adversarial/loss'}[kind]
+  assert metrics[name] == pytest.approx(float(objective(other)), rel=1e-3)
+  wrong = float(objective(robust.network_stats(state.stats)))
+  assert abs(metrics[name] - wrong) > 0.01 * wrong
+
+
 def test_free_perturbations_are_carried_over_replayed_batches():
   seen = []
 

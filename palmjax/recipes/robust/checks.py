@@ -47,12 +47,31 @@ def check(config, mesh):
   config_keys.check_choices(config, _CHOICES)
   config_keys.check_above(config, ('detector.width',))
   check_attacks(config)
+  check_start(config, 'train')
   if config.data.detail != 1 or config.augment.closer:
     raise ValueError(
       f'--config.data.detail={config.data.detail}, --config.augment.closer='
       f'{config.augment.closer}: perturbed images are seen whole; give 1 and 0'
     )
   hand_checks.check_training(config, mesh, trained=_TRAINED)
+
+
+def check_start(config, section):
+  """Refuses statistics that stay for ever as those of random weights are.
+
+  Args:
+    config: with `start`.
+    section: name of the section with `statistics` of the update.
+
+  Raises:
+    ValueError: names the keys and what to give.
+  """
+  if not config.start and config[section].statistics == 'running':
+    raise ValueError(
+      f'--config.{section}.statistics=running keeps mean 0 and variance 1 for '
+      f"ever with the random weights of --config.start='': give "
+      f'--config.{section}.statistics=joint'
+    )
 
 
 def check_attacks(config):

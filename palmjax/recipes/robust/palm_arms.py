@@ -117,7 +117,9 @@ def train(palms, mesh, start, strangers, stage, config, *, arm, key):
     batches=_batches(palms.labelled, mesh, section, key, made.replays),
     loss=loss,
     strangers=strangers,
-    **palm_training.until(config, palms, section.batch_size),
+    **palm_training.until(
+      config, palms, section.batch_size, replays=made.replays
+    ),
   )
 
 

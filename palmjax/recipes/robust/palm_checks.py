@@ -46,6 +46,7 @@ def check(config, mesh):
     )
   config_keys.check_arms(config, training.ARMS)
   robust_checks.check_attacks(config)
+  robust_checks.check_start(config, 'cnn')
   palm_training.check_network(config)
   with config_keys.named('cnn'):
     palm_training.optimiser(config.cnn)

@@ -5,13 +5,18 @@ import numpy as np
 from palmjax.engine import logs
 from palmjax.evals.recognition import verification
 from palmjax.ops import pixels
-from palmjax.recipes.robust import palm_battery, palm_measure, pictures
+from palmjax.recipes.robust import (
+  palm_battery,
+  palm_measure,
+  pictures,
+  training_report,
+)
 from palmjax.recipes.robust import report as robust_report
 from palmjax.recipes.robust import scores as robust_scores
 from palmjax.recipes.shared import run_facts
 from palmjax.report import html, metrics, plots
 
-NAMES = robust_report.NAMES
+NAMES = training_report.NAMES
 _TILES = 4
 _VERBS = {'genuine': 'dodging', 'impostor': 'impersonation'}
 
@@ -33,8 +38,11 @@ def write(run, probes, table, results, *, attacked):
     for arm in arms
     for sentence in robust_scores.warnings(table, arm, config.attack.radii)
   ]
+  rows = logs.read(run.workdir / 'metrics.jsonl')
   facts = run_facts.write(
-    run.workdir, skipped=run.palms.skipped, warnings=masked
+    run.workdir,
+    skipped=run.palms.skipped,
+    warnings=[*training_report.unconverged(rows, arms), *masked],
   )
   radius = robust_report.headline_radius(config.attack.radii)
   headline = _headline(models, arms, radius) + run_facts.caution(
@@ -44,7 +52,7 @@ def write(run, probes, table, results, *, attacked):
     run.workdir / 'report.html',
     title=f'palmjax · robust, palms · seed {config.seed}',
     headline=headline,
-    summary=_summary(run, probes),
+    summary=_summary(run, probes, results['ended']),
     highlights=_highlights(models, arms, radius, facts),
     sections=[
       _errors(models, arms, config),
@@ -58,9 +66,8 @@ def write(run, probes, table, results, *, attacked):
       _curves(models, arms, config),
       _attacks(table, arms, config.attack.radii),
       *_pictures(probes, attacked, arms, radius, config),
-      robust_report.training(
-        logs.read(run.workdir / 'metrics.jsonl'), arms, config
-      ),
+      training_report.curves(rows, arms, config),
+      *training_report.plans(rows, arms),
       run_facts.endings(results['ended']),
       robust_report.masked_gradients(masked),
       html.Values('Configuration', config.to_dict()),
@@ -84,13 +91,14 @@ def _headline(models, arms, radius):
   )
 
 
-def _summary(run, probes):
+def _summary(run, probes, ended):
   config, labelled = run.config, run.palms.labelled
+  steps, replays = config.cnn.steps, config.perturb.replays
   return (
-    f'Every arm made up to {config.cnn.steps} updates with '
+    f'{training_report.equality(ended, steps, replays)} A batch has '
     f'{config.cnn.batch_size} of {len(labelled.labels)} images of '
-    f'{len(labelled.identities)} palms, {config.image_size} px, from the same '
-    f'weights and on the same batches. One image of each of '
+    f'{len(labelled.identities)} palms, {config.image_size} px. One image of '
+    'each of '
     f'{len(probes.identities)} palms that no training saw was attacked, '
     'against an unchanged image of the same palm and one of a different palm. '
     'Correlation and orientation codes stand beside the network in a decision. '

@@ -14,8 +14,10 @@
   claim 7  otherwise training goes on                     `engine.loop.fit`
   claims 8 to 10 are this program, a computer and its storage
 
-All arms begin with the same weights and see the same batches, augmented alike:
-only the perturbed images differ. `palm_recipe` does the same with palms.
+All arms begin with the same weights and take batches in the same order,
+augmented alike: only the perturbed images differ. 'free' makes
+`perturb.replays` updates with each batch, so of as many updates it sees fewer
+images. `palm_recipe` does the same with palms.
 """
 
 import functools

@@ -2,20 +2,12 @@
 
 from palmjax.engine import logs
 from palmjax.evals.detection import robustness
-from palmjax.recipes.robust import measure, pictures
+from palmjax.recipes.robust import measure, pictures, training_report
 from palmjax.recipes.robust import scores as robust_scores
 from palmjax.recipes.shared import run_facts
 from palmjax.report import html, metrics, plots
 
-# The control first: it is drawn in grey.
-NAMES = {
-  'plain': 'Plain',
-  'random': 'Random noise',
-  'distance': 'Distance, image by image',
-  'ot': 'Optimal transport',
-  'adversarial': 'Adversarial',
-  'free': 'Free adversarial',
-}
+NAMES = training_report.NAMES
 # Grey levels of the headline, or the nearest that was tried.
 _HEADLINE = 4
 
@@ -38,8 +30,11 @@ def write(run, tests, tables, results, *, networks):
     for arm in arms
     for sentence in robust_scores.warnings(table, arm, config.attack.radii)
   ]
+  rows = logs.read(run.workdir / 'metrics.jsonl')
   facts = run_facts.write(
-    run.workdir, skipped=run.hands.skipped, warnings=masked
+    run.workdir,
+    skipped=run.hands.skipped,
+    warnings=[*training_report.unconverged(rows, arms), *masked],
   )
   radius = headline_radius(config.attack.radii)
   headline = _headline(models, arms, radius) + run_facts.caution(
@@ -49,7 +44,7 @@ def write(run, tests, tables, results, *, networks):
     run.workdir / 'report.html',
     title=f'palmjax · robust · seed {config.seed}',
     headline=headline,
-    summary=_summary(config, tests),
+    summary=_summary(config, tests, results['ended']),
     highlights=_highlights(models, arms, radius, facts),
     sections=[
       *(_accuracy(models, arms, config, suffix) for suffix in tests),
@@ -64,7 +59,8 @@ def write(run, tests, tables, results, *, networks):
         pictures.attacked(run, test, networks, radius, suffix)
         for suffix, test in tests.items()
       ),
-      training(logs.read(run.workdir / 'metrics.jsonl'), arms, config),
+      training_report.curves(rows, arms, config),
+      *training_report.plans(rows, arms),
       run_facts.endings(results['ended']),
       masked_gradients(masked),
       html.Values('Configuration', config.to_dict()),
@@ -98,15 +94,23 @@ def _headline(models, arms, radius):
   return f'{NAMES[arm]}: AP50 {cell} under the worst attack of {radius:g}/255.'
 
 
-def _summary(config, tests):
+def _summary(config, tests, ended):
   count = ' and '.join(f'{len(test["image"])}' for test in tests.values())
+  steps, replays = config.train.steps, config.perturb.replays
+  frozen = (
+    ', with the running statistics of the start'
+    if config.train.statistics == 'running'
+    else ''
+  )
   return (
-    f'Every arm made up to {config.train.steps} updates with '
-    f'{config.train.batch_size} images of {config.image_size} px, from the '
-    f'same weights and on the same batches. {count} images that no training '
-    'saw were attacked. The number under attack is that of the worst attack '
-    'within the radius. Intervals are over images; one seed says nothing of '
-    'other seeds (launch/sweep.py runs three).'
+    f'{training_report.equality(ended, steps, replays)} A batch has '
+    f'{config.train.batch_size} images. {count} images that no training saw '
+    'were attacked. The number under attack is that of the worst attack within '
+    'the radius. Intervals are over images; one seed says nothing of other '
+    'seeds (launch/sweep.py runs three). Trainings and attacks look once at '
+    f'images of {config.image_size} px{frozen}. `palmjax.detect` takes the '
+    'mean of several looks, at mirror images and other sizes too: these '
+    'numbers are not about it.'
   )
 
 
@@ -249,39 +253,6 @@ def _corruptions(table, arms, suffix):
 
 def _clean(table, arms):
   return {arm: {'value': table.values[arm, measure.CLEAN, 0]} for arm in arms}
-
-
-def training(rows, arms, config):
-  """Curves of the trainings of all arms.
-
-  Args:
-    rows: of metrics.jsonl.
-    arms: of `NAMES`.
-    config: with the section `stop`.
-
-  Returns:
-    `html.Figures`.
-  """
-  figures = []
-  for title, term in {
-    'Target loss L1 + L2': 'loss',
-    'L1, clean images': 'clean',
-    'L2, target images': 'perturbed',
-    'Feature matching distance': 'ot/distance',
-    'Share of converged plans': 'ot/converged',
-  }.items():
-    lines = {NAMES[arm]: plots.series(rows, arm, term) for arm in arms}
-    lines = {name: line for name, line in lines.items() if len(line[0])}
-    if lines:
-      figures.append(
-        plots.losses(lines, title=title, among=[NAMES[arm] for arm in arms])
-      )
-  return html.Figures(
-    'Training',
-    figures,
-    f'Running means; raw values behind. A training ends when the mean target '
-    f'loss of an epoch is at most {config.stop.loss:g}, or at the last step.',
-  )
 
 
 def masked_gradients(sentences):

@@ -204,6 +204,7 @@ def train(hands, mesh, start, stage, config, *, arm, key):
       hands,
       section,
       model,
+      replays=made.replays,
       radius=config.loss.radius,
       cells=config.loss.cells,
       weights=hand_settings.term_weights(hands),
@@ -212,7 +213,7 @@ def train(hands, mesh, start, stage, config, *, arm, key):
 
 
 def _batches(hands, mesh, batch_size, key, replays):
-  """Batches in the order of all arms, each `replays` times."""
+  """Batches in the order of all arms, each `replays` times in a row."""
   data = streams.DeviceSet(hands.training, sharding=meshes.batch_sharding(mesh))
   once = data.batches(
     batch_size, seed=streams.seed_of(jax.random.fold_in(key, _BATCHES))

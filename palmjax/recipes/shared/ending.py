@@ -41,12 +41,18 @@ def rules(section, *, epoch_steps):
   return tuple(made)
 
 
-def epoch_steps(examples, batch_size):
-  """Steps until each of so many examples was used, at least one."""
-  return max(-(-examples // batch_size), 1)
+def epoch_steps(examples, batch_size, *, replays=1):
+  """Steps until each of so many examples was used, at least one.
+
+  Args:
+    examples: of the training.
+    batch_size: examples of a batch.
+    replays: steps with each batch.
+  """
+  return replays * max(-(-examples // batch_size), 1)
 
 
-def by_loss(section, loss, *, training, held_out, batch_size):
+def by_loss(section, loss, *, training, held_out, batch_size, replays=1):
   """Stop rules of a training whose held-out measure is its own loss.
 
   Args:
@@ -55,11 +61,12 @@ def by_loss(section, loss, *, training, held_out, batch_size):
     training: {name: array [N, ...]}.
     held_out: the same, which is not trained on; None if nothing is measured.
     batch_size: examples of a batch.
+    replays: steps with each batch.
 
   Returns:
     {'evals', 'stop'} of `engine.loop.fit`.
   """
-  steps = epoch_steps(len(training['image']), batch_size)
+  steps = epoch_steps(len(training['image']), batch_size, replays=replays)
   stops = rules(section, epoch_steps=steps)
   if not section.measure:
     return {'evals': None, 'stop': stops}

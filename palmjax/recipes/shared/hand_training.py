@@ -17,8 +17,6 @@ from palmjax.steps import detect, two_teachers
 
 # Streams of a stage's key.
 _INIT, _TRAIN, _BATCHES = range(3)
-
-
 # Sections of a config that the training of any detector reads; that of a
 # teacher reads `teachers` and its own size beside them, that of a student
 # `student`.
@@ -160,14 +158,14 @@ def _targets(hands, config):
   }
 
 
-def until(config, hands, section, model, **looks):
+def until(config, hands, section, model, *, replays=1, **looks):
   """Stop rules of `train`, from the section `stop` of a config.
 
   Args:
     config: with `SECTIONS`.
     hands: `hand_images.HandImages`.
     section: `train` of the config, or as it holds for teachers.
-    model: the detector.
+    model, replays: the detector, and the steps with each batch.
     **looks: as `detect.make_loss`.
 
   Returns:
@@ -181,6 +179,7 @@ def until(config, hands, section, model, **looks):
     training=hands.training,
     held_out=hands.held_out,
     batch_size=section.batch_size,
+    replays=replays,
   )
 
 

@@ -181,7 +181,7 @@ def train(
   return {'params': int(count), 'classes': classes, 'ended': ended}
 
 
-def until(config, palms, batch_size, *, comparison='cosine'):
+def until(config, palms, batch_size, *, comparison='cosine', replays=1):
   """Stop rules of `train`, from the section `stop` of a config.
 
   Args:
@@ -189,12 +189,15 @@ def until(config, palms, batch_size, *, comparison='cosine'):
     palms: `palm_images.PalmImages`; all pairs of its validation are measured.
     batch_size: labelled images in a batch.
     comparison: as for `train`.
+    replays: steps with each batch.
 
   Returns:
     {'evals', 'stop'} of `train`; evaluations are 'held_out/eer' and
     'held_out/d_prime'.
   """
-  steps = ending.epoch_steps(len(palms.labelled.labels), batch_size)
+  steps = ending.epoch_steps(
+    len(palms.labelled.labels), batch_size, replays=replays
+  )
   stop = ending.rules(config.stop, epoch_steps=steps)
   if not config.stop.measure:
     return {'evals': None, 'stop': stop}

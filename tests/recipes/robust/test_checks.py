@@ -12,6 +12,7 @@ from palmjax.networks import shipped
 from palmjax.recipes.robust import checks as robust_checks
 from palmjax.recipes.robust import recipe as robust_recipe
 from palmjax.recipes.robust import training
+from palmjax.recipes.shared import ending
 
 
 @pytest.mark.parametrize(
@@ -38,8 +39,8 @@ from palmjax.recipes.robust import training
     ('perturb.statistics', 'none', r'perturb\.statistics=none: choose one'),
     ('perturb.replays', 0, r'replays=0: give 1 or more'),
     ('train.statistics', 'none', r'train\.statistics=none: choose one of run'),
+    ('train.statistics', 'running', r"running keeps .*start='': give .*=joint"),
     ('train.weight', -1.0, r'train\.weight=-1\.0: give 0 or more'),
-    ('train.schedule', 'cosine', r'schedule=cosine needs a known end'),
     ('train.learning_rate', 0.0, r'learning_rate=0\.0: give a number abov'),
     ('attack.radii', (), r'attack\.radii=\(\): give rising grey levels'),
     ('attack.radii', (4, 2), r'attack\.radii=\(4, 2\): give rising'),
@@ -59,9 +60,50 @@ def test_settings_that_cannot_work_are_refused_at_once(
   assert {path.name for path in tmp_path.iterdir()} <= {'.lock'}
 
 
-@pytest.mark.parametrize('variant', ['', 'smoke', 'table'])
+@pytest.mark.parametrize('variant', ['', 'smoke', 'table', 'table4'])
 def test_the_variants_can_run(variant):
   robust_checks.check(robust_config.get_config(variant), mesh.make(1))
+
+
+@pytest.mark.parametrize('variant', ['', 'table', 'table4', 'palms'])
+def test_nothing_ends_an_arm_before_the_others(variant):
+  config = robust_config.get_config(variant)
+  assert ending.rules(config.stop, epoch_steps=1) == ()
+  assert 'stop' not in config.recognise
+
+
+@pytest.mark.parametrize(
+  'task, section', [('detect', 'train'), ('recognise', 'recognise.cnn')]
+)
+def test_a_threshold_needs_a_rate_that_knows_no_end(tmp_path, task, section):
+  config = robust_config.get_config('smoke')
+  config.update_from_flattened_dict(
+    {'task': task, 'stop.loss': 7.0, f'{section}.schedule': 'cosine'}
+  )
+  message = rf'stop\.loss=7\.0 .*--config\.{section}\.schedule=cosine needs a'
+  with pytest.raises(ValueError, match=message):
+    robust_recipe.run(config, tmp_path)
+
+
+def test_two_tables_differ_in_the_radius_alone():
+  config, other = map(robust_config.get_config, ('table', 'table4'))
+  for key in ('epsilon', 'step_size'):
+    assert (config.perturb[key], other.perturb[key]) == (8 / 255, 4 / 255)
+    other.perturb[key] = 8 / 255
+  assert config.to_dict() == other.to_dict()
+  assert robust_config.sweep('table') == robust_config.sweep('table4')
+
+
+@pytest.mark.parametrize(
+  'variant, name', [('', 'ap50'), ('table4', 'ap50'), ('palms', 'eer')]
+)
+def test_a_sweep_shows_the_metric_of_its_task(variant, name):
+  columns = robust_config.columns(variant)
+  assert columns[0] == name
+  assert columns[1:] == [
+    f'{name}@{radius}/255'
+    for radius in robust_config.get_config(variant).attack.radii
+  ]
 
 
 def test_a_start_of_another_kind_is_refused():

@@ -50,6 +50,8 @@ def controls_run(run, palmjax_command, tmp_path_factory):
       f'--workdir={workdir}',
       f'--config.arms={CONTROLS}',
       '--config.stop.loss=1e9',
+      '--config.train.steps=8',
+      '--config.perturb.replays=2',
       '--config.perturb.vector=levels',
       '--config.train.statistics=separate',
     )
@@ -90,8 +92,8 @@ def test_a_threshold_that_is_met_in_the_first_epoch_ends_there(controls_run):
   results = json.loads((controls_run / 'metrics.json').read_text())
   assert results['ended'] == dict.fromkeys(CONTROLS, 'threshold')
   for arm in CONTROLS:
-    # 24 images, 8 a step.
-    assert _rows(controls_run, arm)[-1]['step'] == 3
+    # 24 images, 8 a step; 'free' takes two steps with each batch.
+    assert _rows(controls_run, arm)[-1]['step'] == (6 if arm == 'free' else 3)
     export = exports.load(controls_run / arm / 'export')
     assert export.model['ended'] == 'threshold'
     # What the training remembers beside the network is not exported.
@@ -110,6 +112,9 @@ def test_report_is_whole_and_needs_nothing_else(run):
   text = (run / 'report.html').read_text()
   assert re.search('AP50 under the worst attack of 2/255 is', text)
   for words in ('Optimal transport', 'apgd2-features', 'transfer from ot'):
+    assert words in text
+  assert '>cap<' in re.sub(r'\s', '', text)
+  for words in ('Why trainings ended', 'Transport plans', 'look once at'):
     assert words in text
   # Clean, attacked and the difference, of three arms.
   assert text.count('data:image/png') == 4 * 3 * 3
