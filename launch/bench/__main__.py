@@ -1,6 +1,7 @@
 """Times what palmjax does most; prints one line each.
 
 python -m launch.bench [SUBJECT …] [--size=32] [--batch=32] [--repeats=5]
+  [--out=DIR] [--commit=COMMIT]
 
   drawing    palms are drawn
   pairs      embeddings are compared
@@ -56,6 +57,8 @@ def main(argv=None):
     ('repeats', 5, 'the best of so many counts'),
   ):
     parser.add_argument(f'--{name}', type=int, default=default, help=text)
+  parser.add_argument('--out', metavar='DIR', help='perturbed: JSON goes here')
+  parser.add_argument('--commit', default='', help='to name in that file')
   args = parser.parse_args(argv)
   for subject in args.subjects:
     if subject not in _SUBJECTS:

@@ -1,13 +1,17 @@
 """The command of the timings, on few palms."""
 
 import functools
+import json
 import types
 
+import numpy as np
 import pytest
 
+from configs import robust as robust_config
 from launch.bench import __main__ as bench
-from launch.bench import codes, galleries
+from launch.bench import codes, galleries, perturbed
 from palmjax.inference import verifier
+from palmjax.steps import perturbed_tasks
 
 
 def test_an_unknown_subject_is_refused(capsys):
@@ -30,6 +34,58 @@ def test_codes_have_their_lines(monkeypatch, capsys):
     'one pair, both directions, wide6',
     '3 × 3 palms, wide6',
   ]
+
+
+def test_steps_on_perturbed_images_are_compared_with_a_plain_one(
+  monkeypatch, tmp_path, capsys
+):
+  """'distance' takes 3 ticks of the clock, a plain step 1; 'ot' has a goal."""
+  ticks = {'plain': 1.0, 'ot': 2.5, 'distance': 3.0, 'adversarial': 2.0}
+  now = [0.0]
+
+  def step(arm):
+    now[0] += ticks[arm]
+
+  monkeypatch.setattr(perturbed.time, 'perf_counter', lambda: now[0])
+  monkeypatch.setattr(
+    perturbed,
+    'make_steps',
+    lambda config: {
+      arm: functools.partial(step, arm) for arm in perturbed.ARMS
+    },
+  )
+  bench.main(
+    ['perturbed', '--repeats=2', f'--out={tmp_path}', '--commit=abcdef0']
+  )
+  assert '3.00 × plain' in capsys.readouterr().out
+  record = json.loads((tmp_path / 'perturbed.json').read_text())
+  assert record['measured_at'] == 'abcdef0'
+  assert record['table'] == {
+    'ot': {'time / plain': {'mean': 2.5}, 'goal': {'mean': 3.2}},
+    'distance': {'time / plain': {'mean': 3.0}},
+    'adversarial': {'time / plain': {'mean': 2.0}},
+  }
+
+
+def test_perturbed_steps_have_the_options_of_the_config(monkeypatch):
+  """Loss, vector and weight are those that a run of the recipe has."""
+  batch = {'framed': np.zeros(16, bool)}
+  monkeypatch.setattr(perturbed.hands, 'draw_batch', lambda *a, **b: batch)
+  seen = {}
+  monkeypatch.setattr(
+    perturbed_tasks, 'detector', lambda model, **kw: seen.update(kw)
+  )
+  monkeypatch.setattr(
+    perturbed.robust, 'make_step', lambda *a, **b: seen.update(b)
+  )
+  monkeypatch.setattr(perturbed.meshes, 'jit_step', lambda *a, **b: None)
+  config = robust_config.get_config()
+  config.update_from_flattened_dict(
+    {'loss.radius': 'fixed', 'loss.cells': 1, 'train.weight': 0.5}
+  )
+  assert perturbed.make_steps(config).keys() == {*perturbed.ARMS}
+  assert (seen['radius'], seen['cells']) == ('fixed', 1)
+  assert (seen['vector'], seen['weight']) == (config.perturb.vector, 0.5)
 
 
 def test_a_gallery_is_enrolled_kept_and_searched(monkeypatch, capsys):
