@@ -10,13 +10,19 @@ What all palms of a camera have in common is taken off each: the mean code, and
 the mean embedding. Embeddings are whitened, so that a direction in which all
 palms of a camera vary counts less. Of each score, a cohort tells which share
 p_k of impostor pairs reaches it. The fused score is the negative logarithm of
-the harmonic mean of the shares (Wilson 2019, doi:10.1073/pnas.1814092116)
+the weighted harmonic mean of the shares (Wilson 2019,
+doi:10.1073/pnas.1814092116)
 
-  s = log(1/K Σ_k 1/p_k) = log(1/K Σ_k exp z_k),  z_k = −log p_k
+  s = log Σ_k w_k / p_k = log(1/K Σ_k exp z_k),  z_k = log(K w_k) − log p_k
 
 so that one part that is sure is enough, and the parts need not be independent.
+The network has half of the weight, and the two codes, which are much alike, a
+quarter each. With equal weights the fused score had twice the errors on drawn
+palms of a difficulty of 0.8 (seed 14).
+
 Above the score that 5 % reach, shares fall off about exponentially, and z_k is
-a straight line there. The line is used for all scores (`Standard`).
+a straight line there. The line, with the weight in it, is used for all scores
+(`Standard`).
 """
 
 from typing import NamedTuple
@@ -40,6 +46,8 @@ _PRIOR_PALMS = 1800
 _PALMS_A_DIRECTION = 10
 
 NAMES = ('fine', 'wide', 'network')
+# w_k, up to a factor. Without the network the codes have half each.
+_WEIGHTS = (1.0, 1.0, 2.0)
 CODES = NAMES[:2]
 KINDS = {'fine': orientation_code.FINE, 'wide': orientation_code.WIDE6}
 UPRIGHT = orientation_code.ROTATIONS.index(0)
@@ -195,10 +203,11 @@ def network_scores(probes, gallery, means):
 
 
 def standard(impostors, num_palms):
-  """The `Standard` with which z is −log(share of impostor pairs), in the tail.
+  """The `Standard` with which z is log(K w) − log(share of impostor pairs).
 
   Args:
-    impostors: [K, I], scores of pairs of different palms.
+    impostors: [K, I], scores of pairs of different palms, of the first K of
+      `NAMES`.
     num_palms: how many palms they are of.
   """
   impostors = np.asarray(impostors, np.float64)
@@ -208,7 +217,9 @@ def standard(impostors, num_palms):
   std = np.average(
     [excess, typical], weights=[num_palms, _TYPICAL_PALMS], axis=0
   )
-  return Standard(start + std * np.log(_TAIL), std)
+  weights = np.asarray(_WEIGHTS[: len(std)])
+  share = weights / weights.mean()
+  return Standard(start + std * np.log(_TAIL / share), std)
 
 
 def standardise(scores, standard):

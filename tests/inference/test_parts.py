@@ -225,6 +225,18 @@ def test_a_standard_makes_scores_of_the_tail_logs_of_shares():
     np.testing.assert_allclose(z, -np.log(share), rtol=0.05)
 
 
+def test_the_network_weighs_as_much_as_both_codes():
+  impostors = np.random.default_rng(11).exponential(size=(1, 5000))
+  standard = parts.standard(np.repeat(impostors, 3, axis=0), 10**9)
+  reached = np.quantile(impostors[0], 0.95)
+  z = parts.standardise(np.full(3, reached), standard)
+  want = -np.log(0.05) + np.log([3 / 4, 3 / 4, 3 / 2])
+  np.testing.assert_allclose(z, want, rtol=1e-9)
+  # Where all shares are one share, the fused score is that share's.
+  fused = parts.fuse(np.full(3, reached), standard)
+  assert fused == pytest.approx(-np.log(0.05))
+
+
 def test_of_few_palms_a_standard_is_half_way_to_the_typical_one():
   impostors = np.random.default_rng(8).exponential(size=(1, 780))
   many, few, none = (parts.standard(impostors, n) for n in (10**9, 40, 0))
