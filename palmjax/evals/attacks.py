@@ -112,7 +112,7 @@ def apgd(objective, images, key, *, radius, num_steps):
     helped = jnp.where(checks[i], 0, helped)
     origin = jnp.where(wide(halve), best.images, moving)
     direction = jnp.where(wide(halve), uphill, direction)
-    before = jnp.where(wide(halve), best.images, before)
+    # The momentum still starts at the iterate before (Algorithm 1).
     plain = ball.project(
       origin + 2 * wide(sizes_after) * jnp.sign(direction),
       images,

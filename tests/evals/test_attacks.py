@@ -236,7 +236,7 @@ def test_apgd_halves_its_steps_where_they_no_longer_help():
 
 
 def twin_of_apgd(objective, image, start, radius, num_steps, at):
-  """Algorithm 1, one image; no momentum where it starts again."""
+  """Algorithm 1, one image; the momentum of a halving is from x^(k−1)."""
   slope = jax.jit(jax.value_and_grad(lambda x: objective(x[None])[0]))
   low, high = (np.clip(image + 2 * s * radius, -1, 1) for s in (-1, 1))
   x = before = start
@@ -252,7 +252,7 @@ def twin_of_apgd(objective, image, start, radius, num_steps, at):
       stuck = rises < 0.75 * (i - last) or (not halved and best[0] <= mark)
       last, halved, mark = i, stuck, best[0]
       if stuck:
-        size, before = size / 2, best[1]
+        size /= 2
         _, x, uphill = best
         halvings += 1
     step = np.clip(x + size * np.sign(uphill), low, high)

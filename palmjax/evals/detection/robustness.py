@@ -96,6 +96,8 @@ def compose(stacked, start, attempts, *, passes=5):
   _, total, _ = stacked.truths.shape
   each = total // len(choice)
   lowest = _ap50(recombine(stacked, choice))
+  if not lowest:
+    return choice
   # Only these images are ever looked at.
   rows = np.arange(len(choice))[:, None] * each + np.union1d(attempts, choice)
   rows = rows.ravel()

@@ -1,6 +1,6 @@
 """Refuses settings of the recipe `robust` that fail late or do nothing."""
 
-from palmjax.recipes.robust import training
+from palmjax.recipes.robust import battery, training
 from palmjax.recipes.shared import config_keys, hand_checks
 from palmjax.steps import perturbed_tasks, robust
 
@@ -18,6 +18,7 @@ _ATTACKS_AT_LEAST = {
   'attack.steps': 1,
   'attack.restarts': 1,
   'attack.queries': 1,
+  'attack.targets': 1,
   'attack.batch_size': 1,
   'attack.images': 1,
 }
@@ -84,7 +85,13 @@ def check_attacks(config):
     ValueError: names the key and what it may be.
   """
   config_keys.check_least(config, _ATTACKS_AT_LEAST)
-  config_keys.check_choices(config, {'perturb.solver': training.SOLVERS})
+  config_keys.check_choices(
+    config,
+    {
+      'perturb.solver': training.SOLVERS,
+      'attack.battery': battery.BATTERIES,
+    },
+  )
   config_keys.check_above(
     config, ('perturb.step_size', 'perturb.solver_epsilon')
   )

@@ -11,20 +11,20 @@ import jax
 import numpy as np
 from absl import logging
 
-from palmjax.evals import bootstrap
 from palmjax.evals.detection import average_precision, box_matching, robustness
 from palmjax.networks import hand as hand_networks
 from palmjax.ops import pixels
 from palmjax.recipes.robust import battery
 
-SECTIONS = ('attack', 'loss')
+# Of `perturb` the vectors that are matched: the attacks on features move them.
+SECTIONS = ('attack', 'loss', 'perturb')
 CLEAN = 'clean'
-# The attack whose images other arms are shown.
-_TRANSFER = 'sum'
 _KEPT = ('boxes', 'scores', 'classes')
-# A detector with less is not attacked any further: nothing is left to show.
-_NOTHING = 0.005
-_ONCE = bootstrap.Resampling(draws=1)
+# Of a detector with less, more attacks have nothing left to show.
+NOTHING = 0.005
+# Grey levels within which an attack can make any image. What withstands it
+# withstood the attack, not the change.
+WHOLE = 255
 
 
 class Attacked(NamedTuple):
@@ -39,12 +39,16 @@ class Attacked(NamedTuple):
   images: dict
 
 
-def attack(tests, classes, stage, config, **exports):
+def attack(tests, classes, key, stage, config, **exports):
   """Attacks the detector of one arm and keeps what it found.
+
+  The attack whose images other arms are shown is made within every radius. Of
+  a test without a box nothing is attacked.
 
   Args:
     tests: list of annotated images, see `chosen`.
     classes: names.
+    key: random key of the attacks, one for all arms.
     stage: `engine.stage.Stage`.
     config: with `SECTIONS`.
     **exports: {arm: export directory}, one.
@@ -55,6 +59,7 @@ def attack(tests, classes, stage, config, **exports):
   ((arm, directory),) = exports.items()
   network = hand_networks.load(directory)
   attacks = battery.battery(config.attack)
+  strongest = battery.strongest(config.attack)
   detections, images = {}, {}
   for number, test in enumerate(tests):
     look = _Look(network, config, test, classes)
@@ -66,28 +71,35 @@ def attack(tests, classes, stage, config, **exports):
         detections[number, name, level] = look.detections(
           np.asarray(pixels.to_float(changed))
         )
+    if not test['valid'].any():
+      logging.info('a test without a box is not attacked: nothing can be lost')
+      continue
+
+    def look_under(name, radius, *, test=test, number=number, look=look):
+      """AP50 under an attack whose detections are kept."""
+      made = battery.attack_images(
+        attacks[name],
+        network,
+        test,
+        config,
+        radius=radius / 255,
+        key=jax.random.fold_in(key, list(attacks).index(name)),
+      )
+      if name == strongest and radius in config.attack.radii:
+        images[number, radius] = made
+      objects = look.detections(made)
+      detections[number, name, radius] = objects
+      value = look.ap50(objects)
+      logging.info('%s under %s at %g/255: AP50 %.3f', arm, name, radius, value)
+      return value
+
+    lowest = np.inf
     for radius in config.attack.radii:
-      lowest = np.inf
-      for index, (name, one) in enumerate(attacks.items()):
-        made = battery.attack_images(
-          one,
-          network,
-          test,
-          config,
-          radius=radius / 255,
-          key=jax.random.fold_in(stage.key, index),
-        )
-        objects = look.detections(made)
-        detections[number, name, radius] = objects
-        if name == f'apgd{config.attack.steps}-{_TRANSFER}':
-          images[number, radius] = made
-        value = look.ap50(objects)
-        lowest = min(lowest, value)
-        logging.info(
-          '%s under %s at %g/255: AP50 %.3f', arm, name, radius, value
-        )
-      if lowest < _NOTHING:
-        break
+      left = lowest >= NOTHING
+      names = attacks if left else [strongest]
+      lowest = min(lowest, *(look_under(name, radius) for name in names))
+    if WHOLE not in config.attack.radii:
+      look_under(strongest, WHOLE)
   _write(stage.export, Attacked(detections, images))
   return {'attacks': len(detections)}
 
@@ -144,16 +156,30 @@ def read(directory):
   return Attacked(detections, images)
 
 
-def matches(test, objects, names):
-  """`box_matching.Matches` of what was found in a test."""
+def matches(test, attempts, names):
+  """`box_matching.Matches` of what was found in a test, in A attempts.
+
+  Args:
+    test: annotated images, N.
+    attempts: list of {name: array [N, …]}, detections.
+    names: of the classes.
+
+  Returns:
+    `box_matching.Matches` of N·A images, as `robustness.recombine` wants them.
+  """
   truths = [
     (boxes[valid], labels[valid])
     for boxes, labels, valid in zip(
       test['boxes'], test['classes'], test['valid'], strict=True
     )
+    for _ in attempts
   ]
-  rows = zip(*(objects[name] for name in _KEPT), strict=True)
-  return box_matching.match(truths, list(rows), names=names)
+  rows = [
+    tuple(objects[name][i] for name in _KEPT)
+    for i in range(len(test['boxes']))
+    for objects in attempts
+  ]
+  return box_matching.match(truths, rows, names=names)
 
 
 class _Look:
@@ -168,9 +194,9 @@ class _Look:
     return {name: objects[name] for name in _KEPT}
 
   def ap50(self, objects):
-    matched = matches(self._test, objects, self._classes)
-    rate = average_precision.rates(matched, resampling=_ONCE)['ap50']
-    return np.nan if rate['value'] is None else rate['value']
+    matched = matches(self._test, [objects], self._classes)
+    every = np.ones((1, len(self._test['boxes'])), int)
+    return float(average_precision.ap50(matched, every)[0])
 
 
 def _write(directory, attacked):

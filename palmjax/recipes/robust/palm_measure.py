@@ -17,8 +17,6 @@ from palmjax.recipes.robust import palm_battery
 
 SECTIONS = ('attack',)
 CLEAN = 'clean'
-# A network with less is not attacked any further: nothing is left to show.
-_NOTHING = 0.005
 
 
 class Probes(NamedTuple):
@@ -102,11 +100,37 @@ def pairs(scores):
   )
 
 
-def attack(probes, stage, config, **exports):
+def both_lost(scores):
+  """Whether any threshold between clean pairs rejects and accepts all wrongly.
+
+  Args:
+    scores: {(attack, goal, radius): float [P]}, clean ones among them.
+
+  Returns:
+    bool: under the worst attack of each pair every genuine pair is below every
+    clean impostor pair, and every impostor pair above every clean genuine pair.
+    Then more attacks have nothing left to show.
+  """
+  lowest, highest = (
+    best(
+      [values for (_, of, _), values in scores.items() if of == goal], axis=0
+    )
+    for goal, best in (('genuine', np.min), ('impostor', np.max))
+  )
+  genuine, impostor = (
+    scores[CLEAN, goal, 0.0] for goal in ('genuine', 'impostor')
+  )
+  return bool(lowest.max() < impostor.min() and highest.min() > genuine.max())
+
+
+def attack(probes, key, stage, config, **exports):
   """Attacks the network of one arm and keeps the scores.
+
+  The attack whose images other arms are shown is made within every radius.
 
   Args:
     probes: `Probes`.
+    key: random key of the attacks, one for all arms.
     stage: `engine.stage.Stage`.
     config: with `SECTIONS`.
     **exports: {arm: export directory}, one.
@@ -124,9 +148,12 @@ def attack(probes, stage, config, **exports):
   }
   images = {}
   attacks = palm_battery.battery(section)
+  strongest = palm_battery.strongest(section)
   for radius in section.radii:
-    lowest = 1.0
+    lost = both_lost(scores)
     for index, (name, one) in enumerate(attacks.items()):
+      if lost and name != strongest:
+        continue
       both = {}
       for number, goal in enumerate(palm_battery.GOALS):
         made = palm_battery.attack_images(
@@ -136,18 +163,15 @@ def attack(probes, stage, config, **exports):
           look.targets[goal],
           goal=goal,
           radius=radius / 255,
-          key=jax.random.fold_in(stage.key, len(attacks) * number + index),
+          key=jax.random.fold_in(key, len(attacks) * number + index),
           batch_size=section.batch_size,
         )
         both[goal] = look.cosines(made, goal)
         scores[name, goal, float(radius)] = both[goal]
-        if name == palm_battery.strongest(section):
+        if name == strongest:
           images[goal, float(radius)] = made
       eer = error_rates.eer(both['genuine'], both['impostor'])
-      lowest = min(lowest, 1.0 - eer)
       logging.info('%s under %s at %g/255: EER %.3f', arm, name, radius, eer)
-    if lowest < _NOTHING:
-      break
   _write(stage.export, Attacked(scores, images))
   return {'attacks': len(scores) - len(palm_battery.GOALS)}
 

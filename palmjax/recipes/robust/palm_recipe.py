@@ -71,15 +71,17 @@ def run(config, workdir):
     )
 
   digests = exports.start_digests(palm_arms.folder(task))
-  # One key for all arms: equal heads, equal batches, equal draws.
+  # One key for all arms: equal heads, equal batches, equal draws, and equal
+  # starts of attacks.
   key = stage.stage_key(root, 'arms')
+  attack_key = stage.stage_key(root, 'attacks')
   trained, attacked = {}, {}
   for arm in task.arms:
     body = functools.partial(
       palm_arms.train, palms, mesh, start, others, arm=arm, key=key
     )
     trained[arm] = make(arm, body, palm_arms.SECTIONS, {}, start=digests)
-    body = functools.partial(palm_measure.attack, probes)
+    body = functools.partial(palm_measure.attack, probes, attack_key)
     result = make(
       f'attacked_{arm}', body, palm_measure.SECTIONS, {arm: trained[arm]}
     )

@@ -6,12 +6,12 @@ from palmjax.engine import logs
 from palmjax.evals.recognition import verification
 from palmjax.ops import pixels
 from palmjax.recipes.robust import (
+  attack_report,
   palm_battery,
   palm_measure,
   pictures,
   training_report,
 )
-from palmjax.recipes.robust import report as robust_report
 from palmjax.recipes.robust import scores as robust_scores
 from palmjax.recipes.shared import run_facts
 from palmjax.report import html, metrics, plots
@@ -19,6 +19,7 @@ from palmjax.report import html, metrics, plots
 NAMES = training_report.NAMES
 _TILES = 4
 _VERBS = {'genuine': 'dodging', 'impostor': 'impersonation'}
+_RATES = {'fnmr': 'dodging', 'fmr': 'impersonation'}
 
 
 def write(run, probes, table, results, *, attacked):
@@ -44,7 +45,7 @@ def write(run, probes, table, results, *, attacked):
     skipped=run.palms.skipped,
     warnings=[*training_report.unconverged(rows, arms), *masked],
   )
-  radius = robust_report.headline_radius(config.attack.radii)
+  radius = attack_report.headline_radius(config.attack.radii)
   headline = _headline(models, arms, radius) + run_facts.caution(
     len(probes.identities), 'identities'
   )
@@ -55,9 +56,9 @@ def write(run, probes, table, results, *, attacked):
     summary=_summary(run, probes, results['ended']),
     highlights=_highlights(models, arms, radius, facts),
     sections=[
-      _errors(models, arms, config),
       _at_threshold(models, arms, config),
-      robust_report.worst(
+      _errors(models, arms, config),
+      attack_report.worst(
         results['worst'],
         arms,
         text='Which attack alone gives the highest EER, and the radius it '
@@ -69,7 +70,7 @@ def write(run, probes, table, results, *, attacked):
       training_report.curves(rows, arms, config),
       *training_report.plans(rows, arms),
       run_facts.endings(results['ended']),
-      robust_report.masked_gradients(masked),
+      attack_report.masked_gradients(masked, config.attack.queries),
       html.Values('Configuration', config.to_dict()),
       html.Values('Run', facts),
     ],
@@ -78,17 +79,24 @@ def write(run, probes, table, results, *, attacked):
 
 
 def _headline(models, arms, radius):
+  """FNMR under dodging, FMR under impersonation, beside those of `plain`."""
   arm = 'ot' if 'ot' in arms else arms[-1]
-  gain = models[arm].get(f'eer@{radius:g}/255 - plain')
-  if gain is None or gain['value'] is None:
-    cell = metrics.show(models[arm][f'eer@{radius:g}/255'], unit='%', digits=1)
-    return f'{NAMES[arm]}: EER {cell} under the worst attack of {radius:g}/255.'
-  value, low, high = (f'{100 * gain[k]:+.1f}' for k in ('value', 'low', 'high'))
+  parts = []
+  for rate, what in _RATES.items():
+    key = f'{rate}@{radius:g}/255'
+    part = f'{rate.upper()} {_percent(models[arm][key])} under {what}'
+    control = robust_scores.CONTROL
+    if arm != control and control in arms:
+      part += f' (plain training: {_percent(models[control][key])})'
+    parts.append(part)
   return (
-    f'{NAMES[arm]}: EER under the worst attack of {radius:g}/255 minus that of '
-    f'plain training is {value} points in this run (95 % interval over '
-    f'identities: {low} to {high}); below 0 is better.'
+    f'{NAMES[arm]}: {" and ".join(parts)}, within {radius:g}/255, at the '
+    'threshold of clean pairs, in this run; lower is better.'
   )
+
+
+def _percent(cell):
+  return metrics.show(cell, unit='%', digits=1)
 
 
 def _summary(run, probes, ended):
@@ -111,17 +119,18 @@ def _summary(run, probes, ended):
 def _highlights(models, arms, radius, facts):
   highlights = []
   for arm in arms:
-    clean, attacked = (
-      metrics.parts(models[arm][f'eer@{at:g}/255'], unit='%', digits=1)[0]
-      for at in (0, radius)
-    )
-    highlights.append(
-      html.Highlight(
-        f'{NAMES[arm]}: EER',
-        f'{clean} → {attacked}',
-        f'clean, and under the worst attack of {radius:g}/255',
+    for rate, what in _RATES.items():
+      clean, attacked = (
+        metrics.parts(models[arm][f'{rate}@{at:g}/255'], unit='%', digits=1)
+        for at in (0, radius)
       )
-    )
+      highlights.append(
+        html.Highlight(
+          f'{NAMES[arm]}: {rate.upper()}',
+          f'{clean[0] or clean[2]} → {attacked[0] or attacked[2]}',
+          f'clean, and under {what} within {radius:g}/255',
+        )
+      )
   return [
     *highlights,
     html.Highlight(
@@ -140,7 +149,7 @@ def _errors(models, arms, config):
   keys = {'eer': 'All clean pairs', 'eer@0/255': 'Attacked pairs, clean'}
   keys |= {f'eer@{r:g}/255': f'{r:g}/255' for r in config.attack.radii}
   return html.Table(
-    'EER under attack',
+    'EER with both kinds of pairs attacked',
     [html.Column(key, title, '%', 1, 'lower') for key, title in keys.items()],
     _rows(models, arms),
     corner='Arm',

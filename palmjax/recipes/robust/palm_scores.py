@@ -36,7 +36,7 @@ def table(attacked):
     )
     for arm in attacked
   }
-  return robust_scores.AttackTable({}, values, worst)
+  return robust_scores.AttackTable({}, values, worst, {})
 
 
 def worst_pairs(attacked, radius):

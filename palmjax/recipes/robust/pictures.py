@@ -12,7 +12,6 @@ _TILES = 4
 ENLARGED = 10
 _LEAST = 0.3  # Score of a box that is drawn.
 _COLOR = (255, 160, 90)
-_ATTACK = 'sum'
 
 
 def attacked(run, test, networks, radius, suffix):
@@ -30,7 +29,7 @@ def attacked(run, test, networks, radius, suffix):
   """
   config, classes = run.config, run.hands.classes
   shown = {name: array[:_TILES] for name, array in test.items()}
-  name = f'apgd{config.attack.steps}-{_ATTACK}'
+  name = battery.strongest(config.attack)
   attack = battery.battery(config.attack)[name]
   groups = {}
   for arm, network in networks.items():

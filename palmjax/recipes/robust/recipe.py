@@ -76,8 +76,9 @@ def run(config, workdir):
     )
 
   digests = exports.start_digests(training.folder(config))
-  # One key for all arms: equal batches, equal draws.
+  # One key for all arms: equal batches, equal draws, equal starts of attacks.
   key = stage.stage_key(root, 'arms')
+  attack_key = stage.stage_key(root, 'attacks')
   trained, attacked = {}, {}
   for arm in config.arms:
     body = functools.partial(
@@ -85,7 +86,7 @@ def run(config, workdir):
     )
     trained[arm] = make(arm, body, training.SECTIONS, {}, start=digests)
     body = functools.partial(
-      measure.attack, list(tests.values()), hands.classes
+      measure.attack, list(tests.values()), hands.classes, attack_key
     )
     result = make(
       f'attacked_{arm}', body, measure.SECTIONS, {arm: trained[arm]}
@@ -111,6 +112,7 @@ def run(config, workdir):
       bootstrap.Resampling(draws=config.evaluation.resamples, seed=config.seed),
     ),
     'worst': robust_scores.names_of_worst(tables, config.attack.radii),
+    'chosen': robust_scores.chosen_attacks(tables, config.attack.radii),
     'ended': stage.endings(trained),
   }
   files.write_json(workdir / 'metrics.json', results)

@@ -2,14 +2,17 @@
 
 from palmjax.engine import logs
 from palmjax.evals.detection import robustness
-from palmjax.recipes.robust import measure, pictures, training_report
+from palmjax.recipes.robust import (
+  attack_report,
+  measure,
+  pictures,
+  training_report,
+)
 from palmjax.recipes.robust import scores as robust_scores
 from palmjax.recipes.shared import run_facts
 from palmjax.report import html, metrics, plots
 
 NAMES = training_report.NAMES
-# Grey levels of the headline, or the nearest that was tried.
-_HEADLINE = 4
 
 
 def write(run, tests, tables, results, *, networks):
@@ -36,7 +39,7 @@ def write(run, tests, tables, results, *, networks):
     skipped=run.hands.skipped,
     warnings=[*training_report.unconverged(rows, arms), *masked],
   )
-  radius = headline_radius(config.attack.radii)
+  radius = attack_report.headline_radius(config.attack.radii)
   headline = _headline(models, arms, radius) + run_facts.caution(
     len(next(iter(tests.values()))['image']), 'images'
   )
@@ -48,7 +51,13 @@ def write(run, tests, tables, results, *, networks):
     highlights=_highlights(models, arms, radius, facts),
     sections=[
       *(_accuracy(models, arms, config, suffix) for suffix in tests),
-      *(worst(results['worst'], arms, suffix) for suffix in tests),
+      *(
+        attack_report.chosen(results['chosen'], arms, suffix)
+        for suffix in tests
+      ),
+      *(
+        attack_report.worst(results['worst'], arms, suffix) for suffix in tests
+      ),
       *(_curves(models, arms, config, suffix) for suffix in tests),
       *(
         _attacks(tables[suffix], arms, config.attack.radii, suffix)
@@ -62,7 +71,7 @@ def write(run, tests, tables, results, *, networks):
       training_report.curves(rows, arms, config),
       *training_report.plans(rows, arms),
       run_facts.endings(results['ended']),
-      masked_gradients(masked),
+      attack_report.masked_gradients(masked, config.attack.queries),
       html.Values('Configuration', config.to_dict()),
       html.Values('Run', facts),
     ],
@@ -70,28 +79,25 @@ def write(run, tests, tables, results, *, networks):
   run_facts.announce(run.workdir, headline)
 
 
-def headline_radius(radii):
-  """Returns the radius, in grey levels, that the headline is about."""
-  return min(radii, key=lambda radius: abs(radius - _HEADLINE))
-
-
 def _headline(models, arms, radius):
-  key = f'ap50@{radius:g}/255 - plain'
   arm = 'ot' if 'ot' in arms else arms[-1]
-  if key in models[arm]:
-    cell = models[arm][key]
-    if cell['value'] is None:
-      return f'AP50 under attack: {cell["reason"]}.'
-    value, low, high = (
-      f'{100 * cell[name]:+.1f}' for name in ('value', 'low', 'high')
-    )
-    return (
-      f'{NAMES[arm]}: AP50 under the worst attack of {radius:g}/255 is {value} '
-      f'points above plain training in this run (95 % interval over images: '
-      f'{low} to {high}).'
-    )
-  cell = metrics.show(models[arm][f'ap50@{radius:g}/255'], unit='%', digits=1)
-  return f'{NAMES[arm]}: AP50 {cell} under the worst attack of {radius:g}/255.'
+  name = f'ap50@{radius:g}/255'
+  what = f'AP50 under the worst attack on each image within {radius:g}/255'
+  gain = models[arm].get(f'{name} - {robust_scores.CONTROL}')
+  if gain is None or gain['value'] is None:
+    cell = metrics.show(models[arm][name], unit='%', digits=1)
+    return f'{NAMES[arm]}: {what}: {cell}.'
+  value, low, high = (f'{100 * gain[k]:+.1f}' for k in ('value', 'low', 'high'))
+  ratio = models[arm][f'{name} / {robust_scores.CONTROL}']
+  times = (
+    f'not a number: {ratio["reason"]}'
+    if ratio['value'] is None
+    else metrics.show(ratio)
+  )
+  return (
+    f'{NAMES[arm]}: {what} is {value} points above plain training in this run '
+    f'(95 % interval over images: {low} to {high}); the ratio is {times}.'
+  )
 
 
 def _summary(config, tests, ended):
@@ -105,11 +111,11 @@ def _summary(config, tests, ended):
   return (
     f'{training_report.equality(ended, steps, replays)} A batch has '
     f'{config.train.batch_size} images. {count} images that no training saw '
-    'were attacked. The number under attack is that of the worst attack within '
-    'the radius. Intervals are over images; one seed says nothing of other '
-    'seeds (launch/sweep.py runs three). Trainings and attacks look once at '
-    f'images of {config.image_size} px{frozen}. `palmjax.detect` takes the '
-    'mean of several looks, at mirror images and other sizes too: these '
+    'were attacked. The number under attack takes the worst attack on each '
+    'image within the radius. Intervals are over images; one seed says nothing '
+    'of other seeds (launch/sweep.py runs three). Trainings and attacks look '
+    f'once at images of {config.image_size} px{frozen}. `palmjax.detect` takes '
+    'the mean of several looks, at mirror images and other sizes too: these '
     'numbers are not about it.'
   )
 
@@ -126,7 +132,7 @@ def _highlights(models, arms, radius, facts):
       html.Highlight(
         f'{NAMES[arm]}: AP50',
         f'{clean[0] or clean[2]} → {attacked[0] or attacked[2]}',
-        f'clean, and under the worst attack of {radius:g}/255',
+        f'clean, and under the worst attack on each image, {radius:g}/255',
       )
     )
   return [
@@ -141,52 +147,28 @@ def _highlights(models, arms, radius, facts):
 
 def _accuracy(models, arms, config, suffix):
   radii = [f'ap50@{radius:g}/255' for radius in config.attack.radii]
+  at = f'ap50@{attack_report.headline_radius(config.attack.radii):g}/255'
+  per_cent = {
+    'ap50': 'AP50',
+    **{key: key.removeprefix('ap50@') for key in radii},
+    'ap50@corruptions': 'Corruptions',
+  }
   columns = [
-    html.Column(key, title, '%', 1, 'higher')
-    for key, title in {
-      'ap50': 'AP50',
-      **{key: key.removeprefix('ap50@') for key in radii},
-      'ap50@corruptions': 'Corruptions',
-    }.items()
+    html.Column(key, title, '%', 1, 'higher') for key, title in per_cent.items()
   ]
+  ratio = f'{at} / {robust_scores.CONTROL}'
+  columns.append(html.Column(ratio, ratio.removeprefix('ap50@'), '', 2))
   return html.Table(
     f'Under attack{suffix}',
     columns,
     {NAMES[arm]: models[arm + suffix] for arm in arms},
     corner='Arm',
     text=(
-      'AP50 on clean images, under the worst attack within each radius, and as '
-      'the mean over corruptions. In brackets the 95 % interval over images; a '
-      'star marks a value whose interval lies apart from all others.'
+      'AP50 on clean images, under the worst attack on each image within each '
+      'radius, and as the mean over corruptions; last the ratio to plain '
+      'training. In brackets the 95 % interval over images; a star marks a '
+      'value whose interval lies apart from all others.'
     ),
-  )
-
-
-def worst(
-  named,
-  arms,
-  suffix='',
-  text='Which attack the numbers above are of, and the radius it needed.',
-):
-  """Table of the strongest attacks.
-
-  Args:
-    named: {model: {radius in words: attack in words}}, of
-      `robust_scores.names_of_worst`.
-    arms: of `NAMES`.
-    suffix: of the test.
-    text: under the heading.
-
-  Returns:
-    `html.Table`.
-  """
-  names = list(named[arms[0] + suffix])
-  return html.Table(
-    f'The worst attack{suffix}',
-    [html.Column(name, f'Within {name}') for name in names],
-    {NAMES[arm]: named[arm + suffix] for arm in arms},
-    corner='Arm',
-    text=text,
   )
 
 
@@ -202,7 +184,7 @@ def _curves(models, arms, config, suffix):
   return html.Figures(
     f'AP50 against the radius{suffix}',
     [plots.bands(radii, lines, title='AP50', label='Radius, grey levels')],
-    'Under the worst attack within each radius; bands are 95 % intervals over '
+    'Under the worst attack on each image; bands are 95 % intervals over '
     'images.',
   )
 
@@ -253,14 +235,3 @@ def _corruptions(table, arms, suffix):
 
 def _clean(table, arms):
   return {arm: {'value': table.values[arm, measure.CLEAN, 0]} for arm in arms}
-
-
-def masked_gradients(sentences):
-  """Shows the warnings of `robust_scores.warnings`, as `html.Values`."""
-  return html.Values(
-    'Signs of masked gradients',
-    dict(enumerate(sentences, start=1)) or {'': 'none seen'},
-    'An attack without gradients should be weaker than those with gradients, '
-    'and images made for another network weaker than those made for this one. '
-    'Where that is not so, read the lowest number.',
-  )

@@ -1,12 +1,34 @@
 """What metrics.json holds of the arms of the recipe `robust`."""
 
+import collections
 from typing import NamedTuple
 
-from palmjax.evals import bootstrap
-from palmjax.evals.detection import average_precision, robustness
+import numpy as np
+
+from palmjax.evals.detection import (
+  average_precision,
+  box_matching,
+  paired_precision,
+  robustness,
+)
 from palmjax.recipes.robust import measure
 
 CONTROL = 'plain'
+_NO_BOXES = {'value': None, 'reason': 'not measurable with 0 boxes'}
+# AP50 that an attack may leave which can make any image.
+_LEFT = 0.02
+
+
+class Composed(NamedTuple):
+  """A test of which each image has its worst attempt within a radius.
+
+  Attributes:
+    matches: `box_matching.Matches`.
+    chosen: {'ATTACK at r/255': images that have it}, most first.
+  """
+
+  matches: box_matching.Matches
+  chosen: dict
 
 
 class AttackTable(NamedTuple):
@@ -14,39 +36,68 @@ class AttackTable(NamedTuple):
 
   Attributes:
     matches: {(arm, attack, radius): `box_matching.Matches`}.
-    values: {(arm, attack, radius): AP50 without interval}.
-    worst: {arm: {radius: `robustness.Worst`}}.
+    values: {(arm, attack, radius): AP50 without interval}; None without a box.
+    worst: {arm: {radius: `robustness.Worst`}}, of single attacks.
+    composed: {arm: {radius: `Composed`}}; as `worst` empty without a box.
   """
 
   matches: dict
   values: dict
   worst: dict
+  composed: dict
 
 
 def table(attacked, number, test, classes):
   """`AttackTable` of test `number` from {arm: `measure.Attacked`}."""
-  matches = {
-    (arm, attack, radius): measure.matches(test, objects, classes)
-    for arm, one in attacked.items()
-    for (at, attack, radius), objects in one.detections.items()
-    if at == number
-  }
-  once = bootstrap.Resampling(draws=1)
-  values = {
-    key: average_precision.rates(one, resampling=once)['ap50']['value']
-    for key, one in matches.items()
-  }
-  corruptions = robustness.corruptions()
-  worst = {}
-  for arm in attacked:
-    attacks = {
-      (attack, radius): value
-      for (name, attack, radius), value in values.items()
-      if name == arm and attack not in corruptions and value is not None
+  result = AttackTable({}, {}, {}, {})
+  count = len(test['boxes'])
+  every = np.ones((1, count), int)
+  for arm, one in attacked.items():
+    found = {
+      (attack, radius): objects
+      for (at, attack, radius), objects in one.detections.items()
+      if at == number
     }
-    # The clean images lie within every radius, too.
-    worst[arm] = robustness.worst(attacks) if attacks else {}
-  return AttackTable(matches, values, worst)
+    attempts = list(found)
+    stacked = measure.matches(test, list(found.values()), classes)
+    for a, attempt in enumerate(attempts):
+      matches = robustness.recombine(stacked, np.full(count, a))
+      value = float(average_precision.ap50(matches, every)[0])
+      result.matches[arm, *attempt] = matches
+      result.values[arm, *attempt] = None if np.isnan(value) else value
+    result.worst[arm], result.composed[arm] = _under_attack(
+      arm, attempts, result.values, stacked
+    )
+  return result
+
+
+def _under_attack(arm, attempts, values, stacked):
+  """`AttackTable.worst` and `AttackTable.composed` of an arm."""
+  corruptions = robustness.corruptions()
+  # Clean images lie within every radius, too.
+  attacks = {
+    attempt: values[arm, *attempt]
+    for attempt in attempts
+    if attempt[0] not in corruptions and values[arm, *attempt] is not None
+  }
+  if not attacks:
+    return {}, {}
+  radii = sorted({radius for _, radius in attacks})
+  # What is no attack lies beyond every radius.
+  within = [
+    attempt if attempt in attacks else (attempt[0], np.inf)
+    for attempt in attempts
+  ]
+  composed = {}
+  for radius, choice in robustness.compose_within(
+    stacked, within, radii
+  ).items():
+    names = [f'{attempts[a][0]} at {attempts[a][1]:g}/255' for a in choice]
+    composed[radius] = Composed(
+      robustness.recombine(stacked, choice),
+      dict(collections.Counter(names).most_common()),
+    )
+  return robustness.worst(attacks), composed
 
 
 def models(tables, radii, resampling):
@@ -58,100 +109,135 @@ def models(tables, radii, resampling):
     resampling: of the intervals.
 
   Returns:
-    Per arm 'ap', 'ap50', 'ap50@R/255' under the worst attack within R,
-    'ap50@corruptions', the mean over corruptions and strengths, and for arms
-    beside the control 'ap50@R/255 - plain', paired.
+    Per arm 'ap', 'ap50', 'ap50@R/255' under the worst attempt on each image
+    within R, 'ap50@corruptions', the mean over corruptions and strengths, and
+    for arms beside the control 'ap50@R/255 - plain' and 'ap50@R/255 / plain',
+    paired. Without a box, reasons.
   """
   result = {}
   for suffix, one in tables.items():
-    for arm, worst in one.worst.items():
+    for arm in one.composed:
       clean = average_precision.rates(
         one.matches[arm, measure.CLEAN, 0], resampling=resampling
       )
       cells = {name: clean[name] for name in ('ap', 'ap50')}
       for radius in radii:
-        strongest = strongest_within(worst, radius)
-        mine = one.matches[arm, *strongest]
-        rates = average_precision.rates(mine, resampling=resampling)
-        cells[f'ap50@{radius:g}/255'] = rates['ap50']
-        if arm != CONTROL and CONTROL in one.worst:
-          theirs = strongest_within(one.worst[CONTROL], radius)
-          cells[f'ap50@{radius:g}/255 - plain'] = average_precision.difference(
-            mine,
-            one.matches[CONTROL, *theirs],
-            metric='ap50',
-            resampling=resampling,
-          )
-      cells['ap50@corruptions'] = {'value': corrupted(one, arm)}
+        cells |= _cells(one, arm, f'ap50@{radius:g}/255', radius, resampling)
+      cells['ap50@corruptions'] = paired_precision.mean(
+        [
+          matches
+          for (name, attack, _), matches in one.matches.items()
+          if name == arm and attack in robustness.corruptions()
+        ],
+        resampling=resampling,
+      )
       result[arm + suffix] = cells
   return result
 
 
+def _cells(table, arm, name, radius, resampling):
+  """The metrics of an arm within a radius."""
+  mine = table.composed[arm]
+  if not mine:
+    return {name: _NO_BOXES}
+  mine = mine[reached(mine, radius)].matches
+  cells = {name: average_precision.rates(mine, resampling=resampling)['ap50']}
+  theirs = table.composed.get(CONTROL)
+  if arm != CONTROL and theirs:
+    theirs = theirs[reached(theirs, radius)].matches
+    cells[f'{name} - {CONTROL}'] = average_precision.difference(
+      mine, theirs, metric='ap50', resampling=resampling
+    )
+    cells[f'{name} / {CONTROL}'] = paired_precision.ratio(
+      mine, theirs, resampling=resampling
+    )
+  return cells
+
+
+def chosen_attacks(tables, radii):
+  """{model: {'R/255': `Composed.chosen`}}: what `models` is composed of."""
+  return {
+    arm + suffix: {
+      f'{radius:g}/255': composed[reached(composed, radius)].chosen
+      if composed
+      else {}
+      for radius in radii
+    }
+    for suffix, one in tables.items()
+    for arm, composed in one.composed.items()
+  }
+
+
 def names_of_worst(tables, radii):
-  """{model: {'R/255': 'ATTACK at r/255'}}: which attacks `models` is about."""
+  """{model: {'R/255': 'ATTACK at r/255'}}: the strongest single attacks."""
   named = {}
   for suffix, one in tables.items():
     for arm, worst in one.worst.items():
       rows = named[arm + suffix] = {}
       for radius in radii:
-        strongest = strongest_within(worst, radius)
-        rows[f'{radius:g}/255'] = (
-          f'{strongest.attack} at {strongest.radius:g}/255'
-        )
+        text = _NO_BOXES['reason']
+        if worst:
+          strongest = worst[reached(worst, radius)]
+          text = f'{strongest.attack} at {strongest.radius:g}/255'
+        rows[f'{radius:g}/255'] = text
   return named
 
 
-def strongest_within(worst, radius):
-  """The `robustness.Worst` of a detector at a radius.
-
-  Beyond the radius where nothing was left to find no attack was tried: the last
-  one that was is within the radius, too.
-  """
-  return worst[max(at for at in worst if at <= radius)]
-
-
-def corrupted(table, arm):
-  """Mean AP50 over corruptions and strengths."""
-  kinds = robustness.corruptions()
-  values = [
-    value
-    for (name, attack, _), value in table.values.items()
-    if name == arm and attack in kinds
-  ]
-  return float(sum(values) / len(values))
+def reached(radii, radius):
+  """The largest of some radii that is at most the given one."""
+  return max(at for at in radii if at <= radius)
 
 
 def warnings(table, arm, radii):
   """Signs that an attack failed or that gradients are masked (1902.06705).
+
+  Args:
+    table: `AttackTable`.
+    arm: its name.
+    radii: of the section `attack`.
 
   Returns:
     List of sentences; none is a good sign.
   """
   sentences = []
   for radius in radii:
-    mine = {
-      attack: value
-      for (name, attack, at), value in table.values.items()
-      if name == arm and at == radius
-    }
-    white = [
-      value
-      for attack, value in mine.items()
-      if attack.startswith(('pgd', 'apgd', 'fgsm'))
-    ]
-    if not white:
+    mine = _at(table, arm, radius)
+    white = _of(mine, 'pgd', 'apgd', 'fgsm')
+    if not white or min(white) < measure.NOTHING:
       continue
     if mine.get('square', 1.0) < min(white):
       sentences.append(
         f'{arm} at {radius:g}/255: the attack without gradients is stronger '
         'than all with gradients; gradients may be masked'
       )
-    others = [
-      value for attack, value in mine.items() if attack.startswith('transfer')
-    ]
+    others = _of(mine, 'transfer')
     if others and min(others) < min(white):
       sentences.append(
         f'{arm} at {radius:g}/255: images made for another arm are stronger '
         'than those made for it'
       )
+  whole = _of(_at(table, arm, measure.WHOLE), 'pgd', 'apgd', 'fgsm')
+  if whole and min(whole) > _LEFT:
+    sentences.append(
+      f'{arm} at {measure.WHOLE}/255: an AP50 of {min(whole):.3f} is left '
+      'although the attack may make any image; gradients may be masked'
+    )
   return sentences
+
+
+def _at(table, arm, radius):
+  """{attack: value} of an arm within a radius."""
+  return {
+    attack: value
+    for (name, attack, at), value in table.values.items()
+    if name == arm
+    and at == radius
+    and attack not in robustness.corruptions()
+    and value is not None
+  }
+
+
+def _of(values, *beginnings):
+  return [
+    value for name, value in values.items() if name.startswith(beginnings)
+  ]

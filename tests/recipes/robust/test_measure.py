@@ -3,16 +3,14 @@
 import types
 
 import jax
-import ml_collections
 import numpy as np
 import pytest
 
+from configs import robust as robust_config
 from palmjax.evals import bootstrap
-from palmjax.models import forward
+from palmjax.evals.detection import robustness
+from palmjax.networks import hand as hand_networks
 from palmjax.recipes.robust import battery, measure, scores
-from tests.steps import tiny_teachers
-
-SIDE = 16
 
 
 def objects_of(boxes, score):
@@ -46,22 +44,6 @@ def right(test, share):
     ],
     0.9,
   )
-
-
-def feature_vectors(network, images):
-  """Pooled features of each level, unit norm; the levels are zero-padded."""
-  _, levels = forward.apply_eval(
-    network.model, network.params['detector'], network.stats, images
-  )
-  pooled = [np.asarray(level).mean(axis=(1, 2)) for level in levels]
-  units = [x / np.linalg.norm(x, axis=1, keepdims=True) for x in pooled]
-  width = max(x.shape[1] for x in units)
-  return np.stack([np.pad(x, ((0, 0), (0, width - x.shape[1]))) for x in units])
-
-
-def cosines(first, others):
-  """Mean cosine over levels, [N]."""
-  return (first * others).sum(axis=-1).mean(axis=0)
 
 
 def test_the_table_shows_the_worst_attack(test):
@@ -132,66 +114,159 @@ def test_chosen_images_are_evenly_spaced():
   np.testing.assert_array_equal(parts[', other']['image'], [0, 1, 2])
 
 
-def test_a_detector_is_attacked_within_the_radius():
-  """Every attack raises its own objective; detections come back as written."""
-  model = tiny_teachers.Tiny()
-  batch = tiny_teachers.batch(1, size=3)
-  variables = model.init(
-    jax.random.key(0), np.zeros((1, SIDE, SIDE, 3)), train=False
-  )
-  network = types.SimpleNamespace(
-    model=model,
-    params={'detector': variables['params']},
-    stats={'batch_stats': variables['batch_stats']},
-  )
-  config = ml_collections.ConfigDict(
-    {
-      'attack': {
-        'steps': 4,
-        'restarts': 1,
-        'queries': 4,
-        'batch_size': 2,
-      },
-      'loss': {'radius': 'published', 'cells': 9},
-    }
-  )
-  clean = batch['image'] / 127.5 - 1.0
-  attacks = battery.battery(config.attack)
-  assert {
-    'fgsm',
-    'pgd4-class',
-    'pgd4-box',
-    'pgd4-sum',
-    'apgd4-class',
-    'apgd4-sum',
-    'apgd4-features',
-    'apgd4-toward',
-    'square',
-  } == attacks.keys()
-  # Of all levels; the image that another is moved toward is half the test away.
-  features = feature_vectors(network, clean)
-  count = len(clean)
-  others = np.roll(np.arange(count), -(count // 2))
-  for name in ('pgd4-box', 'apgd4-features', 'apgd4-toward'):
-    images = battery.attack_images(
-      attacks[name],
-      network,
-      batch,
-      config,
-      radius=8 / 255,
-      key=jax.random.key(1),
+def test_each_image_has_its_worst_attack(test):
+  """Two attacks that each hide a half hide all; how often each was taken."""
+
+  def found(rows):
+    return objects_of(
+      [
+        test['boxes'][i, 0] if i in rows else np.float32([12, 12, 15, 15])
+        for i in range(8)
+      ],
+      0.9,
     )
-    change = np.abs(images - clean)
-    assert images.shape == clean.shape
-    assert change.max() <= 16 / 255 + 1e-6
-    assert (change.max(axis=(1, 2, 3)) > 8 / 255).all()
-    assert np.abs(images).max() <= 1.0
-    moved = feature_vectors(network, images)
-    if name == 'apgd4-features':
-      assert (cosines(moved, features) < 1.0 - 1e-4).all()
-    if name == 'apgd4-toward':
-      before = cosines(features, features[:, others])
-      assert (cosines(moved, features[:, others]) > before).all()
-  # Objects are those of the same network on the same images.
-  objects = battery.detect_objects(network, images, config)
-  assert objects['boxes'].shape[0] == len(images)
+
+  detections = {(0, 'clean', 0.0): right(test, 1.0)}
+  for name in robustness.corruptions():
+    # A corruption is no attack, however much it hides.
+    detections[0, name, 1.0] = found(())
+  detections[0, 'a', 2.0] = found(range(4))
+  detections[0, 'b', 4.0] = found(range(4, 8))
+  table = scores.table(
+    {'plain': measure.Attacked(detections, {})}, 0, test, ('hand',)
+  )
+  cells = scores.models({'': table}, (2, 4), bootstrap.Resampling(draws=20))
+  plain = cells['plain']
+  assert plain['ap50@2/255']['value'] == pytest.approx(0.5, abs=0.01)
+  assert plain['ap50@4/255']['value'] == 0.0
+  assert min(table.values['plain', x, r] for x, r in (('a', 2), ('b', 4))) > 0.2
+  chosen = scores.chosen_attacks({'': table}, (2, 4, 8))['plain']
+  assert chosen['4/255'] == {'b at 4/255': 4, 'a at 2/255': 4}
+  assert chosen['8/255'] == chosen['4/255']
+  assert sum(chosen['2/255'].values()) == 8
+  assert chosen['2/255']['a at 2/255'] >= 4
+
+
+def test_ratios_and_corruptions_have_intervals(test):
+  def arm(share):
+    detections = {(0, 'clean', 0.0): right(test, 1.0)}
+    detections[0, 'pgd', 2.0] = right(test, share)
+    for level, name in enumerate(robustness.corruptions()):
+      detections[0, name, 1.0] = right(test, 0.5 + level / 10)
+    return measure.Attacked(detections, {})
+
+  table = scores.table({'plain': arm(0.5), 'ot': arm(0.75)}, 0, test, ('hand',))
+  cells = scores.models({'': table}, (2,), bootstrap.Resampling(draws=200))
+  ratio = cells['ot']['ap50@2/255 / plain']
+  assert ratio['low'] < ratio['value'] < ratio['high']
+  assert ratio['value'] == pytest.approx(
+    cells['ot']['ap50@2/255']['value'] / cells['plain']['ap50@2/255']['value']
+  )
+  assert 'ap50@2/255 / plain' not in cells['plain']
+  corrupted = cells['ot']['ap50@corruptions']
+  assert corrupted['low'] < corrupted['value'] < corrupted['high']
+  assert corrupted['value'] == pytest.approx(
+    np.mean([table.values['ot', k, 1.0] for k in robustness.corruptions()])
+  )
+
+
+def test_a_test_without_boxes_is_passed_over(test):
+  test['valid'][:] = False
+  detections = {(0, 'clean', 0.0): right(test, 1.0)}
+  for name in robustness.corruptions():
+    detections[0, name, 1.0] = right(test, 0.5)
+  arms = dict.fromkeys(('plain', 'ot'), measure.Attacked(detections, {}))
+  table = scores.table(arms, 0, test, ('hand',))
+  cells = scores.models({'': table}, (2,), bootstrap.Resampling(draws=20))
+  assert {
+    cells['ot'][name]['reason']
+    for name in ('ap50', 'ap50@2/255', 'ap50@corruptions')
+  } == {'not measurable with 0 boxes'}
+  assert scores.warnings(table, 'ot', (2,)) == []
+  named = scores.names_of_worst({'': table}, (2,))
+  assert named['ot'] == {'2/255': 'not measurable with 0 boxes'}
+  assert scores.chosen_attacks({'': table}, (2,))['ot'] == {'2/255': {}}
+
+
+def test_what_withstands_any_change_is_told(test):
+  def warnings(share):
+    detections = {(0, 'pgd20-sum', 2.0): right(test, 0.5)}
+    detections[0, 'apgd20-margin', 255.0] = right(test, share)
+    table = scores.table(
+      {'ot': measure.Attacked(detections, {})}, 0, test, ('hand',)
+    )
+    return scores.warnings(table, 'ot', (2,))
+
+  assert warnings(0.0) == []
+  (sentence,) = warnings(0.5)
+  assert 'ot at 255/255: an AP50 of' in sentence
+
+
+@pytest.fixture
+def attacked(test, monkeypatch, tmp_path):
+  """Attacks a detector of one arm that finds something, or nothing."""
+  calls = []
+
+  def attack_images(attack, network, test, config, *, radius, key):
+    calls.append((attack.objective, round(255 * radius), key))
+    return np.zeros(test['image'].shape, np.float32)
+
+  def run(arm, share):
+    calls.clear()
+    monkeypatch.setattr(hand_networks, 'load', lambda directory: None)
+    monkeypatch.setattr(battery, 'attack_images', attack_images)
+    monkeypatch.setattr(
+      battery, 'detect_objects', lambda *_: right(test, share)
+    )
+    test['image'] = np.zeros((8, 8, 8, 3), np.uint8)
+    stage = types.SimpleNamespace(
+      export=tmp_path, name=arm, key=jax.random.key(len(arm))
+    )
+    measure.attack(
+      [test],
+      ('hand',),
+      jax.random.key(7),
+      stage,
+      robust_config.get_config(),
+      **{arm: tmp_path},
+    )
+    return measure.read(tmp_path), list(calls)
+
+  return run
+
+
+def test_where_nothing_is_left_only_the_images_for_others_are_made(attacked):
+  found, _ = attacked('plain', 1.0)
+  lost, calls = attacked('plain', 0.0)
+  radii = {(0, 1.0), (0, 2.0), (0, 4.0), (0, 8.0)}
+  assert found.images.keys() == lost.images.keys() == radii
+  assert len(found.detections) > len(lost.detections)
+  at = {radius: [o for o, of, _ in calls if of == radius] for radius in (1, 2)}
+  assert len(at[1]) > 5
+  assert at[2] == ['margin']
+  # Any image may be made, once.
+  assert [of for _, of, _ in calls].count(255) == 1
+  assert (0, 'apgd20-margin', 255.0) in lost.detections
+
+
+def test_all_arms_are_attacked_from_the_same_starts(attacked):
+  (_, plain), (_, other) = (attacked(arm, 1.0) for arm in ('plain', 'ot'))
+  keys = [
+    [jax.random.key_data(key).tolist() for *_, key in calls]
+    for calls in (plain, other)
+  ]
+  assert keys[0] == keys[1]
+  # But no two attacks within a radius.
+  first = [
+    tuple(key)
+    for key, (_, radius, _) in zip(keys[0], plain, strict=True)
+    if radius == 1
+  ]
+  assert len(set(first)) == len(first)
+
+
+def test_a_test_without_boxes_is_not_attacked(attacked, test):
+  test['valid'][:] = False
+  found, calls = attacked('plain', 1.0)
+  assert calls == []
+  assert len(found.detections) == 1 + 25

@@ -1,0 +1,96 @@
+"""The part of a report of the recipe `robust` that is about its attacks."""
+
+from palmjax.recipes.robust import training_report
+from palmjax.report import html
+
+NAMES = training_report.NAMES
+# Grey levels of the headline, or the nearest that was tried.
+_HEADLINE = 4
+# Of an attack without gradients that is a check of those with gradients.
+_QUERIES = 1000
+
+
+def headline_radius(radii):
+  """Returns the radius, in grey levels, that the headline is about."""
+  return min(radii, key=lambda radius: abs(radius - _HEADLINE))
+
+
+def chosen(counts, arms, suffix):
+  """Table of the attacks that images were given, most often first.
+
+  Args:
+    counts: {model: {radius in words: {attack in words: images}}}, of
+      `robust_scores.chosen_attacks`.
+    arms: of `NAMES`.
+    suffix: of the test.
+
+  Returns:
+    `html.Table`.
+  """
+  rows = {
+    arm: {
+      radius: ', '.join(f'{name}: {n}' for name, n in names.items()) or '–'
+      for radius, names in counts[arm + suffix].items()
+    }
+    for arm in arms
+  }
+  return html.Table(
+    f'The worst attack on each image{suffix}',
+    [html.Column(name, f'Within {name}') for name in rows[arms[0]]],
+    {NAMES[arm]: row for arm, row in rows.items()},
+    corner='Arm',
+    text='How many images the numbers above take from which attack, and the '
+    'radius that it needed: greedy descent on AP50.',
+  )
+
+
+def worst(
+  named,
+  arms,
+  suffix='',
+  text='Which attack is the worst of all images together, and the radius it '
+  'needed.',
+):
+  """Table of the strongest attacks.
+
+  Args:
+    named: {model: {radius in words: attack in words}}, of
+      `robust_scores.names_of_worst`.
+    arms: of `NAMES`.
+    suffix: of the test.
+    text: under the heading.
+
+  Returns:
+    `html.Table`.
+  """
+  names = list(named[arms[0] + suffix])
+  return html.Table(
+    f'The worst single attack{suffix}',
+    [html.Column(name, f'Within {name}') for name in names],
+    {NAMES[arm]: named[arm + suffix] for arm in arms},
+    corner='Arm',
+    text=text,
+  )
+
+
+def masked_gradients(sentences, queries):
+  """Shows the warnings of `robust_scores.warnings`, as `html.Values`.
+
+  Args:
+    sentences: the warnings.
+    queries: of the square attack.
+  """
+  weak = (
+    f' The square attack made {queries} queries: below {_QUERIES} this check '
+    'is weak.'
+    if queries < _QUERIES
+    else ''
+  )
+  return html.Values(
+    'Signs of masked gradients',
+    dict(enumerate(sentences, start=1)) or {'': 'none seen'},
+    'An attack without gradients should be weaker than those with gradients, '
+    'images made for another network weaker than those made for this one, and '
+    'an attack that may make any image should leave nothing. Where that is not '
+    f'so, read the lowest number.{weak}',
+  )
