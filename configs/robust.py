@@ -65,17 +65,7 @@ _SMOKE = {
   'recognise.fmr': 0.1,
 }
 
-_TABLE = {
-  'arms': ('plain', 'random', 'distance', 'ot', 'adversarial', 'free'),
-  'attack.battery': 'full',
-  'attack.steps': 50,
-  'attack.restarts': 3,
-  'attack.targets': 3,
-  'attack.queries': 1000,
-  'attack.images': 100,
-  # Else there would be no 100 images to attack.
-  'data.evaluation_images': 100,
-}
+_TABLE = {'arms': ('plain', 'random', 'distance', 'ot', 'adversarial', 'free')}
 
 
 def get_config(arg=''):
@@ -164,9 +154,7 @@ def get_config(arg=''):
       'radii': (1, 2, 4, 8),  # grey levels, of 255
       'steps': 20,  # of PGD and APGD
       'restarts': 1,  # of PGD
-      'battery': 'short',  # or 'full', every objective; of hands
-      'targets': 2,  # images whose features others are moved toward
-      'queries': 60,  # of the square attack; a weak check below 1000
+      'queries': 60,  # of the square attack
       'images': 40,  # of each test, evenly spaced; of palms one an identity
       'batch_size': 8,  # images attacked together
     }

@@ -215,8 +215,8 @@ def require_read(config, text):
 
   Args:
     config: ConfigDict whose `recipe` is the name of a shipped configuration.
-      That file may have a function unread(config), which returns {name of a key
-      or section that is not read: what to do}.
+      That file may have a function unread(config), which returns {dotted name
+      of a key or section that is not read: what to do}.
     text: FILE or FILE:VARIANT that it was read from; values of it are allowed.
 
   Raises:
@@ -228,9 +228,11 @@ def require_read(config, text):
     return
   usual = dict(_flat(read(text)))
   for key, value in _flat(config):
-    advice = unread.get(key.split('.')[0])
-    if advice and value != usual.get(key):
-      raise ValueError(f'--config.{key}={value} is not read: {advice}')
+    if value == usual.get(key):
+      continue
+    for name, advice in unread.items():
+      if f'{key}.'.startswith(f'{name}.'):
+        raise ValueError(f'--config.{key}={value} is not read: {advice}')
 
 
 def _missing(config, usual):

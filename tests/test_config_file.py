@@ -101,3 +101,23 @@ def test_values_of_the_file_itself_are_allowed(variant):
   for task in ('detect', 'recognise'):
     config.task = task
     config_file.require_read(config, f'robust{variant}')
+
+
+def test_what_is_not_read_is_refused_by_its_whole_name(elsewhere, monkeypatch):
+  (elsewhere / 'mine.py').write_text(
+    'import ml_collections\n'
+    'def get_config(arg=""):\n'
+    '  values = {"recipe": "mine", "part": {"key": 1, "key2": 1}}\n'
+    '  return ml_collections.ConfigDict(values)\n'
+    'def unread(config):\n'
+    '  return {"part.key": "leave it out"}\n'
+  )
+  monkeypatch.setattr(config_file, 'SHIPPED', elsewhere)
+  config = config_file.read('mine.py')
+  config.part.key2 = 2
+  config_file.require_read(config, 'mine.py')
+  config.part.key = 2
+  with pytest.raises(
+    ValueError, match=r'part\.key=2 is not read: leave it out'
+  ):
+    config_file.require_read(config, 'mine.py')
