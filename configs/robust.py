@@ -65,7 +65,17 @@ _SMOKE = {
   'recognise.fmr': 0.1,
 }
 
-_TABLE = {'arms': ('plain', 'random', 'distance', 'ot', 'adversarial', 'free')}
+_TABLE = {
+  'arms': ('plain', 'random', 'distance', 'ot', 'adversarial', 'free'),
+  'attack.battery': 'full',
+  'attack.steps': 50,
+  'attack.restarts': 3,
+  'attack.targets': 3,
+  'attack.queries': 1000,
+  'attack.images': 100,
+  # Else there would be no 100 images to attack.
+  'data.evaluation_images': 100,
+}
 
 
 def get_config(arg=''):
@@ -154,7 +164,9 @@ def get_config(arg=''):
       'radii': (1, 2, 4, 8),  # grey levels, of 255
       'steps': 20,  # of PGD and APGD
       'restarts': 1,  # of PGD
-      'queries': 60,  # of the square attack
+      'battery': 'short',  # or 'full', every objective; of hands
+      'targets': 2,  # images whose features others are moved toward
+      'queries': 60,  # of the square attack; a weak check below 1000
       'images': 40,  # of each test, evenly spaced; of palms one an identity
       'batch_size': 8,  # images attacked together
     }
