@@ -46,13 +46,13 @@ def write(run, probes, table, results, *, attacked):
     warnings=[*training_report.unconverged(rows, arms), *masked],
   )
   radius = attack_report.headline_radius(config.attack.radii)
-  headline = _headline(models, arms, radius) + run_facts.caution(
+  sentence = headline(models, arms, radius) + run_facts.caution(
     len(probes.identities), 'identities'
   )
   html.write(
     run.workdir / 'report.html',
     title=f'palmjax · robust, palms · seed {config.seed}',
-    headline=headline,
+    headline=sentence,
     summary=_summary(run, probes, results['ended']),
     highlights=_highlights(models, arms, radius, facts),
     sections=[
@@ -75,11 +75,17 @@ def write(run, probes, table, results, *, attacked):
       html.Values('Run', facts),
     ],
   )
-  run_facts.announce(run.workdir, headline)
+  run_facts.announce(run.workdir, sentence)
 
 
-def _headline(models, arms, radius):
-  """FNMR under dodging, FMR under impersonation, beside those of `plain`."""
+def headline(models, arms, radius):
+  """Sentence: FNMR under dodging, FMR under impersonation, those of `plain`.
+
+  Args:
+    models: of metrics.json.
+    arms: of `NAMES`.
+    radius: in grey levels.
+  """
   arm = 'ot' if 'ot' in arms else arms[-1]
   parts = []
   for rate, what in _RATES.items():
