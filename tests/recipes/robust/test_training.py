@@ -9,6 +9,7 @@ import pytest
 from configs import robust as robust_config
 from palmjax.engine import mesh as meshes
 from palmjax.engine import stage as stages
+from palmjax.losses import transport
 from palmjax.recipes.robust import palm_arms, palm_config, training
 from palmjax.recipes.shared import hand_images, hand_training, palm_training
 
@@ -110,3 +111,28 @@ def test_arms_take_their_batches_in_one_order(train, given, stage):
   for image in first['free'][:REPLAYS]:
     np.testing.assert_array_equal(image, first['plain'][0])
   np.testing.assert_array_equal(first['free'][-1], first['plain'][1])
+
+
+@pytest.mark.parametrize('section', ['', 'recognise'])
+def test_plans_of_the_default_solver_converge(section):
+  """Of sixteen images and copies, as far apart as logits of a trained network.
+
+  The plans tell the images apart, and yet they are not that of 'distance'.
+  """
+  config = robust_config.get_config()
+  if section:
+    config = palm_config.of(config)
+  solver = training.perturbation(config, 'ot').solver
+  for seed in range(3):
+    rng = np.random.default_rng(seed)
+    features = 1 + 0.3 * rng.normal(size=(16, 64))
+    strength = 0.15 * rng.normal(size=(16, 1)) ** 2
+    copies = features + strength * rng.normal(size=(16, 64))
+    plan = solver(transport.cosine_cost(features, copies))
+    assert plan.converged
+    assert 0.9 < np.trace(plan.matrix) < 0.995
+    # The number of iterations is what converges.
+    few = transport.sinkhorn(
+      transport.cosine_cost(features, copies), num_iterations=50
+    )
+    assert not few.converged
