@@ -78,8 +78,6 @@ _TABLE = {
   # Else there would be no 100 images to attack.
   'data.evaluation_images': 100,
 }
-
-
 # Some arms do better with it: a fair comparison shows both tables.
 _SMALLER = {'perturb.epsilon': 4 / 255, 'perturb.step_size': 4 / 255}
 
