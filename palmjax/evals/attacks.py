@@ -81,7 +81,12 @@ def pgd(objective, images, key, *, radius, num_steps, restarts=1):
 
 
 def apgd(objective, images, key, *, radius, num_steps):
-  """Auto-PGD; arguments and result as of `pgd`."""
+  """Auto-PGD, Algorithm 1 of arXiv:2003.01690; arguments as of `pgd`.
+
+  Where a step is halved the next one starts at the best images, and its
+  momentum is the way to these from the iterate before. The start is uniform
+  noise, and the given images count as seen.
+  """
   gradient = _value_and_gradient(objective)
   checks, gaps = checkpoints(num_steps)
   count = len(images)

@@ -99,7 +99,7 @@ def attack(tests, classes, key, stage, config, **exports):
       names = attacks if left else [strongest]
       lowest = min(lowest, *(look_under(name, radius) for name in names))
     if WHOLE not in config.attack.radii:
-      look_under(strongest, WHOLE)
+      look_under(battery.unsaturated(config.attack), WHOLE)
   _write(stage.export, Attacked(detections, images))
   return {'attacks': len(detections)}
 

@@ -46,6 +46,8 @@ from palmjax.recipes.shared import ending
     ('attack.radii', (4, 2), r'attack\.radii=\(4, 2\): give rising'),
     ('attack.radii', (0, 2), r'attack\.radii=\(0, 2\): give rising'),
     ('attack.steps', 0, r'attack\.steps=0: give 1 or more'),
+    ('attack.targets', 0, r'attack\.targets=0: give 1 or more'),
+    ('attack.battery', 'all', r'battery=all: choose one of short, full'),
     ('evaluation.resamples', 0, r'resamples=0: give 1 or more'),
   ],
 )

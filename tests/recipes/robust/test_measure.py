@@ -243,7 +243,7 @@ def test_where_nothing_is_left_only_the_images_for_others_are_made(attacked):
   assert len(found.detections) > len(lost.detections)
   at = {radius: [o for o, of, _ in calls if of == radius] for radius in (1, 2)}
   assert len(at[1]) > 5
-  assert at[2] == ['margin']
+  assert at[2] == ['class']
   # Any image may be made, once.
   assert [of for _, of, _ in calls].count(255) == 1
   assert (0, 'apgd20-margin', 255.0) in lost.detections
