@@ -39,8 +39,8 @@ _TAIL = 0.05
 _TYPICAL, _TYPICAL_PALMS = 0.5, 40
 
 # Palms that the identity stands for in the covariance of embeddings: with 200
-# palms its share is 0.9. With a share of 0.3 the network alone had eight times
-# as many errors at a difficulty of 0.8.
+# palms its share is 0.9. With a share of 0.3 the network alone had 2.5 times as
+# many errors at a difficulty of 0.8.
 _PRIOR_PALMS = 1800
 # Directions that few palms show would tell who they are, and vary by chance.
 _PALMS_A_DIRECTION = 10
