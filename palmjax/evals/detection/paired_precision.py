@@ -90,7 +90,8 @@ def mean(models, *, resampling=bootstrap.DEFAULT) -> dict:
     values[:1],
     resampling.confidence,
     num_independent=average_precision.images_with_box(models[0]),
-    best=np.ones(1),
+    # All found, or all lost: every resample agrees, other images need not.
+    best=np.where(values[:1] == 0, 0.0, 1.0),
   )
   return error_rates.metrics(['mean'], values[:1], low, high)['mean']
 

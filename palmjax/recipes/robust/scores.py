@@ -141,7 +141,7 @@ def _cells(table, arm, name, radius, resampling):
   if not mine:
     return {name: _NO_BOXES}
   mine = mine[reached(mine, radius)].matches
-  cells = {name: average_precision.rates(mine, resampling=resampling)['ap50']}
+  cells = {name: paired_precision.mean([mine], resampling=resampling)}
   theirs = table.composed.get(CONTROL)
   if arm != CONTROL and theirs:
     theirs = theirs[reached(theirs, radius)].matches

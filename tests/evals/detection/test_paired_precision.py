@@ -91,3 +91,12 @@ def test_the_interval_of_a_mean_is_of_the_same_draws():
   assert mean['low'] < mean['value'] < mean['high']
   perfect = paired_precision.mean([share(20)] * 2, resampling=RESAMPLING)
   assert perfect['low'] < perfect['value'] == 1.0
+  lost = paired_precision.mean([share(0)] * 2, resampling=RESAMPLING)
+  assert lost['value'] == lost['low'] == 0.0
+  assert lost['high'] == pytest.approx(1 - 0.05 ** (1 / 20))
+
+
+def test_the_mean_of_one_is_its_rate():
+  rates = average_precision.rates(share(14), resampling=RESAMPLING)
+  mean = paired_precision.mean([share(14)], resampling=RESAMPLING)
+  assert mean == pytest.approx(rates['ap50'], abs=1e-12)

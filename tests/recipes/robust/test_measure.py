@@ -138,7 +138,8 @@ def test_each_image_has_its_worst_attack(test):
   cells = scores.models({'': table}, (2, 4), bootstrap.Resampling(draws=20))
   plain = cells['plain']
   assert plain['ap50@2/255']['value'] == pytest.approx(0.5, abs=0.01)
-  assert plain['ap50@4/255']['value'] == 0.0
+  # Nothing is left here; of other images something may be.
+  assert plain['ap50@4/255']['value'] == 0.0 < plain['ap50@4/255']['high']
   assert min(table.values['plain', x, r] for x, r in (('a', 2), ('b', 4))) > 0.2
   chosen = scores.chosen_attacks({'': table}, (2, 4, 8))['plain']
   assert chosen['4/255'] == {'b at 4/255': 4, 'a at 2/255': 4}
