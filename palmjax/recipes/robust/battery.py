@@ -6,8 +6,9 @@ each image by itself:
   class     class term of the detection loss
   box       its size and offset terms
   sum       the detection loss of class and box
-  margin    highest logit of a wrong cell or class − mean over the objects of
-            the logit of their own cell and class; never saturates
+  margin    mean of the highest logits of wrong cells or classes − mean over the
+            objects of the highest logit of their class in their own cells;
+            never saturates
   features  1 − cos of the features and those of the clean image
   toward    cos of the features and those of another image of the test; of
             several such images, each for an attack of its own, the best counts
@@ -34,8 +35,8 @@ from palmjax.evals import attacks
 from palmjax.losses import detection
 from palmjax.models import forward
 from palmjax.ops import chunks, pixels, vectors
-from palmjax.ops.maps import cells
 from palmjax.ops.maps import centers as center_maps
+from palmjax.recipes.robust import margin
 from palmjax.steps import detect, perturbed_tasks
 
 # Terms of the detector's loss that make an objective. Palm frames are no
@@ -270,21 +271,9 @@ def _loss(program, weights, maps, notes):
     maps, notes, radius=program.radius, cells=program.cells
   )
   value, _ = detection.detection_loss(maps, wanted, weights=of_loss)
-  return value + of_margin * _margin(maps['class'], wanted, notes['classes'])
-
-
-def _margin(logits, wanted, classes):
-  """Of one image: logits [1, h, w, C], classes [1, M]."""
-  right = wanted['heatmap'] > 0
-  wrong = jnp.max(jnp.where(right, jnp.min(logits), logits))
-  # The objects' own cells come first.
-  count = classes.shape[1]
-  own = cells.at_cells(logits, wanted['cells'][:, :count])
-  own = jnp.take_along_axis(own, classes[..., None], axis=-1)[..., 0]
-  present = wanted['present'][:, :count]
-  total = jnp.sum(jnp.where(present, own, 0.0))
-  # Without an object only false alarms are left to make.
-  return wrong - total / jnp.maximum(jnp.sum(present), 1)
+  return value + of_margin * margin.margin(
+    maps['class'], wanted, notes['classes']
+  )
 
 
 @functools.partial(jax.jit, static_argnums=0)
