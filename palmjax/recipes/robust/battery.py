@@ -49,7 +49,7 @@ _TERMS = {
 }
 
 
-class _Features(NamedTuple):
+class _FeatureGoal(NamedTuple):
   """An objective that reads features: shares of two groups, and its goal."""
 
   levels: float
@@ -58,10 +58,10 @@ class _Features(NamedTuple):
 
 
 _FEATURES = {
-  'features': _Features(0.5, 0.5, False),
-  'toward': _Features(0.5, 0.5, True),
-  'vectors': _Features(0.0, 1.0, False),
-  'toward-vectors': _Features(0.0, 1.0, True),
+  'features': _FeatureGoal(0.5, 0.5, False),
+  'toward': _FeatureGoal(0.5, 0.5, True),
+  'vectors': _FeatureGoal(0.0, 1.0, False),
+  'toward-vectors': _FeatureGoal(0.0, 1.0, True),
 }
 # Batteries: objectives of PGD and of APGD. The short one has what was strongest
 # of each kind on the shipped detector.
