@@ -27,7 +27,7 @@ from palmjax.ops import chunks, pixels, vectors
 GOALS = {'genuine': -1.0, 'impostor': 1.0}
 
 
-class Attack(NamedTuple):
+class PalmAttack(NamedTuple):
   """An algorithm.
 
   Attributes:
@@ -40,15 +40,15 @@ class Attack(NamedTuple):
 
 
 def battery(section):
-  """Returns {name: `Attack`} of the section `attack` of a config."""
+  """Returns {name: `PalmAttack`} of the section `attack` of a config."""
   steps = ('num_steps', section.steps)
   return {
-    'fgsm': Attack(attacks.fgsm, ()),
-    f'pgd{section.steps}': Attack(
+    'fgsm': PalmAttack(attacks.fgsm, ()),
+    f'pgd{section.steps}': PalmAttack(
       attacks.pgd, (steps, ('restarts', section.restarts))
     ),
-    strongest(section): Attack(attacks.apgd, (steps,)),
-    'square': Attack(attacks.square, (('num_steps', section.queries),)),
+    strongest(section): PalmAttack(attacks.apgd, (steps,)),
+    'square': PalmAttack(attacks.square, (('num_steps', section.queries),)),
   }
 
 
@@ -63,7 +63,7 @@ def attack_images(
   """Attacked probes.
 
   Args:
-    attack: `Attack`.
+    attack: `PalmAttack`.
     network: `networks.palm.PalmNetwork`.
     probes: uint8 [N, S, S, 3].
     targets: float [N, D], embeddings of the enrolled images.
@@ -75,7 +75,7 @@ def attack_images(
   Returns:
     float32 [N, S, S, 3] in [−1, 1].
   """
-  program = _Program(network.model, network.preprocess, *attack)
+  program = _PalmAttackProgram(network.model, network.preprocess, *attack)
 
   def part(index):
     return _run(
@@ -106,7 +106,7 @@ def embed(network, images, *, batch_size):
   return chunks.apply(part, images, sizes=(batch_size,))
 
 
-class _Program(NamedTuple):
+class _PalmAttackProgram(NamedTuple):
   """What an attack is compiled for."""
 
   model: object

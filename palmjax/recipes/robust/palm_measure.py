@@ -33,7 +33,7 @@ class Probes(NamedTuple):
   identities: np.ndarray
 
 
-class Attacked(NamedTuple):
+class AttackedPalms(NamedTuple):
   """Cosines of the pairs of one arm, clean and attacked.
 
   Attributes:
@@ -172,7 +172,7 @@ def attack(probes, key, stage, config, **exports):
           images[goal, float(radius)] = made
       eer = error_rates.eer(both['genuine'], both['impostor'])
       logging.info('%s under %s at %g/255: EER %.3f', arm, name, radius, eer)
-  _write(stage.export, Attacked(scores, images))
+  _write(stage.export, AttackedPalms(scores, images))
   return {'attacks': len(scores) - len(palm_battery.GOALS)}
 
 
@@ -180,7 +180,7 @@ def transfer(attacked, networks, probes, config):
   """Adds the scores of each arm on the probes that were made for the others.
 
   Args:
-    attacked: {arm: `Attacked`}; gets attacks named 'transfer from ARM'.
+    attacked: {arm: `AttackedPalms`}; gets attacks named 'transfer from ARM'.
     networks: {arm: `networks.palm.PalmNetwork`}.
     probes: `Probes`.
     config: with the section `attack`.
@@ -196,7 +196,7 @@ def transfer(attacked, networks, probes, config):
 
 
 def read(directory):
-  """`Attacked` of an export of `attack`."""
+  """`AttackedPalms` of an export of `attack`."""
   stored = []
   for name in ('scores', 'images'):
     with np.load(directory / f'{name}.npz') as arrays:
@@ -206,7 +206,7 @@ def read(directory):
           for path in arrays.files
         }
       )
-  return Attacked(*stored)
+  return AttackedPalms(*stored)
 
 
 class Look:

@@ -30,7 +30,7 @@ def write(run, probes, table, results, *, attacked):
     probes: `palm_measure.Probes`.
     table: `robust_scores.AttackTable`.
     results: what metrics.json holds.
-    attacked: {arm: `palm_measure.Attacked`}.
+    attacked: {arm: `palm_measure.AttackedPalms`}.
   """
   config, models = run.config, results['models']
   arms = [arm for arm in NAMES if arm in attacked]

@@ -18,7 +18,7 @@ from palmjax.recipes.robust import scores as robust_scores
 
 
 def table(attacked):
-  """`robust_scores.AttackTable` of {arm: `palm_measure.Attacked`}.
+  """`robust_scores.AttackTable` of {arm: `palm_measure.AttackedPalms`}.
 
   Its values are 1 − EER of one attack alone: what an attack lowers. It has no
   matches.
@@ -43,7 +43,7 @@ def worst_pairs(attacked, radius):
   """`chosen_pairs.ChosenPairs` under the worst attack of each pair.
 
   Args:
-    attacked: `palm_measure.Attacked`.
+    attacked: `palm_measure.AttackedPalms`.
     radius: in grey levels; 0: clean.
   """
   worst = {}
@@ -61,7 +61,7 @@ def models(attacked, clean, config, resampling):
   """{arm: metrics} of metrics.json.
 
   Args:
-    attacked: {arm: `palm_measure.Attacked`}.
+    attacked: {arm: `palm_measure.AttackedPalms`}.
     clean: {arm: `verification.PairScores` of all pairs of the test}.
     config: with `attack` and `fmr`.
     resampling: of the intervals.

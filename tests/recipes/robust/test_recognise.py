@@ -176,7 +176,7 @@ def attacked(clean, **attacks):
     name, radius = key.split('_')
     for goal, values in zip(palm_battery.GOALS, pair, strict=True):
       scores[name, goal, float(radius)] = np.float32(values)
-  return palm_measure.Attacked(scores, {})
+  return palm_measure.AttackedPalms(scores, {})
 
 
 def test_each_pair_is_attacked_in_the_worst_way():
