@@ -7,8 +7,9 @@ from palmjax.report import cohort_figures, html, score_plots, upright_lines
 
 _THRESHOLDS = (
   'The threshold of palmjax.verify for each FMR. Other palms of this camera '
-  'would give somewhat other thresholds. A high one of these is taken, so '
-  'fewer pairs of these palms reach it than was asked for.'
+  'would give somewhat other thresholds. Of few palms a high one of these is '
+  'taken, of many one near their middle. With 200 palms the FMR is half to '
+  'twice the one that was asked for.'
 )
 _WITHOUT = (
   'What palmjax.verify does with these palms if it gets no cohort. The score '
