@@ -144,10 +144,10 @@ def test_unknown_activation_is_refused():
 @pytest.mark.parametrize(
   'name',
   [
-    'iresnet18',
+    'resnet18_small',
     *(
       pytest.param(name, marks=pytest.mark.slow)
-      for name in ('mobilefacenet', 'resnet18_small', 'vgg16_gdconv')
+      for name in ('mobilefacenet', 'iresnet18', 'vgg16_gdconv')
     ),
   ],
 )

@@ -180,7 +180,9 @@ def test_separate_statistics_do_not_see_the_other_images():
   assert metrics['perturbed'] == pytest.approx(float(loss), rel=1e-4)
 
 
-@pytest.mark.parametrize('kind', ['ot', 'adversarial'])
+@pytest.mark.parametrize(
+  'kind', ['ot', pytest.param('adversarial', marks=pytest.mark.slow)]
+)
 def test_target_images_are_found_through_the_statistics_of_their_loss(kind):
   """Of two sets the attack meets the network that L2 is taken through."""
   step, state = make(kind, statistics='separate')

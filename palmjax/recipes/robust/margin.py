@@ -33,12 +33,12 @@ def margin(logits, wanted, classes):
   wrong = jnp.mean(jax.lax.top_k(wrong, _FALSE_ALARMS)[0])
   # [1, cells of an object, M]: a neighbour that is left tells the same box.
   count = classes.shape[1]
-  own = cells.at_cells(logits, wanted['cells'])
-  own = own.reshape(1, -1, count, own.shape[-1])
-  own = jnp.take_along_axis(own, classes[:, None, :, None], axis=-1)[..., 0]
-  present = wanted['present'].reshape(own.shape)
-  own = jnp.max(jnp.where(present, own, jnp.min(logits)), axis=1)
+  true = cells.at_cells(logits, wanted['cells'])
+  true = true.reshape(1, -1, count, true.shape[-1])
+  true = jnp.take_along_axis(true, classes[:, None, :, None], axis=-1)[..., 0]
+  present = wanted['present'].reshape(true.shape)
+  true = jnp.max(jnp.where(present, true, jnp.min(logits)), axis=1)
   present = present[:, 0]
-  total = jnp.sum(jnp.where(present, own, 0.0))
+  total = jnp.sum(jnp.where(present, true, 0.0))
   # Without an object only false alarms are left to make.
   return wrong - total / jnp.maximum(jnp.sum(present), 1)

@@ -53,13 +53,13 @@ def table(attacked, number, test, classes):
   count = len(test['boxes'])
   every = np.ones((1, count), int)
   for arm, one in attacked.items():
-    found = {
+    detections = {
       (attack, radius): objects
       for (at, attack, radius), objects in one.detections.items()
       if at == number
     }
-    attempts = list(found)
-    stacked = measure.matches(test, list(found.values()), classes)
+    attempts = list(detections)
+    stacked = measure.matches(test, list(detections.values()), classes)
     for a, attempt in enumerate(attempts):
       matches = robustness.recombine(stacked, np.full(count, a))
       value = float(average_precision.ap50(matches, every)[0])

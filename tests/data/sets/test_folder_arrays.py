@@ -103,11 +103,12 @@ print(*image[16, 16], (after - before) / 1024)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   'mode, color, limit',
   [
     ('RGBA', (227, 177, 152), 1300),
-    pytest.param('I;16', (100, 100, 100), 800, marks=pytest.mark.slow),
+    ('I;16', (100, 100, 100), 800),
   ],
 )
 def test_memory_for_96_megapixels(tmp_path, mode, color, limit):

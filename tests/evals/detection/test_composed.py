@@ -76,11 +76,11 @@ def test_no_swap_lowers_what_was_composed(attempts):
 
 def test_attacks_that_each_hide_a_half_hide_all():
   """AP50 of one attack alone would be 0.5."""
-  found, lost = (1, [0.9], []), (1, [], [])
-  truths, clean = small_sets.one_class(*[found] * 6)
+  seen, lost = (1, [0.9], []), (1, [], [])
+  truths, clean = small_sets.one_class(*[seen] * 6)
   first, second = (
     small_sets.one_class(*[pair[i % 2] for i in range(6)])[1]
-    for pair in ((found, lost), (lost, found))
+    for pair in ((seen, lost), (lost, seen))
   )
   stacked = match_one(truths, [clean, first, second])
   pairs = [('clean', 0.0), ('a', 1.0), ('b', 2.0)]

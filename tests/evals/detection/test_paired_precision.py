@@ -19,9 +19,11 @@ def matched(*images):
   return box_matching.match(truths, detections, names=('a',))
 
 
-def share(found, count=20):
+def share(successes, count=20):
   """So many of the images have their one box found."""
-  return matched(*[(1, [0.9] if i < found else [], []) for i in range(count)])
+  return matched(
+    *[(1, [0.9] if i < successes else [], []) for i in range(count)]
+  )
 
 
 def ap50s(matches):

@@ -122,7 +122,9 @@ def test_gain_over_the_control_on_every_test():
     'student_both, drawn hands',
   }
   gain = cells['student_both']['ap - alone']
-  assert gain == {'value': 1.0, 'low': 1.0, 'high': 1.0}
+  # All resamples of seven images agree; the rule of 3 says what that shows.
+  low = pytest.approx(0.05 ** (1 / 7))
+  assert gain == {'value': 1.0, 'low': low, 'high': 1.0}
   gain = cells['student_both, drawn hands']['ap - alone']
   assert gain == {'value': 0.0, 'low': 0.0, 'high': 0.0}
   assert not any(

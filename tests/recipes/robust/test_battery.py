@@ -125,7 +125,7 @@ def test_a_detector_is_attacked_within_the_radius(network):
 
 
 def logit_margin(network, batch, images):
-  """Mean of 10 wrong logits minus that of the objects' own, by image."""
+  """Mean of 10 wrong logits minus that of the objects, by image."""
   maps, _ = forward.apply_eval(
     network.model, network.params['detector'], network.stats, images
   )
@@ -133,7 +133,7 @@ def logit_margin(network, batch, images):
   stride = SIDE // logits.shape[1]
   margins = []
   for i, image in enumerate(logits):
-    wrong, own = np.ones(image.shape, bool), []
+    wrong, right = np.ones(image.shape, bool), []
     for box, label, valid in zip(
       batch['boxes'][i], batch['classes'][i], batch['valid'][i], strict=True
     ):
@@ -141,10 +141,10 @@ def logit_margin(network, batch, images):
         x, y = ((box[:2] + box[2:]) / 2 // stride).astype(int)
         # Boxes are too small for a radius of more than a cell.
         reach = slice(max(y - 1, 0), y + 2), slice(max(x - 1, 0), x + 2)
-        own.append(image[*reach, label].max())
+        right.append(image[*reach, label].max())
         wrong[*reach, label] = False
     highest = np.sort(image[wrong])[-10:]
-    margins.append(highest.mean() - (np.mean(own) if own else 0.0))
+    margins.append(highest.mean() - (np.mean(right) if right else 0.0))
   return np.array(margins)
 
 

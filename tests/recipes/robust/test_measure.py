@@ -237,11 +237,11 @@ def attacked(test, monkeypatch, tmp_path):
 
 
 def test_where_nothing_is_left_only_the_images_for_others_are_made(attacked):
-  found, _ = attacked('plain', 1.0)
+  seen, _ = attacked('plain', 1.0)
   lost, calls = attacked('plain', 0.0)
   radii = {(0, 1.0), (0, 2.0), (0, 4.0), (0, 8.0)}
-  assert found.images.keys() == lost.images.keys() == radii
-  assert len(found.detections) > len(lost.detections)
+  assert seen.images.keys() == lost.images.keys() == radii
+  assert len(seen.detections) > len(lost.detections)
   at = {radius: [o for o, of, _ in calls if of == radius] for radius in (1, 2)}
   assert len(at[1]) > 5
   assert at[2] == ['class']
@@ -268,6 +268,6 @@ def test_all_arms_are_attacked_from_the_same_starts(attacked):
 
 def test_a_test_without_boxes_is_not_attacked(attacked, test):
   test['valid'][:] = False
-  found, calls = attacked('plain', 1.0)
+  seen, calls = attacked('plain', 1.0)
   assert calls == []
-  assert len(found.detections) == 1 + 25
+  assert len(seen.detections) == 1 + 25

@@ -84,9 +84,9 @@ def attacked(monkeypatch, tmp_path):
 
 
 def test_where_all_is_lost_only_the_images_for_others_are_made(attacked):
-  found, many = attacked('plain', False)
+  seen, many = attacked('plain', False)
   lost, few = attacked('plain', True)
-  assert found.images.keys() == lost.images.keys()
+  assert seen.images.keys() == lost.images.keys()
   assert len(lost.images) == 2 * 4
   # Of four attacks within four radii, one within the last three.
   assert (len(many), len(few)) == (2 * 4 * 4, 2 * (4 + 3))

@@ -56,8 +56,8 @@ def test_replayed_batches_are_fewer_images():
     assert 'of the images' not in text
 
 
-@pytest.mark.parametrize('threshold, told', [(7.0, True), (0.0, False)])
-def test_a_threshold_that_is_off_is_not_told(threshold, told):
+@pytest.mark.parametrize('threshold, shown', [(7.0, True), (0.0, False)])
+def test_a_threshold_that_is_off_is_not_told(threshold, shown):
   config = ml_collections.ConfigDict({'stop': {'loss': threshold}})
   part = training_report.curves(rows('ot', (1, 1.0, 1.0)), ('ot',), config)
-  assert ('is at most 7, or' in part.text) == told
+  assert ('is at most 7, or' in part.text) == shown
