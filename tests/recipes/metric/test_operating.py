@@ -108,6 +108,7 @@ def test_sets_too_small_for_a_cohort_say_so(judge):
     assert rate['reason'].startswith('fewer than 60 palms')
 
 
+@pytest.mark.slow
 def test_the_cohort_of_the_run_s_folder_is_not_used(judge):
   images = np.concatenate([drawn_palms.draw(6, 0.3, n)[:20] for n in (0, 1)])
   test = _test(images, np.tile(np.arange(20), 2))

@@ -117,7 +117,7 @@ def test_chosen_images_are_evenly_spaced():
 def test_each_image_has_its_worst_attack(test):
   """Two attacks that each hide a half hide all; how often each was taken."""
 
-  def found(rows):
+  def objects_in(rows):
     return objects_of(
       [
         test['boxes'][i, 0] if i in rows else np.float32([12, 12, 15, 15])
@@ -129,9 +129,9 @@ def test_each_image_has_its_worst_attack(test):
   detections = {(0, 'clean', 0.0): right(test, 1.0)}
   for name in robustness.corruptions():
     # A corruption is no attack, however much it hides.
-    detections[0, name, 1.0] = found(())
-  detections[0, 'a', 2.0] = found(range(4))
-  detections[0, 'b', 4.0] = found(range(4, 8))
+    detections[0, name, 1.0] = objects_in(())
+  detections[0, 'a', 2.0] = objects_in(range(4))
+  detections[0, 'b', 4.0] = objects_in(range(4, 8))
   table = scores.table(
     {'plain': measure.Attacked(detections, {})}, 0, test, ('hand',)
   )
