@@ -6,6 +6,10 @@ import numpy as np
 from palmjax.engine import mesh as meshes
 from palmjax.engine import optim
 
+# Leaves made of signs of a gradient: rounding turns the sign of one that is
+# nearly 0. Share of the values that may.
+SIGNS = 'perturbation'
+TURNED = 1e-4
 BATCH = 16
 SIZE = 32
 RANDOM = np.random.default_rng(0)
@@ -36,6 +40,9 @@ def compare(name, step, state, batch, *, frozen=None, tolerance=1e-4):
     jax.tree.leaves(eight),
     strict=True,
   ):
+    if SIGNS in jax.tree_util.keystr(path):
+      assert np.mean(np.abs(a - b) > tolerance) <= TURNED, name
+      continue
     np.testing.assert_allclose(
       a,
       b,

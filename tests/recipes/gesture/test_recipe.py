@@ -174,7 +174,7 @@ def test_report_is_whole_and_needs_nothing_else(run):
     r'[+-]\d+\.\d points in this run \(95 % interval over images: ',
     text,
   )
-  for words in ('AP50 of any class', 'Frames within 5 %', 'thumb_up'):
+  for words in ('AP50 of any class', 'Palm frames within 5 %', 'thumb_up'):
     assert words in text
   # True, by the control, by the student: ten pictures of each.
   assert text.count('data:image/png') == 30
