@@ -10,53 +10,7 @@ import pytest
 from palmjax.engine import loop
 from palmjax.engine import mesh as meshes
 from palmjax.steps import detect, perturb, robust
-from tests.steps import tiny_robust
-
-KEY = jax.random.key(4)
-WEIGHT, RATE = 0.5, 0.1
-
-
-def make(kind, *, task=None, tx=tiny_robust.SGD, **options):
-  """(step, state)."""
-  changes = options.pop('changes', {})
-  perturbation = tiny_robust.perturbation(kind, **changes)
-  options = {'weight': WEIGHT, 'statistics': 'running'} | options
-  step = robust.make_step(
-    task or tiny_robust.task(), tx, perturbation, **options
-  )
-  state = robust.create_state(
-    tiny_robust.state(tx),
-    perturbation,
-    images=(4, 16, 16, 3),
-    statistics=options['statistics'],
-  )
-  return step, state
-
-
-def run(kind, **options):
-  """(state before, after, metrics) of one step."""
-  step, state = make(kind, **options)
-  after, metrics = tiny_robust.quick_jit(step)(
-    state, None, tiny_robust.batch(), KEY
-  )
-  return state, after, metrics
-
-
-def target_images(kind, state, data):
-  """x* with the keys of the step."""
-  key = jax.random.fold_in(KEY, state.step)
-  return tiny_robust.quick_jit(
-    lambda variables, examples: perturb.find_target_images(
-      tiny_robust.task(),
-      tiny_robust.perturbation(kind),
-      variables,
-      examples,
-      jax.random.fold_in(key, 1),
-    )[0]
-  )(
-    (state.params, robust.network_stats(state.stats)),
-    (tiny_robust.images(data), data),
-  )
+from tests.steps import tiny_robust, tiny_updates
 
 
 @tiny_robust.quick_jit
@@ -66,7 +20,7 @@ def by_hand(params, stats, images, perturbed, data):
   def both(params, perturbed):
     clean, terms, _ = tiny_robust.loss(params, stats, images, data)
     other, _, _ = tiny_robust.loss(params, stats, perturbed, data)
-    return clean + WEIGHT * other, (clean, other, terms)
+    return clean + tiny_updates.WEIGHT * other, (clean, other, terms)
 
   return jax.value_and_grad(both, argnums=(0, 1), has_aux=True)(
     params, perturbed
@@ -86,11 +40,13 @@ def by_hand(params, stats, images, perturbed, data):
 )
 def test_one_update_by_hand(kind):
   """L1 + w L2; the labels stay, and no gradient passes through x*."""
-  state, after, metrics = run(kind)
+  state, after, metrics = tiny_updates.run(kind)
   data = tiny_robust.batch()
   images = tiny_robust.images(data)
   # δ is 0 at first.
-  perturbed = images if kind == 'free' else target_images(kind, state, data)
+  perturbed = images
+  if kind != 'free':
+    perturbed = tiny_updates.target_images(kind, state, data)
   stats = robust.network_stats(state.stats)
   (loss, (clean, other, terms)), (slopes, direction) = by_hand(
     state.params, stats, images, perturbed, data
@@ -99,7 +55,9 @@ def test_one_update_by_hand(kind):
   expected |= {f'clean/{name}': value for name, value in terms.items()}
   for name, value in expected.items():
     np.testing.assert_allclose(metrics[name], value, rtol=1e-4, err_msg=name)
-  moved = jax.tree.map(lambda p, g: p - RATE * g, state.params, slopes)
+  moved = jax.tree.map(
+    lambda p, g: p - tiny_updates.RATE * g, state.params, slopes
+  )
   chex.assert_trees_all_close(after.params, moved, atol=1e-5)
   chex.assert_trees_all_equal(robust.network_stats(after.stats), stats)
   assert after.step == 1
@@ -122,88 +80,17 @@ def test_without_target_images_it_is_the_detector_s_step():
     noise = jax.random.randint(key, data['image'].shape, 0, 20)
     return data | {'image': (data['image'] // 2 + noise).astype(jnp.uint8)}
 
-  _, after, metrics = run(
+  _, after, metrics = tiny_updates.run(
     'none', task=tiny_robust.task(augment), statistics='joint'
   )
   step = detect.make_step(tiny_robust.MODEL, tiny_robust.SGD, augment=augment)
   other, others = tiny_robust.quick_jit(step)(
-    tiny_robust.state(), None, tiny_robust.batch(), KEY
+    tiny_robust.state(), None, tiny_robust.batch(), tiny_updates.KEY
   )
   chex.assert_trees_all_close(after, other, atol=1e-6)
   assert metrics['loss'] == pytest.approx(float(others['loss']))
   assert metrics['clean'] == metrics['loss']
   assert metrics['perturbed'] == 0
-
-
-@pytest.mark.slow
-def test_joint_statistics_are_those_of_both():
-  state, after, metrics = run('random', statistics='joint')
-  data = tiny_robust.batch()
-  images = tiny_robust.images(data)
-  perturbed = target_images('random', state, data)
-  twice = jax.tree.map(lambda x: np.concatenate([x, x]), data)
-  loss, _, stats = tiny_robust.quick_jit(
-    tiny_robust.loss, static_argnames='train'
-  )(
-    state.params,
-    state.stats,
-    jnp.concatenate([images, perturbed]),
-    twice,
-    train=True,
-  )
-  chex.assert_trees_all_close(after.stats, stats, atol=1e-5)
-  # Each half has as many hands: the mean of both is that of all.
-  np.testing.assert_allclose(
-    (metrics['clean'] + metrics['perturbed']) / 2, loss, rtol=1e-3
-  )
-
-
-def test_separate_statistics_do_not_see_the_other_images():
-  """The set that is used later is that of plain training."""
-  state, after, metrics = run('random', statistics='separate')
-  _, plain, plain_metrics = run('none', statistics='joint')
-  chex.assert_trees_all_close(
-    robust.network_stats(after.stats), plain.stats, atol=1e-6
-  )
-  assert metrics['clean'] == pytest.approx(float(plain_metrics['clean']))
-  data = tiny_robust.batch()
-  loss, _, stats = tiny_robust.quick_jit(
-    tiny_robust.loss, static_argnames='train'
-  )(
-    state.params,
-    robust.network_stats(state.stats),
-    target_images('random', state, data),
-    data,
-    train=True,
-  )
-  chex.assert_trees_all_close(after.stats['perturbed'], stats, atol=1e-5)
-  assert metrics['perturbed'] == pytest.approx(float(loss), rel=1e-4)
-
-
-@pytest.mark.parametrize(
-  'kind', ['ot', pytest.param('adversarial', marks=pytest.mark.slow)]
-)
-def test_target_images_are_found_through_the_statistics_of_their_loss(kind):
-  """Of two sets the attack meets the network that L2 is taken through."""
-  step, state = make(kind, statistics='separate')
-  other = jax.tree.map(lambda x: x + 1.0, state.stats['perturbed'])
-  state = state.replace(stats={**state.stats, 'perturbed': other})
-  data = tiny_robust.batch()
-  _, metrics = tiny_robust.quick_jit(step)(state, None, data, KEY)
-  images = tiny_robust.images(data)
-  start = tiny_robust.start(
-    images, jax.random.fold_in(jax.random.fold_in(KEY, state.step), 1)
-  )
-
-  def objective(stats):
-    if kind == 'ot':
-      return tiny_robust.distance((state.params, stats), start, images)
-    return tiny_robust.loss(state.params, stats, start, data)[0]
-
-  name = {'ot': 'ot/distance', 'adversarial': 'adversarial/loss'}[kind]
-  assert metrics[name] == pytest.approx(float(objective(other)), rel=1e-3)
-  wrong = float(objective(robust.network_stats(state.stats)))
-  assert abs(metrics[name] - wrong) > 0.01 * wrong
 
 
 def test_free_perturbations_are_carried_over_replayed_batches():
@@ -215,7 +102,7 @@ def test_free_perturbations_are_carried_over_replayed_batches():
       'image': jax.random.bits(key, data['image'].shape, jnp.uint8)
     }
 
-  step, state = make(
+  step, state = tiny_updates.make(
     'free',
     task=tiny_robust.task(augment),
     tx=optax.sgd(0.0),
@@ -224,7 +111,7 @@ def test_free_perturbations_are_carried_over_replayed_batches():
   step = tiny_robust.quick_jit(step)
   updates, changes = [], []
   for _ in range(4):
-    state, metrics = step(state, None, tiny_robust.batch(), KEY)
+    state, metrics = step(state, None, tiny_robust.batch(), tiny_updates.KEY)
     updates.append(metrics)
     changes.append(np.asarray(state.stats['perturbation']))
   clean = [float(metrics['clean']) for metrics in updates]
@@ -246,15 +133,15 @@ def test_other_kinds_augment_each_step_by_itself():
       'image': jax.random.bits(key, data['image'].shape, jnp.uint8)
     }
 
-  step, state = make(
+  step, state = tiny_updates.make(
     'none',
     task=tiny_robust.task(augment),
     tx=optax.sgd(0.0),
     changes={'replays': 4},
   )
   step = tiny_robust.quick_jit(step)
-  state, first = step(state, None, tiny_robust.batch(), KEY)
-  _, second = step(state, None, tiny_robust.batch(), KEY)
+  state, first = step(state, None, tiny_robust.batch(), tiny_updates.KEY)
+  _, second = step(state, None, tiny_robust.batch(), tiny_updates.KEY)
   assert first['clean'] != second['clean']
 
 
@@ -269,7 +156,7 @@ def fit(step, state, workdir, num_steps, mesh):
     frozen=None,
     batches=batches,
     num_steps=num_steps,
-    key=KEY,
+    key=tiny_updates.KEY,
     workdir=workdir,
     mesh=mesh,
     name='robust',
@@ -288,7 +175,9 @@ def fit(step, state, workdir, num_steps, mesh):
 )
 def test_a_run_that_goes_on_has_the_same_bits(kind, statistics, tmp_path):
   """Donated; all that the next update needs lies in the checkpoint."""
-  step, state = make(kind, statistics=statistics, changes={'replays': 2})
+  step, state = tiny_updates.make(
+    kind, statistics=statistics, changes={'replays': 2}
+  )
   mesh = meshes.make(1)
   step = meshes.jit_step(step, mesh)
   fit(step, state, tmp_path / 'parts', 2, mesh)
@@ -302,7 +191,7 @@ def test_a_run_that_goes_on_has_the_same_bits(kind, statistics, tmp_path):
 def test_a_distance_that_is_no_number_is_refused_by_name(tmp_path):
   task = tiny_robust.task()
   task = task._replace(vectors=lambda outputs: [outputs[1][1].mean((1, 2)) / 0])
-  step, state = make('ot', task=task)
+  step, state = tiny_updates.make('ot', task=task)
   mesh = meshes.make(1)
   with pytest.raises(
     loop.NonFiniteError, match=r'^ot/distance is nan at step 1 of'
@@ -320,4 +209,4 @@ def test_a_distance_that_is_no_number_is_refused_by_name(tmp_path):
 )
 def test_errors_name_what_is_wrong(options, message):
   with pytest.raises(ValueError, match=f'^{message}'):
-    make('ot', **options)
+    tiny_updates.make('ot', **options)
