@@ -18,8 +18,8 @@ real palms let 4 times as many strangers pass as they should. More pairs show
 which law holds: the threshold moves on to the sixth of ten draws by the normal
 law, the share of the careful one falling as 780 / pairs. With cohorts of 200,
 30 at each of three difficulties, the FMR for 1e-3 was then 0.53 to 1.62 times
-as large as it should be; with the eighth of ten draws it was 0.45 to 1.47. That is
-one trial on seeds 31 to 33 with an earlier fusion, which no command repeats.
+as large as it should be; with the eighth of ten draws it was 0.45 to 1.47.
+That is one trial on seeds 31 to 33 with an earlier fusion. No command makes it.
 """
 
 import numpy as np
