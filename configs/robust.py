@@ -6,6 +6,7 @@ python -m palmjax.main --config configs/robust.py --workdir runs/robust
 'smoke'  the same path in miniature, for tests
 'table'  the same with all six arms
 'table4' the same with images perturbed within 4/255 in place of 8/255
+'full'   all six arms under every attack of the battery, some 7 hours
 'palms'  all six arms of the palm embedding
 
 The same for the palm embedding, from the shipped palm weights:
@@ -69,6 +70,10 @@ _SMOKE = {
 
 _TABLE = {
   'arms': ('plain', 'random', 'distance', 'ot', 'adversarial', 'free'),
+  'attack.queries': 100,
+}
+_FULL = {
+  **_TABLE,
   'attack.battery': 'full',
   'attack.steps': 50,
   'attack.restarts': 3,
@@ -183,6 +188,7 @@ def get_config(arg=''):
     'smoke': _SMOKE,
     'table': _TABLE,
     'table4': {**_TABLE, **_SMALLER},
+    'full': _FULL,
     'palms': {**_TABLE, 'task': 'recognise'},
   }
   return common.override(config, common.variant(variants, arg, 'robust'))

@@ -62,12 +62,12 @@ def test_settings_that_cannot_work_are_refused_at_once(
   assert {path.name for path in tmp_path.iterdir()} <= {'.lock'}
 
 
-@pytest.mark.parametrize('variant', ['', 'smoke', 'table', 'table4'])
+@pytest.mark.parametrize('variant', ['', 'smoke', 'table', 'table4', 'full'])
 def test_the_variants_can_run(variant):
   robust_checks.check(robust_config.get_config(variant), mesh.make(1))
 
 
-@pytest.mark.parametrize('variant', ['', 'table', 'table4', 'palms'])
+@pytest.mark.parametrize('variant', ['', 'table', 'table4', 'full', 'palms'])
 def test_nothing_ends_an_arm_before_the_others(variant):
   config = robust_config.get_config(variant)
   assert ending.rules(config.stop, epoch_steps=1) == ()
