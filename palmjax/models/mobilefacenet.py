@@ -50,8 +50,13 @@ class MobileFaceNet(nn.Module):
   dtype: Any = jnp.float32
   batch_norm_momentum: float = batch_norm.MOMENTUM
 
+  @property
+  def num_exits(self):
+    """Stages, one for each size of the map; see `exits`."""
+    return sum(stride > 1 for _, _, _, stride in BOTTLENECKS)
+
   @nn.compact
-  def __call__(self, images, *, train):
+  def __call__(self, images, *, train, exits=None):
     """Embeds.
 
     Args:
@@ -59,9 +64,10 @@ class MobileFaceNet(nn.Module):
         at least 32. Parameters fit one image size only: the last depthwise
         window is the map.
       train: normalise with the batch's statistics and update the running ones.
+      exits: see `exits`; None: the embedding alone.
 
     Returns:
-      [B, embedding_size] float32.
+      [B, embedding_size] float32; or, if `exits` is given, a list.
 
     Raises:
       ValueError: images smaller than 32×32.
@@ -75,7 +81,12 @@ class MobileFaceNet(nn.Module):
     x = layer(scaled(STEM_FEATURES), 3, stride=2)(x)
     x = layer(x.shape[-1], 3, groups=x.shape[-1])(x)
     number = itertools.count()
-    for expansion, features, blocks, stride in BOTTLENECKS:
+    maps = []
+    for row, (expansion, features, blocks, stride) in enumerate(BOTTLENECKS):
+      if row > 0 and stride > 1:
+        maps.append(x)
+        if exits == len(maps):
+          return maps
       for block in range(blocks):
         x = InvertedResidual(
           expansion=expansion,
@@ -90,7 +101,8 @@ class MobileFaceNet(nn.Module):
       x = attention.SpatialAttention(train)(x)
     x = linear(x.shape[-1], None, groups=x.shape[-1])(x)
     x = linear(self.embedding_size, 1)(x)
-    return x[:, 0, 0].astype(jnp.float32)
+    x = x[:, 0, 0].astype(jnp.float32)
+    return x if exits is None else [*maps, x]
 
 
 class InvertedResidual(nn.Module):

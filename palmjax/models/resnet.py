@@ -75,8 +75,13 @@ class ResNet(nn.Module):
   dtype: Any = jnp.float32
   batch_norm_momentum: float = batch_norm.MOMENTUM
 
+  @property
+  def num_exits(self):
+    """Stages; see `exits`."""
+    return len(self.depth)
+
   @nn.compact
-  def __call__(self, images, *, train):
+  def __call__(self, images, *, train, exits=None):
     """Embeds.
 
     Args:
@@ -84,9 +89,10 @@ class ResNet(nn.Module):
         at least 32, with the small stem 8. Parameters fit one image size only,
         unless the tail is 'pool'.
       train: normalise with the batch's statistics and update the running ones.
+      exits: see `exits`; None: the embedding alone.
 
     Returns:
-      [B, embedding_size] float32.
+      [B, embedding_size] float32; or, if `exits` is given, a list.
 
     Raises:
       ValueError: images too small; an unknown block, stem or tail.
@@ -105,7 +111,12 @@ class ResNet(nn.Module):
         raise ValueError(f"stem {other!r}: use 'pool', 'stride' or 'small'")
     if self.stem == 'pool':
       x = layers.max_pool(x, window=3, border=1)
+    maps = []
     for stage, blocks in enumerate(self.depth):
+      if stage > 0:
+        maps.append(x)
+        if exits == stage:
+          return maps
       features = scaled(FEATURES[stage])
       for index in range(blocks):
         halves = index == 0 and (stage > 0 or self.stem == 'stride')
@@ -130,7 +141,8 @@ class ResNet(nn.Module):
       x = attention.SpatialAttention(train)(x)
     x = layers.Tail(self.tail, train)(x)
     x = nn.Dense(self.embedding_size, dtype=self.dtype)(x)
-    return x.astype(jnp.float32)
+    x = x.astype(jnp.float32)
+    return x if exits is None else [*maps, x]
 
 
 class IResNet(nn.Module):
@@ -154,18 +166,29 @@ class IResNet(nn.Module):
   dtype: Any = jnp.float32
   batch_norm_momentum: float = batch_norm.MOMENTUM
 
+  @property
+  def num_exits(self):
+    """Stages; see `exits`."""
+    return len(self.depth)
+
   @nn.compact
-  def __call__(self, images, *, train):
+  def __call__(self, images, *, train, exits=None):
     """Embeds; arguments and result as `ResNet`, H and W at least 16."""
     layers.check_images(images, smallest=16, network='IResNet')
     scaled = functools.partial(layers.scale_channels, width=self.width)
 
     x = images.astype(self.dtype)
     x = layers.ConvLayer(scaled(FEATURES[0]), 3, train, activation='prelu')(x)
-    for features, blocks in zip(FEATURES, self.depth, strict=True):
+    maps = []
+    for stage, blocks in enumerate(self.depth):
+      if stage > 0:
+        maps.append(x)
+        if exits == stage:
+          return maps
+      features = scaled(FEATURES[stage])
       for index in range(blocks):
         stride = 2 if index == 0 else 1
-        x = IResNetBlock(scaled(features), stride, train)(x)
+        x = IResNetBlock(features, stride, train)(x)
     if self.attention:
       x = attention.SpatialAttention(train)(x)
     x = batch_norm.BatchNorm(train)(x)
@@ -173,7 +196,8 @@ class IResNet(nn.Module):
     x = nn.Dense(self.embedding_size, dtype=self.dtype)(x)
     x = x.astype(jnp.float32)[:, None, None]
     # Without a scale, so that weight decay cannot shrink the embedding.
-    return batch_norm.BatchNorm(train, initial_scale=None)(x)[:, 0, 0]
+    x = batch_norm.BatchNorm(train, initial_scale=None)(x)[:, 0, 0]
+    return x if exits is None else [*maps, x]
 
 
 class BasicBlock(nn.Module):

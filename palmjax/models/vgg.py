@@ -53,8 +53,13 @@ class VGG16(nn.Module):
   dtype: Any = jnp.float32
   batch_norm_momentum: float = batch_norm.MOMENTUM
 
+  @property
+  def num_exits(self):
+    """Stages; see `exits`."""
+    return len(STAGES)
+
   @nn.compact
-  def __call__(self, images, *, train):
+  def __call__(self, images, *, train, exits=None):
     """Embeds.
 
     Args:
@@ -62,9 +67,10 @@ class VGG16(nn.Module):
         at least 32. Parameters fit one image size only, unless the tail is
         'pool'.
       train: drop out; update the statistics of attention and tail.
+      exits: see `exits`; None: the embedding alone.
 
     Returns:
-      [B, embedding_size] float32.
+      [B, embedding_size] float32; or, if `exits` is given, a list.
 
     Raises:
       ValueError: images smaller than 32×32, or an unknown tail.
@@ -74,7 +80,12 @@ class VGG16(nn.Module):
 
     x = images.astype(self.dtype)
     number = itertools.count()
-    for depth, features in STAGES:
+    maps = []
+    for stage, (depth, features) in enumerate(STAGES):
+      if stage > 0:
+        maps.append(x)
+        if exits == stage:
+          return maps
       for index in range(depth):
         last = index == depth - 1
         stride = 2 if last and self.strided else 1
@@ -95,7 +106,8 @@ class VGG16(nn.Module):
         )(x)
         x = nn.Dropout(self.dropout, deterministic=not train)(jax.nn.relu(x))
     x = nn.Dense(self.embedding_size, dtype=self.dtype)(x)
-    return x.astype(jnp.float32)
+    x = x.astype(jnp.float32)
+    return x if exits is None else [*maps, x]
 
 
 class BiasedConv(nn.Module):

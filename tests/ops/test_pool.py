@@ -1,4 +1,6 @@
-"""Block means against a loop."""
+"""Block means and cell means against a loop."""
+
+import math
 
 import numpy as np
 import pytest
@@ -22,3 +24,23 @@ def test_equals_the_loop(factor):
 def test_sides_that_do_not_divide_are_refused():
   with pytest.raises(ValueError, match='cannot shrink 6×4 by 4'):
     pool.block_mean(np.zeros((1, 6, 4, 1), np.float32), 4)
+
+
+@pytest.mark.parametrize('cells', [1, 3, 4, 9])
+def test_cells_cover_the_map(cells):
+  """Cells of 7 rows and 5 columns, which share some where they must."""
+  x = np.random.default_rng(0).normal(size=(2, 7, 5, 3)).astype(np.float32)
+  got = pool.cell_means(x, cells)
+  spans = [
+    [
+      (i * side // n, math.ceil((i + 1) * side / n))
+      for n in [min(cells, side)]
+      for i in range(n)
+    ]
+    for side in (7, 5)
+  ]
+  assert got.shape == (2, len(spans[0]), len(spans[1]), 3)
+  for i, (top, bottom) in enumerate(spans[0]):
+    for j, (left, right) in enumerate(spans[1]):
+      want = x[:, top:bottom, left:right].mean(axis=(1, 2))
+      np.testing.assert_allclose(got[:, i, j], want, atol=1e-6)
