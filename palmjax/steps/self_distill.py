@@ -13,7 +13,6 @@ matrix of class weights an exit. `classify.create_state` makes the state.
 import chex
 import jax
 import jax.numpy as jnp
-import optax
 
 from palmjax.engine import state as train_state
 from palmjax.losses import self_distillation
@@ -109,11 +108,11 @@ def make_step(
 def grow(state, tx, rows):
   """Adds the class weights of new identities to every exit; pure.
 
-  What the optimiser remembers of the new weights is 0, as in a fresh state.
-  All else stays bit by bit: other parameters, statistics, the clock, and the
-  optimiser's memory of the old weights. Arrays that do not grow are those of
-  the old state, so a donating step then consumes both states. A step compiles
-  anew for the new shape.
+  What the optimiser remembers of the new weights is what it remembers in a
+  fresh state: moments of 0. All else stays bit by bit: other parameters,
+  statistics, the clock, and the optimiser's memory of the old weights. Arrays
+  that do not grow are those of the old state, so a donating step then consumes
+  both states. A step compiles anew for the new shape.
 
   Args:
     state: `TrainState` with 'head' [L, K, D].
@@ -125,30 +124,22 @@ def grow(state, tx, rows):
   """
   head = state.params['head']
   chex.assert_shape(rows, (head.shape[0], None, head.shape[2]))
-  grows = {
-    name: jax.tree.map(lambda _, name=name: name == 'head', tree)
-    for name, tree in state.params.items()
-  }
+  classes = head.shape[1]
 
-  def widened(tree, rows):
-    return jax.tree.map(
-      lambda leaf, is_head: _append(leaf, rows) if is_head else leaf,
-      tree,
-      grows,
-    )
+  def widened(params):
+    return {**params, 'head': _append(params['head'], rows)}
 
-  opt_state = optax.tree.map_params(
-    tx,
-    lambda leaf, is_head: (
-      _append(leaf, jnp.zeros_like(rows)) if is_head else leaf
-    ),
-    state.opt_state,
-    grows,
-  )
+  def kept(old, fresh):
+    if old.shape == fresh.shape:
+      return old
+    return _append(old, fresh[:, classes:])
+
+  params = widened(state.params)
   return state.replace(
-    params=widened(state.params, rows),
-    opt_state=opt_state,
-    ema=None if state.ema is None else widened(state.ema, rows),
+    params=params,
+    # Only what depends on the number of classes has another shape.
+    opt_state=jax.tree.map(kept, state.opt_state, tx.init(params)),
+    ema=None if state.ema is None else widened(state.ema),
   )
 
 
