@@ -20,7 +20,6 @@ from palmjax.engine import state as train_state
 from palmjax.networks import hand as hand_networks
 from palmjax.recipes.robust import training
 from palmjax.recipes.shared import hand_images, hand_settings
-from palmjax.steps import robust
 
 ARMS = ('plain', 'ot', 'distance', 'adversarial')
 # Of a step of 'ot', in plain steps.
@@ -84,24 +83,16 @@ def make_steps(config):
     difficulty=config.data.difficulty,
   )
   drawn = hand_images.HandImages(batch, {}, hands.GESTURES, (), '')
-  task = training.task(drawn, model, config)
+  task = training.hand_task(drawn, model, config)
   tx, mesh = hand_settings.optimiser(config.train), meshes.make(1)
 
   def make(arm):
     made = training.perturbation(config, arm)
-    state = robust.create_state(
-      train_state.create(start.network.params, start.network.stats, tx),
-      made,
-      images=(batch_size, side, side, 3),
-      statistics=config.train.statistics,
+    start_state = train_state.create(
+      start.network.params, start.network.stats, tx
     )
-    step = robust.make_step(
-      task,
-      tx,
-      made,
-      weight=config.train.weight,
-      statistics=config.train.statistics,
-    )
+    state = training.create_state(start_state, made, config.train, side)
+    step = training.make_step(task, tx, made, config.train)
     update = meshes.jit_step(step, mesh, donate=False)
     return lambda: update(state, None, batch, jax.random.key(1))
 

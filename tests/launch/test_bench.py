@@ -11,7 +11,7 @@ from configs import robust as robust_config
 from launch.bench import __main__ as bench
 from launch.bench import codes, galleries, perturbed
 from palmjax.inference import verifier
-from palmjax.steps import perturbed_tasks
+from palmjax.steps import perturbed_tasks, robust
 
 
 def test_an_unknown_subject_is_refused(capsys):
@@ -75,9 +75,7 @@ def test_perturbed_steps_have_the_options_of_the_config(monkeypatch):
   monkeypatch.setattr(
     perturbed_tasks, 'detector', lambda model, **kw: seen.update(kw)
   )
-  monkeypatch.setattr(
-    perturbed.robust, 'make_step', lambda *a, **b: seen.update(b)
-  )
+  monkeypatch.setattr(robust, 'make_step', lambda *a, **b: seen.update(b))
   monkeypatch.setattr(perturbed.meshes, 'jit_step', lambda *a, **b: None)
   config = robust_config.get_config()
   config.update_from_flattened_dict(

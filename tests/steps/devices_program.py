@@ -6,6 +6,7 @@ A process of its own: JAX counts devices when it starts. Set XLA_FLAGS to
 --xla_force_host_platform_device_count=8.
 """
 
+import functools
 import sys
 
 import jax
@@ -15,11 +16,18 @@ from flax import linen as nn
 
 from palmjax.images import preprocess
 from palmjax.losses import metric as metric_losses
-from palmjax.losses import triplet
+from palmjax.losses import transport, triplet
 from palmjax.models import discriminator, generator, heads, mobilefacenet
-from palmjax.steps import classify, metric, soft_label
+from palmjax.steps import (
+  classify,
+  metric,
+  perturb,
+  perturbed_tasks,
+  robust,
+  soft_label,
+)
 from palmjax.steps.gan import ada, networks, updates
-from tests.steps import devices_compare, devices_hands
+from tests.steps import devices_compare, devices_exits, devices_hands
 
 CLASSES = 4
 SPEC = preprocess.Preprocess(image_size=devices_compare.SIZE)
@@ -118,6 +126,32 @@ def palm_steps():
   )
   state = state.replace(step=jnp.int32(2))
   devices_compare.compare('metric', step, state, labelled)
+  devices_exits.exit_steps(SPEC, labelled)
+
+
+def perturbed_palm_step():
+  """Transport is between all embeddings of the batch."""
+  perturbation = perturb.Perturbation(
+    kind='ot',
+    epsilon=2 / 255,
+    step_size=2 / 255,
+    solver=functools.partial(transport.sinkhorn, num_iterations=20),
+  )
+  model, labelled = Embedder(), images_and_labels()
+  state = classify.create_state(
+    model,
+    devices_compare.PLAIN,
+    jax.random.key(9),
+    input_shape=SPEC.shape,
+    head=HEAD,
+  )
+  task = perturbed_tasks.recogniser(
+    model, logits_fn=metric_losses.arcface_logits, **IMAGES
+  )
+  step = robust.make_step(
+    task, devices_compare.PLAIN, perturbation, statistics='joint'
+  )
+  devices_compare.compare('ot, palms', step, state, labelled)
 
 
 def gan_steps():
@@ -150,6 +184,7 @@ PARTS = {
   'palms': palm_steps,
   'hands': devices_hands.hand_steps,
   'perturbed': devices_hands.perturbed_steps,
+  'perturbed_palms': perturbed_palm_step,
   'mobilefacenet': mobilefacenet_step,
   'gan': gan_steps,
 }

@@ -1,7 +1,8 @@
 """The part of a report of the recipe `robust` that is about its attacks."""
 
+from palmjax.evals.detection import robustness
 from palmjax.recipes.robust import training_report
-from palmjax.report import html
+from palmjax.report import html, plots
 
 NAMES = training_report.NAMES
 # Grey levels of the headline, or the nearest that was tried.
@@ -69,6 +70,63 @@ def worst(
     [html.Column(name, f'Within {name}') for name in names],
     {NAMES[arm]: named[arm + suffix] for arm in arms},
     corner='Arm',
+    text=text,
+  )
+
+
+def curve(cells, radii, *, title, label, text):
+  """Figure of a rate against the radius, a line an arm.
+
+  Args:
+    cells: {arm: cells of metrics.json, clean and within each radius}.
+    radii: of the section `attack`.
+    title: of the figure.
+    label: of the rate.
+    text: under the heading.
+
+  Returns:
+    `html.Figures`.
+  """
+  lines = {NAMES[arm]: values for arm, values in cells.items()}
+  figure = plots.bands(
+    [0, *radii], lines, title=label, label='Radius, grey levels'
+  )
+  return html.Figures(title, [figure], text)
+
+
+def every_attack(table, arms, radii, suffix='', *, rate, text):
+  """Table of each attack by itself, within each radius.
+
+  Args:
+    table: `robust_scores.AttackTable`.
+    arms: of `NAMES`.
+    radii: of the section `attack`.
+    suffix: of the test.
+    rate: what is shown, a function of a value of the table.
+    text: under the heading.
+
+  Returns:
+    `html.Table`; a dash where an arm was not attacked.
+  """
+  rows = {}
+  for radius in radii:
+    names = dict.fromkeys(
+      name
+      for _, name, at in table.values
+      if at == radius and name not in robustness.corruptions()
+    )
+    for name in names:
+      rows[f'{name}, {radius:g}/255'] = {
+        arm: {'value': rate(value)}
+        if (value := table.values.get((arm, name, radius))) is not None
+        else None
+        for arm in arms
+      }
+  return html.Table(
+    f'Every attack{suffix}',
+    [html.Column(arm, NAMES[arm], '%', 1) for arm in arms],
+    rows,
+    corner='Attack',
     text=text,
   )
 

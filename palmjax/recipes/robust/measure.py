@@ -14,7 +14,7 @@ from absl import logging
 from palmjax.evals.detection import average_precision, box_matching, robustness
 from palmjax.networks import hand as hand_networks
 from palmjax.ops import pixels
-from palmjax.recipes.robust import battery
+from palmjax.recipes.robust import arms, battery, keyed_arrays
 
 # Of `perturb` the vectors that are matched: the attacks on features move them.
 SECTIONS = ('attack', 'loss', 'perturb')
@@ -113,13 +113,10 @@ def transfer(attacked, networks, tests, classes, config):
     tests, classes, config: as of `attack`.
   """
   for arm, network in networks.items():
-    for other in networks:
-      if other == arm:
-        continue
-      for (number, radius), images in attacked[other].images.items():
-        look = _Look(network, config, tests[number], classes)
-        key = number, f'transfer from {other}', radius
-        attacked[arm].detections[key] = look.detections(images)
+    looks = [_Look(network, config, test, classes) for test in tests]
+    for name, (number, radius), images in arms.made_for_others(attacked, arm):
+      key = number, name, radius
+      attacked[arm].detections[key] = looks[number].detections(images)
 
 
 def chosen(tests, count):
@@ -143,16 +140,14 @@ def chosen(tests, count):
 def read(directory):
   """`Attacked` of an export of `attack`."""
   detections = {}
-  with np.load(directory / 'detections.npz') as stored:
-    for path in stored.files:
-      number, name, radius, field = path.split('/')
-      key = int(number), name, float(radius)
-      detections.setdefault(key, {})[field] = stored[path]
-  with np.load(directory / 'images.npz') as stored:
-    images = {
-      (int(path.split('/')[0]), float(path.split('/')[1])): stored[path]
-      for path in stored.files
-    }
+  for key, array in keyed_arrays.read(directory / 'detections.npz'):
+    number, name, radius, field = key
+    fields = detections.setdefault((int(number), name, float(radius)), {})
+    fields[field] = array
+  images = {
+    (int(number), float(radius)): array
+    for (number, radius), array in keyed_arrays.read(directory / 'images.npz')
+  }
   return Attacked(detections, images)
 
 
@@ -200,18 +195,10 @@ class _Look:
 
 
 def _write(directory, attacked):
-  np.savez(
-    directory / 'detections.npz',
-    **{
-      f'{number}/{name}/{radius:g}/{field}': array
-      for (number, name, radius), objects in attacked.detections.items()
-      for field, array in objects.items()
-    },
-  )
-  np.savez(
-    directory / 'images.npz',
-    **{
-      f'{number}/{radius:g}': images
-      for (number, radius), images in attacked.images.items()
-    },
-  )
+  detections = {
+    (*key, field): array
+    for key, objects in attacked.detections.items()
+    for field, array in objects.items()
+  }
+  keyed_arrays.write(directory / 'detections.npz', detections)
+  keyed_arrays.write(directory / 'images.npz', attacked.images)

@@ -4,14 +4,12 @@ import dataclasses
 
 import jax
 
-from palmjax.data import streams
-from palmjax.engine import mesh as meshes
 from palmjax.models import batch_norm
 from palmjax.networks import palm as palm_networks
 from palmjax.networks import shipped
 from palmjax.recipes.robust import training
 from palmjax.recipes.shared import palm_training
-from palmjax.steps import classify, perturbed_tasks, robust
+from palmjax.steps import classify, perturbed_tasks
 
 # Sections of a config that `train` reads.
 SECTIONS = (*palm_training.SECTIONS, 'loss', 'perturb')
@@ -91,21 +89,11 @@ def train(palms, mesh, start, strangers, stage, config, *, arm, key):
       state = state.replace(
         params={**state.params, 'backbone': backbone}, stats=start.stats
       )
-    return robust.create_state(
-      state,
-      made,
-      images=(section.batch_size, side, side, 3),
-      statistics=section.statistics,
-    )
+    return training.create_state(state, made, section, side)
 
   def make_step(model, tx, **parts):
-    return robust.make_step(
-      perturbed_tasks.recogniser(model, logits_fn=logits_fn, **parts),
-      tx,
-      made,
-      weight=section.weight,
-      statistics=section.statistics,
-    )
+    task = perturbed_tasks.recogniser(model, logits_fn=logits_fn, **parts)
+    return training.make_step(task, tx, made, section)
 
   return palm_training.train(
     dataclasses.replace(stage, key=key),
@@ -114,20 +102,16 @@ def train(palms, mesh, start, strangers, stage, config, *, arm, key):
     classes=len(palms.labelled.identities),
     make_step=make_step,
     create_state=create_state,
-    batches=_batches(palms.labelled, mesh, section, key, made.replays),
+    batches=training.batches(
+      {'image': palms.labelled.images, 'label': palms.labelled.labels},
+      mesh,
+      section.batch_size,
+      jax.random.fold_in(key, _BATCHES),
+      made.replays,
+    ),
     loss=loss,
     strangers=strangers,
     **palm_training.until(
       config, palms, section.batch_size, replays=made.replays
     ),
   )
-
-
-def _batches(part, mesh, section, key, replays):
-  """Batches in the order of all arms, each `replays` times."""
-  data = streams.DeviceSet(
-    {'image': part.images, 'label': part.labels},
-    sharding=meshes.batch_sharding(mesh),
-  )
-  seed = streams.seed_of(jax.random.fold_in(key, _BATCHES))
-  return streams.repeated(data.batches(section.batch_size, seed=seed), replays)

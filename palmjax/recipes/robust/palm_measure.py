@@ -13,7 +13,7 @@ from absl import logging
 from palmjax.evals.recognition import chosen_pairs, error_rates
 from palmjax.networks import palm as palm_networks
 from palmjax.ops import pixels
-from palmjax.recipes.robust import palm_battery
+from palmjax.recipes.robust import arms, keyed_arrays, palm_battery
 
 SECTIONS = ('attack',)
 CLEAN = 'clean'
@@ -187,26 +187,23 @@ def transfer(attacked, networks, probes, config):
   """
   for arm, network in networks.items():
     look = Look(network, probes, config.attack.batch_size)
-    for other in networks:
-      if other == arm:
-        continue
-      for (goal, radius), images in attacked[other].images.items():
-        key = f'transfer from {other}', goal, radius
-        attacked[arm].scores[key] = look.cosines(images, goal)
+    for name, (goal, radius), images in arms.made_for_others(attacked, arm):
+      attacked[arm].scores[name, goal, radius] = look.cosines(images, goal)
 
 
 def read(directory):
   """`AttackedPalms` of an export of `attack`."""
-  stored = []
-  for name in ('scores', 'images'):
-    with np.load(directory / f'{name}.npz') as arrays:
-      stored.append(
-        {
-          (*path.split('/')[:-1], float(path.split('/')[-1])): arrays[path]
-          for path in arrays.files
-        }
-      )
-  return AttackedPalms(*stored)
+  return AttackedPalms(
+    *(
+      {
+        (*names, float(radius)): array
+        for (*names, radius), array in keyed_arrays.read(
+          directory / f'{part}.npz'
+        )
+      }
+      for part in AttackedPalms._fields
+    )
+  )
 
 
 class Look:
@@ -234,11 +231,5 @@ class Look:
 
 
 def _write(directory, attacked):
-  for name, arrays in attacked._asdict().items():
-    np.savez(
-      directory / f'{name}.npz',
-      **{
-        '/'.join([*key[:-1], f'{key[-1]:g}']): array
-        for key, array in arrays.items()
-      },
-    )
+  for part, arrays in attacked._asdict().items():
+    keyed_arrays.write(directory / f'{part}.npz', arrays)

@@ -17,9 +17,9 @@ from palmjax import files
 from palmjax.engine import stage
 from palmjax.evals import bootstrap
 from palmjax.evals.recognition import verification
-from palmjax.networks import export as exports
 from palmjax.networks import palm as palm_networks
 from palmjax.recipes.robust import (
+  arms,
   palm_arms,
   palm_checks,
   palm_config,
@@ -58,37 +58,21 @@ def run(config, workdir):
   stage.keep_config(workdir, config.to_dict())
   logging.info('%s; attacked: %d', palms.counts(), len(probes.identities))
 
-  def make(name, body, sections, inputs, **facts):
-    return stage.run(
-      name,
-      body,
-      workdir=workdir,
-      key=root,
-      config=task.to_dict(),
-      sections=sections,
-      facts={'data': palms.fingerprint, **facts},
-      inputs=inputs,
-    )
-
-  digests = exports.start_digests(palm_arms.folder(task))
-  # One key for all arms: equal heads, equal batches, equal draws, and equal
-  # starts of attacks.
-  key = stage.stage_key(root, 'arms')
-  attack_key = stage.stage_key(root, 'attacks')
-  trained, attacked = {}, {}
-  for arm in task.arms:
-    body = functools.partial(
-      palm_arms.train, palms, mesh, start, others, arm=arm, key=key
-    )
-    trained[arm] = make(arm, body, palm_arms.SECTIONS, {}, start=digests)
-    body = functools.partial(palm_measure.attack, probes, attack_key)
-    result = make(
-      f'attacked_{arm}', body, palm_measure.SECTIONS, {arm: trained[arm]}
-    )
-    attacked[arm] = palm_measure.read(result.path)
-  networks = {
-    arm: palm_networks.load(result.path) for arm, result in trained.items()
-  }
+  trained, attacked, networks = arms.run(
+    arms.ArmStages(
+      fingerprint=palms.fingerprint,
+      start=palm_arms.folder(task),
+      train=functools.partial(palm_arms.train, palms, mesh, start, others),
+      sections=palm_arms.SECTIONS,
+      attack=functools.partial(palm_measure.attack, probes),
+      attack_sections=palm_measure.SECTIONS,
+      read=palm_measure.read,
+      load=palm_networks.load,
+    ),
+    task,
+    workdir,
+    root,
+  )
   logging.info('measuring the networks; this takes a minute')
   palm_measure.transfer(attacked, networks, probes, task)
   test = palms.evaluation

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from palmjax.engine import logs
 from palmjax.evals.recognition import verification
 from palmjax.ops import pixels
 from palmjax.recipes.robust import (
   attack_report,
+  page,
   palm_battery,
   palm_measure,
   pictures,
@@ -14,7 +14,7 @@ from palmjax.recipes.robust import (
 )
 from palmjax.recipes.robust import scores as robust_scores
 from palmjax.recipes.shared import run_facts
-from palmjax.report import html, metrics, plots
+from palmjax.report import html, metrics
 
 NAMES = training_report.NAMES
 _TILES = 4
@@ -33,49 +33,64 @@ def write(run, probes, table, results, *, attacked):
     attacked: {arm: `palm_measure.AttackedPalms`}.
   """
   config, models = run.config, results['models']
-  arms = [arm for arm in NAMES if arm in attacked]
-  masked = [
-    sentence
-    for arm in arms
-    for sentence in robust_scores.warnings(table, arm, config.attack.radii)
-  ]
-  rows = logs.read(run.workdir / 'metrics.jsonl')
-  facts = run_facts.write(
-    run.workdir,
-    skipped=run.palms.skipped,
-    warnings=[*training_report.unconverged(rows, arms), *masked],
-  )
+  arms = page.arms(results)
   radius = attack_report.headline_radius(config.attack.radii)
-  sentence = headline(models, arms, radius) + run_facts.caution(
-    len(probes.identities), 'identities'
-  )
-  html.write(
-    run.workdir / 'report.html',
-    title=f'palmjax · robust, palms · seed {config.seed}',
-    headline=sentence,
+  page.write(
+    run,
+    results,
+    [table],
+    title='robust, palms',
+    headline=headline(models, arms, radius)
+    + run_facts.caution(len(probes.identities), 'identities'),
     summary=_summary(run, probes, results['ended']),
-    highlights=_highlights(models, arms, radius, facts),
-    sections=[
-      _at_threshold(models, arms, config),
-      _errors(models, arms, config),
-      attack_report.worst(
-        results['worst'],
-        arms,
-        text='Which attack alone gives the highest EER, and the radius it '
-        'needed. The numbers above take the worst attack of each pair.',
-      ),
-      _curves(models, arms, config),
-      _attacks(table, arms, config.attack.radii),
-      *_pictures(probes, attacked, arms, radius, config),
-      training_report.curves(rows, arms, config),
-      *training_report.plans(rows, arms),
-      run_facts.endings(results['ended']),
-      attack_report.masked_gradients(masked, config.attack.queries),
-      html.Values('Configuration', config.to_dict()),
-      html.Values('Run', facts),
+    skipped=run.palms.skipped,
+    highlights=[
+      page.change(
+        f'{NAMES[arm]}: {rate.upper()}',
+        models[arm][f'{rate}@0/255'],
+        models[arm][f'{rate}@{radius:g}/255'],
+        f'clean, and under {what} within {radius:g}/255',
+      )
+      for arm in arms
+      for rate, what in _RATES.items()
     ],
+    sections=_sections(run, probes, table, results, attacked),
   )
-  run_facts.announce(run.workdir, sentence)
+
+
+def _sections(run, probes, table, results, attacked):
+  """What is shown of palms alone."""
+  config, models = run.config, results['models']
+  arms, radii = page.arms(results), config.attack.radii
+  radius = attack_report.headline_radius(radii)
+  yield _at_threshold(models, arms, config)
+  yield _errors(models, arms, config)
+  yield attack_report.worst(
+    results['worst'],
+    arms,
+    text='Which attack alone gives the highest EER, and the radius it needed. '
+    'The numbers above take the worst attack of each pair.',
+  )
+  yield attack_report.curve(
+    {
+      arm: [models[arm][f'eer@{radius:g}/255'] for radius in (0, *radii)]
+      for arm in arms
+    },
+    radii,
+    title='EER against the radius',
+    label='EER',
+    text='Under the worst attack of each pair within each radius; bands are '
+    '95 % intervals over identities.',
+  )
+  yield attack_report.every_attack(
+    table,
+    arms,
+    radii,
+    rate=lambda value: 1.0 - value,
+    text='EER under one attack alone. A dash: all was lost at a smaller '
+    'radius. No single row tells how robust a network is.',
+  )
+  yield from _pictures(probes, attacked, arms, radius, config)
 
 
 def headline(models, arms, radius):
@@ -120,31 +135,6 @@ def _summary(run, probes, ended):
     'not fit them, and they are not in this report. Intervals are over '
     'identities; one seed says nothing of other seeds.'
   )
-
-
-def _highlights(models, arms, radius, facts):
-  highlights = []
-  for arm in arms:
-    for rate, what in _RATES.items():
-      clean, attacked = (
-        metrics.parts(models[arm][f'{rate}@{at:g}/255'], unit='%', digits=1)
-        for at in (0, radius)
-      )
-      highlights.append(
-        html.Highlight(
-          f'{NAMES[arm]}: {rate.upper()}',
-          f'{clean[0] or clean[2]} → {attacked[0] or attacked[2]}',
-          f'clean, and under {what} within {radius:g}/255',
-        )
-      )
-  return [
-    *highlights,
-    html.Highlight(
-      'Time',
-      run_facts.minutes(sum(facts['seconds'].values())),
-      'training and attacks',
-    ),
-  ]
 
 
 def _rows(models, arms):
@@ -196,43 +186,6 @@ def _at_threshold(models, arms, config):
       f'Each arm has the threshold that its clean pairs give for an FMR of '
       f'{config.fmr:g}. FNMR: genuine pairs that dodging parts. FMR: impostor '
       'pairs that impersonation joins. The threshold is not resampled.'
-    ),
-  )
-
-
-def _curves(models, arms, config):
-  radii = [0, *config.attack.radii]
-  lines = {
-    NAMES[arm]: [models[arm][f'eer@{radius:g}/255'] for radius in radii]
-    for arm in arms
-  }
-  return html.Figures(
-    'EER against the radius',
-    [plots.bands(radii, lines, title='EER', label='Radius, grey levels')],
-    'Under the worst attack of each pair within each radius; bands are 95 % '
-    'intervals over identities.',
-  )
-
-
-def _attacks(table, arms, radii):
-  rows = {}
-  for radius in radii:
-    names = dict.fromkeys(name for _, name, at in table.values if at == radius)
-    for name in names:
-      rows[f'{name}, {radius:g}/255'] = {
-        arm: {'value': 1.0 - value}
-        if (value := table.values.get((arm, name, radius))) is not None
-        else None
-        for arm in arms
-      }
-  return html.Table(
-    'Every attack',
-    [html.Column(arm, NAMES[arm], '%', 1) for arm in arms],
-    rows,
-    corner='Attack',
-    text=(
-      'EER under one attack alone. A dash: all was lost at a smaller radius. '
-      'No single row tells how robust a network is.'
     ),
   )
 

@@ -27,10 +27,9 @@ from absl import logging
 from palmjax import files
 from palmjax.engine import stage
 from palmjax.evals import bootstrap
-from palmjax.networks import export as exports
 from palmjax.networks import hand as hand_networks
+from palmjax.recipes.robust import arms, measure, palm_recipe, training
 from palmjax.recipes.robust import checks as robust_checks
-from palmjax.recipes.robust import measure, palm_recipe, training
 from palmjax.recipes.robust import report as robust_report
 from palmjax.recipes.robust import scores as robust_scores
 from palmjax.recipes.shared import hand_images, hand_training, run_start
@@ -63,38 +62,23 @@ def run(config, workdir):
     ' and '.join(f'{len(test["image"])}' for test in tests.values()),
   )
 
-  def make(name, body, sections, inputs, **facts):
-    return stage.run(
-      name,
-      body,
-      workdir=workdir,
-      key=root,
-      config=config.to_dict(),
-      sections=sections,
-      facts={'data': hands.fingerprint, **facts},
-      inputs=inputs,
-    )
-
-  digests = exports.start_digests(training.folder(config))
-  # One key for all arms: equal batches, equal draws, equal starts of attacks.
-  key = stage.stage_key(root, 'arms')
-  attack_key = stage.stage_key(root, 'attacks')
-  trained, attacked = {}, {}
-  for arm in config.arms:
-    body = functools.partial(
-      training.train, hands, mesh, start, arm=arm, key=key
-    )
-    trained[arm] = make(arm, body, training.SECTIONS, {}, start=digests)
-    body = functools.partial(
-      measure.attack, list(tests.values()), hands.classes, attack_key
-    )
-    result = make(
-      f'attacked_{arm}', body, measure.SECTIONS, {arm: trained[arm]}
-    )
-    attacked[arm] = measure.read(result.path)
-  networks = {
-    arm: hand_networks.load(result.path) for arm, result in trained.items()
-  }
+  trained, attacked, networks = arms.run(
+    arms.ArmStages(
+      fingerprint=hands.fingerprint,
+      start=training.folder(config),
+      train=functools.partial(training.train, hands, mesh, start),
+      sections=training.SECTIONS,
+      attack=functools.partial(
+        measure.attack, list(tests.values()), hands.classes
+      ),
+      attack_sections=measure.SECTIONS,
+      read=measure.read,
+      load=hand_networks.load,
+    ),
+    config,
+    workdir,
+    root,
+  )
   logging.info('measuring the detectors; this takes a minute')
   measure.transfer(
     attacked, networks, list(tests.values()), hands.classes, config

@@ -1,16 +1,16 @@
 """The report of the recipe `robust`: what holds under attack, at what cost?"""
 
-from palmjax.engine import logs
 from palmjax.evals.detection import robustness
 from palmjax.recipes.robust import (
   attack_report,
   measure,
+  page,
   pictures,
   training_report,
 )
 from palmjax.recipes.robust import scores as robust_scores
 from palmjax.recipes.shared import run_facts
-from palmjax.report import html, metrics, plots
+from palmjax.report import html, metrics
 
 NAMES = training_report.NAMES
 
@@ -26,57 +26,65 @@ def write(run, tests, tables, results, *, networks):
     networks: {arm: `networks.hand.HandDetector`}.
   """
   config, models = run.config, results['models']
-  arms = [arm for arm in NAMES if arm in networks]
-  masked = [
-    sentence
-    for table in tables.values()
-    for arm in arms
-    for sentence in robust_scores.warnings(table, arm, config.attack.radii)
-  ]
-  rows = logs.read(run.workdir / 'metrics.jsonl')
-  facts = run_facts.write(
-    run.workdir,
-    skipped=run.hands.skipped,
-    warnings=[*training_report.unconverged(rows, arms), *masked],
-  )
+  arms = page.arms(results)
   radius = attack_report.headline_radius(config.attack.radii)
-  headline = _headline(models, arms, radius) + run_facts.caution(
-    len(next(iter(tests.values()))['image']), 'images'
-  )
-  html.write(
-    run.workdir / 'report.html',
-    title=f'palmjax · robust · seed {config.seed}',
-    headline=headline,
+  page.write(
+    run,
+    results,
+    tables.values(),
+    title='robust',
+    headline=_headline(models, arms, radius)
+    + run_facts.caution(len(next(iter(tests.values()))['image']), 'images'),
     summary=_summary(config, tests, results['ended']),
-    highlights=_highlights(models, arms, radius, facts),
-    sections=[
-      *(_accuracy(models, arms, config, suffix) for suffix in tests),
-      *(
-        attack_report.chosen(results['chosen'], arms, suffix)
-        for suffix in tests
-      ),
-      *(
-        attack_report.worst(results['worst'], arms, suffix) for suffix in tests
-      ),
-      *(_curves(models, arms, config, suffix) for suffix in tests),
-      *(
-        _attacks(tables[suffix], arms, config.attack.radii, suffix)
-        for suffix in tests
-      ),
-      *(_corruptions(tables[suffix], arms, suffix) for suffix in tests),
-      *(
-        pictures.attacked(run, test, networks, radius, suffix)
-        for suffix, test in tests.items()
-      ),
-      training_report.curves(rows, arms, config),
-      *training_report.plans(rows, arms),
-      run_facts.endings(results['ended']),
-      attack_report.masked_gradients(masked, config.attack.queries),
-      html.Values('Configuration', config.to_dict()),
-      html.Values('Run', facts),
+    skipped=run.hands.skipped,
+    highlights=[
+      page.change(
+        f'{NAMES[arm]}: AP50',
+        models[arm]['ap50'],
+        models[arm][f'ap50@{radius:g}/255'],
+        f'clean, and under the worst attack on each image, {radius:g}/255',
+      )
+      for arm in arms
     ],
+    sections=_sections(run, tests, tables, results, networks),
   )
-  run_facts.announce(run.workdir, headline)
+
+
+def _sections(run, tests, tables, results, networks):
+  """What is shown of hands alone; of each part all tests together."""
+  config, models = run.config, results['models']
+  arms, radii = page.arms(results), config.attack.radii
+  radius = attack_report.headline_radius(radii)
+  for suffix in tests:
+    yield _accuracy(models, arms, config, suffix)
+  for suffix in tests:
+    yield attack_report.chosen(results['chosen'], arms, suffix)
+  for suffix in tests:
+    yield attack_report.worst(results['worst'], arms, suffix)
+  for suffix in tests:
+    names = ['ap50', *(f'ap50@{radius:g}/255' for radius in radii)]
+    yield attack_report.curve(
+      {arm: [models[arm + suffix][name] for name in names] for arm in arms},
+      radii,
+      title=f'AP50 against the radius{suffix}',
+      label='AP50',
+      text='Under the worst attack on each image; bands are 95 % intervals '
+      'over images.',
+    )
+  for suffix in tests:
+    yield attack_report.every_attack(
+      tables[suffix],
+      arms,
+      radii,
+      suffix,
+      rate=lambda value: value,
+      text='AP50. A dash: nothing was left to find at a smaller radius. No '
+      'single row tells how robust a detector is.',
+    )
+  for suffix in tests:
+    yield _corruptions(tables[suffix], arms, suffix)
+  for suffix, test in tests.items():
+    yield pictures.attacked(run, test, networks, radius, suffix)
 
 
 def _headline(models, arms, radius):
@@ -120,31 +128,6 @@ def _summary(config, tests, ended):
   )
 
 
-def _highlights(models, arms, radius, facts):
-  highlights = []
-  for arm in arms:
-    cells = models[arm]
-    clean, attacked = (
-      metrics.parts(cells[name], unit='%', digits=1)
-      for name in ('ap50', f'ap50@{radius:g}/255')
-    )
-    highlights.append(
-      html.Highlight(
-        f'{NAMES[arm]}: AP50',
-        f'{clean[0] or clean[2]} → {attacked[0] or attacked[2]}',
-        f'clean, and under the worst attack on each image, {radius:g}/255',
-      )
-    )
-  return [
-    *highlights,
-    html.Highlight(
-      'Time',
-      run_facts.minutes(sum(facts['seconds'].values())),
-      'training and attacks',
-    ),
-  ]
-
-
 def _accuracy(models, arms, config, suffix):
   radii = [f'ap50@{radius:g}/255' for radius in config.attack.radii]
   at = f'ap50@{attack_report.headline_radius(config.attack.radii):g}/255'
@@ -168,50 +151,6 @@ def _accuracy(models, arms, config, suffix):
       'radius, and as the mean over corruptions; last the ratio to plain '
       'training. In brackets the 95 % interval over images; a star marks a '
       'value whose interval lies apart from all others.'
-    ),
-  )
-
-
-def _curves(models, arms, config, suffix):
-  radii = [0, *config.attack.radii]
-  lines = {
-    NAMES[arm]: [
-      models[arm + suffix]['ap50' if not radius else f'ap50@{radius:g}/255']
-      for radius in radii
-    ]
-    for arm in arms
-  }
-  return html.Figures(
-    f'AP50 against the radius{suffix}',
-    [plots.bands(radii, lines, title='AP50', label='Radius, grey levels')],
-    'Under the worst attack on each image; bands are 95 % intervals over '
-    'images.',
-  )
-
-
-def _attacks(table, arms, radii, suffix):
-  rows = {}
-  for radius in radii:
-    names = dict.fromkeys(
-      attack
-      for _, attack, at in table.values
-      if at == radius and attack not in robustness.corruptions()
-    )
-    for attack in names:
-      rows[f'{attack}, {radius:g}/255'] = {
-        arm: {'value': value}
-        if (value := table.values.get((arm, attack, radius))) is not None
-        else None
-        for arm in arms
-      }
-  return html.Table(
-    f'Every attack{suffix}',
-    [html.Column(arm, NAMES[arm], '%', 1) for arm in arms],
-    rows,
-    corner='Attack',
-    text=(
-      'AP50. A dash: nothing was left to find at a smaller radius. No single '
-      'row tells how robust a detector is.'
     ),
   )
 

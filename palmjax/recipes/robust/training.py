@@ -136,7 +136,62 @@ def perturbation(config, arm):
   return made
 
 
-def task(hands, model, config):
+def create_state(state, made, section, side):
+  """The state of an arm, from that of its network.
+
+  Args:
+    state: `TrainState`.
+    made: of `perturbation`.
+    section: of the training, with `batch_size` and `statistics`.
+    side: of the images, pixels.
+
+  Returns:
+    `TrainState`, see `steps.robust.create_state`.
+  """
+  return robust.create_state(
+    state,
+    made,
+    images=(section.batch_size, side, side, 3),
+    statistics=section.statistics,
+  )
+
+
+def make_step(task, tx, made, section):
+  """The update of an arm.
+
+  Args:
+    task: `perturbed_tasks.Task`.
+    tx: optax transformation.
+    made: of `perturbation`.
+    section: of the training, with `weight` and `statistics`.
+
+  Returns:
+    Step, see `steps.robust.make_step`.
+  """
+  return robust.make_step(
+    task, tx, made, weight=section.weight, statistics=section.statistics
+  )
+
+
+def batches(arrays, mesh, batch_size, key, replays):
+  """Batches in the order of all arms, each `replays` times in a row.
+
+  Args:
+    arrays: {name: array [N, …]}.
+    mesh: devices.
+    batch_size: of all devices together.
+    key: of the order.
+    replays: updates by each batch.
+
+  Returns:
+    start → iterator of batches, as of `data.streams`.
+  """
+  data = streams.DeviceSet(arrays, sharding=meshes.batch_sharding(mesh))
+  once = data.batches(batch_size, seed=streams.seed_of(key))
+  return streams.repeated(once, replays)
+
+
+def hand_task(hands, model, config):
   """`perturbed_tasks.Task` of a config."""
   return perturbed_tasks.detector(
     model,
@@ -174,30 +229,24 @@ def train(hands, mesh, start, stage, config, *, arm, key):
     )
   else:
     state = train_state.create(start.network.params, start.network.stats, tx)
-  state = robust.create_state(
-    state,
-    made,
-    images=(section.batch_size, side, side, 3),
-    statistics=section.statistics,
-  )
-  step = robust.make_step(
-    task(hands, model, config),
-    tx,
-    made,
-    weight=section.weight,
-    statistics=section.statistics,
-  )
+  task = hand_task(hands, model, config)
   return hand_training.train(
     stage,
     config,
     hands=hands,
     mesh=mesh,
-    step=step,
-    state=state,
+    step=make_step(task, tx, made, section),
+    state=create_state(state, made, section, side),
     section=section,
     description=start.description,
     preprocess=hand_networks.HandInput(image_size=side, smaller=start.smaller),
-    batches=_batches(hands, mesh, section.batch_size, key, made.replays),
+    batches=batches(
+      hands.training,
+      mesh,
+      section.batch_size,
+      jax.random.fold_in(key, _BATCHES),
+      made.replays,
+    ),
     kept=robust.network_stats,
     **hand_training.until(
       config,
@@ -210,12 +259,3 @@ def train(hands, mesh, start, stage, config, *, arm, key):
       weights=hand_settings.term_weights(hands),
     ),
   )
-
-
-def _batches(hands, mesh, batch_size, key, replays):
-  """Batches in the order of all arms, each `replays` times in a row."""
-  data = streams.DeviceSet(hands.training, sharding=meshes.batch_sharding(mesh))
-  once = data.batches(
-    batch_size, seed=streams.seed_of(jax.random.fold_in(key, _BATCHES))
-  )
-  return streams.repeated(once, replays)

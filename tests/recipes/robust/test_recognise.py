@@ -1,20 +1,15 @@
-"""The recipe with palms: its settings, its attacks, and a whole run."""
+"""The recipe with palms: its settings, its attacks, its table."""
 
-import json
-import re
 import types
 
 import jax
 import numpy as np
 import pytest
-from PIL import Image
 
 from configs import robust as robust_config
-from palmjax import verify
 from palmjax.engine import mesh
 from palmjax.evals import bootstrap
 from palmjax.evals.recognition import error_rates, verification
-from palmjax.networks import export as exports
 from palmjax.networks import shipped
 from palmjax.recipes.robust import (
   palm_arms,
@@ -28,7 +23,6 @@ from palmjax.recipes.robust import recipe as robust_recipe
 from palmjax.recipes.shared import palm_images
 from tests.steps import test_perturbed_tasks
 
-ARMS = ('plain', 'ot', 'free')
 SIDE = 16
 
 
@@ -217,65 +211,3 @@ def test_each_pair_is_attacked_in_the_worst_way():
   assert plain['fmr@4/255']['value'] == plain['eer@4/255']['value'] == 1.0
   assert plain['eer@8/255'] == plain['eer@4/255']
   assert ot['eer@8/255 - plain']['value'] == -1.0
-
-
-@pytest.fixture(scope='module')
-def run(palmjax_command, tmp_path_factory):
-  """The workdir of a whole run."""
-  workdir = tmp_path_factory.mktemp('recognise')
-  process = palmjax_command(
-    '--config=configs/robust.py:smoke',
-    '--config.task=recognise',
-    f'--config.arms={ARMS}',
-    '--config.recognise.cnn.statistics=separate',
-    f'--workdir={workdir}',
-  )
-  output, _ = process.communicate(timeout=900)
-  assert process.returncode == 0, output
-  return workdir
-
-
-@pytest.mark.slow
-def test_a_run_leaves_metrics_and_a_report(run):
-  results = json.loads((run / 'metrics.json').read_text())
-  assert results['models'].keys() == set(ARMS)
-  assert results['ended'] == dict.fromkeys(ARMS, 'cap')
-  for arm, cells in results['models'].items():
-    eers = [cells[f'eer@{radius}/255'] for radius in (0, 2, 8)]
-    for cell in eers:
-      assert 0 <= cell['low'] <= cell['value'] <= cell['high'] <= 1
-    values = [cell['value'] for cell in eers]
-    assert values == sorted(values)
-    assert values[0] < values[-1]
-    assert 0 <= cells['fnmr@fmr=1e-1']['value'] <= 1
-    assert ('eer@8/255 - plain' in cells) == (arm != 'plain')
-    assert results['worst'][arm].keys() == {'2/255', '8/255'}
-  rows = [json.loads(line) for line in (run / 'metrics.jsonl').open()]
-  plain, ot = (
-    next(row for row in rows if row['stage'] == arm) for arm in ARMS[:2]
-  )
-  assert plain['loss'] == plain['clean']
-  assert ot['loss'] == pytest.approx(ot['clean'] + ot['perturbed'])
-  assert ot['clean'] == pytest.approx(plain['clean'], rel=5e-3)
-  text = (run / 'report.html').read_text()
-  for words in ('impersonation', 'apgd2', 'transfer from ot', 'FNMR'):
-    assert words in text
-  assert not re.search(r'(src|href)="https?:', text)
-
-
-@pytest.mark.slow
-def test_exports_verify(run, tmp_path, capsys):
-  photos = []
-  for number, image in enumerate(part([1, 1]).images):
-    photos.append(tmp_path / f'{number}.png')
-    Image.fromarray(image).resize((64, 64)).save(photos[-1])
-  for arm in ARMS:
-    directory = run / arm / 'export'
-    # What the training remembers beside the network is not exported.
-    assert exports.load(directory).variables.keys() == {'params', 'batch_stats'}
-    assert (directory / 'calibration.json').exists()
-  options = f'--export={directory}', '--score=network', '--json'
-  verify.main([*map(str, photos), *options])
-  answer = json.loads(capsys.readouterr().out)
-  assert -1 <= answer['score'] <= 1
-  assert answer['decision'] in ('same', 'different')
