@@ -1,7 +1,7 @@
 """Times what palmjax does most; prints one line each.
 
 python -m launch.bench [SUBJECT …] [--size=32] [--batch=32] [--repeats=5]
-  [--out=DIR] [--commit=COMMIT]
+  [--arms=ot] [--out=DIR] [--commit=COMMIT]
 
   drawing    palms are drawn
   pairs      embeddings are compared
@@ -57,12 +57,21 @@ def main(argv=None):
     ('repeats', 5, 'the best of so many counts'),
   ):
     parser.add_argument(f'--{name}', type=int, default=default, help=text)
+  parser.add_argument(
+    '--arms',
+    type=lambda text: text.split(','),
+    default=[*perturbed.ARMS],
+    help='perturbed: what is timed beside plain, ot; e.g. ot,adversarial',
+  )
   parser.add_argument('--out', metavar='DIR', help='perturbed: JSON goes here')
   parser.add_argument('--commit', default='', help='to name in that file')
   args = parser.parse_args(argv)
   for subject in args.subjects:
     if subject not in _SUBJECTS:
       parser.error(f'no subject {subject!r}: choose of {", ".join(_SUBJECTS)}')
+  for arm in args.arms:
+    if arm not in perturbed.CHOICES:
+      parser.error(f'no arm {arm!r}: choose of {", ".join(perturbed.CHOICES)}')
   allocator.keep_freed_memory()
   for subject in args.subjects:
     _SUBJECTS[subject](args)

@@ -4,12 +4,14 @@ import functools
 import json
 import types
 
-import numpy as np
+import jax
+import jax.numpy as jnp
 import pytest
 
 from configs import robust as robust_config
 from launch.bench import __main__ as bench
 from launch.bench import codes, galleries, perturbed
+from palmjax.data.hands import hands
 from palmjax.inference import verifier
 from palmjax.steps import perturbed_tasks, robust
 
@@ -50,13 +52,10 @@ def test_steps_on_perturbed_images_are_compared_with_a_plain_one(
   monkeypatch.setattr(
     perturbed,
     'make_steps',
-    lambda config: {
-      arm: functools.partial(step, arm) for arm in perturbed.ARMS
-    },
+    lambda config, arms: {arm: functools.partial(step, arm) for arm in arms},
   )
-  bench.main(
-    ['perturbed', '--repeats=2', f'--out={tmp_path}', '--commit=abcdef0']
-  )
+  options = ['--repeats=2', f'--out={tmp_path}', '--commit=abcdef0']
+  bench.main(['perturbed', *options, '--arms=ot,distance,adversarial'])
   assert '3.00 × plain' in capsys.readouterr().out
   record = json.loads((tmp_path / 'perturbed.json').read_text())
   assert record['measured_at'] == 'abcdef0'
@@ -65,12 +64,32 @@ def test_steps_on_perturbed_images_are_compared_with_a_plain_one(
     'distance': {'time / plain': {'mean': 3.0}},
     'adversarial': {'time / plain': {'mean': 2.0}},
   }
+  # Each further arm compiles for minutes.
+  bench.main(['perturbed', *options])
+  record = json.loads((tmp_path / 'perturbed.json').read_text())
+  assert record['table'].keys() == {'ot'}
+
+
+@pytest.mark.parametrize('arm', ['ott', 'plain'])
+def test_an_arm_that_is_none_or_the_control_is_refused(arm, capsys):
+  with pytest.raises(SystemExit):
+    bench.main(['perturbed', f'--arms=ot,{arm}'])
+  error = capsys.readouterr().err
+  assert f"no arm '{arm}': choose of random, distance, ot" in error
+
+
+def test_noise_is_annotated_as_drawn_hands_are():
+  noise = perturbed.annotated_noise(2, 32)
+  drawn = jax.eval_shape(
+    lambda: hands.draw_batch(jax.random.key(0), jnp.arange(2), size=32)
+  )
+  assert noise.keys() == drawn.keys()
+  for name, array in noise.items():
+    assert (array.shape, array.dtype) == (drawn[name].shape, drawn[name].dtype)
 
 
 def test_perturbed_steps_have_the_options_of_the_config(monkeypatch):
   """Loss, vector and weight are those that a run of the recipe has."""
-  batch = {'framed': np.zeros(16, bool)}
-  monkeypatch.setattr(perturbed.hands, 'draw_batch', lambda *a, **b: batch)
   seen = {}
   monkeypatch.setattr(
     perturbed_tasks, 'detector', lambda model, **kw: seen.update(kw)
@@ -81,7 +100,7 @@ def test_perturbed_steps_have_the_options_of_the_config(monkeypatch):
   config.update_from_flattened_dict(
     {'loss.radius': 'fixed', 'loss.cells': 1, 'train.weight': 0.5}
   )
-  assert perturbed.make_steps(config).keys() == {*perturbed.ARMS}
+  assert perturbed.make_steps(config, ['plain', 'ot']).keys() == {'plain', 'ot'}
   assert (seen['radius'], seen['cells']) == ('fixed', 1)
   assert (seen['vector'], seen['weight']) == (config.perturb.vector, 0.5)
 
