@@ -132,7 +132,9 @@ def _calibrate(args):
     detector=args.detector,
     palm_frame=args.palm_frame,
   )
-  palm_folder = palm_files.read_gallery(args.palms, read)
+  palm_folder = palm_files.read_gallery(
+    args.palms, read, each_once=not args.known
+  )
   folder = pathlib.Path(os.path.abspath(args.palms)).name
   study = cohort_study.study(
     judge,

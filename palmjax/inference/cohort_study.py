@@ -5,7 +5,6 @@ summary as plain values: thresholds, where the rates come from, and the false
 non-match rates where it is known whose the palms are.
 """
 
-import collections
 import itertools
 from typing import NamedTuple
 
@@ -62,9 +61,9 @@ def study(judge, palms, *, dataset, known=False, seed=0):
       folders with several images of a palm.
   """
   names = list(palms)
-  if not known:
-    _require_one_each(palms)
-  whose = [_whose(name, palms[name]) if known else name for name in names]
+  whose = [
+    palm_files.whose(name, palms[name]) if known else name for name in names
+  ]
   numbers = {}
   identities = [numbers.setdefault(palm, len(numbers)) for palm in whose]
   first = np.unique(identities, return_index=True)[1]
@@ -141,26 +140,6 @@ def palms_for(fmr):
     for n in itertools.count(cohorts.LEAST)
     if error_rates.is_measurable(fmr, n * (n - 1) // 2)
   )
-
-
-def _whose(name, palm):
-  """Whose palm, and which of the two."""
-  side = palm.hand.side if palm.hand else None
-  return palm_files.identity(name), side or ''
-
-
-def _require_one_each(palms):
-  """Raises ValueError if folders seem to hold several images of a palm."""
-  counts = collections.Counter(
-    _whose(name, palm) for name, palm in palms.items() if '/' in name
-  )
-  several = [who for (who, _), count in counts.items() if count > 1]
-  if several:
-    raise ValueError(
-      f'{len(several)} folders hold several images, such as {several[0]}: if '
-      'the images of a folder show one palm add --known, else put them into '
-      'one folder without sub-folders'
-    )
 
 
 def _screen(templates, names, first, known):

@@ -1,5 +1,6 @@
 """Files that show palms: a palm alone, or a whole hand whose palm is found."""
 
+import collections
 import functools
 import os
 from collections.abc import Callable
@@ -167,15 +168,26 @@ def identity(name):
   return file_names.composed(name.split('/')[0])
 
 
-def read_gallery(directory, read: Callable) -> PalmFolder:
+def whose(name, palm):
+  """Whose palm an image of a gallery shows, and which: (identity, side).
+
+  The side is that of the hand in a photo, '' if the image showed a palm alone.
+  """
+  return identity(name), (palm.hand.side if palm.hand else None) or ''
+
+
+def read_gallery(directory, read: Callable, *, each_once=False) -> PalmFolder:
   """Reads the palms of a gallery, '<identity>/<image>' or '<image>'.
 
   Args:
     directory: of the gallery.
     read: path → `Palm`; raises ValueError for what shows none.
+    each_once: whether a folder may hold one image of each palm only. Folders
+      with most images are read first, so few are read before the error.
 
   Raises:
-    ValueError: there is no such folder, no image in it, or none can be read.
+    ValueError: there is no such folder, no image in it, or none can be read;
+      with `each_once`, a folder holds two images of a palm.
   """
   directory = os.fspath(directory)
   shown_path = file_names.printable(directory)
@@ -183,14 +195,9 @@ def read_gallery(directory, read: Callable) -> PalmFolder:
     raise ValueError(f'there is no folder {shown_path}; give the gallery')
   tree = image_tree.find(directory, depth=2)
   images = [path for path in tree.images if not _is_picture(directory, path)]
-  palms, left_out = {}, tree.lines()
-  for path in images:
-    try:
-      palm = read(os.path.join(directory, path))
-    except ValueError as error:
-      left_out.append(' '.join(str(error).split()))
-      continue
-    palms[file_names.printable(path)] = palm
+  left_out = tree.lines()
+  palms, refused = _read(directory, images, read, each_once)
+  left_out += refused
   everyone = {*tree.folders, *images, *tree.left_out}
   everyone = {identity(file_names.printable(name)) for name in everyone}
   missing = tuple(sorted(everyone - set(map(identity, palms))))
@@ -211,6 +218,35 @@ def read_gallery(directory, read: Callable) -> PalmFolder:
   ]
   pictures = len(tree.images) - len(images)
   return PalmFolder(palms, tuple(left_out), missing, pictures)
+
+
+def _read(directory, images, read, each_once):
+  """({name: `Palm`}, a line for each other image) of relative paths."""
+  names = {path: file_names.printable(path) for path in images}
+  inside = [name for name in names.values() if '/' in name]
+  folders = collections.Counter(map(identity, inside))
+  palms, refused, seen = {}, {}, set()
+  for path in sorted(images, key=lambda x: -folders[identity(names[x])]):
+    try:
+      palm = read(os.path.join(directory, path))
+    except ValueError as error:
+      refused[path] = ' '.join(str(error).split())
+      continue
+    palms[path] = palm
+    # By its name a folder may hold the left and the right palm of a person.
+    if each_once and '/' in path:
+      if (who := whose(names[path], palm)) in seen:
+        several = sum(count > 1 for count in folders.values())
+        raise ValueError(
+          f'{several} folders hold several images, such as {who[0]}: if the '
+          'images of a folder show one palm add --known, else put them into '
+          'one folder without sub-folders'
+        )
+      seen.add(who)
+  return (
+    {names[path]: palms[path] for path in images if path in palms},
+    [refused[path] for path in images if path in refused],
+  )
 
 
 def warnings(palms, pictures=0):

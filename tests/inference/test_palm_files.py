@@ -1,6 +1,7 @@
 """Galleries: who is in them, and who is missing and why."""
 
 import os
+import types
 
 import numpy as np
 import pytest
@@ -164,3 +165,30 @@ def test_a_palm_alone_is_no_photo(tmp_path):
   _save(tmp_path, 'a.png')
   with pytest.raises(ValueError, match=r'palm alone, leave out --photos$'):
     palm_files.read_photo(lambda photo: [], tmp_path / 'a.png', size=32)
+
+
+def test_a_palm_twice_in_a_folder_is_refused_at_once(tmp_path):
+  names = [f'p{i}/{side}.png' for i in range(9) for side in ('left', 'right')]
+  _save(tmp_path, 'a.png', *names, 'p5/again.png')
+  read = []
+
+  def look(path):
+    read.append(os.path.basename(path))
+    if 'p3/left' in path:
+      raise ValueError(f'{path}: nothing to see')
+    side = 'left' if 'left' in path else 'right'
+    hand = types.SimpleNamespace(side=side)
+    return palm_files.Palm(np.zeros((8, 8, 3), np.uint8), hand)
+
+  with pytest.raises(
+    ValueError, match=r'9 folders hold several .* such as p5:'
+  ):
+    palm_files.read_gallery(tmp_path, look, each_once=True)
+  assert read == ['again.png', 'left.png', 'right.png']
+
+  # Left and right are two palms, and an image that cannot be read is none.
+  (tmp_path / 'p5' / 'again.png').unlink()
+  gallery = palm_files.read_gallery(tmp_path, look, each_once=True)
+  names.remove('p3/left.png')
+  assert list(gallery.palms) == ['a.png', *names]
+  assert gallery.left_out == (f'{tmp_path}/p3/left.png: nothing to see',)
