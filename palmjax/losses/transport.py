@@ -136,6 +136,8 @@ def ipot(cost, *, beta=1.0, num_iterations=50):
 def matching_distance(features, others, *, solver, detach_plan=False):
   """Feature matching distance D of two sets of vectors.
 
+  Cost matrix, transport plan, distance (CN112215298A, claim 3).
+
   Args:
     features: float [m, D].
     others: float [n, D].

@@ -114,7 +114,7 @@ def ascend(objective, start, images, *, epsilon, step_size, num_steps):
 
 
 def find_target_images(task, perturbation, variables, examples, key):
-  """x* of a batch.
+  """x* of a batch, from standard and perturbed vectors (claim 2).
 
   Args:
     task: `perturbed_tasks.Task`.

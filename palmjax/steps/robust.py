@@ -1,4 +1,4 @@
-"""One update on images and on their perturbed copies (CN112215298A, claim 4).
+"""One update on images and on their copies (CN112215298A, claims 4 and 5).
 
   L = L1(x) + w L2(x*)      target loss; labels stay, as nothing moves
 
@@ -53,6 +53,9 @@ def network_stats(stats):
 
 def make_step(task, tx, perturbation, *, weight=1.0, statistics='running'):
   """One update by L1 + w L2. Differentiates: the parameters; and, for x*, x⁰.
+
+  The parameters follow both losses (claim 4). Their sum is the target loss,
+  which decides whether training is over (claim 5).
 
   Args:
     task: `perturbed_tasks.Task`: what the network is trained to do.

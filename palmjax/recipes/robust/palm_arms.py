@@ -64,6 +64,8 @@ def read_start(config):
 def train(palms, mesh, start, strangers, stage, config, *, arm, key):
   """Trains an arm from the start, exports it and sets its thresholds.
 
+  Training ends as that of a detector does (claims 1 and 7, see `training`).
+
   Args:
     palms: `palm_images.PalmImages`.
     mesh: devices.

@@ -4,15 +4,18 @@
          ├─ ot ─────────── matched images   ── attacked_ot ───────────┼─ report
          └─ adversarial ── the usual images ── attacked_adversarial ──┘
 
-  claim 1  load the detector, train it on a set and its perturbed set, test for
-           convergence, store it             `training.read_start`, `training`
-  claim 2  standard and perturbed vectors → target set    `steps.perturb`
-  claim 3  cost → transport → distance → target set       `losses.transport`
-  claim 4  L1 on the set, L2 on the target set            `steps.robust`
-  claim 5  target loss = L1 + L2 decides                  'loss' of the step
-  claim 6  at most a threshold: converged                `engine.stop.Threshold`
-  claim 7  otherwise training goes on                     `engine.loop.fit`
-  claims 8 to 10 are this program, a computer and its storage
+  claim 1   load the detector, go on training it, store it
+                                         `training.read_start`, `training.train`
+  claim 2   standard and perturbed vectors → target set
+                                              `steps.perturb.find_target_images`
+  claim 3   cost → transport → distance     `losses.transport.matching_distance`
+  claim 4   L1 on the set, L2 on the target set         `steps.robust.make_step`
+  claim 5   L1 + L2 is the target loss                  `steps.robust.make_step`
+  claim 6   at most a threshold: converged               `engine.stop.Threshold`
+  claim 7   otherwise training goes on                          `training.train`
+  claim 8   an apparatus of these parts                                    `run`
+  claim 9   a computer that runs this program
+  claim 10  a medium that holds this program
 
 All arms begin with the same weights and take batches in the same order,
 augmented alike: only the perturbed images differ. 'free' makes
@@ -37,6 +40,8 @@ from palmjax.recipes.shared import hand_images, hand_training, run_start
 
 def run(config, workdir):
   """Runs or resumes the recipe; writes metrics.json, run.json, report.html.
+
+  It loads, perturbs, trains, judges and stores (claim 8).
 
   Args:
     config: of configs/robust.py.

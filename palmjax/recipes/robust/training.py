@@ -204,7 +204,10 @@ def hand_task(hands, model, config):
 
 
 def train(hands, mesh, start, stage, config, *, arm, key):
-  """Trains an arm from the start and exports it.
+  """Trains an arm from the start and exports it (claim 1).
+
+  Training goes on until the mean target loss of an epoch is at most the
+  threshold `stop.loss`, or to the last step (claim 7).
 
   Args:
     hands: `hand_images.HandImages`.
