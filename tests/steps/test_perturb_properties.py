@@ -9,6 +9,7 @@ import numpy as np
 from hypothesis import strategies
 from hypothesis.extra import numpy as arrays
 
+from palmjax.ops import ball
 from palmjax.steps import perturb, perturbed_tasks
 from tests.steps import tiny_robust
 
@@ -68,3 +69,17 @@ def test_in_ball_and_range(kind, images, weights, seed, epsilon, step_size):
   key = jax.random.key(seed)
   target_images = find(kind, weights, images, key, epsilon, step_size)
   tiny_robust.assert_inside(target_images, images, epsilon)
+
+
+def test_a_batch_of_one_is_moved_from_itself():
+  """The only plan there is moves an image to its own copy."""
+  rng = np.random.default_rng(0)
+  images = rng.uniform(-1, 1, (1, *SHAPE[1:])).astype(np.float32)
+  weights = rng.normal(size=(4, 2)).astype(np.float32)
+  key = jax.random.key(0)
+  matched, paired = (
+    find(kind, weights, images, key, 0.1, 0.05) for kind in ('ot', 'distance')
+  )
+  np.testing.assert_allclose(matched, paired, atol=1e-6)
+  start = ball.uniform(key, images, radius=0.1)
+  assert (np.asarray(matched) != start).all()
