@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from palmjax.models import batch_norm, exits, mobilefacenet, resnet, vgg
+from palmjax.models import batch_norm, exits, resnet, vgg
 from palmjax.networks import palm, shipped
 from tests import filled_variables
 
@@ -17,10 +17,9 @@ SIZES = {'embedding_size': 4, 'width': 0.125}
 RESNET = functools.partial(resnet.ResNet, 'basic', stem='small', **SIZES)
 # (backbone, sides of the maps at its exits but the last).
 BACKBONES = {
-  'resnet': (RESNET((1, 1, 1, 1)), (32, 16, 8)),
+  'resnet': (RESNET((1, 1, 1)), (32, 16)),
   'iresnet': (resnet.IResNet((1, 1), **SIZES), (16,)),
   'vgg': (vgg.VGG16(tail='pool', **SIZES), (16, 8, 4, 2)),
-  'mobilefacenet': (mobilefacenet.MobileFaceNet(**SIZES), (8, 4)),
 }
 
 
@@ -53,20 +52,22 @@ def test_exits_of_a_backbone(name):
   assert embeddings.shape == (model.num_exits, 3, 4)
   # A backbone without exits has the very same parameters.
   assert leaves(exits.plain(variables)) == leaves(shapes_of(backbone))
+  assert windows(variables) == list(sides)
+
+
+def windows(variables):
+  """Sides of the maps at the exits, where the grid is as fine as a map."""
   params = dict(variables['params'])
   del params['network']
-  windows = {
-    f'exit{number}': (side, side) for number, side in enumerate(sides, 1)
-  }
-  assert {
-    name: x['Tail_0']['kernel'].shape[:2] for name, x in params.items()
-  } == windows
+  return [x['Tail_0']['kernel'].shape[0] for x in params.values()]
 
 
 def test_shipped_weights_fit_below_exits():
   network = palm.load(shipped.PALM)
-  model = exits.ExitNetwork(network.model)
+  model = exits.ExitNetwork(network.model, cells=99)
   variables = shapes_of(model, network.preprocess.shape)
+  side = network.preprocess.image_size
+  assert windows(variables) == [side // 4, side // 8]
   trained = {'params': network.params['backbone'], **network.stats}
   got = exits.replace_plain(variables, trained)
   chex.assert_trees_all_equal(exits.plain(got), trained)

@@ -126,7 +126,7 @@ def palm_steps():
   )
   state = state.replace(step=jnp.int32(2))
   devices_compare.compare('metric', step, state, labelled)
-  devices_exits.exit_steps(SPEC, labelled)
+  devices_exits.exit_steps(labelled)
 
 
 def perturbed_palm_step():

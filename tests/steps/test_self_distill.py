@@ -1,43 +1,55 @@
 """The update of self-distillation by hand, its arms, the same bits twice."""
 
-import functools
-
 import chex
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 
 from palmjax.losses import metric
-from palmjax.models import exits, resnet
-from palmjax.steps import classify, self_distill
+from palmjax.steps import self_distill
 from tests.steps import tiny_exits
 
-T, ALPHA, BETA, RATE = 3.0, 0.3, 0.03, 0.1
+T, ALPHA, BETA, RATE, MARGIN = 3.0, 0.3, 0.03, 0.1, 0.7
 TX = optax.sgd(RATE)
 
 
-def make_step(tx=TX, model=tiny_exits.MODEL, **options):
+def margin_logits(embeddings, head, labels):
+  """Inner products, that of the label less a margin."""
+  logits = metric.softmax_logits(embeddings, head)
+  if labels is None:
+    return logits
+  return logits - MARGIN * jax.nn.one_hot(labels, tiny_exits.CLASSES)
+
+
+def make_step(tx=TX, **options):
   options = {
-    'logits_fn': metric.softmax_logits,
+    'logits_fn': margin_logits,
     'preprocess': tiny_exits.same,
     'augment': tiny_exits.no_augment,
   } | options
-  return self_distill.make_step(model, tx, **options)
+  return self_distill.make_step(tiny_exits.MODEL, tx, **options)
 
 
-def run(data, **options):
-  """(state before, after, metrics)."""
-  state = tiny_exits.state(TX)
-  step = tiny_exits.quick_jit(make_step(**options))
-  return state, *step(state, None, data, tiny_exits.KEY)
+@tiny_exits.quick_jit
+def updated_with(weights, state, data):
+  """One update; weights are arguments here, so that arms compile once."""
+  step = make_step(**weights)
+  return step(state, None, data, tiny_exits.KEY)
+
+
+def run(data, *, alpha=ALPHA, beta=BETA):
+  """(state after, metrics)."""
+  weights = {'alpha': alpha, 'beta': beta}
+  return updated_with(weights, tiny_exits.state(TX), data)
 
 
 @pytest.fixture(scope='module')
 def updated():
-  """One update with labels of both kinds."""
+  """One update with labels of both kinds: data, states, metrics."""
   data = tiny_exits.softly(tiny_exits.batch())
-  return data, *run(data)
+  return data, tiny_exits.state(TX), *run(data)
 
 
 def test_loss_and_update_by_hand(updated):
@@ -47,11 +59,14 @@ def test_loss_and_update_by_hand(updated):
   head = np.asarray(state.params['head'], np.float64)
   z = np.einsum('lbd,lkd->lbk', e, head)
   one_hot = np.eye(tiny_exits.CLASSES)[data['label']]
-  target = np.where(data['has_soft'][:, None], data['soft'], one_hot)
+  hard = ~data['has_soft'][:, None]
+  target = np.where(hard, one_hot, data['soft'])
+  # The margin is for integer labels.
+  classified = tiny_exits.softmax(z - MARGIN * hard * one_hot)
   fused = tiny_exits.softmax(z.mean(axis=0) / T)
   softened = tiny_exits.softmax(z / T)
   want = {
-    'classification': -(target * np.log(tiny_exits.softmax(z))).sum(2),
+    'classification': -(target * np.log(classified)).sum(2),
     'fused': T**2 * (fused * np.log(fused / softened)).sum(2),
     'one_to_many': ((e - e[-1]) ** 2).sum(2),
   }
@@ -72,7 +87,7 @@ def test_loss_and_update_by_hand(updated):
     metrics['embedding_norm'], np.linalg.norm(e[-1], axis=1).mean(), rtol=1e-4
   )
 
-  gradient = tiny_exits.softmax(z) - target + ALPHA * T * (softened - fused)
+  gradient = classified - target + ALPHA * T * (softened - fused)
   gradient = np.einsum('lbk,lbd->lkd', gradient, e) / tiny_exits.BATCH
   np.testing.assert_allclose(
     after.params['head'], head - RATE * gradient, atol=1e-5
@@ -97,7 +112,8 @@ def test_every_kernel_and_all_statistics_move(updated):
 def test_statistics_alone(updated):
   """The control: what it changes is what any update changes in them."""
   data, state, after, metrics = updated
-  _, control, its_metrics = run(data, statistics_only=True)
+  step = tiny_exits.quick_jit(make_step(statistics_only=True))
+  control, its_metrics = step(state, None, data, tiny_exits.KEY)
   chex.assert_trees_all_equal(control.params, state.params)
   chex.assert_trees_all_equal(control.opt_state, state.opt_state)
   chex.assert_trees_all_close(control.stats, after.stats, rtol=1e-6)
@@ -111,7 +127,7 @@ def test_arms_without_one_guidance(updated):
   parts = {name: metrics[f'loss/{name}'] for name in ('fused', 'one_to_many')}
   for arm, lacks in (('alpha', 'fused'), ('beta', 'one_to_many')):
     weight = {'alpha': ALPHA, 'beta': BETA}[arm]
-    _, other, its_metrics = run(data, **{arm: 0.0})
+    other, its_metrics = run(data, **{arm: 0.0})
     np.testing.assert_allclose(
       its_metrics['loss'], metrics['loss'] - weight * parts[lacks], rtol=1e-5
     )
@@ -126,70 +142,27 @@ def test_samples_without_soft_labels(updated):
   data, *_ = updated
   masked = data | {'has_soft': np.zeros(tiny_exits.BATCH, bool)}
   plain = {name: data[name] for name in ('image', 'label')}
-  _, after, _ = run(masked)
+  after, _ = run(masked)
   # Float images, too: a camera's values need not be stored as bytes.
   floats = plain | {'image': (data['image'] / 127.5 - 1).astype(np.float32)}
-  _, want, _ = run(floats)
+  want, _ = run(floats)
   chex.assert_trees_all_close(after.params, want.params, atol=1e-6)
 
 
-def test_margin_is_of_labels():
-  data = tiny_exits.batch()
-  metrics = []
-  for margin in (0.0, 1.0):
-    logits_fn = functools.partial(
-      metric.arcface_logits, margin=margin, scale=4.0
-    )
-    metrics.append(run(data, logits_fn=logits_fn)[2])
-  free, margined = metrics
-  assert margined['loss/classification'] > free['loss/classification'] + 0.1
-  np.testing.assert_allclose(margined['loss/fused'], free['loss/fused'])
-  assert margined['accuracy'] == free['accuracy']
-
-
-def test_each_step_augments_with_a_key_of_its_own():
-  seen = []
+def test_three_steps_are_two_and_one():
+  """One trace, donated, the same bits, and a key of its own for each step."""
+  tx, seen = optax.adam(1e-2), []
 
   def augment(key, images):
     data = jax.random.key_data(key)
-    jax.debug.callback(lambda x: seen.append(np.asarray(x)), data)
-    return images
-
-  state = tiny_exits.state(TX)
-  step = tiny_exits.quick_jit(make_step(augment=augment))
-  for _ in range(2):
-    state, _ = step(state, None, tiny_exits.batch(), tiny_exits.KEY)
-    jax.effects_barrier()
-  assert len(seen) == 2
-  assert not np.array_equal(seen[0], seen[1])
-
-
-def test_three_steps_are_two_and_one():
-  """A real network of two stages; one trace, donated, the same bits."""
-  tx = optax.adam(1e-2)
-  model = exits.ExitNetwork(
-    resnet.ResNet(
-      *('basic', (1, 1)), embedding_size=4, stem='small', width=0.125
-    )
-  )
-  create = functools.partial(
-    classify.create_state,
-    *(model, tx, jax.random.key(0)),
-    input_shape=(8, 8, 3),
-  )
-  rng = np.random.default_rng(0)
-  data = tiny_exits.softly(tiny_exits.batch()) | {
-    'image': rng.integers(0, 256, (tiny_exits.BATCH, 8, 8, 3), np.uint8)
-  }
-
-  def augment(key, images):
+    jax.debug.callback(lambda x: seen.append(x.tobytes()), data)
     return images + 0.1 * jax.random.normal(key, images.shape)
 
-  step = make_step(tx, model, augment=augment)
   step = tiny_exits.quick_jit(
-    chex.assert_max_traces(step, n=1), donate_argnums=0
+    chex.assert_max_traces(make_step(tx, augment=augment), n=1),
+    donate_argnums=0,
   )
-  state = create(head=exits.init_heads(jax.random.key(1), 3, model))
+  state, data = tiny_exits.state(tx), tiny_exits.softly(tiny_exits.batch())
   losses = []
   for number in range(3):
     state, metrics = step(state, None, data, tiny_exits.KEY)
@@ -197,7 +170,9 @@ def test_three_steps_are_two_and_one():
     if number == 1:
       # As a file would keep it; a donated buffer may be used again.
       kept = jax.tree.map(np.array, state)
-  again = jax.tree.map(jax.numpy.asarray, kept)
+  jax.effects_barrier()
+  assert len(set(seen)) == 3
+  again = jax.tree.map(jnp.asarray, kept)
   again, _ = step(again, None, data, tiny_exits.KEY)
   chex.assert_trees_all_equal(state, again)
   assert int(state.step) == 3
