@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from palmjax.steps import classify
+from palmjax.engine import state as train_state
+from tests import filled_variables
 
 EXITS, CLASSES, SIZE, BATCH = 2, 3, 4, 6
 KEY = jax.random.key(5)
@@ -66,16 +67,22 @@ def softly(data, seed=1):
   return data | {'soft': soft, 'has_soft': has_soft}
 
 
-def state(tx, seed=1):
-  rng = np.random.default_rng(seed)
-  head = rng.normal(size=(EXITS, CLASSES, SIZE)).astype(np.float32)
-  return classify.create_state(
-    MODEL,
-    tx,
-    jax.random.key(seed),
-    input_shape=(2, 2, 3),
-    head=jnp.asarray(head),
+@functools.cache
+def _variables():
+  images = jnp.zeros((1, 2, 2, 3))
+  shapes = jax.eval_shape(
+    lambda key: MODEL.init(key, images, train=False), jax.random.key(0)
   )
+  return filled_variables.fill(shapes)
+
+
+def state(tx):
+  """A state at step 0 in buffers of its own; nothing is compiled."""
+  stats = jax.tree.map(jnp.array, _variables())
+  rng = np.random.default_rng(1)
+  head = rng.normal(size=(EXITS, CLASSES, SIZE)).astype(np.float32)
+  params = {'backbone': stats.pop('params'), 'head': jnp.asarray(head)}
+  return train_state.create(params, stats, tx)
 
 
 def inputs(data):
