@@ -64,7 +64,11 @@ def blurred(rng):
   return np.repeat(128 + 40 * noise[..., None], 3, axis=-1)
 
 
-@pytest.mark.parametrize('images', [one_colour, blurred])
+def white_noise(rng):
+  return rng.integers(0, 256, (3, 64, 64, 3))
+
+
+@pytest.mark.parametrize('images', [one_colour, blurred, white_noise])
 def test_images_of_no_palm_are_named(palms, images):
   odd = np.clip(images(np.random.default_rng(3)), 0, 255).astype(np.uint8)
   among = joined(
@@ -74,3 +78,9 @@ def test_images_of_no_palm_are_named(palms, images):
   assert screened.odd == (20, 21, 22)
   # Alike as they are, they are no palm twice.
   assert screened.twins == ()
+
+
+def test_palms_of_a_noisy_camera_are_palms():
+  noise = np.random.default_rng(0).normal(0, 20, (COUNT, 64, 64, 3))
+  noisy = np.clip(drawn_palms.draw(2, 0.4)[:COUNT] + noise, 0, 255)
+  assert cohort.screen(templates(noisy.astype(np.uint8))) == ((), ())
