@@ -15,6 +15,7 @@ from absl import flags, logging
 
 from palmjax import compile_cache, config_file, terminal
 from palmjax.engine import loop
+from palmjax.recipes.distill import recipe as distill
 from palmjax.recipes.gesture import recipe as gesture
 from palmjax.recipes.metric import recipe as metric
 from palmjax.recipes.robust import recipe as robust
@@ -25,6 +26,7 @@ RECIPES = {
   'metric': metric.run,
   'gesture': gesture.run,
   'robust': robust.run,
+  'distill': distill.run,
 }
 
 _EXAMPLES = """

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from palmjax import json_values
 from palmjax.images import preprocess
-from palmjax.models import backbones, batch_norm, forward
+from palmjax.models import backbones, batch_norm, exits, forward
 from palmjax.networks import compiled, described, variables
 from palmjax.networks import export as exports
 from palmjax.ops import chunks, pixels, vectors
@@ -25,6 +25,8 @@ _MODEL = {
   'loss': json_values.TEXT,
   'margin': json_values.optional(json_values.number()),
   'scale': json_values.optional(json_values.between(0, math.inf)),
+  # Which exit is used, of a network that has several.
+  'exit': json_values.optional(json_values.whole(1)),
   **described.OF_TRAINING,
 }
 
@@ -34,8 +36,9 @@ class PalmNetwork:
   """A trained network with the pre-processing that it was trained with.
 
   Attributes:
-    model: the flax module.
-    params: {'backbone': …, 'head': [K, D], which shipped weights lack}.
+    model: the flax module; of a network with exits, up to the one that is used.
+    params: {'backbone': …, 'head': [K, D], which shipped weights lack}, of that
+      exit.
     stats: every other collection, by name.
     preprocess: `Preprocess`, the function that training used.
     description: `model` of the export: architecture, sizes, loss.
@@ -108,12 +111,16 @@ def build(description):
   """Builds the backbone that an export or a config section describes.
 
   Args:
-    description: {'name', 'embedding_size', 'width', 'dtype', 'attention'}.
+    description: {'name', 'embedding_size', 'width', 'dtype', 'attention'}; with
+      'exit', the network that ends there.
 
   Returns:
     A flax module, images → embeddings.
+
+  Raises:
+    ValueError: no such backbone, or no such exit of it.
   """
-  return backbones.build(
+  network = backbones.build(
     description['name'],
     embedding_size=description['embedding_size'],
     width=description['width'],
@@ -121,6 +128,10 @@ def build(description):
     attention=description['attention'],
     batch_norm_momentum=batch_norm.momentum_of(description),
   )
+  if 'exit' not in description:
+    return network
+  exits.require(description['exit'], network)
+  return exits.ExitNetwork(network, until=description['exit'])
 
 
 def load(directory):
@@ -139,10 +150,49 @@ def load(directory):
   return of_export(exports.load(directory), directory)
 
 
-def of_export(export, directory):
-  """`load` of an `Export` that was read already; raises as `load`."""
+def of_export(export, directory, *, number=None):
+  """`load` of an `Export` that was read already; raises as `load`.
+
+  Args:
+    export: `Export`.
+    directory: where it came from, for the messages.
+    number: of the exit to use, in place of that of the export.
+  """
+  network = whole(export, directory)
+  if 'exit' not in export.model:
+    return network
+  number = number or export.model['exit']
+  params = dict(network.params)
+  model, read = exits.select(
+    network.model,
+    {**network.stats, 'params': params['backbone']},
+    number,
+    input_shape=network.preprocess.shape,
+  )
+  params['backbone'] = read.pop('params')
+  if 'head' in params:
+    params['head'] = params['head'][number - 1]
+  return dataclasses.replace(network, model=model, params=params, stats=read)
+
+
+def whole(export, directory):
+  """A network with all of its exits, to be trained on.
+
+  Args:
+    export: `Export`.
+    directory: where it came from, for the messages.
+
+  Returns:
+    `PalmNetwork`, as `load` gives it where the export has no exits. Else its
+    module gives [L, B, D], its 'head' is [L, K, D], and it cannot embed.
+
+  Raises:
+    ValueError: as `load`.
+  """
   exports.require_kind(export, 'palm network', directory)
   model = described.build(export, _MODEL, build, directory)
+  if 'exit' in export.model:
+    model = model.clone(until=None)
   spec = described.read_input(export, preprocess.Preprocess, directory)
   stats = variables.load(
     export,

@@ -14,7 +14,7 @@ from palmjax.engine import mesh as meshes
 from palmjax.evals.recognition import error_rates, verification
 from palmjax.images import preprocess
 from palmjax.losses import metric
-from palmjax.models import heads
+from palmjax.models import exits, heads
 from palmjax.networks import export as exports
 from palmjax.networks import palm as palm_networks
 from palmjax.ops import chunks
@@ -118,7 +118,8 @@ def train(
   Args:
     stage: `engine.stage.Stage`; its key is that of the initial weights and of
       the steps.
-    config: with `SECTIONS`.
+    config: with `SECTIONS`. With an 'exit' in its `network` all exits are
+      trained and exported, and that one is used.
     mesh: devices.
     classes: K, identities that are told apart.
     make_step: (model, tx, *, preprocess, augment) → step.
@@ -137,14 +138,18 @@ def train(
   """
   model, spec = build(config, comparison=comparison)
   tx = optimiser(config.cnn)
+  head_key = jax.random.fold_in(stage.key, _HEAD)
+  if 'exit' in config.network:
+    model = model.clone(until=None)
+    head = exits.init_heads(head_key, classes, model)
+  else:
+    head = heads.init_head(head_key, classes, model.embedding_size)
   state = create_state(
     model,
     tx,
     jax.random.fold_in(stage.key, _INIT),
     input_shape=spec.shape,
-    head=heads.init_head(
-      jax.random.fold_in(stage.key, _HEAD), classes, model.embedding_size
-    ),
+    head=head,
   )
   step = make_step(
     model,

@@ -1,0 +1,134 @@
+"""A teacher distilled into a student with exits.
+
+python -m palmjax.main --config configs/distill.py --workdir runs/distill
+
+''       2 CPU cores, 15 minutes: the shipped weights teach, 64 px, drawn palms
+'smoke'  the same path in miniature, for tests
+
+Sweep, three seeds:
+
+python -m launch.sweep --config configs/distill.py --workdir runs/NAME
+"""
+
+import ml_collections
+
+from configs import common
+
+_SMOKE = {
+  'image_size': 32,
+  'data.identities': 24,
+  'data.samples': 4,
+  'teacher.cnn.start': '',
+  'teacher.network.width': 0.125,
+  'teacher.network.embedding_size': 32,
+  'teacher.cnn.steps': 6,
+  'teacher.cnn.batch_size': 8,
+  'teacher.cnn.warmup_steps': 2,
+  'teacher.cnn.ckpt_every': 3,
+  'student.network.width': 0.125,
+  'student.network.embedding_size': 32,
+  'student.cnn.steps': 6,
+  'student.cnn.batch_size': 8,
+  'student.cnn.warmup_steps': 2,
+  'student.cnn.ckpt_every': 3,
+  'evaluation.resamples': 50,
+  'optimise': False,
+  'log_every': 2,
+}
+
+
+def get_config(arg=''):
+  """Returns the configuration; `arg` is '' or the name of a variant."""
+  config = common.get_config('distill')
+  config.image_size = 64
+  config.data = ml_collections.ConfigDict(
+    {
+      # As in configs/metric.py.
+      'name': 'palms',
+      'dir': '',
+      'turn': 0,
+      'identities': 300,
+      'samples': 8,
+      'difficulty': 0.8,
+    }
+  )
+  config.evaluation_share = 0.5
+  config.labelled = ml_collections.ConfigDict({'identities': 0, 'images': 0})
+  # Of both networks: what the shipped weights were trained with.
+  config.preprocess = ml_collections.ConfigDict(
+    {'channels': 'grey', 'contrast': 'local'}
+  )
+  config.augment = common.augment()
+  # ArcFace, of both networks.
+  config.loss = ml_collections.ConfigDict({'margin': 0.3, 'scale': 32.0})
+
+  config.teacher = ml_collections.ConfigDict(
+    {
+      'network': {
+        'name': 'mobilefacenet',
+        'width': 0.5,
+        'embedding_size': 128,
+        'attention': False,
+        'dtype': 'float32',
+        'batch_norm_momentum': 0.9,
+      },
+      # Starts from 'shipped', an export, or '' for random weights.
+      'cnn': {**_cnn(steps=200, learning_rate=0.02), 'start': 'shipped'},
+    }
+  )
+  config.student = ml_collections.ConfigDict(
+    {
+      'network': {
+        'name': 'mobilefacenet',
+        'width': 0.25,
+        # The teacher's: embeddings are compared.
+        'embedding_size': 128,
+        'attention': False,
+        'dtype': 'float32',
+        'batch_norm_momentum': 0.9,
+        # The exit that the export uses, from 1 on; 0 is the last.
+        'exit': 0,
+      },
+      'cnn': _cnn(steps=600, learning_rate=0.1),
+    }
+  )
+  config.distill = ml_collections.ConfigDict(
+    {
+      'temperature': 3.0,
+      'logits_weight': 1.0,  # λ_kd
+      'embeddings_weight': 10.0,  # λ_f
+    }
+  )
+  config.stop = common.stop()
+  config.evaluation = ml_collections.ConfigDict(
+    {'resamples': 1000, 'fmrs': (1e-1, 1e-2, 1e-3, 1e-4)}
+  )
+  variants = {'': {}, 'smoke': _SMOKE}
+  return common.override(config, common.variant(variants, arg, 'distill'))
+
+
+def _cnn(*, steps, learning_rate):
+  """The section `cnn` of a network."""
+  return {
+    'batch_size': 64,
+    'steps': steps,
+    'learning_rate': learning_rate,
+    'momentum': 0.9,
+    'weight_decay': 5e-4,
+    'warmup_steps': 50,
+    'max_norm': 5.0,
+    **common.schedule(),
+    'ckpt_every': 100,
+  }
+
+
+def sweep(arg=''):
+  """Runs of the table: three seeds, each of which trains every network."""
+  get_config(arg)  # Refuses another name.
+  return [{'seed': seed} for seed in range(3)]
+
+
+def columns(arg=''):
+  """What the table of the sweep shows, of each model."""
+  get_config(arg)
+  return ['eer', 'fnmr@fmr=1e-3', 'params', 'ms/image']

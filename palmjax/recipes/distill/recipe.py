@@ -1,0 +1,163 @@
+"""A server distils its teacher into a student (CN114528937A, claim 1a).
+
+  palms ── teacher ─┬─ student_distilled      ┐
+                    │  student_placebo: of a   ├ one start, equal batches
+                    │  teacher that knows      │
+                    │  nothing                 │
+                    └  student_alone           ┘
+
+All are measured on identities that none has seen, beside two controls that
+learn nothing.
+"""
+
+import functools
+
+from absl import logging
+
+from palmjax import files
+from palmjax.engine import stage
+from palmjax.evals import bootstrap
+from palmjax.evals.recognition import gap, verification
+from palmjax.networks import export as exports
+from palmjax.networks import palm as palm_networks
+from palmjax.recipes.distill import checks as distill_checks
+from palmjax.recipes.distill import report as distill_report
+from palmjax.recipes.distill import training
+from palmjax.recipes.shared import (
+  controls,
+  palm_images,
+  palm_training,
+  run_start,
+  strangers,
+)
+
+
+def run(config, workdir):
+  """Runs or resumes the recipe; writes metrics.json, run.json, report.html.
+
+  Args:
+    config: of configs/distill.py.
+    workdir: folder of the run.
+
+  Raises:
+    ValueError, OSError: one line that says what to do; all that was saved
+      before stays.
+  """
+  workdir, mesh, root = run_start.take(config, workdir, distill_checks.check)
+  data_key = stage.stage_key(root, 'data')
+  palms = palm_images.load(config, data_key)
+  others = strangers.find(config, palms, data_key)
+  stage.keep_config(workdir, config.to_dict())
+  logging.info('training: %s', palms.counts())
+
+  def make(name, body, sections, facts=None, **inputs):
+    return stage.run(
+      name,
+      functools.partial(body, palms, others, mesh),
+      workdir=workdir,
+      key=root,
+      config=config.to_dict(),
+      sections=(*training.SECTIONS, *sections),
+      facts={'data': palms.fingerprint, **(facts or {})},
+      inputs=inputs,
+    )
+
+  start = training.of_network(config, training.TEACHER).cnn.start
+  results = {
+    'teacher': make(
+      'teacher',
+      training.train_teacher,
+      ('teacher',),
+      # What lies at the path, not the path, is what the network starts from.
+      facts={'start': exports.start_digests(start)},
+    )
+  }
+  key = stage.stage_key(root, 'start of the students')
+  for arm in training.STUDENTS:
+    results[arm] = make(
+      arm,
+      functools.partial(training.train_student, arm=arm, key=key),
+      ('student', 'distill'),
+      teacher=results['teacher'],
+    )
+
+  logging.info('measuring the networks; this takes a minute')
+  networks = _load(results)
+  scores = _measure(palms.evaluation, networks)
+  metrics = summarise(config, scores, networks, results)
+  files.write_json(workdir / 'metrics.json', metrics)
+  distill_report.write(
+    palm_training.PalmRun(config, palms, workdir), scores, metrics, networks
+  )
+
+
+def _load(results):
+  """{model: `PalmNetwork`}: all, and the exits of the distilled one."""
+  networks = {
+    name: palm_networks.load(result.path) for name, result in results.items()
+  }
+  path = results[training.DISTILLED].path
+  export = exports.load(path)
+  for number in range(1, palm_networks.whole(export, path).model.num_exits + 1):
+    networks[exit_name(number)] = palm_networks.of_export(
+      export, path, number=number
+    )
+  return networks
+
+
+def _measure(part, networks):
+  """{model: `verification.PairScores`} of the controls and the networks."""
+  return {
+    name: verification.matrix_scores(matrix, part.labels)
+    for name, matrix in controls.scores(part.images).items()
+  } | {
+    name: verification.pair_scores(network.embed(part.images), part.labels)
+    for name, network in networks.items()
+  }
+
+
+def exit_name(number):
+  """Name of an exit of the distilled student among the models."""
+  return f'{training.DISTILLED}, exit {number}'
+
+
+def summarise(config, scores, networks, results):
+  """Computes what metrics.json holds: the same bytes for the same run.
+
+  Args:
+    config: of configs/distill.py.
+    scores: {model: `verification.PairScores`}.
+    networks: {model: `PalmNetwork`}.
+    results: {network: `stage.Result`}.
+
+  Returns:
+    Dict of JSON values: 'recipe', 'seed', 'models' and 'ended'.
+  """
+  resampling = bootstrap.Resampling(
+    draws=config.evaluation.resamples, seed=config.seed
+  )
+  models = {
+    name: verification.fnmr_rates(
+      pairs, fmrs=config.evaluation.fmrs, resampling=resampling
+    )
+    for name, pairs in scores.items()
+  }
+  for name in (training.DISTILLED, training.PLACEBO):
+    models[name]['gap closed'] = gap.closed(
+      scores[name],
+      scores[training.ALONE],
+      scores['teacher'],
+      resampling=resampling,
+    )
+  for baseline in (training.ALONE, training.PLACEBO, 'orientation code'):
+    models[training.DISTILLED][f'eer/{baseline}'] = verification.eer_ratio(
+      scores[training.DISTILLED], scores[baseline], resampling=resampling
+    )
+  for name, network in networks.items():
+    models[name]['params'] = {'value': network.num_params}
+  return {
+    'recipe': config.recipe,
+    'seed': config.seed,
+    'models': models,
+    'ended': stage.endings(results),
+  }
