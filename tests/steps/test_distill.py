@@ -1,5 +1,7 @@
 """The update of server distillation by hand, and a teacher that stays."""
 
+import types
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -59,14 +61,30 @@ def teacher(classes=tiny_exits.CLASSES, seed=7):
 
 @pytest.fixture(scope='module')
 def updated():
-  """(step, batch, frozen, state before, after, metrics) of one update."""
+  """One update, the step that made it, and the keys that it augments with."""
+  seen = []
+
+  def augment(key, images):
+    data = jax.random.key_data(key)
+    jax.debug.callback(lambda x: seen.append(x.tobytes()), data)
+    return images
+
   step = tiny_exits.quick_jit(
-    chex.assert_max_traces(make_step(TX), n=1), donate_argnums=0
+    chex.assert_max_traces(make_step(TX, augment=augment), n=1),
+    donate_argnums=0,
   )
   data, frozen = tiny_exits.batch(), {'teacher': teacher()}
   state = jax.device_get(tiny_exits.state(TX))
   after, metrics = step(fresh(state), frozen, data, tiny_exits.KEY)
-  return step, data, frozen, state, jax.device_get(after), metrics
+  return types.SimpleNamespace(
+    step=step,
+    seen=seen,
+    data=data,
+    frozen=frozen,
+    state=state,
+    after=jax.device_get(after),
+    metrics=metrics,
+  )
 
 
 def fresh(tree):
@@ -76,7 +94,8 @@ def fresh(tree):
 
 def test_loss_and_update_by_hand(updated):
   """Claim 1a; the teacher normalises by its running statistics."""
-  _, data, frozen, state, after, metrics = updated
+  data, frozen, metrics = updated.data, updated.frozen, updated.metrics
+  state, after = updated.state, updated.after
   params = frozen['teacher']['params']['backbone']
   stats = frozen['teacher']['batch_stats']['BatchNorm_0']
   x = (data['image'] / 127.5 - 1)[:, :, ::-1].reshape(tiny_exits.BATCH, -1)
@@ -125,26 +144,31 @@ def test_loss_and_update_by_hand(updated):
 
 def test_embeddings_of_the_teacher_pull_the_backbone(updated):
   """Its head turned along with them, the logits are the same."""
-  step, data, frozen, state, after, metrics = updated
-  other = jax.tree.map(np.copy, frozen)
+  other = jax.tree.map(np.copy, updated.frozen)
   # −e and −W: the opposite direction.
   params = other['teacher']['params']
   params['head'] = -params['head']
   for name in ('scale', 'bias'):
     params['backbone']['BatchNorm_0'][name] *= -1
-  its_after, its_metrics = step(fresh(state), other, data, tiny_exits.KEY)
-  np.testing.assert_allclose(its_metrics['loss/logits'], metrics['loss/logits'])
+  after, metrics = updated.step(
+    fresh(updated.state), other, updated.data, tiny_exits.KEY
+  )
   np.testing.assert_allclose(
-    its_metrics['loss/embeddings'], 2 - metrics['loss/embeddings'], rtol=1e-5
+    metrics['loss/logits'], updated.metrics['loss/logits']
+  )
+  np.testing.assert_allclose(
+    metrics['loss/embeddings'],
+    2 - updated.metrics['loss/embeddings'],
+    rtol=1e-5,
   )
   for layer in ('first', 'second'):
     one, two = (
       x.params['backbone'][layer]['Dense_0']['kernel']
-      for x in (after, its_after)
+      for x in (after, updated.after)
     )
     assert np.abs(one - two).max() > 1e-4, layer
   np.testing.assert_allclose(
-    its_after.params['head'], after.params['head'], atol=1e-6
+    after.params['head'], updated.after.params['head'], atol=1e-6
   )
 
 
@@ -159,13 +183,18 @@ def test_teacher_and_student_that_do_not_fit_are_refused():
 
 def test_three_steps_are_two_and_one(updated):
   """One trace, donated, the same bits; the teacher's buffers stay."""
-  step, data, frozen, state, _, metrics = updated
-  frozen, state = fresh(frozen), fresh(state)
+  step, data = updated.step, updated.data
+  frozen, state = fresh(updated.frozen), fresh(updated.state)
+  jax.effects_barrier()
+  updated.seen.clear()
   for number in range(3):
-    state, its_metrics = step(state, frozen, data, tiny_exits.KEY)
+    state, metrics = step(state, frozen, data, tiny_exits.KEY)
     if number == 1:
       kept = jax.device_get(state)
+  jax.effects_barrier()
+  # Each step augments with a key of its own.
+  assert len(set(updated.seen)) == 3
   again, _ = step(fresh(kept), frozen, data, tiny_exits.KEY)
   chex.assert_trees_all_equal(state, again)
-  assert its_metrics['loss'] < metrics['loss']
+  assert metrics['loss'] < updated.metrics['loss']
   chex.assert_trees_all_equal(frozen, {'teacher': teacher()})
