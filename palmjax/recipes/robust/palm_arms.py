@@ -28,7 +28,7 @@ def read_start(config):
   """Loads the network to be trained (claim 1).
 
   Args:
-    config: of `palm_config.of`; its `network` and `preprocess` become those of
+    config: of `sections.of`; its `network` and `preprocess` become those of
       the export.
 
   Returns:

@@ -24,7 +24,7 @@ def check(config, mesh):
   """Checks a config before anything is drawn, read or trained.
 
   Args:
-    config: of `palm_config.of`.
+    config: of `sections.of`.
     mesh: devices of the run.
 
   Raises:

@@ -22,7 +22,6 @@ from palmjax.recipes.robust import (
   arms,
   palm_arms,
   palm_checks,
-  palm_config,
   palm_measure,
   palm_report,
   palm_scores,
@@ -32,8 +31,12 @@ from palmjax.recipes.shared import (
   palm_images,
   palm_training,
   run_start,
+  sections,
   strangers,
 )
+
+# Of configs/robust.py: what the task reads in place of the keys of that name.
+SECTION = 'recognise'
 
 
 def run(config, workdir):
@@ -49,8 +52,8 @@ def run(config, workdir):
   """
   workdir, mesh, root = run_start.take(config, workdir, _check)
   data_key = stage.stage_key(root, 'data')
-  task = palm_config.of(config)
-  with palm_config.named(config):
+  task = sections.of(config, SECTION)
+  with sections.named(config, SECTION):
     start = palm_arms.read_start(task)
     palms = palm_images.load(task, data_key)
     probes = palm_measure.choose(palms.evaluation, task.attack.images)
@@ -104,5 +107,5 @@ def run(config, workdir):
 
 
 def _check(config, mesh):
-  with palm_config.named(config):
-    palm_checks.check(palm_config.of(config), mesh)
+  with sections.named(config, SECTION):
+    palm_checks.check(sections.of(config, SECTION), mesh)

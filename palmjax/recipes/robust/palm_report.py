@@ -26,7 +26,7 @@ def write(run, probes, table, results, *, attacked):
   """Writes run.json and report.html into the workdir.
 
   Args:
-    run: `palm_training.PalmRun`; its config is of `palm_config.of`.
+    run: `palm_training.PalmRun`; its config is of `sections.of`.
     probes: `palm_measure.Probes`.
     table: `robust_scores.AttackTable`.
     results: what metrics.json holds.

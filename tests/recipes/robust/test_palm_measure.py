@@ -11,10 +11,11 @@ from configs import robust as robust_config
 from palmjax.networks import palm as palm_networks
 from palmjax.recipes.robust import (
   palm_battery,
-  palm_config,
   palm_measure,
+  palm_recipe,
   palm_report,
 )
+from palmjax.recipes.shared import sections
 
 COUNT = 6
 
@@ -75,7 +76,7 @@ def attacked(monkeypatch, tmp_path):
       palm_measure.Probes(images, images, np.arange(COUNT)),
       jax.random.key(7),
       types.SimpleNamespace(export=tmp_path, key=jax.random.key(len(arm))),
-      palm_config.of(robust_config.get_config()),
+      sections.of(robust_config.get_config(), palm_recipe.SECTION),
       **{arm: tmp_path},
     )
     return palm_measure.read(tmp_path), list(calls)

@@ -15,12 +15,12 @@ from palmjax.recipes.robust import (
   palm_arms,
   palm_battery,
   palm_checks,
-  palm_config,
   palm_measure,
+  palm_recipe,
   palm_scores,
 )
 from palmjax.recipes.robust import recipe as robust_recipe
-from palmjax.recipes.shared import palm_images
+from palmjax.recipes.shared import palm_images, sections
 from tests.steps import test_perturbed_tasks
 
 SIDE = 16
@@ -73,7 +73,7 @@ def test_settings_that_cannot_work_are_refused_at_once(
 
 @pytest.mark.parametrize('variant', ['', 'smoke', 'table', 'palms'])
 def test_the_variants_can_run(variant):
-  config = palm_config.of(robust_config.get_config(variant))
+  config = sections.of(robust_config.get_config(variant), palm_recipe.SECTION)
   palm_checks.check(config, mesh.make(1))
   start = palm_arms.read_start(config)
   assert (start is None) == (variant == 'smoke')
@@ -200,7 +200,7 @@ def test_each_pair_is_attacked_in_the_worst_way():
   cells = palm_scores.models(
     {'plain': one, 'ot': attacked(clean)},
     {'plain': scores, 'ot': scores},
-    palm_config.of(config),
+    sections.of(config, palm_recipe.SECTION),
     bootstrap.Resampling(draws=20),
   )
   plain, ot = cells['plain'], cells['ot']

@@ -10,8 +10,13 @@ from configs import robust as robust_config
 from palmjax.engine import mesh as meshes
 from palmjax.engine import stage as stages
 from palmjax.losses import transport
-from palmjax.recipes.robust import palm_arms, palm_config, training
-from palmjax.recipes.shared import hand_images, hand_training, palm_training
+from palmjax.recipes.robust import palm_arms, palm_recipe, training
+from palmjax.recipes.shared import (
+  hand_images,
+  hand_training,
+  palm_training,
+  sections,
+)
 
 IMAGES, KEY = 24, jax.random.key(0)
 # Of the smoke variant: 8 images in a batch.
@@ -77,7 +82,7 @@ def train_palms(stage, arm):
     None,
     None,
     stage,
-    palm_config.of(config),
+    sections.of(config, palm_recipe.SECTION),
     arm=arm,
     key=KEY,
   )
@@ -121,7 +126,7 @@ def test_plans_of_the_default_solver_converge(section):
   """
   config = robust_config.get_config()
   if section:
-    config = palm_config.of(config)
+    config = sections.of(config, palm_recipe.SECTION)
   solver = training.perturbation(config, 'ot').solver
   for seed in range(3):
     rng = np.random.default_rng(seed)
