@@ -23,7 +23,7 @@ batch, which changes with the number of images.
 
 Embeddings are compared with their lengths, as the formula says, so L_sd2 grows
 with the square of the length r of e_L. Embeddings of the shipped palm network
-have r near 24: with fresh adaptors L_sd2 was 1400 where L_cls was 5. A β divided
+have r near 24. With fresh adaptors its L_sd2 was 1400, its L_cls 5. A β divided
 by r² weighs the distance in units of the embedding.
 """
 
