@@ -120,19 +120,24 @@ def test_margin_goes_to_labelled_images_alone():
 
 
 def test_augmentation_of_the_two_parts():
-  seen = []
+  keys, seen = [], []
 
   def augment(key, images):
-    seen.append((np.asarray(jax.random.key_data(key)), len(images)))
+    seen.append(len(images))
+    jax.debug.callback(
+      lambda key: keys.append(np.asarray(key).tobytes()),
+      jax.random.key_data(key),
+    )
     return images
 
   for flag, sizes in ((True, [4, 2]), (False, [4])):
+    keys.clear()
     seen.clear()
     _, step, state = make(augment=augment, augment_generated=flag)
-    step(state, None, batch(), jax.random.key(0))
-    assert [size for _, size in seen] == sizes
-    keys = {key.tobytes() for key, _ in seen}
-    assert len(keys) == len(sizes)
+    jax.jit(step)(state, None, batch(), jax.random.key(0))
+    jax.effects_barrier()
+    assert seen == sizes
+    assert len(set(keys)) == len(keys) == len(sizes)
 
 
 def test_weight_zero_ignores_the_generated_labels():
@@ -178,7 +183,7 @@ def test_no_gradient_reaches_the_network_that_labels():
     logits = metric.softmax_logits(embeddings, student_params['head'])
     return jnp.sum(losses.soft_cross_entropy(logits, soft))
 
-  to_teacher, to_student = jax.grad(loss, argnums=(0, 1))(
+  to_teacher, to_student = jax.jit(jax.grad(loss, argnums=(0, 1)))(
     state.params, state.params
   )
   assert all(not np.any(leaf) for leaf in jax.tree.leaves(to_teacher))
