@@ -1,13 +1,13 @@
 """Centre maps that are mirrored or resized, and peaks."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from palmjax.ops.maps import centers as center_maps
 
 decode = jax.jit(center_maps.decode, static_argnames=('stride', 'count'))
+resize = jax.jit(center_maps.resize, static_argnums=1)
 
 
 def logits(heatmap):
@@ -20,16 +20,17 @@ def test_mirrored_twice_is_as_before():
   rng = np.random.default_rng(0)
   # Halves and quarters, which have no rounding.
   maps = {
-    name: jnp.asarray(rng.integers(-8, 8, (2, 3, 5, values)) / 4, jnp.float32)
+    name: np.float32(rng.integers(-8, 8, (2, 3, 5, values)) / 4)
     for name, values in {'class': 3, **center_maps.VALUES}.items()
   }
-  once = center_maps.mirror(maps)
-  again = center_maps.mirror(once)
+  mirror = jax.jit(center_maps.mirror)
+  once = jax.device_get(mirror(maps))
+  again = mirror(once)
   for name, values in maps.items():
     np.testing.assert_array_equal(again[name], values)
     assert (once[name] != values).any()
   # Of the palm frame x alone, and not whether the palm is seen.
-  flipped = np.asarray(maps['palm_frame'])[:, :, ::-1]
+  flipped = maps['palm_frame'][:, :, ::-1]
   np.testing.assert_array_equal(
     once['palm_frame'][..., 1::2], flipped[..., 1::2]
   )
@@ -57,7 +58,7 @@ def test_resized_maps_keep_places_and_sizes():
     'points': np.concatenate([np.full((*old, 3), 0.75), *steps[1:]], axis=-1),
   }
   maps = {name: np.float32(values[None]) for name, values in maps.items()}
-  got = center_maps.resize(maps, new)
+  got = jax.device_get(resize(maps, new))
   rows, columns = np.indices(new)
   cell = np.stack([columns, rows], axis=-1)
   steps = [place * factor - cell for place in places]
@@ -75,7 +76,7 @@ def test_resized_maps_keep_places_and_sizes():
     np.testing.assert_allclose(got[name][0], values, atol=1e-5, err_msg=name)
   # Between two rows, and beyond the last, as linear interpolation has it.
   ramp = {**maps, 'class': np.float32(np.indices(old)[:1, ..., None])}
-  ramp = center_maps.resize(ramp, (8, 6))['class'][0, :, 0, 0]
+  ramp = np.asarray(resize(ramp, (8, 6))['class'])[0, :, 0, 0]
   np.testing.assert_allclose(
     ramp, [0, 0.25, 0.75, 1.25, 1.75, 2.25, 2.75, 3], atol=1e-6
   )
@@ -83,7 +84,7 @@ def test_resized_maps_keep_places_and_sizes():
 
 def test_maps_of_the_same_shape_are_the_same():
   maps = {
-    name: jnp.ones((1, 3, 5, values))
+    name: np.ones((1, 3, 5, values), np.float32)
     for name, values in {'class': 3, **center_maps.VALUES}.items()
   }
   assert center_maps.resize(maps, (3, 5)) is maps
@@ -91,14 +92,15 @@ def test_maps_of_the_same_shape_are_the_same():
 
 def maps_of(logits):
   shape = logits.shape[:-1]
-  return {
-    'class': jnp.asarray(logits, jnp.float32),
-    'size': jnp.ones((*shape, 2)),
-    'offset': jnp.zeros((*shape, 2)),
-    'palm_frame': jnp.zeros((*shape, 7)),
+  maps = {
+    'class': logits,
+    'size': np.ones((*shape, 2)),
+    'offset': np.zeros((*shape, 2)),
+    'palm_frame': np.zeros((*shape, 7)),
     # A fresh network's.
-    'points': jnp.zeros((*shape, 9)).at[..., :3].set(-2.19),
+    'points': np.tile([-2.19] * 3 + [0.0] * 6, (*shape, 1)),
   }
+  return {name: np.float32(values) for name, values in maps.items()}
 
 
 def test_decode_takes_peaks_alone_best_first():
@@ -108,7 +110,7 @@ def test_decode_takes_peaks_alone_best_first():
   logits[0, 2, 2, 1] = 1.0  # Of another class.
   logits[0, 4, 4, 0] = 90.0  # Sigmoids of both are 1.
   logits[0, 4, 5, 0] = 80.0
-  got = decode(maps_of(logits), stride=4, count=3)
+  got = jax.device_get(decode(maps_of(logits), stride=4, count=3))
   np.testing.assert_allclose(
     got['scores'][0], 1 / (1 + np.exp([-90.0, -2.0, -1.0])), rtol=1e-6
   )
