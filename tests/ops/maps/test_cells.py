@@ -1,14 +1,16 @@
 """Cells, their neighbours, and what stands in them."""
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 
 from palmjax.ops.maps import cells
 
+spread = jax.jit(cells.spread, static_argnums=2)
+
 
 def test_at_cells():
   values = np.random.default_rng(0).normal(size=(2, 3, 4, 5))
-  got = cells.at_cells(jnp.asarray(values), np.array([[0, 11], [7, 7]]))
+  got = jax.jit(cells.at_cells)(values, np.array([[0, 11], [7, 7]]))
   want = [
     [values[0, 0, 0], values[0, 2, 3]],
     [values[1, 1, 3], values[1, 1, 3]],
@@ -17,7 +19,7 @@ def test_at_cells():
 
 
 def test_grid():
-  got = cells.grid((2, 3))
+  got = jax.jit(cells.grid, static_argnums=0)((2, 3))
   want = [[[0, 0], [1, 0], [2, 0]], [[0, 1], [1, 1], [2, 1]]]
   np.testing.assert_array_equal(got, want)
 
@@ -30,9 +32,9 @@ def test_neighbours_are_nine_and_the_cell_comes_first():
 
 def test_spread_keeps_to_the_map():
   """Cells in a corner, in the middle, and one that is not present."""
-  cell = jnp.array([[[4.0, 2.0], [1.0, 1.0], [2.0, 2.0]]])
-  present = jnp.array([[True, True, False]])
-  index, kept = (x[0] for x in cells.spread(cell, present, (3, 5)))
+  cell = np.float32([[[4.0, 2.0], [1.0, 1.0], [2.0, 2.0]]])
+  present = np.array([[True, True, False]])
+  index, kept = (np.asarray(x)[0] for x in spread(cell, present, (3, 5)))
   np.testing.assert_array_equal(index[:3], [2 * 5 + 4, 1 * 5 + 1, 0])
   corner, middle, nothing = kept.reshape(9, 3).T
   assert (corner.sum(), middle.sum(), nothing.sum()) == (4, 9, 0)
@@ -42,9 +44,9 @@ def test_spread_keeps_to_the_map():
 
 
 def test_a_neighbour_that_is_a_cell_itself_is_left_to_it():
-  cell = jnp.array([[[4.0, 4.0], [5.0, 4.0], [4.0, 5.0]]])
-  present = jnp.array([[True, True, False]])
-  index, kept = (x[0] for x in cells.spread(cell, present, (16, 16)))
+  cell = np.float32([[[4.0, 4.0], [5.0, 4.0], [4.0, 5.0]]])
+  present = np.array([[True, True, False]])
+  index, kept = (np.asarray(x)[0] for x in spread(cell, present, (16, 16)))
   rows = index.reshape(9, 3), kept.reshape(9, 3)
   for k, other in ((0, 1), (1, 0)):
     assert rows[1][0, k]
@@ -56,9 +58,10 @@ def test_a_neighbour_that_is_a_cell_itself_is_left_to_it():
 
 
 def test_a_place_stays_where_it_is_from_every_neighbour():
-  cell = jnp.array([[[4.0, 2.0], [7.0, 7.0]]])
-  place = jnp.array([[[0.25, 0.5], [-3.0, 12.0]]])
-  index, _ = cells.spread(cell, jnp.ones((1, 2), bool), (16, 16))
-  back = cells.seen_from_neighbours(place)[0]
+  cell = np.float32([[[4.0, 2.0], [7.0, 7.0]]])
+  place = np.float32([[[0.25, 0.5], [-3.0, 12.0]]])
+  index, _ = jax.device_get(spread(cell, np.ones((1, 2), bool), (16, 16)))
+  # In float32: all numbers are halves and quarters.
+  back = np.array(jax.jit(cells.seen_from_neighbours)(place)[0])
   back += np.stack([index[0] % 16, index[0] // 16], axis=-1)
   np.testing.assert_allclose(back.reshape(9, 2, 2) - (cell + place)[0], 0)
