@@ -35,8 +35,8 @@ import numpy as np
 from jax import lax
 
 _TILE = 7
-# As many as leave pairs for the rest: N is odd.
-_REAL = (0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5, 1.25)
+# As many as leave pairs for the rest: the last one only if N is even.
+_REAL = (0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5, 1.25, -1.25)
 
 
 def transform_signals(signals, shift):
@@ -49,7 +49,7 @@ def transform_signals(signals, shift):
   Returns:
     float32 [k², K, P], for `products`.
   """
-  return _transform(signals, _along(signals.shape[1], shift)[0])
+  return _transform(signals, along(signals.shape[1], shift)[0])
 
 
 def transform_kernels(kernels, shift):
@@ -62,7 +62,7 @@ def transform_kernels(kernels, shift):
   Returns:
     float32 [k², K, Q], for `products`.
   """
-  return _transform(kernels, _along(kernels.shape[1], shift)[1])
+  return _transform(kernels, along(kernels.shape[1], shift)[1])
 
 
 def products(signals, kernels, shift):
@@ -91,8 +91,15 @@ def products(signals, kernels, shift):
 
 
 @functools.cache
-def matrices(shift):
-  """Transform matrices A [n, k], B [k, n + 6] and G [k, 7], float32.
+def matrices(shift, tile=_TILE):
+  """Transform matrices A, B and G, float32.
+
+  Args:
+    shift: m, at least 2.
+    tile: T, length of a tile; the text above has 7.
+
+  Returns:
+    A [n, k], B [k, n + T − 1] and G [k, T].
 
   Raises:
     ValueError: `shift` is below 2.
@@ -100,8 +107,9 @@ def matrices(shift):
   if shift < 2:
     raise ValueError(f'shifts of up to {shift} need no transform: 2 or more do')
   n = 2 * shift + 1
-  size = n + _TILE - 1
-  pairs = (size - 1 - len(_REAL)) // 2
+  size = n + tile - 1
+  reals = _REAL[: len(_REAL) - size % 2]
+  pairs = (size - 1 - len(reals)) // 2
   angles = np.pi * np.arange(1, pairs + 1) / (pairs + 1)
 
   def powers(points, count):
@@ -118,8 +126,8 @@ def matrices(shift):
     )
 
   # What a product of polynomials is at the points, by its coefficients …
-  single = 1 + len(_REAL)
-  values = powers(_REAL, size)
+  single = 1 + len(reals)
+  values = powers(reals, size)
   values = np.delete(values, range(single + 2, len(values), 3), axis=0)
   # … and by products there: (a + ib)(c + id) by ac, bd and (a + b)(c + d).
   of_products = np.zeros((size, single + 3 * pairs))
@@ -128,7 +136,7 @@ def matrices(shift):
     np.eye(pairs), [[1, -1, 0], [-1, -1, 1]]
   )
   to_points = np.linalg.solve(values, of_products).T
-  a, g = powers(_REAL, n).T, powers(_REAL, _TILE)
+  a, g = powers(reals, n).T, powers(reals, tile)
   # Rows of unit norm: the products at all points are of one size.
   norms = [np.linalg.norm(x, axis=1, keepdims=True) for x in (to_points, g)]
   a = a * (norms[0] * norms[1])[:, 0]
@@ -138,20 +146,20 @@ def matrices(shift):
 
 
 @functools.cache
-def _along(size, shift):
-  """B and G of every tile along an axis: [k, tiles, size] each."""
-  _, signal, kernel = matrices(shift)
+def along(size, shift, tile=_TILE):
+  """B and G of every tile along an axis of `size`: [k, tiles, size] each."""
+  _, signal, kernel = matrices(shift, tile)
   crop = size - 2 * shift
-  tiles = -(-crop // _TILE)
+  tiles = -(-crop // tile)
   # Beyond the signal and beyond the crop there are zeros.
-  room = size + _TILE
+  room = size + tile
   of_signals = np.zeros((len(signal), tiles, room), np.float32)
   of_kernels = np.zeros((len(signal), tiles, room), np.float32)
-  for tile in range(tiles):
-    start = _TILE * tile
-    of_signals[:, tile, start : start + signal.shape[1]] = signal
+  for i in range(tiles):
+    start = tile * i
+    of_signals[:, i, start : start + signal.shape[1]] = signal
     start += shift
-    of_kernels[:, tile, start : start + _TILE] = kernel
+    of_kernels[:, i, start : start + tile] = kernel
   of_kernels[:, :, shift + crop :] = 0.0
   return of_signals[:, :, :size], of_kernels[:, :, :size]
 

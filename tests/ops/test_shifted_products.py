@@ -42,13 +42,15 @@ def test_products_equal_the_definition(size, shift, channels):
   )
 
 
-@pytest.mark.parametrize('shift', [2, 3, 4, 5, 6, 8])
-def test_matrices_correlate_and_round_little(shift):
-  output, signal, kernel = shifted_products.matrices(shift)
+@pytest.mark.parametrize(
+  'shift, tile', [(2, 7), (3, 7), (4, 7), (5, 7), (6, 7), (8, 7), (6, 10)]
+)
+def test_matrices_correlate_and_round_little(shift, tile):
+  output, signal, kernel = shifted_products.matrices(shift, tile)
   n = 2 * shift + 1
   assert output.shape[0] == n
-  p, g = noise(n + 6), noise(7, seed=1)
-  want = [p[i : i + 7].astype(np.float64) @ g for i in range(n)]
+  p, g = noise(n + tile - 1), noise(tile, seed=1)
+  want = [p[i : i + tile].astype(np.float64) @ g for i in range(n)]
   got = output @ ((signal @ p) * (kernel @ g))
   scale = np.linalg.norm(p) * np.linalg.norm(g)
   np.testing.assert_allclose(got, want, atol=2e-6 * scale)
