@@ -1,5 +1,6 @@
 """The attacks on a detector: within the radius; each raises its objective."""
 
+import functools
 import types
 
 import jax
@@ -13,13 +14,15 @@ from tests.steps import tiny_teachers
 
 SIDE = 16
 
+apply_eval = jax.jit(forward.apply_eval, static_argnums=0)
+
 
 def feature_vectors(network, images):
   """What attacks on features move: rows of two groups, each of unit norm.
 
   The first is of pooled levels, the second the logits, zero-padded.
   """
-  maps, levels = forward.apply_eval(
+  maps, levels = apply_eval(
     network.model, network.params['detector'], network.stats, images
   )
   pooled = [np.asarray(level).mean(axis=(1, 2)) for level in levels]
@@ -46,9 +49,8 @@ def cosines(first, others):
 def network():
   """Without any defence."""
   model = tiny_teachers.Tiny()
-  variables = model.init(
-    jax.random.key(0), np.zeros((1, SIDE, SIDE, 3)), train=False
-  )
+  init = jax.jit(functools.partial(model.init, train=False))
+  variables = init(jax.random.key(0), np.zeros((1, SIDE, SIDE, 3)))
   return types.SimpleNamespace(
     model=model,
     params={'detector': variables['params']},
@@ -126,7 +128,7 @@ def test_a_detector_is_attacked_within_the_radius(network):
 
 def logit_margin(network, batch, images):
   """Mean of 10 wrong logits minus that of the objects, by image."""
-  maps, _ = forward.apply_eval(
+  maps, _ = apply_eval(
     network.model, network.params['detector'], network.stats, images
   )
   logits = np.asarray(maps['class'])
