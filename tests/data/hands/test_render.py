@@ -1,7 +1,6 @@
 """The height field of cones against a direct evaluation in NumPy."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from palmjax.data.hands import camera as hand_camera
@@ -22,7 +21,7 @@ def _cones(**parts):
     start[k], end[k], radius[k] = a, b, r
   dorsal = np.tile([0.0, 0.0, -1.0], (n, 1))
   arrays = (np.float32(x) for x in (start, end, radius, dorsal))
-  return hand_pose.Cones(*map(jnp.asarray, arrays))
+  return hand_pose.Cones(*arrays)
 
 
 SURFACE = jax.jit(render.surface, static_argnames='size')
@@ -69,7 +68,7 @@ def test_tiles_leave_no_seam_and_skip_nothing():
       f'c{FINGER + 1}': ([20, 3, 5], [20, 37, 5], (3, 3)),
     }
   )
-  drawn = SURFACE(cones, 1.0, size=SIZE)
+  drawn = jax.device_get(SURFACE(cones, 1.0, size=SIZE))
   x, y = _grid()
   bars = []
   for across, along in ((y, x), (x, y)):
@@ -87,26 +86,27 @@ def test_tiles_leave_no_seam_and_skip_nothing():
 def test_nails_are_on_the_back_and_creases_inside():
   part = ([20, 30, 0], [20, 12, 0], (6, 5))
   back = _cones(**{f'c{FINGER + 2}': part})
-  front = SURFACE(back, 20.0, size=SIZE)
+  front = jax.device_get(SURFACE(back, 20.0, size=SIZE))
   turned = back._replace(dorsal=-back.dorsal)
-  nail = SURFACE(turned, 20.0, size=SIZE).nail
+  nail = np.asarray(SURFACE(turned, 20.0, size=SIZE).nail)
   assert np.max(front.nail) < 0.05
   assert np.max(nail) > 0.8
   rows = np.nonzero(np.max(nail, axis=1) > 0.5)[0]
   assert rows.max() < 24  # In the half towards the tip.
-  crease = np.asarray(front.crease)[:, 20]
+  crease = front.crease[:, 20]
   assert np.argmax(crease) in range(27, 33)  # At the joint.
 
 
 def test_a_hand_mostly_hidden_is_not_valid():
   pose = jax.jit(hand_pose.pose)(
-    5, jnp.full(4, 0.5), jnp.zeros(13), jnp.zeros((4, 3))
+    5, np.full(4, 0.5), np.zeros(13), np.zeros((4, 3))
   )
   camera = hand_camera.Camera(
-    jnp.eye(3), jnp.float32(14), jnp.float32(7), jnp.asarray([20.0, 16.0])
+    np.eye(3, dtype=np.float32),
+    *(np.float32(14), np.float32(7), np.float32([20.0, 16.0])),
   )
-  cones = hand_camera.to_pixels(camera, pose.cones)
-  yes = jnp.asarray(True)
+  cones = jax.jit(hand_camera.to_pixels)(camera, pose.cones)
+  yes = np.asarray(True)
   hand = hand_labels.Hands(5, yes, yes, pose, camera, cones)
   annotate = jax.jit(hand_labels.annotate)
   owner = np.full((SIZE, SIZE), -1, np.int32)
