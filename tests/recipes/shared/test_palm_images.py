@@ -6,7 +6,9 @@ import pytest
 from PIL import Image
 
 from configs import ssl as ssl_config
+from palmjax.data.palms import palms as drawn_palms
 from palmjax.recipes.shared import palm_images
+from palmjax.recipes.ssl import recipe as ssl_recipe
 
 
 @pytest.fixture
@@ -41,6 +43,26 @@ def test_parts_of_a_folder(config, tmp_path):
   assert palms.counts() == (
     '6 images of 3 identities; evaluation: 16 images of 4 others'
   )
+
+
+def test_training_never_sees_an_identity_of_the_evaluation(monkeypatch):
+  # The split looks at no pixel.
+  monkeypatch.setattr(
+    drawn_palms,
+    'draw_batch',
+    lambda key, identities, samples, *, size, difficulty: np.zeros(
+      (len(samples), size, size, 3), np.uint8
+    ),
+  )
+  config = ssl_config.get_config('smoke')
+  palms = palm_images.load(config, ssl_recipe.data_key(config))
+  assert not set(palms.labelled.identities) & set(palms.evaluation.identities)
+  # A person's left and right palm stay on one side.
+  people = [
+    {name.rsplit(' ', 1)[0] for name in part.identities}
+    for part in (palms.labelled, palms.evaluation)
+  ]
+  assert not people[0] & people[1]
 
 
 def test_unseen_images_are_of_the_identity_that_their_label_names(

@@ -177,18 +177,6 @@ def test_weights_of_another_network_are_refused_in_one_line(
   assert '\n' not in str(caught.value)
 
 
-def test_training_never_sees_an_identity_of_the_evaluation():
-  config = ssl_config.get_config('smoke')
-  palms = palm_images.load(config, ssl_recipe.data_key(config))
-  assert not set(palms.labelled.identities) & set(palms.evaluation.identities)
-  # A person's left and right palm stay on one side.
-  people = [
-    {name.rsplit(' ', 1)[0] for name in part.identities}
-    for part in (palms.labelled, palms.evaluation)
-  ]
-  assert not people[0] & people[1]
-
-
 @pytest.mark.slow
 def test_soft_labels_are_joined_by_id(smoke_run, tmp_path):
   source = smoke_run / 'soft_labels' / 'export'
