@@ -1,4 +1,4 @@
-"""A teacher distilled into a student with exits.
+"""A teacher, its student with exits, and the life of a device.
 
 python -m palmjax.main --config configs/distill.py --workdir runs/distill
 
@@ -31,6 +31,11 @@ _SMOKE = {
   'student.cnn.batch_size': 8,
   'student.cnn.warmup_steps': 2,
   'student.cnn.ckpt_every': 3,
+  'device.arms': ('both', 'statistics'),
+  'device.sessions': 2,
+  'device.enough': 4,
+  'device.steps': 2,
+  'device.batch_size': 4,
   'evaluation.resamples': 50,
   'optimise': False,
   'log_every': 2,
@@ -97,6 +102,37 @@ def get_config(arg=''):
       'temperature': 3.0,
       'logits_weight': 1.0,  # λ_kd
       'embeddings_weight': 10.0,  # λ_f
+    }
+  )
+  config.device = ml_collections.ConfigDict(
+    {
+      # Lives from equal starts: see ARMS in palmjax/recipes/distill/replay.py.
+      'arms': (
+        'both',
+        'first_only',
+        'no_fused',
+        'no_one_to_many',
+        'statistics',
+        'labels_5',
+        'labels_20',
+      ),
+      # In each, every user is captured, and the drift grows up to this.
+      'sessions': 6,
+      'drift': {'light': 1.0, 'dryness': 1.0, 'camera': 1.0},
+      # False match rate that thresholds are set for.
+      'fmr': 1e-3,
+      # First interval, as shares of the way from the preset score to 100.
+      'interval': (0.1, 0.9),
+      'failures': 2,  # in a row: the last image is a second target sample
+      'enough': 40,  # samples for an update, and for a question to the teacher
+      # Of an update; sets of at most `set_size` samples.
+      'steps': 40,
+      'set_size': 400,
+      'batch_size': 32,
+      'learning_rate': 0.01,
+      'temperature': 3.0,
+      'alpha': 0.3,
+      'beta': 0.03,
     }
   )
   config.stop = common.stop()

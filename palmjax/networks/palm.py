@@ -161,7 +161,22 @@ def of_export(export, directory, *, number=None):
   network = whole(export, directory)
   if 'exit' not in export.model:
     return network
-  number = number or export.model['exit']
+  return at_exit(network, number or export.model['exit'])
+
+
+def at_exit(network, number):
+  """The network that ends at one exit.
+
+  Args:
+    network: of `whole`, with exits.
+    number: of the exit, from 1 on.
+
+  Returns:
+    `PalmNetwork` without what comes later.
+
+  Raises:
+    ValueError: there is no such exit.
+  """
   params = dict(network.params)
   model, read = exits.select(
     network.model,

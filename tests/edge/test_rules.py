@@ -85,8 +85,9 @@ def test_after_attempt_refuses_no_limit():
   ],
 )
 def test_should_fetch_labels(waiting, online, idle, fetch):
-  found = rules.should_fetch_labels(waiting, enough=3, online=online, idle=idle)
-  assert found == fetch
+  assert fetch == rules.should_fetch_labels(
+    waiting, enough=3, online=online, idle=idle
+  )
 
 
 def test_should_fetch_labels_refuses_no_samples():
@@ -105,10 +106,9 @@ def test_should_fetch_labels_refuses_no_samples():
   ],
 )
 def test_should_self_distill(samples, elapsed, idle, train):
-  found = rules.should_self_distill(
+  assert train == rules.should_self_distill(
     samples, elapsed, enough=8, period=60, idle=idle
   )
-  assert found == train
 
 
 @pytest.mark.parametrize('enough, period', [(0, 60), (8, 0), (8, np.nan)])
@@ -169,7 +169,7 @@ def test_rules_import_numpy_and_the_standard_library_only():
     'import sys; import palmjax.edge.rules; '
     'print([m for m in ("jax", "flax", "optax", "scipy") if m in sys.modules])'
   )
-  found = subprocess.run(
+  process = subprocess.run(
     [sys.executable, '-c', code], capture_output=True, text=True, check=True
   )
-  assert found.stdout.strip() == '[]'
+  assert process.stdout.strip() == '[]'

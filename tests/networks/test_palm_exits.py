@@ -4,52 +4,24 @@ import jax
 import numpy as np
 import pytest
 
-from palmjax.images import preprocess
 from palmjax.models import exits
 from palmjax.networks import export, palm
-from palmjax.networks import variables as network_variables
-from tests import filled_variables
+from tests.networks import small_exits
 
-SPEC = preprocess.Preprocess(image_size=32)
-MODEL = {
-  'name': 'resnet18_small_gdconv',
-  'embedding_size': 8,
-  'width': 0.0625,
-  'dtype': 'float32',
-  'attention': False,
-  'loss': 'arcface',
-  'scale': 16.0,
-}
-EXITS = 4
+EXITS = small_exits.MODEL['exit']
+SPEC = small_exits.SPEC
 IMAGES = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8)
 
 
 @pytest.fixture(scope='module')
 def variables():
-  model = palm.build({**MODEL, 'exit': EXITS}).clone(until=None)
-  shapes = jax.eval_shape(
-    network_variables.of_images(model, SPEC.shape), jax.random.key(0)
-  )
-  values = filled_variables.fill(shapes)
-  head = np.random.default_rng(1).normal(size=(EXITS, 5, 8)).astype(np.float32)
-  params = {'backbone': values.pop('params'), 'head': head}
-  return {'params': params, **values}
+  return small_exits.variables()
 
 
 @pytest.fixture
 def save(tmp_path, variables):
-  """Exports the network; returns the folder."""
-
-  def save(number):
-    export.save(
-      tmp_path,
-      variables=variables,
-      model={**MODEL, 'exit': number},
-      preprocess=SPEC.to_json(),
-    )
-    return tmp_path
-
-  return save
+  """Exports the network that ends at an exit; returns the folder."""
+  return lambda number: small_exits.save(tmp_path, variables, exit=number)
 
 
 def test_the_last_exit_is_the_backbone(save, variables, tmp_path):
@@ -60,7 +32,7 @@ def test_the_last_exit_is_the_backbone(save, variables, tmp_path):
   export.save(
     folder,
     variables={'params': backbone, **plain},
-    model=MODEL,
+    model={k: v for k, v in small_exits.MODEL.items() if k != 'exit'},
     preprocess=SPEC.to_json(),
   )
   alone = palm.load(folder)

@@ -32,26 +32,52 @@ def closed(model, baseline, goal, *, resampling=bootstrap.DEFAULT):
     ):
       raise ValueError('A gap needs all models on the same labelled images.')
   identities = np.count_nonzero(np.bincount(model.genuine_identity))
-  if identities < bootstrap.MIN_IDENTITIES:
-    reason = f'not measurable with {identities} identities'
-    return {'value': None, 'reason': reason}
   values, resamples = bootstrap.resample(
     [model, baseline, goal], (), resampling
   )
-  mine, worst, best = resamples[:, :, 0]
-  gaps = worst - best
-  tail = bootstrap.expanded_tail(resampling.confidence, identities)
-  if values[1, 0] <= values[2, 0] or np.mean(gaps <= 0) > tail:
+  return _share(values[:, 0], resamples[:, :, 0], identities, resampling)
+
+
+def recovered(missed, drifted, before, *, resampling=bootstrap.DEFAULT):
+  """Share of the misses that a drift cost and that an update took back.
+
+    (misses of the drifted − misses of the updated) / (misses of the drifted −
+    misses before)
+
+  Args:
+    missed, drifted, before: int [U], captures of each of U users that are
+      refused after the update, without it, and before the drift; of as many
+      captures each.
+    resampling: of the interval, which is over users.
+
+  Returns:
+    As `closed`.
+  """
+  counts = np.stack([missed, drifted, before]).astype(float)
+  weights = bootstrap.draw(counts.shape[1], resampling)
+  return _share(
+    counts.sum(axis=1), counts @ weights.T, counts.shape[1], resampling
+  )
+
+
+def _share(values, resamples, count, resampling):
+  """(worst − mine) / (worst − best) of [mine, worst, best] and of resamples."""
+  if count < bootstrap.MIN_IDENTITIES:
     return {
       'value': None,
-      'reason': 'the goal is not surely better than the baseline',
+      'reason': f'not measurable with {count} identities',
     }
-  value = (values[1, 0] - values[0, 0]) / (values[1, 0] - values[2, 0])
+  mine, worst, best = resamples
+  gaps = worst - best
   kept = gaps > 0
+  tail = bootstrap.expanded_tail(resampling.confidence, count)
+  if values[1] <= values[2] or np.mean(~kept) > tail:
+    return {
+      'value': None,
+      'reason': 'what is to be reached is not surely better',
+    }
+  value = (values[1] - values[0]) / (values[1] - values[2])
   low, high = bootstrap.interval(
-    (worst - mine)[kept] / gaps[kept],
-    value,
-    resampling.confidence,
-    identities,
+    (worst - mine)[kept] / gaps[kept], value, resampling.confidence, count
   )
   return {'value': float(value), 'low': float(low), 'high': float(high)}

@@ -1,7 +1,7 @@
 """Refuses settings of the recipe `distill` that fail late or do nothing."""
 
 from palmjax.losses import distillation
-from palmjax.recipes.distill import training
+from palmjax.recipes.distill import replay, training
 from palmjax.recipes.shared import (
   config_keys,
   ending,
@@ -18,6 +18,14 @@ _AT_LEAST = {
   'distill.embeddings_weight': 0,
   'student.network.exit': 0,
   'evaluation.resamples': 1,
+  'device.sessions': 1,
+  'device.failures': 1,
+  'device.enough': 1,
+  'device.steps': 1,
+  'device.set_size': 1,
+  'device.batch_size': 1,
+  'device.alpha': 0,
+  'device.beta': 0,
 }
 _OF_EACH = {
   'network.embedding_size': 1,
@@ -40,9 +48,12 @@ def check(config, mesh):
   config_keys.check_numbers(config)
   config_keys.check_least(config, _AT_LEAST)
   config_keys.check_folder(config.data, 'palms', 'folder, or of a prepared set')
-  config_keys.check_above(config, ('loss.scale',))
-  config_keys.check_rates(config, ('evaluation_share', 'evaluation.fmrs'))
-  config_keys.check_shares(config, ('data.difficulty',))
+  config_keys.check_above(config, ('loss.scale', 'device.learning_rate'))
+  config_keys.check_rates(
+    config, ('evaluation_share', 'evaluation.fmrs', 'device.fmr')
+  )
+  drifts = (f'device.drift.{name}' for name in config.device.drift)
+  config_keys.check_shares(config, ('data.difficulty', *drifts))
   ending.check(config, palm_training.MEASURES, ('teacher.cnn', 'student.cnn'))
   with config_keys.named('distill'):
     distillation.check_temperature(config.distill.temperature)
@@ -61,6 +72,22 @@ def check(config, mesh):
     raise ValueError(
       f'--config.student.network.embedding_size={sizes[1]}: the teacher has '
       f'{sizes[0]}; give both the same, for their embeddings are compared'
+    )
+
+
+def _check_device(device):
+  with config_keys.named('device'):
+    distillation.check_temperature(device.temperature)
+  if not set(device.arms) <= set(replay.ARMS):
+    raise ValueError(
+      f'--config.device.arms={tuple(device.arms)}: choose from '
+      f'{tuple(replay.ARMS)}'
+    )
+  lo, hi = device.interval
+  if not 0 <= lo < hi < 1:
+    raise ValueError(
+      f'--config.device.interval={tuple(device.interval)}: give 0 <= lo < hi '
+      '< 1'
     )
 
 

@@ -1,10 +1,13 @@
-"""A server distils its teacher into a student (CN114528937A, claim 1a).
+"""A server distils a teacher into a student, and a device goes on learning.
+
+CN114528937A, claims 1 to 5:
 
   palms ── teacher ─┬─ student_distilled      ┐
                     │  student_placebo: of a   ├ one start, equal batches
                     │  teacher that knows      │
                     │  nothing                 │
                     └  student_alone           ┘
+  student_distilled ── device_ARM: the life of a device (`replay`)
 
 All are measured on identities that none has seen, beside two controls that
 learn nothing.
@@ -21,8 +24,8 @@ from palmjax.evals.recognition import gap, verification
 from palmjax.networks import export as exports
 from palmjax.networks import palm as palm_networks
 from palmjax.recipes.distill import checks as distill_checks
+from palmjax.recipes.distill import device_tests, replay, training
 from palmjax.recipes.distill import report as distill_report
-from palmjax.recipes.distill import training
 from palmjax.recipes.shared import (
   controls,
   palm_images,
@@ -50,44 +53,62 @@ def run(config, workdir):
   stage.keep_config(workdir, config.to_dict())
   logging.info('training: %s', palms.counts())
 
-  def make(name, body, sections, facts=None, **inputs):
+  def make(name, body, names, facts=None, **inputs):
     return stage.run(
       name,
-      functools.partial(body, palms, others, mesh),
+      functools.partial(body, palms, others),
       workdir=workdir,
       key=root,
       config=config.to_dict(),
-      sections=(*training.SECTIONS, *sections),
+      sections=names,
       facts={'data': palms.fingerprint, **(facts or {})},
       inputs=inputs,
     )
 
   start = training.of_network(config, training.TEACHER).cnn.start
-  results = {
-    'teacher': make(
-      'teacher',
-      training.train_teacher,
-      ('teacher',),
-      # What lies at the path, not the path, is what the network starts from.
-      facts={'start': exports.start_digests(start)},
-    )
-  }
+  teacher = make(
+    'teacher',
+    functools.partial(training.train_teacher, mesh=mesh),
+    (*training.SECTIONS, 'teacher'),
+    # What lies at the path, not the path, is what the network starts from.
+    facts={'start': exports.start_digests(start)},
+  )
+  results = {'teacher': teacher}
   key = stage.stage_key(root, 'start of the students')
   for arm in training.STUDENTS:
     results[arm] = make(
       arm,
-      functools.partial(training.train_student, arm=arm, key=key),
-      ('student', 'distill'),
-      teacher=results['teacher'],
+      functools.partial(training.train_student, mesh=mesh, arm=arm, key=key),
+      (*training.SECTIONS, 'student', 'distill'),
+      teacher=teacher,
     )
+  life = stage.stage_key(root, 'life of a device')
+  lives = {
+    arm: make(
+      f'device_{arm}',
+      functools.partial(replay.run, arm=arm, key=life),
+      ('image_size', 'augment', 'loss', 'device'),
+      student=results[training.DISTILLED],
+      teacher=teacher,
+    )
+    for arm in config.device.arms
+  }
 
   logging.info('measuring the networks; this takes a minute')
   networks = _load(results)
   scores = _measure(palms.evaluation, networks)
+  moments = _moments(config, palms, others, networks, lives, life)
   metrics = summarise(config, scores, networks, results)
+  metrics['models'] |= device_tests.rates(
+    moments, resampling=_resampling(config)
+  )
   files.write_json(workdir / 'metrics.json', metrics)
   distill_report.write(
-    palm_training.PalmRun(config, palms, workdir), scores, metrics, networks
+    palm_training.PalmRun(config, palms, workdir),
+    scores,
+    metrics,
+    networks,
+    {arm: result.metrics['sessions'] for arm, result in lives.items()},
   )
 
 
@@ -103,6 +124,23 @@ def _load(results):
       export, path, number=number
     )
   return networks
+
+
+def _moments(config, palms, others, networks, lives, key):
+  """{moment: (pairs, threshold)} of a device, as `device_tests.measure`."""
+  everyone = device_tests.people(
+    palms.evaluation, others.read(config.image_size)
+  )
+  settings = replay.settings_of(config)
+  student = networks[training.DISTILLED]
+  moments = {device_tests.BEFORE: (student, 0.0)}
+  moments[device_tests.DRIFTED] = student, 1.0
+  for arm, life in lives.items():
+    moments[f'device_{arm}'] = palm_networks.load(life.path), 1.0
+  return {
+    name: device_tests.measure(network, everyone, settings, key, amount=amount)
+    for name, (network, amount) in moments.items()
+  }
 
 
 def _measure(part, networks):
@@ -133,9 +171,7 @@ def summarise(config, scores, networks, results):
   Returns:
     Dict of JSON values: 'recipe', 'seed', 'models' and 'ended'.
   """
-  resampling = bootstrap.Resampling(
-    draws=config.evaluation.resamples, seed=config.seed
-  )
+  resampling = _resampling(config)
   models = {
     name: verification.fnmr_rates(
       pairs, fmrs=config.evaluation.fmrs, resampling=resampling
@@ -161,3 +197,9 @@ def summarise(config, scores, networks, results):
     'models': models,
     'ended': stage.endings(results),
   }
+
+
+def _resampling(config):
+  return bootstrap.Resampling(
+    draws=config.evaluation.resamples, seed=config.seed
+  )

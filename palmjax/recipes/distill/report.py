@@ -2,11 +2,9 @@
 
 import time
 
-import numpy as np
-
 from palmjax.engine import logs
 from palmjax.evals.recognition import error_rates, verification
-from palmjax.recipes.distill import training
+from palmjax.recipes.distill import device_report, training
 from palmjax.recipes.shared import run_facts
 from palmjax.report import html, metrics, plots, score_plots
 
@@ -22,11 +20,10 @@ CONTROLS = {
   'correlation': 'Correlation (nothing learned)',
   'orientation code': 'Orientation code (nothing learned)',
 }
-_TILES = 12
 _TIMED = 5  # The fastest of so many passes counts.
 
 
-def write(run, scores, results, networks):
+def write(run, scores, results, networks, lives):
   """Writes run.json and report.html into the workdir.
 
   Args:
@@ -34,6 +31,7 @@ def write(run, scores, results, networks):
     scores: {model: `verification.PairScores`}.
     results: what metrics.json holds.
     networks: {model: `PalmNetwork`} of those that were trained, and the exits.
+    lives: {arm: sessions of a device, as of `replay.run`}.
   """
   palm = run.palms.evaluation.images[:1]
   times = {name: _milliseconds(one, palm) for name, one in networks.items()}
@@ -53,8 +51,10 @@ def write(run, scores, results, networks):
     sections=[
       _rates(run, models, scores),
       _exits(models, networks),
+      device_report.rates(run, models),
+      *device_report.sessions(lives),
       _curves(models, scores),
-      _pictures(run),
+      device_report.pictures(run),
       _training(logs.read(run.workdir / 'metrics.jsonl')),
       run_facts.endings(results['ended']),
       html.Values('Configuration', run.config.to_dict()),
@@ -216,20 +216,6 @@ def _curves(models, scores):
       ),
     ],
   )
-
-
-def _pictures(run):
-  part = run.palms.evaluation
-  _, first = np.unique(part.labels, return_index=True)
-  tiles = [
-    html.tile(
-      part.images[i],
-      alt=f'Palm of {part.identities[part.labels[i]]}',
-      caption=part.identities[part.labels[i]],
-    )
-    for i in first[:_TILES]
-  ]
-  return html.Grid('Palms', {'Tested on': tiles}, '')
 
 
 def _training(rows):

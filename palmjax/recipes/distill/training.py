@@ -65,7 +65,7 @@ def of_network(config, name):
   return config
 
 
-def train_teacher(palms, others, mesh, stage, config):
+def train_teacher(palms, others, stage, config, *, mesh):
   """Step S1.
 
   Args:
@@ -94,7 +94,7 @@ def train_teacher(palms, others, mesh, stage, config):
   )
 
 
-def train_student(palms, others, mesh, stage, config, *, arm, key, teacher):
+def train_student(palms, others, stage, config, *, mesh, arm, key, teacher):
   """Steps S2 and S3: what the device gets, or what it is compared with.
 
   Args:
