@@ -6,6 +6,8 @@ import pytest
 
 from palmjax.ops import ball
 
+# A radius is traced.
+PROJECT, UNIFORM = jax.jit(ball.project), jax.jit(ball.uniform)
 RADII = (0.0, 1 / 255, 8 / 255, 0.3, 1.0)
 
 
@@ -28,9 +30,9 @@ def test_projection(radius, seed):
   rng = np.random.default_rng(100 + seed)
   spread = rng.choice([0.001, 0.1, 3.0], centre.shape)
   far = (centre + spread * rng.normal(size=centre.shape)).astype(np.float32)
-  near = np.asarray(ball.project(far, centre, radius=radius))
+  near = np.asarray(PROJECT(far, centre, radius=radius))
   assert_inside(near, centre, radius)
-  again = ball.project(near, centre, radius=radius)
+  again = PROJECT(near, centre, radius=radius)
   np.testing.assert_array_equal(again, near)
   # The nearest one: value by value, the closest end where it is outside.
   low = np.maximum(centre - np.float32(2 * radius), -1)
@@ -42,9 +44,9 @@ def test_projection(radius, seed):
 @pytest.mark.parametrize('radius', RADII)
 def test_uniform_start(radius):
   centre = images(7, (4, 16, 16, 3))
-  start = ball.uniform(jax.random.key(0), centre, radius=radius)
+  start = np.asarray(UNIFORM(jax.random.key(0), centre, radius=radius))
   assert_inside(start, centre, radius)
-  other = ball.uniform(jax.random.key(1), centre, radius=radius)
+  other = UNIFORM(jax.random.key(1), centre, radius=radius)
   assert (np.asarray(start) != other).any() == (radius > 0)
   free = np.abs(centre) < 1 - 2 * radius
   if radius and free.any():
@@ -56,7 +58,7 @@ def test_uniform_start(radius):
 def test_radius_zero_gives_the_images():
   centre = images(8)
   for perturbed in (
-    ball.project(centre + 1, centre, radius=0.0),
-    ball.uniform(jax.random.key(0), centre, radius=0.0),
+    PROJECT(centre + 1, centre, radius=0.0),
+    UNIFORM(jax.random.key(0), centre, radius=0.0),
   ):
     np.testing.assert_array_equal(perturbed, centre)
