@@ -9,6 +9,7 @@ import pytest
 from palmjax.ops import gabor
 
 BANK = gabor.bank(4, 5.0, 2.0, 9)
+WINNERS = jax.jit(gabor.winners)
 
 
 def noise(*shape, seed=0):
@@ -68,7 +69,7 @@ def test_a_filter_without_centre_is_refused():
 def test_winners_equal_loops():
   # Smaller than the filters: borders are mirrored on all sides.
   images = noise(2, 7, 12, 1)
-  got = jax.jit(gabor.winners)(images, BANK)
+  got = WINNERS(images, BANK)
   assert got.dtype == np.int32
   for image, winner in zip(images[..., 0], np.asarray(got), strict=True):
     want = response(image, BANK)
@@ -85,7 +86,7 @@ def test_dark_lines_win_in_their_direction(winner, step):
   rows, columns = np.mgrid[:24, :24]
   place = rows * step[0] + columns * step[1]
   images = np.where(place == 12, -1.0, 0.0)[None, ..., None]
-  winners = np.asarray(gabor.winners(images.astype(np.float32), BANK))[0]
+  winners = np.asarray(WINNERS(images.astype(np.float32), BANK))[0]
   assert (winners[place == 12] == winner).all()
 
 
@@ -93,9 +94,9 @@ def test_gain_and_offset_change_no_winner():
   # Whole numbers in, powers of two out: no rounding but that of the filters.
   images = np.random.default_rng(1).integers(0, 64, (3, 32, 32, 1))
   images = images.astype(np.float32)
-  plain = np.asarray(gabor.winners(images, BANK))
-  np.testing.assert_array_equal(gabor.winners(4 * images, BANK), plain)
-  moved = np.asarray(gabor.winners(images + 100, BANK))
+  plain = np.asarray(WINNERS(images, BANK))
+  np.testing.assert_array_equal(WINNERS(4 * images, BANK), plain)
+  moved = np.asarray(WINNERS(images + 100, BANK))
   # Sums round: what an offset may turn over is a tie.
   for i, row, column in np.argwhere(moved != plain):
     ranked = np.sort(response(images[i, ..., 0], BANK)[row, column])
@@ -105,7 +106,7 @@ def test_gain_and_offset_change_no_winner():
 
 def test_code_is_the_mean_direction_of_four_pixels():
   winners = np.array([[[0, 0, 0, 4], [0, 0, 2, 6], [1, 1, 5, 5], [3, 3, 1, 1]]])
-  got = gabor.code(winners, 8)
+  got = jax.jit(gabor.code, static_argnums=1)(winners, 8)
   # Of 8 directions k and k + 4 are at right angles: they cancel.
   want = np.zeros((1, 2, 2, 2))
   want[0, 0, 0] = 1, 0
