@@ -1,7 +1,6 @@
 """Points as maps of their own: targets, and which peak is which hand's."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -25,12 +24,14 @@ def targets():
   """A hand with points, one of them outside, and a hand without."""
   points = np.zeros((1, 2, 3, 2), np.float32)
   points[0, 0] = [[3.25, 4.5], [6.0, 4.75], [20.0, 9.0]]
-  return encode(
-    points,
-    np.array([[[2, 3, 8, 11], [9, 1, 14, 5]]], np.float32),
-    np.array([[6.0, 2.0]], np.float32),
-    np.array([[True, False]]),
-    np.array([[False, True]]),
+  return jax.device_get(
+    encode(
+      points,
+      np.array([[[2, 3, 8, 11], [9, 1, 14, 5]]], np.float32),
+      np.array([[6.0, 2.0]], np.float32),
+      np.array([[True, False]]),
+      np.array([[False, True]]),
+    )
   )
 
 
@@ -71,7 +72,7 @@ def maps(peaks):
   values[..., 3:] = [0.25, 0.75] * 3
   for place, logit in peaks.items():
     values[(0, *place)] = logit
-  return jnp.asarray(values)
+  return values
 
 
 def test_each_hand_takes_the_peak_that_its_centre_points_at():
@@ -107,8 +108,8 @@ def test_peaks_of_encoded_points_give_the_points_back(targets):
     cell, offset = (targets[f'point_{n}'][0][row] for n in ('cells', 'offset'))
     values[cell, kind : kind + 2] = offset
   said = np.array([[[[4.5, 5.5], [7.5, 3.5], [9.0, 9.0]]]], np.float32)
-  got = refine(
-    said, np.full((1, 1, 2), 8.0), jnp.asarray(values.reshape(1, *SHAPE, 9))
+  got = np.asarray(
+    refine(said, np.full((1, 1, 2), 8.0), values.reshape(1, *SHAPE, 9))
   )
   np.testing.assert_allclose(got[0, 0, :2], [[3.25, 4.5], [6.0, 4.75]])
   np.testing.assert_allclose(got[0, 0, 2], said[0, 0, 2])
