@@ -45,12 +45,21 @@ def annotations(boxes, classes, *, points=None, **flags):
   return {name: np.asarray(value)[None] for name, value in filled.items()}
 
 
-@functools.partial(jax.jit, static_argnames=('stride',))
-def encode(data, stride=4):
+@functools.partial(jax.jit, static_argnames='stride')
+def _encode(data, stride):
   return center_maps.encode(data, shape=(16, 16), num_classes=3, stride=stride)
 
 
-decode = jax.jit(center_maps.decode, static_argnames=('stride', 'count'))
+_decode = jax.jit(center_maps.decode, static_argnames=('stride', 'count'))
+
+
+def encode(data, stride=4):
+  """In NumPy, as `decode`: each index of a device's array is a program."""
+  return jax.device_get(_encode(data, stride))
+
+
+def decode(maps, **options):
+  return jax.device_get(_decode(maps, **options))
 
 
 def logits(heatmap):
