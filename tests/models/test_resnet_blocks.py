@@ -13,7 +13,7 @@ from palmjax.models import layers, resnet
 
 def draw(*shape, seed=0):
   rng = np.random.default_rng(seed)
-  return jnp.asarray(rng.normal(size=shape), jnp.float32)
+  return rng.normal(size=shape).astype(np.float32)
 
 
 def initial(module, x, **arguments):
@@ -36,7 +36,11 @@ def initial(module, x, **arguments):
   filled = [
     0.3 * draw(*leaf.shape, seed=seed) if value is None else value
     for seed, ((_, leaf), value) in enumerate(
-      zip(leaves, jax.jit(others)(jax.random.key(0)), strict=True)
+      zip(
+        leaves,
+        jax.device_get(jax.jit(others)(jax.random.key(0))),
+        strict=True,
+      )
     )
   ]
   return jax.tree.unflatten(tree, filled)
@@ -101,7 +105,7 @@ BLOCKS = {
 def test_fresh_block_is_the_identity(name):
   """What IResNet adds is not rectified; maps of the others never go below 0."""
   x = draw(2, 4, 4, 8)
-  x = x if name == 'iresnet' else jnp.abs(x)
+  x = x if name == 'iresnet' else np.abs(x)
   variables = initial(BLOCKS[name], x)
   apply = jax.jit(
     lambda v: BLOCKS[name].apply(v, x, mutable=['batch_stats'])[0]
@@ -207,7 +211,7 @@ def trained(request):
 
     return jax.grad(loss, has_aux=True)(params)
 
-  gradients, (embeddings, moved) = step(variables['params'])
+  gradients, (embeddings, moved) = jax.device_get(step(variables['params']))
   return model, images, variables, gradients, embeddings, moved
 
 
@@ -215,7 +219,7 @@ def test_training_pass(trained):
   model, _, variables, gradients, embeddings, moved = trained
   iresnet = isinstance(model, resnet.IResNet)
   chex.assert_shape(embeddings, (4, 6))
-  assert embeddings.dtype == jnp.float32
+  assert embeddings.dtype == np.float32
   for path, leaf in jax.tree_util.tree_leaves_with_path(gradients):
     assert np.all(np.isfinite(leaf)), path
     # IResNet adds maps without activation: the next BatchNorm takes out shifts.
@@ -241,6 +245,6 @@ def test_iresnet_embeddings_are_normalised_over_the_batch(trained):
 def test_an_image_alone_gets_its_embedding_of_the_batch(trained):
   model, images, variables, _, _, _ = trained
   embed = jax.jit(lambda x: model.apply(variables, x, train=False))
-  together, alone = embed(images), embed(images[:1])
+  together, alone = jax.device_get((embed(images), embed(images[:1])))
   assert np.abs(together[0] - together[1]).max() > 1e-3
   np.testing.assert_allclose(alone[0], together[0], rtol=1e-4, atol=1e-5)
