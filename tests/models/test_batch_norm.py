@@ -16,13 +16,13 @@ SLOPES = {'none': 1.0, 'relu': 0.0, 'prelu': 0.3}
 
 def draw(*shape, seed=0):
   rng = np.random.default_rng(seed)
-  return jnp.asarray(rng.normal(size=shape), jnp.float32)
+  return rng.normal(size=shape).astype(np.float32)
 
 
 def variables(activation):
   params = {'scale': draw(4, seed=1), 'shift': draw(4, seed=2)}
   if activation == 'prelu':
-    params['slope'] = jnp.full(4, SLOPES['prelu'])
+    params['slope'] = np.full(4, SLOPES['prelu'], np.float32)
   stats = {'mean': draw(4, seed=3), 'variance': draw(4, seed=4) ** 2}
   return {'params': params, 'batch_stats': stats}
 
@@ -38,10 +38,11 @@ def test_eval_mode(activation):
   x, given = draw(2, 3, 5, 4) + 0.5, variables(activation)
   layer = batch_norm.BatchNorm(train=False, activation=activation)
   stats = given['batch_stats']
-  want = formula(
+  want = jax.jit(formula, static_argnums=4)(
     given['params'], x, stats['mean'], stats['variance'], activation
   )
-  np.testing.assert_allclose(layer.apply(given, x), want, rtol=1e-4, atol=1e-5)
+  got = jax.jit(layer.apply)(given, x)
+  np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize('activation', ['none', 'relu', 'prelu'])
@@ -74,9 +75,9 @@ def test_train_mode_and_its_gradients(activation):
 
 def test_running_statistics_move_towards_the_batch():
   x, given = draw(2, 3, 5, 4) + 0.5, variables('none')
-  _, moved = batch_norm.BatchNorm(train=True).apply(
-    given, x, mutable=['batch_stats']
-  )
+  layer = batch_norm.BatchNorm(train=True)
+  apply = functools.partial(layer.apply, mutable=['batch_stats'])
+  _, moved = jax.jit(apply)(given, x)
   stats, moved = given['batch_stats'], moved['batch_stats']
   for name, batch in (
     ('mean', x.mean((0, 1, 2))),
@@ -89,7 +90,8 @@ def test_running_statistics_move_towards_the_batch():
 def test_initial_scale():
   def init(scale):
     layer = batch_norm.BatchNorm(train=True, initial_scale=scale)
-    return layer.init_with_output(jax.random.key(0), draw(2, 3, 5, 4))
+    init = jax.jit(layer.init_with_output)
+    return jax.device_get(init(jax.random.key(0), draw(2, 3, 5, 4)))
 
   y, variables = init(None)
   assert set(variables['params']) == {'shift'}
@@ -153,7 +155,7 @@ def test_unknown_activation_is_refused():
 )
 def test_a_networks_momentum_reaches_every_layer(name):
   """Each mean moves from 0 by 1 − momentum of the way to that of the batch."""
-  images = jax.random.normal(jax.random.key(0), (2, 32, 32, 1))
+  images = draw(2, 32, 32, 1)
   sizes = {
     'embedding_size': 4,
     'width': 0.125,
@@ -180,7 +182,7 @@ def test_a_networks_momentum_reaches_every_layer(name):
     }
 
   moved = {}
-  for key, (_, new) in statistics(variables).items():
+  for key, (_, new) in jax.device_get(statistics(variables)).items():
     flat = jax.tree_util.tree_leaves_with_path(new['batch_stats'])
     moved[key] = {
       jax.tree_util.keystr(path): leaf
