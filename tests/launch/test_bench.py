@@ -6,6 +6,7 @@ import types
 
 import jax
 import jax.numpy as jnp
+import optax
 import pytest
 
 from configs import robust as robust_config
@@ -96,6 +97,10 @@ def test_perturbed_steps_have_the_options_of_the_config(monkeypatch):
   )
   monkeypatch.setattr(robust, 'make_step', lambda *a, **b: seen.update(b))
   monkeypatch.setattr(perturbed.meshes, 'jit_step', lambda *a, **b: None)
+  # Momentum is 50 shapes of zeros, each a program.
+  monkeypatch.setattr(
+    perturbed.hand_settings, 'optimiser', lambda section: optax.sgd(0.1)
+  )
   config = robust_config.get_config()
   config.update_from_flattened_dict(
     {'loss.radius': 'fixed', 'loss.cells': 1, 'train.weight': 0.5}
