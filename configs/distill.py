@@ -33,6 +33,9 @@ _SMOKE = {
   'student.cnn.ckpt_every': 3,
   'device.arms': ('both', 'statistics'),
   'device.sessions': 2,
+  # Random networks are sure of nothing.
+  'device.interval': (0.0, 0.99),
+  'device.failures': 1,
   'device.enough': 4,
   'device.steps': 2,
   'device.batch_size': 4,

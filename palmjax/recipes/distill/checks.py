@@ -54,6 +54,7 @@ def check(config, mesh):
   )
   drifts = (f'device.drift.{name}' for name in config.device.drift)
   config_keys.check_shares(config, ('data.difficulty', *drifts))
+  _check_device(config.device)
   ending.check(config, palm_training.MEASURES, ('teacher.cnn', 'student.cnn'))
   with config_keys.named('distill'):
     distillation.check_temperature(config.distill.temperature)

@@ -39,19 +39,28 @@ class People(NamedTuple):
   impostors: np.ndarray
 
 
-def people(part, impostors):
+def people(part, impostors, *, fmr):
   """Splits the palms of a test into users and strangers.
 
   Args:
     part: `palm_images.Part`; the first half of its identities are users.
     impostors: uint8 [W, S, S, 3].
+    fmr: that thresholds will be set for.
 
   Returns:
     `People`; every user has as many images as the one with fewest.
 
   Raises:
-    ValueError: a user has fewer than 4 images.
+    ValueError: a user has fewer than 4 images, or there are too few impostors
+      for the rate.
   """
+  pairs = len(impostors) * (len(impostors) - 1) // 2
+  if not error_rates.is_measurable(fmr, pairs):
+    raise ValueError(
+      f'fmr={fmr}: the {len(impostors)} palms that thresholds are set on make '
+      f'{pairs} pairs, which must be at least {error_rates.RULE_OF_30} / fmr: '
+      'give a higher rate'
+    )
   count = len(part.identities) // 2
   rows = [np.flatnonzero(part.labels == k) for k in range(count)]
   least = min(map(len, rows))

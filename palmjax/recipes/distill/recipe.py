@@ -27,6 +27,7 @@ from palmjax.recipes.distill import checks as distill_checks
 from palmjax.recipes.distill import device_tests, replay, training
 from palmjax.recipes.distill import report as distill_report
 from palmjax.recipes.shared import (
+  config_keys,
   controls,
   palm_images,
   palm_training,
@@ -50,13 +51,17 @@ def run(config, workdir):
   data_key = stage.stage_key(root, 'data')
   palms = palm_images.load(config, data_key)
   others = strangers.find(config, palms, data_key)
+  with config_keys.named('device'):
+    everyone = device_tests.people(
+      palms.evaluation, others.read(config.image_size), fmr=config.device.fmr
+    )
   stage.keep_config(workdir, config.to_dict())
   logging.info('training: %s', palms.counts())
 
   def make(name, body, names, facts=None, **inputs):
     return stage.run(
       name,
-      functools.partial(body, palms, others),
+      body,
       workdir=workdir,
       key=root,
       config=config.to_dict(),
@@ -68,7 +73,7 @@ def run(config, workdir):
   start = training.of_network(config, training.TEACHER).cnn.start
   teacher = make(
     'teacher',
-    functools.partial(training.train_teacher, mesh=mesh),
+    functools.partial(training.train_teacher, palms, others, mesh=mesh),
     (*training.SECTIONS, 'teacher'),
     # What lies at the path, not the path, is what the network starts from.
     facts={'start': exports.start_digests(start)},
@@ -78,7 +83,9 @@ def run(config, workdir):
   for arm in training.STUDENTS:
     results[arm] = make(
       arm,
-      functools.partial(training.train_student, mesh=mesh, arm=arm, key=key),
+      functools.partial(
+        training.train_student, palms, others, mesh=mesh, arm=arm, key=key
+      ),
       (*training.SECTIONS, 'student', 'distill'),
       teacher=teacher,
     )
@@ -86,7 +93,7 @@ def run(config, workdir):
   lives = {
     arm: make(
       f'device_{arm}',
-      functools.partial(replay.run, arm=arm, key=life),
+      functools.partial(replay.run, everyone, arm=arm, key=life),
       ('image_size', 'augment', 'loss', 'device'),
       student=results[training.DISTILLED],
       teacher=teacher,
@@ -97,7 +104,7 @@ def run(config, workdir):
   logging.info('measuring the networks; this takes a minute')
   networks = _load(results)
   scores = _measure(palms.evaluation, networks)
-  moments = _moments(config, palms, others, networks, lives, life)
+  moments = _moments(config, everyone, networks, lives, life)
   metrics = summarise(config, scores, networks, results)
   metrics['models'] |= device_tests.rates(
     moments, resampling=_resampling(config)
@@ -126,11 +133,8 @@ def _load(results):
   return networks
 
 
-def _moments(config, palms, others, networks, lives, key):
+def _moments(config, everyone, networks, lives, key):
   """{moment: (pairs, threshold)} of a device, as `device_tests.measure`."""
-  everyone = device_tests.people(
-    palms.evaluation, others.read(config.image_size)
-  )
   settings = replay.settings_of(config)
   student = networks[training.DISTILLED]
   moments = {device_tests.BEFORE: (student, 0.0)}

@@ -52,12 +52,11 @@ _OF_UPDATE = (
 _CAPTURES, _UPDATES, _WRONG = range(10, 13)
 
 
-def run(palms, others, stage, config, *, arm, key, student, teacher):
+def run(everyone, stage, config, *, arm, key, student, teacher):
   """A stage: the life of one device; exports the student that comes out.
 
   Args:
-    palms: `palm_images.PalmImages`; its evaluation meets the device.
-    others: `strangers.Strangers`, palms of the server.
+    everyone: `device_tests.People`.
     stage: `engine.stage.Stage`.
     config: sections 'image_size', 'augment', 'loss', 'device'.
     arm: of `ARMS`.
@@ -68,9 +67,6 @@ def run(palms, others, stage, config, *, arm, key, student, teacher):
     {'sessions': list of dicts: drift, samples of each kind, whether the student
     was updated}.
   """
-  everyone = device_tests.people(
-    palms.evaluation, others.read(config.image_size)
-  )
   history, network, export = live(
     student, teacher, everyone, settings_of(config), key, arm=arm
   )
