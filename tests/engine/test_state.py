@@ -87,11 +87,16 @@ def test_a_rate_on_plateau_sees_the_loss():
     plateau=optim.RateDecay(factor=0.5, steps=1, patience=1),
   )
   train_state = state.create({'w': jnp.ones(())}, {}, tx)
+
+  @jax.jit
+  def update(train_state, loss):
+    return state.apply_gradients(
+      train_state, tx, {'w': jnp.ones(())}, loss=loss
+    )
+
   lengths = []
   for loss in (3.0, 2.0, 2.0, 2.0):
-    train_state, norms = state.apply_gradients(
-      train_state, tx, {'w': jnp.ones(())}, loss=jnp.float32(loss)
-    )
+    train_state, norms = update(train_state, np.float32(loss))
     lengths.append(float(norms['update_norm']))
   assert lengths == [1.0, 1.0, 0.5, 0.25]
 
@@ -104,20 +109,21 @@ class Net(nn.Module):
 
 
 def test_train_writes_statistics_and_eval_reads_them():
-  images = jnp.array([[1.0], [3.0]])
+  images = np.float32([[1.0], [3.0]])
   net = Net()
-  variables = net.init(jax.random.key(0), images, train=False)
+  init = jax.jit(net.init, static_argnames='train')
+  variables = init(jax.random.key(0), images, train=False)
   params = variables['params']
   stats = {'batch_stats': variables['batch_stats']}
-  output, new = forward.apply_train(
-    net, params, stats, images, jax.random.key(1)
-  )
-  other, _ = forward.apply_train(net, params, stats, images, jax.random.key(2))
+  apply_train = jax.jit(forward.apply_train, static_argnums=0)
+  output, new = apply_train(net, params, stats, images, jax.random.key(1))
+  other, _ = apply_train(net, params, stats, images, jax.random.key(2))
   assert not np.array_equal(output, other)
   # Halfway from mean 0, variance 1 to mean 2, variance 1.
   moved = new['batch_stats']['BatchNorm_0']
   np.testing.assert_allclose(moved['mean'], [1.0], rtol=1e-6)
   np.testing.assert_allclose(moved['var'], [1.0], rtol=1e-6)
+  apply_eval = jax.jit(forward.apply_eval, static_argnums=0)
   np.testing.assert_allclose(
-    forward.apply_eval(net, params, new, images), [[0.0], [2.0]], atol=1e-4
+    apply_eval(net, params, new, images), [[0.0], [2.0]], atol=1e-4
   )
