@@ -23,12 +23,18 @@ apply = jax.jit(ada.apply)
 augment = jax.jit(ada.augment)
 
 
+def draw(key, batch, p, **options):
+  """`ada.draw`, in NumPy."""
+  compiled = jax.jit(lambda key, p: ada.draw(key, batch, p, **options))
+  return jax.device_get(compiled(key, p))
+
+
 def only(**values):
   """`Transforms` of one image with everything but `values` left out."""
-  zero = jnp.zeros((1,))
+  zero = np.zeros((1,), np.float32)
   fields = {f.name: zero for f in dataclasses.fields(ada.Transforms)}
-  fields['pixel_shift'] = fields['shift'] = jnp.zeros((1, 2))
-  fields.update({k: jnp.asarray([v], jnp.float32) for k, v in values.items()})
+  fields['pixel_shift'] = fields['shift'] = np.zeros((1, 2), np.float32)
+  fields.update({k: np.asarray([v], np.float32) for k, v in values.items()})
   return ada.Transforms(**fields)
 
 
@@ -77,6 +83,7 @@ def test_quarter_turns_are_clockwise(turns):
 def test_pixel_shift_moves_right_and_down():
   images = picture()
   got = apply(images, only(pixel_shift=(2, 1)))
+  got = np.asarray(got)
   np.testing.assert_allclose(got[:, 1:, 2:], images[:, :-1, :-2], atol=1e-5)
 
 
@@ -122,7 +129,7 @@ def test_colour_golden():
       2 * chroma - 2 * (mean + 0.3),
     ),
   ):
-    got = apply(images, only(**transform))[0, 2, 1]
+    got = np.asarray(apply(images, only(**transform)))[0, 2, 1]
     np.testing.assert_allclose(got, want, atol=1e-5, err_msg=str(transform))
 
 
@@ -133,7 +140,7 @@ def test_grey_images_have_no_hue_and_no_saturation():
 
 
 def test_p_zero_leaves_images_alone():
-  images = jnp.tile(picture(), (4, 1, 1, 1))
+  images = np.tile(picture(), (4, 1, 1, 1))
   got = augment(jax.random.key(0), images, 0.0)
   np.testing.assert_allclose(got, images, atol=1e-5)
 
@@ -145,7 +152,7 @@ def fields_of(transforms):
 
 def test_each_transform_happens_with_probability_p():
   p, batch = 0.4, 4000
-  drawn = ada.draw(jax.random.key(1), batch, p, size=64, **PAPER)
+  drawn = draw(jax.random.key(1), batch, p, size=64, **PAPER)
   expected = dict.fromkeys((name for name, _ in fields_of(drawn)), p)
   # Half of the flips and a quarter of the turns are by nothing, and a shift
   # by less than half a pixel is none.
@@ -163,7 +170,7 @@ def test_each_transform_happens_with_probability_p():
 
 
 def test_transforms_are_drawn_independently():
-  drawn = ada.draw(jax.random.key(2), 4000, 0.5, size=64, **PAPER)
+  drawn = draw(jax.random.key(2), 4000, 0.5, size=64, **PAPER)
   happened = np.stack(
     [v.reshape(4000, -1)[:, 0] != 0 for _, v in fields_of(drawn)]
   )
@@ -172,7 +179,7 @@ def test_transforms_are_drawn_independently():
 
 
 def test_strengths_golden():
-  drawn = ada.draw(jax.random.key(3), 20000, 1.0, size=64, **PAPER)
+  drawn = draw(jax.random.key(3), 20000, 1.0, size=64, **PAPER)
   deviations = {
     'scale': 0.2,
     'anisotropy': 0.2,
@@ -193,7 +200,7 @@ def test_strengths_golden():
 
 
 def test_options_restrict_the_geometry():
-  drawn = ada.draw(
+  drawn = draw(
     jax.random.key(4),
     1000,
     1.0,
@@ -211,7 +218,7 @@ def test_options_restrict_the_geometry():
 
 
 def test_p_is_traced_and_gradients_exist_twice():
-  images = jnp.tile(picture(), (2, 1, 1, 1))
+  images = np.tile(picture(), (2, 1, 1, 1))
 
   @jax.jit
   def penalty(images, p):
@@ -224,25 +231,35 @@ def test_p_is_traced_and_gradients_exist_twice():
   for p in (0.0, 0.7):
     # Quadratic in the images: the central difference is exact.
     numeric = (penalty(images + 1, p) - penalty(images - 1, p)) / 2
-    np.testing.assert_allclose(slope(images, p).sum(), numeric, rtol=1e-3)
+    np.testing.assert_allclose(np.sum(slope(images, p)), numeric, rtol=1e-3)
   assert penalty._cache_size() == 1
 
 
 def test_not_square_is_refused():
   with pytest.raises(AssertionError):
-    ada.augment(jax.random.key(0), jnp.zeros((1, 4, 6, 3)), 0.5)
+    ada.augment(jax.random.key(0), np.zeros((1, 4, 6, 3)), 0.5)
 
 
-def adapt(logits, *, p, count, sign_sum=0.0, limit=1.0):
-  state = {'p': p, 'sign_sum': sign_sum, 'sign': 0.0}
+@jax.jit
+def adapt_probability(state, logits, count, limit):
   return ada.adapt_probability(
-    jax.tree.map(jnp.float32, state),
-    jnp.asarray(logits, jnp.float32),
-    count=jnp.int32(count),
+    state,
+    logits,
+    count=count,
     interval=4,
     target=0.6,
     ramp_kimg=500.0,
     limit=limit,
+  )
+
+
+def adapt(logits, *, p, count, sign_sum=0.0, limit=1.0):
+  state = {'p': p, 'sign_sum': sign_sum, 'sign': 0.0}
+  return adapt_probability(
+    jax.tree.map(np.float32, state),
+    np.asarray(logits, np.float32),
+    np.int32(count),
+    limit,
   )
 
 
@@ -267,5 +284,5 @@ def test_p_waits_for_four_batches():
 def test_p_is_bounded():
   assert adapt([-1.0], p=0.0, count=4)['p'] == 0.0
   assert adapt([1.0], p=0.8, count=4, sign_sum=3.0, limit=0.8)['p'] == (
-    jnp.float32(0.8)
+    np.float32(0.8)
   )
