@@ -8,15 +8,17 @@ import pytest
 from palmjax.data.hands import camera as hand_camera
 from palmjax.data.hands import pose
 
+PROJECT = jax.jit(hand_camera.project)
+TO_PLANE = jax.jit(hand_camera.to_plane)
+TURN = jax.jit(hand_camera.turn)
+
 
 def _camera(angle=0.4, tilt=(0.3, -0.5), left=True, facing=True):
   return hand_camera.Camera(
-    hand_camera.turn(
-      jnp.float32(angle), jnp.asarray(tilt), jnp.asarray(left), facing
-    ),
-    jnp.float32(12.0),
-    jnp.float32(20.0),
-    jnp.asarray([60.0, 40.0]),
+    TURN(np.float32(angle), np.float32(tilt), np.asarray(left), facing),
+    np.float32(12.0),
+    np.float32(20.0),
+    np.float32([60.0, 40.0]),
   )
 
 
@@ -28,7 +30,7 @@ def test_turn(left, facing):
   side = 1 if left == facing else -1
   expected = np.diag([side, 1, 1 if facing else -1])
   np.testing.assert_allclose(camera.turn, expected, atol=1e-6)
-  turned = _camera(0.7, (0.2, 0.6), left, facing).turn
+  turned = np.asarray(_camera(0.7, (0.2, 0.6), left, facing).turn)
   np.testing.assert_allclose(turned @ turned.T, np.eye(3), atol=1e-5)
   np.testing.assert_allclose(
     np.linalg.det(turned), 1 if left else -1, atol=1e-5
@@ -37,7 +39,7 @@ def test_turn(left, facing):
 
 def test_angle_is_clockwise():
   camera = _camera(np.pi / 2, (0.0, 0.0))
-  tip, _ = hand_camera.project(camera, jnp.asarray([0.0, -1.0, 0.0]))
+  tip, _ = PROJECT(camera, np.float32([0.0, -1.0, 0.0]))
   np.testing.assert_allclose(tip, [80, 40, 0], atol=1e-4)
 
 
@@ -46,7 +48,7 @@ def test_projection_by_hand():
   point = np.array([0.3, -1.2, 0.8])
   turned = np.asarray(camera.turn, np.float64) @ point
   near = 20 / (1 - turned[2] / 12)
-  place, magnification = hand_camera.project(camera, jnp.asarray(point))
+  place, magnification = PROJECT(camera, point)
   np.testing.assert_allclose(
     place, np.array([60, 40, 0]) + near * turned, rtol=1e-5
   )
@@ -58,8 +60,8 @@ def test_to_plane_inverts_on_the_palm():
   points[:, 2] = 0
   for facing in (True, False):
     camera = _camera(left=False, facing=facing)
-    place, _ = hand_camera.project(camera, jnp.asarray(points))
-    back = hand_camera.to_plane(camera, place[:, :2])
+    place, _ = jax.device_get(PROJECT(camera, points))
+    back = TO_PLANE(camera, place[:, :2])
     np.testing.assert_allclose(back, points[:, :2], atol=1e-4)
 
 
