@@ -5,11 +5,12 @@ import math
 import jax
 import numpy as np
 import pytest
+from PIL import Image
 from scipy import ndimage
 
-from palmjax.data.palms import palms
 from palmjax.inference import orientation_code as oc
 from palmjax.ops import gabor
+from tests.inference import drawn_palms
 
 MIDDLE = oc.ROTATIONS.index(0)
 
@@ -17,14 +18,14 @@ MIDDLE = oc.ROTATIONS.index(0)
 @pytest.fixture(scope='module')
 def drawn():
   """Six palms × 2, larger than a code's image: uint8 [6, 2, 96, 96, 3]."""
-  images = palms.draw_batch(
-    jax.random.key(3),
-    np.repeat(np.arange(6), 2),
-    np.tile(np.arange(2), 6),
-    size=96,
-    difficulty=0.2,
+  images = drawn_palms.draw_all(
+    3, np.repeat(np.arange(6), 2), np.tile(np.arange(2), 6), 0.2
   )
-  return np.asarray(images).reshape(6, 2, 96, 96, 3)
+  rows = [
+    Image.fromarray(image).resize((96, 96), Image.Resampling.BICUBIC)
+    for image in images
+  ]
+  return np.stack(rows).reshape(6, 2, 96, 96, 3)
 
 
 def cut(images, down=0, right=0, size=64):
@@ -200,7 +201,8 @@ def test_int8_loses_nothing(drawn):
   kind, images = oc.FINE, cut(drawn)
   bank = gabor.bank(8, kind.wave_length, kind.sigma, kind.window)
   grey = images.reshape(-1, 64, 64, 3) @ np.float32([[299], [587], [114]])
-  exact = np.asarray(gabor.code(gabor.winners(grey, bank), 8), np.float64)
+  code = jax.jit(lambda grey: gabor.code(gabor.winners(grey, bank), 8))
+  exact = np.asarray(code(grey), np.float64)
   stored = oc.templates(images.reshape(-1, 64, 64, 3), kind) / 127
   for i, j in ((0, 1), (2, 3), (0, 5), (7, 2)):
     want = own_score(exact[i : i + 1], exact[j], kind.shift)
