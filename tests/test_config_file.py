@@ -6,6 +6,8 @@ import pytest
 
 from palmjax import config_file
 
+NAMES = ['distill', 'gesture', 'metric', 'robust', 'ssl']
+
 
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path, monkeypatch):
@@ -24,7 +26,13 @@ def test_shipped_configs_have_names(text):
 
 
 def test_names_are_those_of_configurations():
-  assert config_file.names() == ['gesture', 'metric', 'robust', 'ssl']
+  assert config_file.names() == [
+    'distill',
+    'gesture',
+    'metric',
+    'robust',
+    'ssl',
+  ]
   for name in config_file.names():
     assert f'--config configs/{name}.py' in config_file.docstring(name)
 
@@ -45,7 +53,9 @@ def test_a_path_comes_before_a_name(elsewhere, monkeypatch):
   'text', ['none.py', 'common', 'other/ssl.py', '/nowhere/configs/ssl.py', '']
 )
 def test_what_is_not_there_is_refused_with_the_names(text):
-  with pytest.raises(ValueError, match=r'one of gesture, metric, robust, ssl$'):
+  with pytest.raises(
+    ValueError, match=r'one of distill, gesture, metric, robust, ssl$'
+  ):
     config_file.find(text)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from configs import gesture, metric, robust, ssl
+from configs import distill, gesture, metric, robust, ssl
 from palmjax.inference import decision, verifier
 from palmjax.models import backbones
 from palmjax.recipes.metric import losses as metric_losses
@@ -30,6 +30,7 @@ CONFIGS = {
   'metric': metric,
   'gesture': gesture,
   'robust': robust,
+  'distill': distill,
 }
 # Files of the project, named on a page.
 NAMED = r'`((?:palmjax|tests|docs)/[\w./]+)`'

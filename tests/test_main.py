@@ -24,7 +24,7 @@ _PALMS = ['--config=robust', '--workdir=W', '--config.task=recognise']
     (['--config=configs/none.py', '--workdir=W'], 'none.py'),
     (
       ['--config=nothing', '--workdir=W'],
-      'one of gesture, metric, robust, ssl',
+      'one of distill, gesture, metric, robust, ssl',
     ),
     (['--config=configs/ssl.py:huge', '--workdir=W'], 'huge'),
     (

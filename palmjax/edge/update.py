@@ -2,9 +2,9 @@
 
 CN114528937A, claims 1c and 4. The class weights of an exit start as its
 embeddings of the enrolled references, so that the first loss already tells the
-users apart. What comes out replaces the student only if it recognises the
-enrolled users as well as before (`inference` of the caller); then every
-reference must be embedded again, since two networks have two embedding spaces.
+users apart. The caller checks what comes out and may keep the old student.
+After an update every reference is embedded again, and thresholds are set anew:
+two networks have two embedding spaces.
 """
 
 import dataclasses
@@ -22,8 +22,8 @@ from palmjax.models import forward
 from palmjax.ops import chunks, pixels
 from palmjax.steps import self_distill
 
-# Streams of an update's key.
-_SETS, _STEPS = range(2)
+# Streams of an update's key: the split, the steps, and the batches of a set.
+_SPLIT, _STEPS, _BATCHES = range(3)
 
 
 class Samples(NamedTuple):
@@ -103,10 +103,10 @@ def update(network, references, samples, settings, key, *, augment):
     *jax.tree.map(jnp.copy, (params, network.stats)), tx
   )
   sets = rules.training_sets(
-    len(samples.labels), settings.set_size, _seed(key, _SETS)
+    len(samples.labels), settings.set_size, _seed(key, _SPLIT)
   )
   for number, rows in enumerate(sets):
-    rng = np.random.default_rng(_seed(key, _SETS, number + 1))
+    rng = np.random.default_rng(_seed(key, _BATCHES, number))
     for _ in range(settings.steps):
       chosen = samples.take(rng.choice(rows, settings.batch_size))
       batch = {
@@ -118,6 +118,7 @@ def update(network, references, samples, settings, key, *, augment):
       train_state, metrics = step(
         train_state, None, batch, jax.random.fold_in(key, _STEPS)
       )
+    # A parameter that is not finite once is never finite again.
     if not np.isfinite(metrics['loss']):
       raise ValueError(
         f'the loss of training set {number + 1} is not finite; the student '

@@ -5,6 +5,9 @@ import json
 import pytest
 from PIL import Image
 
+# Each calibrates a whole folder.
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def lying(flat):

@@ -42,6 +42,7 @@ def undisturbed(tmp_path_factory):
   return workdir, out.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_killed_runs_end_with_the_same_bits(undisturbed, tmp_path):
   # One workdir, killed before the first checkpoint, between two, while one is
   # being written, and at a moment of the clock's choice.

@@ -27,7 +27,14 @@ def palms():
 
 
 @pytest.mark.parametrize(
-  'seed, difficulty', [(1, 0.6), (2, 0.4), (3, 0.5), (4, 0.7), (5, 0.8)]
+  'seed, difficulty',
+  [
+    (2, 0.4),
+    (5, 0.8),
+    pytest.param(1, 0.6, marks=pytest.mark.slow),
+    pytest.param(3, 0.5, marks=pytest.mark.slow),
+    pytest.param(4, 0.7, marks=pytest.mark.slow),
+  ],
 )
 def test_different_palms_are_a_cohort(seed, difficulty):
   screened = cohort.screen(drawn_palms.templates(seed, difficulty))

@@ -148,6 +148,7 @@ def fresh_detector():
   return jax.tree.map(np.array, variables), sizes
 
 
+@pytest.mark.slow
 def test_a_real_network_is_loaded_and_looks(tmp_path):
   """Weights as they were drawn, but that everything is 16 pixels wide."""
   variables, sizes = fresh_detector()

@@ -19,6 +19,8 @@ from palmjax.networks import palm as palm_networks
 from release import made_by, palm_weights, record
 from tests.release import small_palm_run
 
+pytestmark = pytest.mark.slow
+
 SCORES = [
   {'turns': turns, 'correlation': correlation}
   for turns in (False, True)
@@ -86,7 +88,6 @@ def packed(tmp_path_factory):
   )
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize('score', SCORES)
 def test_verify_gives_the_score_of_the_calibration(
   packed, capsys, monkeypatch, score
@@ -261,7 +262,6 @@ def test_the_network_is_that_of_the_run(packed):
   )
 
 
-@pytest.mark.slow
 def test_what_was_packed_is_measured_again(packed, monkeypatch, tmp_path):
   with pytest.raises(SystemExit, match='is missing; give a folder'):
     palm_weights.main([f'--out={tmp_path}/none'])

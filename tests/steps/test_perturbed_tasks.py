@@ -83,11 +83,11 @@ def test_images_are_perturbed_before_they_are_prepared():
   @tiny_robust.quick_jit
   def find(variables, examples):
     start = tiny_robust.start(examples[0], KEY)
-    found = perturb.find_target_images(
+    targets = perturb.find_target_images(
       TASK, tiny_robust.perturbation('ot'), variables, examples, KEY
     )
     vectors = TASK.vectors(TASK.apply_eval(*variables, start))
-    return found, start, vectors
+    return targets, start, vectors
 
   (perturbed, metrics), start, (embeddings,) = jax.device_get(
     find(variables, examples)

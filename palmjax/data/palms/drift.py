@@ -3,16 +3,16 @@
 A device is installed once, and then a lamp ages, winter dries skin, a lens
 gets dusty. Each knob goes from 0, nothing, to 1, as far as it goes here:
 
-  light     exposure ×0.55, a lamp from one side (gradient ±55 % across the
-            image, from a direction that differs from picture to picture within
-            30°), 30 % warmer
+  light     values ×0.55, a lamp from one side (±55 % from border to border, in
+            a direction with a standard deviation of 30° from picture to
+            picture), red +15 % and blue −15 %
   dryness   fine relief (below 0.025 of the side) 2.2 times as strong, and pale
             flakes where the relief is high, up to 0.12 of the range
   camera    blur of 0.016 of the side (standard deviation), noise of 0.02 of
             the range, contrast ×0.8
 
 The numbers are our choice. What they cost is measured by the recipe `distill`,
-on drawn palms; no camera was measured. Works on photographs of palms as well.
+on drawn palms; no camera was measured.
 """
 
 from typing import NamedTuple
@@ -22,7 +22,7 @@ import jax.numpy as jnp
 
 from palmjax.ops import blur, pixels
 
-_EXPOSURE, _GRADIENT, _WARMTH = 0.55, 0.55, 0.3
+_LEVEL, _GRADIENT, _WARMTH = 0.55, 0.55, 0.3
 _SPREAD = 30.0  # degrees
 _FINE, _RELIEF, _FLAKES = 0.025, 1.2, 0.12
 _BLUR, _NOISE, _CONTRAST = 0.016, 0.02, 0.8
@@ -78,8 +78,8 @@ def _light(x, amount, key, side):
   across = (
     jnp.cos(angle) * places[None, None, :, None]
     + jnp.sin(angle) * places[None, :, None, None]
-  )
-  gain = 1 + amount * (_EXPOSURE - 1 + 2 * _GRADIENT * _EXPOSURE * across)
+  ) / (jnp.abs(jnp.cos(angle)) + jnp.abs(jnp.sin(angle)))
+  gain = 1 + amount * (_LEVEL - 1 + 2 * _GRADIENT * _LEVEL * across)
   warm = 1 + amount * _WARMTH * jnp.array([0.5, 0.0, -0.5])
   return x * gain * warm
 

@@ -77,7 +77,10 @@ def _share(values, resamples, count, resampling):
       'reason': 'what is to be reached is not surely better',
     }
   value = (values[1] - values[0]) / (values[1] - values[2])
-  low, high = bootstrap.interval(
-    (worst - mine)[kept] / gaps[kept], value, resampling.confidence, count
-  )
+  # A resample without a gap is as far off as can be, on the side of its gain.
+  shares = np.where(worst - mine > 0, np.inf, -np.inf)
+  np.divide(worst - mine, gaps, out=shares, where=kept)
+  low, high = bootstrap.interval(shares, value, resampling.confidence, count)
+  if not np.isfinite([low, high]).all():
+    return {'value': None, 'reason': 'the gap is too small to divide by'}
   return {'value': float(value), 'low': float(low), 'high': float(high)}

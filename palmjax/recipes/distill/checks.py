@@ -27,6 +27,12 @@ _AT_LEAST = {
   'device.alpha': 0,
   'device.beta': 0,
 }
+_ABOVE_0 = (
+  'loss.scale',
+  'device.learning_rate',
+  'device.days',
+  'device.period',
+)
 _OF_EACH = {
   'network.embedding_size': 1,
   'cnn.batch_size': 2,
@@ -48,7 +54,10 @@ def check(config, mesh):
   config_keys.check_numbers(config)
   config_keys.check_least(config, _AT_LEAST)
   config_keys.check_folder(config.data, 'palms', 'folder, or of a prepared set')
-  config_keys.check_above(config, ('loss.scale', 'device.learning_rate'))
+  config_keys.check_above(
+    config,
+    ('loss.scale', 'device.learning_rate', 'device.days', 'device.period'),
+  )
   config_keys.check_rates(
     config, ('evaluation_share', 'evaluation.fmrs', 'device.fmr')
   )

@@ -1,32 +1,38 @@
 """Tests of a device: its users and strangers, at one moment of its life."""
 
+import dataclasses
 from typing import NamedTuple
 
 import jax
 import numpy as np
 
 from palmjax.data.palms import drift
-from palmjax.evals.recognition import chosen_pairs, error_rates, gap
+from palmjax.data.sets.builders import layout
+from palmjax.evals import bootstrap
+from palmjax.evals.recognition import error_rates, gap
 
 # Moments without an update: at the start, and after the last session.
 BEFORE, DRIFTED = 'device_before', 'device_drifted'
+# The control: a device whose BatchNorm statistics alone follow.
+_STATISTICS = 'device_statistics'
 # Streams of the key of a life.
 _TESTS, _STRANGERS = range(2)
-# Images of a user: enrolled, and held out for the check of an update.
-_ENROLLED = 2
 
 
 class People(NamedTuple):
-  """Who meets a device.
+  """Who meets a device; M images of each of U users and V strangers.
+
+  Users are enrolled; the strangers who come by and those of the tests are
+  different people. Captures and tests of a user are of different sessions, and
+  of other sessions than the enrolment, where sessions are known.
 
   Attributes:
     references: uint8 [U, S, S, 3], enrolled.
     checks: uint8 [U, S, S, 3], a second image of the enrolment.
     captures: uint8 [U, N, S, S, 3], of the users' lives.
     tests: uint8 [U, M, S, S, 3], of the same users, in no update.
-    strangers: uint8 [V, S, S, 3], of people who are not enrolled.
-    stranger_labels: int [V], from 0 on.
-    stranger_labels: int [V], who they are, from 0 on.
+    passers: uint8 [V1, N, S, S, 3], strangers who come by.
+    strangers: uint8 [V2, M, S, S, 3], strangers of the tests.
     impostors: uint8 [W, S, S, 3], one of each palm of the server's cohort.
   """
 
@@ -34,25 +40,43 @@ class People(NamedTuple):
   checks: np.ndarray
   captures: np.ndarray
   tests: np.ndarray
+  passers: np.ndarray
   strangers: np.ndarray
-  stranger_labels: np.ndarray
   impostors: np.ndarray
 
 
+class Moment(NamedTuple):
+  """Decisions on the tests of one moment.
+
+  Attributes:
+    missed: int [U], tests of each user that are refused.
+    passed: int [V, U], tests of each stranger that pass as each user.
+    tests: of each user, and of each stranger.
+  """
+
+  missed: np.ndarray
+  passed: np.ndarray
+  tests: int
+
+
 def people(part, impostors, *, fmr):
-  """Splits the palms of a test into users and strangers.
+  """Splits the palms of a test: half are users, a quarter come by.
+
+  Of a user the first two images are enrolled, the last session is tested, and
+  what is between is captured; where sessions are unknown, the last third is
+  tested.
 
   Args:
-    part: `palm_images.Part`; the first half of its identities are users.
+    part: `palm_images.Part`; identities that no network was trained on.
     impostors: uint8 [W, S, S, 3].
     fmr: that thresholds will be set for.
 
   Returns:
-    `People`; every user has as many images as the one with fewest.
+    `People`; all have as many captures and tests as the one with fewest.
 
   Raises:
-    ValueError: a user has fewer than 4 images, or there are too few impostors
-      for the rate.
+    ValueError: too few palms, images or sessions, or too few impostors for the
+      rate.
   """
   pairs = len(impostors) * (len(impostors) - 1) // 2
   if not error_rates.is_measurable(fmr, pairs):
@@ -61,25 +85,47 @@ def people(part, impostors, *, fmr):
       f'{pairs} pairs, which must be at least {error_rates.RULE_OF_30} / fmr: '
       'give a higher rate'
     )
-  count = len(part.identities) // 2
-  rows = [np.flatnonzero(part.labels == k) for k in range(count)]
-  least = min(map(len, rows))
-  if least < _ENROLLED + 2:
-    raise ValueError(
-      f'a palm of the test has {least} images; the life of a device takes '
-      f'{_ENROLLED + 2}: two of the enrolment, one to live and one to test'
-    )
-  images = part.images[np.stack([one[:least] for one in rows])]
-  middle = _ENROLLED + (least - _ENROLLED) // 2
+  count = len(part.identities)
+  # The two palms of a person stay together.
+  users, passing = count // 4 * 2, count // 8 * 2
+  if not passing:
+    raise ValueError(f'the life of a device takes 8 palms, not {count}')
+  rows = [_split(part, k) for k in range(count)]
+  captured, tested = (min(len(row[i]) for row in rows) for i in (1, 2))
+  enrolled, captures, tests = (
+    part.images[np.stack([row[i][:size] for row in rows])]
+    for i, size in enumerate((2, captured, tested))
+  )
   return People(
-    references=images[:, 0],
-    checks=images[:, 1],
-    captures=images[:, _ENROLLED:middle],
-    tests=images[:, middle:],
-    strangers=part.images[part.labels >= count],
-    stranger_labels=part.labels[part.labels >= count] - count,
+    references=enrolled[:users, 0],
+    checks=enrolled[:users, 1],
+    captures=captures[:users],
+    tests=tests[:users],
+    passers=captures[users : users + passing],
+    strangers=tests[users + passing :],
     impostors=impostors,
   )
+
+
+def _split(part, identity):
+  """Rows of (enrolment, captures, tests) of an identity."""
+  rows = np.flatnonzero(part.labels == identity)
+  sessions = part.sessions[rows]
+  rows = rows[np.argsort(sessions, kind='stable')]
+  sessions = np.sort(sessions)
+  if (sessions == layout.NO_SESSION).any():
+    last = np.arange(len(rows)) >= len(rows) - max(len(rows) // 3, 1)
+    first = np.arange(len(rows)) < 2
+  else:
+    last, first = sessions == sessions[-1], sessions == sessions[0]
+  between = ~first & ~last
+  if first.sum() < 2 or not between.any() or (first & last).any():
+    raise ValueError(
+      f'{part.identities[identity]} has {len(rows)} images of '
+      f'{len(np.unique(sessions))} sessions; the life of a device takes two '
+      'images of a first session, and images of two later ones'
+    )
+  return rows[first][:2], rows[between], rows[last]
 
 
 def measure(network, everyone, config, key, *, amount):
@@ -93,58 +139,110 @@ def measure(network, everyone, config, key, *, amount):
     amount: drift in [0, 1].
 
   Returns:
-    (`chosen_pairs.ChosenPairs`: every test of a user and every image of a
-    stranger with the references; identities are the users and, after them, the
-    strangers; the threshold, a cosine).
+    `Moment`.
   """
   references = network.embed(everyone.references)
-  tests = drifted(everyone.tests, amount, config, key, _TESTS)
-  users, each = tests.shape[:2]
-  probes = network.embed(tests.reshape(-1, *tests.shape[2:]))
-  strangers = network.embed(
-    drifted(everyone.strangers, amount, config, key, _STRANGERS)
+  cosines = [
+    embed_each(network, drifted(images, amount, config, key, stream))
+    @ references.T
+    for images, stream in (
+      (everyone.tests, _TESTS),
+      (everyone.strangers, _STRANGERS),
+    )
+  ]
+  passes = [x >= threshold(network, everyone, config) for x in cosines]
+  users = np.arange(len(references))
+  return Moment(
+    missed=np.sum(~passes[0][users, :, users], axis=1),
+    passed=np.sum(passes[1], axis=1),
+    tests=everyone.tests.shape[1],
   )
-  owners = np.repeat(np.arange(users), each)
-  pairs = chosen_pairs.ChosenPairs(
-    genuine=np.sum(probes * references[owners], axis=1),
-    impostor=(strangers @ references.T).ravel(),
-    genuine_identity=owners,
-    impostor_identity=np.stack(
-      [
-        np.repeat(users + everyone.stranger_labels, users),
-        np.tile(np.arange(users), len(strangers)),
-      ]
-    ),
-  )
-  return pairs, threshold(network, everyone, config)
+
+
+def embed_each(network, images):
+  """Embeddings float32 [P, N, D] of images uint8 [P, N, S, S, 3]."""
+  people, each = images.shape[:2]
+  flat = network.embed(images.reshape(-1, *images.shape[2:]))
+  return flat.reshape(people, each, -1)
 
 
 def rates(moments, *, resampling):
   """FNMR and FMR at each moment, and what an update took back.
 
+  Users and strangers are resampled apart. Thresholds are not resampled: each
+  rests on the pairs of one cohort.
+
   Args:
-    moments: {name: (`ChosenPairs`, threshold) of `measure`}, with `BEFORE` and
-      `DRIFTED`, of the same people.
+    moments: {name: `Moment`}, with `BEFORE` and `DRIFTED`, of the same people.
     resampling: of the intervals.
 
   Returns:
-    {name: {'eer', 'fnmr', 'fmr'} and, of a moment after an update,
-    'recovered'}.
+    {name: {'fnmr', 'fmr'} and, of a moment after an update, 'recovered' and the
+    paired differences 'fnmr - drifted' and 'fnmr - statistics'}.
   """
-  missed = {
-    name: np.bincount(pairs.genuine_identity, pairs.genuine < cosine)
-    for name, (pairs, cosine) in moments.items()
-  }
+  users = len(moments[BEFORE].missed)
+  weights = bootstrap.draw(users, resampling)
   measured = {}
-  for name, (pairs, cosine) in moments.items():
-    measured[name] = chosen_pairs.rates(
-      pairs, threshold=cosine, resampling=resampling
+  for name, moment in moments.items():
+    measured[name] = {
+      'fnmr': _fnmr(moment, weights, resampling),
+      'fmr': _fmr(moment, weights, resampling),
+    }
+    if name in (BEFORE, DRIFTED):
+      continue
+    measured[name]['recovered'] = gap.recovered(
+      moment.missed,
+      moments[DRIFTED].missed,
+      moments[BEFORE].missed,
+      resampling=resampling,
     )
-    if name not in (BEFORE, DRIFTED):
-      measured[name]['recovered'] = gap.recovered(
-        missed[name], missed[DRIFTED], missed[BEFORE], resampling=resampling
-      )
+    for other, words in ((DRIFTED, 'drifted'), (_STATISTICS, 'statistics')):
+      if other in moments and other != name:
+        measured[name][f'fnmr - {words}'] = _difference(
+          moment, moments[other], weights, resampling
+        )
   return measured
+
+
+def _fnmr(moment, weights, resampling):
+  shares = moment.missed / moment.tests
+  return _rate(
+    np.mean(shares), weights @ shares / len(shares), len(shares), resampling
+  )
+
+
+def _fmr(moment, weights, resampling):
+  strangers, users = moment.passed.shape
+  shares = moment.passed / moment.tests
+  others = bootstrap.draw(
+    strangers, dataclasses.replace(resampling, seed=resampling.seed + 1)
+  )
+  resamples = np.einsum('rv,vu,ru->r', others, shares, weights)
+  return _rate(
+    np.mean(shares), resamples / shares.size, min(strangers, users), resampling
+  )
+
+
+def _rate(value, resamples, count, resampling):
+  (low,), (high,) = bootstrap.bounds(
+    resamples[:, None],
+    np.array([value]),
+    resampling.confidence,
+    num_independent=count,
+    best=np.array([float(value == 1.0)]),
+  )
+  return {'value': float(value), 'low': float(low), 'high': float(high)}
+
+
+def _difference(moment, other, weights, resampling):
+  shares = (moment.missed - other.missed) / moment.tests
+  low, high = bootstrap.difference_bounds(
+    weights @ shares / len(shares),
+    np.mean(shares),
+    resampling.confidence,
+    num_independent=len(shares),
+  )
+  return {'value': float(np.mean(shares)), 'low': low, 'high': high}
 
 
 def drifted(images, amount, config, key, *streams):

@@ -2,15 +2,12 @@
 
 CN114528937A, claims 1 to 5:
 
-  palms ── teacher ─┬─ student_distilled      ┐
-                    │  student_placebo: of a   ├ one start, equal batches
-                    │  teacher that knows      │
-                    │  nothing                 │
-                    └  student_alone           ┘
-  student_distilled ── device_ARM: the life of a device (`replay`)
+  palms ─┬─ teacher ─────── student_distilled ── device_ARM (`replay`)
+         └─ student_alone ─ student_placebo
 
-All are measured on identities that none has seen, beside two controls that
-learn nothing.
+Networks are tested on identities that none was trained on, beside two controls
+that learn nothing. Devices are tested on other sessions of their own users, and
+on strangers.
 """
 
 import functools
@@ -55,6 +52,7 @@ def run(config, workdir):
     everyone = device_tests.people(
       palms.evaluation, others.read(config.image_size), fmr=config.device.fmr
     )
+    replay.require(everyone, config.device)
   stage.keep_config(workdir, config.to_dict())
   logging.info('training: %s', palms.counts())
 
@@ -80,21 +78,21 @@ def run(config, workdir):
   )
   results = {'teacher': teacher}
   key = stage.stage_key(root, 'start of the students')
-  for arm in training.STUDENTS:
+  for arm, name in training.TEACHERS.items():
     results[arm] = make(
       arm,
       functools.partial(
-        training.train_student, palms, others, mesh=mesh, arm=arm, key=key
+        training.train_student, palms, others, mesh=mesh, key=key
       ),
       (*training.SECTIONS, 'student', 'distill'),
-      teacher=teacher,
+      **({'teacher': results[name]} if name else {}),
     )
   life = stage.stage_key(root, 'life of a device')
   lives = {
     arm: make(
       f'device_{arm}',
       functools.partial(replay.run, everyone, arm=arm, key=life),
-      ('image_size', 'augment', 'loss', 'device'),
+      ('augment', 'loss', 'device'),
       student=results[training.DISTILLED],
       teacher=teacher,
     )
@@ -115,7 +113,8 @@ def run(config, workdir):
     scores,
     metrics,
     networks,
-    {arm: result.metrics['sessions'] for arm, result in lives.items()},
+    everyone=everyone,
+    lives={arm: result.metrics['sessions'] for arm, result in lives.items()},
   )
 
 
@@ -134,7 +133,7 @@ def _load(results):
 
 
 def _moments(config, everyone, networks, lives, key):
-  """{moment: (pairs, threshold)} of a device, as `device_tests.measure`."""
+  """{moment: `device_tests.Moment`}."""
   settings = replay.settings_of(config)
   student = networks[training.DISTILLED]
   moments = {device_tests.BEFORE: (student, 0.0)}

@@ -1,30 +1,32 @@
 """The life of a device: light, skin and camera drift, and the student follows.
 
 CN114528937A, steps D1 to D7 and S4. Some palms of the test are users, who
-enrol once. In every session each of them is captured again, with more drift.
-The device identifies every capture among all users. A score within the first
-interval makes a first target sample; the last of several failures in a row
-makes a second one, which the server's teacher labels. Then the student learns
-from what was kept. An update that recognises the second enrolment image of the
-users worse than before is rolled back.
+enrol once. In every session users come with captures of their own, and so do
+strangers, all with more drift than before. The device identifies every capture
+among all users. A score within the first interval makes a first target sample.
+The last of several failures in a row makes a second one; the server's teacher
+labels it, unless the teacher takes it for a stranger. Then the student learns
+from what was kept.
 
-The other palms of the test are strangers. Neither they nor the captures that
-are tested are seen by any update. Thresholds are set anew after each update, on
-palms of the server that are neither users nor strangers: embeddings of another
-student would be of another space.
+An update is checked on the second enrolment images and on first target samples
+that were held out. If more of them are refused than before, it is rolled back,
+and the samples wait for the next one. Each student has its own embedding space,
+so its references and its threshold are made anew, on palms of the server that
+are neither users nor strangers. Those palms do not drift.
 """
+
+import functools
 
 import jax
 import ml_collections
 import numpy as np
 from absl import logging
 
-from palmjax import files
 from palmjax.data.augment import palms as palm_augment
 from palmjax.edge import rules, update
 from palmjax.networks import export as exports
 from palmjax.networks import palm as palm_networks
-from palmjax.recipes.distill import device_tests
+from palmjax.recipes.distill import device_tests, sessions
 
 # What an arm changes of the settings of `update.Settings`, or of the life.
 ARMS = {
@@ -48,8 +50,26 @@ _OF_UPDATE = (
   'alpha',
   'beta',
 )
-# Streams of the key of a life, beside those of the tests.
-_CAPTURES, _UPDATES, _WRONG = range(10, 13)
+# Stream of the key of a life, beside those of sessions and tests.
+_UPDATES = 20
+_DAY = 86_400.0
+# One in so many first target samples is held out for the check of an update.
+_HELD = 5
+
+
+def require(everyone, config):
+  """Raises ValueError where there are more sessions than captures.
+
+  Args:
+    everyone: `device_tests.People`.
+    config: section `device` of configs/distill.py.
+  """
+  captures = everyone.captures.shape[1]
+  if config.sessions > captures:
+    raise ValueError(
+      f'sessions={config.sessions}: there are {captures} captures of each '
+      f'user, and no session is without: give {captures} or fewer'
+    )
 
 
 def run(everyone, stage, config, *, arm, key, student, teacher):
@@ -58,25 +78,28 @@ def run(everyone, stage, config, *, arm, key, student, teacher):
   Args:
     everyone: `device_tests.People`.
     stage: `engine.stage.Stage`.
-    config: sections 'image_size', 'augment', 'loss', 'device'.
+    config: sections 'augment', 'loss', 'device'.
     arm: of `ARMS`.
     key: random key; lives of equal keys meet the same captures.
     student, teacher: exports.
 
   Returns:
-    {'sessions': list of dicts: drift, samples of each kind, whether the student
-    was updated}.
+    {'sessions': list of dicts, as of `live`}.
   """
   history, network, export = live(
     student, teacher, everyone, settings_of(config), key, arm=arm
   )
+  # The server's class weights and the end of its training are not of this one.
+  model = {k: v for k, v in export.model.items() if k != 'ended'}
   exports.save(
     stage.export,
-    variables={'params': network.params, **network.stats},
-    model=export.model,
+    variables={
+      'params': {'backbone': network.params['backbone']},
+      **network.stats,
+    },
+    model=model,
     preprocess=export.preprocess,
   )
-  files.write_json(stage.export / 'sessions.json', history)
   return {'sessions': history}
 
 
@@ -101,159 +124,106 @@ def live(student, teacher, everyone, config, key, *, arm):
     key, arm: as for `run`.
 
   Returns:
-    (sessions as for `run`, the student after the last one, with all exits, the
-    `Export` that it began as).
+    (a dict for each session: 'drift'; 'first' and 'second', samples that were
+    kept; 'first_wrong' and 'second_wrong', those with a label of somebody else;
+    'updates' and 'refused', 0 or 1; the student after the last session, with
+    all exits; the `Export` that it began as).
   """
   changes = ARMS[arm]
-  settings = update.Settings(
-    **{
-      **{name: config[name] for name in _OF_UPDATE},
-      **{
-        name: value for name, value in changes.items() if name not in _OF_LIFE
-      },
-    }
-  )
-  augment = palm_augment.make_augment(**config.augment.to_dict())
+  settings = {name: config[name] for name in _OF_UPDATE} | changes
+  for name in _OF_LIFE:
+    settings.pop(name, None)
+  settings = update.Settings(**settings)
+  augment = _augment(**config.augment.to_dict())
   export = exports.load(student)
   network = palm_networks.whole(export, student)
   teacher = palm_networks.load(teacher)
-  kept, history = [], []
-  waiting = []
+  kept, held, waiting, history = [], [], [], []
+  clock = rules.Clock(0.0)
   for session in range(config.sessions):
     amount = (session + 1) / config.sessions
-    captures = device_tests.drifted(
-      everyone.captures, amount, config, key, _CAPTURES, session
-    )
-    first, second = _capture(
+    clock = rules.tick(clock, clock.seen + config.days * _DAY)
+    first, failed = sessions.meet(
       palm_networks.at_exit(network, export.model['exit']),
       everyone,
-      captures,
       config,
+      key,
+      session,
     )
-    wrong = changes.get('wrong', 0.0)
-    kept.append(_wrong(first, everyone, wrong, key, session))
-    # S4: the server's teacher labels what was not recognised.
+    first = sessions.mislabelled(
+      first, everyone, changes.get('wrong', 0.0), key, session
+    )
+    rows = np.arange(len(first.truth))
+    held.append(first.take(rows % _HELD == _HELD - 1))
+    kept.append(first.take(rows % _HELD != _HELD - 1))
+    second = first.take([])
     if changes.get('second', True):
-      waiting += second
-    if rules.should_fetch_labels(
-      len(waiting), enough=config.enough, online=True, idle=True
-    ):
-      images = np.stack(waiting)
-      kept.append(label(teacher, everyone.references, images, config))
-      waiting = []
-    samples = _together(kept)
+      waiting += failed
+      if rules.should_fetch_labels(
+        len(waiting), enough=config.enough, online=True, idle=True
+      ):
+        second, waiting = sessions.label(teacher, everyone, waiting, config), []
+        if 'second' in rules.kinds(len(second.truth)):
+          kept.append(second)
     row = {
       'drift': amount,
-      'first': len(first[1]),
-      'second': len(second),
-      'updated': False,
+      'first': len(first.truth),
+      'first_wrong': sessions.wrong(first),
+      'second': len(second.truth),
+      'second_wrong': sessions.wrong(second),
+      'updates': 0,
+      'refused': 0,
     }
+    samples = sessions.together(kept).samples
     if rules.should_self_distill(
-      len(samples.labels), 0.0, enough=config.enough, period=1.0, idle=True
+      len(samples.labels),
+      clock.elapsed,
+      enough=config.enough,
+      period=config.period * _DAY,
+      idle=True,
     ):
-      trained, metrics = update.update(
+      updated = _update(
         network,
-        everyone.references,
         samples,
+        sessions.together(held).samples,
         settings,
+        (everyone, config, export.model['exit']),
         jax.random.fold_in(jax.random.fold_in(key, _UPDATES), session),
-        augment=augment,
+        augment,
       )
-      row |= {'loss': metrics['loss'], 'samples': len(samples.labels)}
-      if _recognises_as_well(trained, network, export, everyone, config):
-        network, row['updated'] = trained, True
-        kept = []  # Consumed.
-    logging.info(
-      '%s: session %d of %d: %s', arm, session + 1, config.sessions, row
-    )
+      clock = rules.Clock(clock.seen)
+      if updated is None:
+        row['refused'] = 1
+      else:
+        network, kept, held = updated, [], []  # Samples are consumed.
+        row['updates'] = 1
     history.append(row)
+    logging.info('%s: session %d: %s', arm, len(history), row)
   return history, network, export
 
 
-def label(teacher, references, images, config):
-  """Labels of second target samples by the teacher (S4, claim 5b).
-
-  The teacher compares a sample with the enrolled references: logits are
-  s cos θ, as with class weights.
-
-  Args:
-    teacher: `PalmNetwork`.
-    references: uint8 [K, S, S, 3].
-    images: uint8 [N, S, S, 3].
-    config: of `settings_of`.
-
-  Returns:
-    `update.Samples`.
-  """
-  cosines = teacher.embed(images) @ teacher.embed(references).T
-  logits = config.scale * cosines
-  soft = np.exp(logits - logits.max(axis=1, keepdims=True))
-  soft /= soft.sum(axis=1, keepdims=True)
-  count = len(images)
-  return update.Samples(
-    images, np.argmax(soft, axis=1), soft, np.ones(count, bool)
-  )
-
-
-def _capture(network, everyone, captures, config):
-  """One session: ((images, labels) kept at once, images that failed)."""
-  references = network.embed(everyone.references)
-  preset = float(rules.score(device_tests.threshold(network, everyone, config)))
-  interval = rules.FirstInterval(
-    preset,
-    *(preset + share * (rules.HIGHEST - preset) for share in config.interval),
-  )
-  users, each = captures.shape[:2]
-  embeddings = network.embed(captures.reshape(-1, *captures.shape[2:]))
-  scores = rules.score(embeddings @ references.T).reshape(users, each, -1)
-  images, labels, second = [], [], []
-  for user in range(users):
-    failures = rules.Failures()
-    for image, row in zip(captures[user], scores[user], strict=True):
-      best = int(np.argmax(row))
-      failures, save = rules.after_attempt(
-        failures, row[best], preset=preset, limit=config.failures
-      )
-      if save:
-        second.append(image)
-      accepted = best if rules.passes(row[best], preset) else None
-      chosen = rules.first_label(row[best], accepted, interval)
-      if chosen is not None:
-        images.append(image)
-        labels.append(chosen)
-  return (images, labels), second
-
-
-def _wrong(first, everyone, share, key, session):
-  """First target samples, a share of them with the label of another user."""
-  images, labels = first
-  count, users = len(labels), len(everyone.references)
-  labels = np.array(labels, np.int64)
-  rng = np.random.default_rng(
-    [session, int(jax.random.bits(jax.random.fold_in(key, _WRONG)))]
-  )
-  wrong = rng.random(count) < share
-  labels[wrong] = (labels[wrong] + rng.integers(1, users, wrong.sum())) % users
-  return update.Samples(
-    np.array(images, np.uint8).reshape(-1, *everyone.references.shape[1:]),
-    labels,
-    np.zeros((count, users), np.float32),
-    np.zeros(count, bool),
-  )
-
-
-def _together(kept):
-  return update.Samples(*map(np.concatenate, zip(*kept, strict=True)))
-
-
-def _recognises_as_well(trained, network, export, everyone, config):
-  """The held-out check: no more of the users' second images are refused."""
+def _update(network, samples, held, settings, device, key, augment):
+  """The updated student, or None where it is refused."""
+  everyone, config, number = device
+  try:
+    trained, _ = update.update(
+      network, everyone.references, samples, settings, key, augment=augment
+    )
+  except ValueError as error:
+    logging.warning('an update is refused: %s', error)
+    return None
+  images = np.concatenate([everyone.checks, held.images])
+  users = np.arange(len(everyone.references))
+  labels = np.concatenate([users, held.labels])
   missed = []
   for one in (trained, network):
-    used = palm_networks.at_exit(one, export.model['exit'])
-    references, checks = map(used.embed, (everyone.references, everyone.checks))
-    cosines = np.sum(references * checks, axis=1)
-    missed.append(
-      np.sum(cosines < device_tests.threshold(used, everyone, config))
-    )
-  return missed[0] <= missed[1]
+    used = palm_networks.at_exit(one, number)
+    references = used.embed(everyone.references)
+    cosines = np.sum(used.embed(images) * references[labels], axis=1)
+    least = device_tests.threshold(used, everyone, config)
+    missed.append(np.sum(cosines < least))
+  return trained if missed[0] <= missed[1] else None
+
+
+# One object, so that lives with the same settings share their programs.
+_augment = functools.cache(palm_augment.make_augment)

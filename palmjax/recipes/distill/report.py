@@ -11,7 +11,7 @@ from palmjax.report import html, metrics, plots, score_plots
 # The baseline first: it is drawn in grey.
 NAMES = {
   training.ALONE: 'Student alone',
-  training.PLACEBO: 'Placebo: a teacher of random weights',
+  training.PLACEBO: 'Placebo: taught by the student alone',
   training.DISTILLED: 'Student, distilled',
   'teacher': 'Teacher',
 }
@@ -23,7 +23,7 @@ CONTROLS = {
 _TIMED = 5  # The fastest of so many passes counts.
 
 
-def write(run, scores, results, networks, lives):
+def write(run, scores, results, networks, *, everyone, lives):
   """Writes run.json and report.html into the workdir.
 
   Args:
@@ -31,6 +31,7 @@ def write(run, scores, results, networks, lives):
     scores: {model: `verification.PairScores`}.
     results: what metrics.json holds.
     networks: {model: `PalmNetwork`} of those that were trained, and the exits.
+    everyone: `device_tests.People`.
     lives: {arm: sessions of a device, as of `replay.run`}.
   """
   palm = run.palms.evaluation.images[:1]
@@ -51,7 +52,7 @@ def write(run, scores, results, networks, lives):
     sections=[
       _rates(run, models, scores),
       _exits(models, networks),
-      device_report.rates(run, models),
+      device_report.rates(run, models, everyone),
       *device_report.sessions(lives),
       _curves(models, scores),
       device_report.pictures(run),
@@ -237,7 +238,7 @@ def _training(rows):
       plots.losses(
         {
           NAMES[name]: plots.series(rows, name, 'accuracy')
-          for name in training.STUDENTS
+          for name in training.TEACHERS
         },
         title='Accuracy of the last exit on its batch',
       ),

@@ -3,10 +3,10 @@
   teacher             ArcFace on the labelled palms (step S1)
   student_alone       the same loss for every exit, without a teacher
   student_distilled   and the teacher's logits and embeddings (S2)
-  student_placebo     as student_distilled, with a teacher of random weights
+  student_placebo     as student_distilled, but its teacher is student_alone
 
 The students have equal first weights, batches, augmentation and steps. What the
-placebo gains over student_alone, no knowledge of the teacher explains.
+placebo gains over student_alone, a teacher that knows no more explains.
 """
 
 import dataclasses
@@ -16,7 +16,6 @@ import jax
 
 from palmjax.data import streams
 from palmjax.engine import mesh as meshes
-from palmjax.models import heads
 from palmjax.networks import palm as palm_networks
 from palmjax.networks import shipped
 from palmjax.recipes.shared import config_keys, palm_training, sections
@@ -28,7 +27,8 @@ ALONE, DISTILLED, PLACEBO = (
   'student_distilled',
   'student_placebo',
 )
-STUDENTS = ALONE, DISTILLED, PLACEBO
+# Students, in the order of their training, and the stages that teach them.
+TEACHERS = {ALONE: None, DISTILLED: TEACHER, PLACEBO: ALONE}
 # Sections of a config that a training reads.
 SECTIONS = (
   'image_size',
@@ -38,8 +38,8 @@ SECTIONS = (
   'stop',
   'log_every',
 )
-# Streams of a stage's key.
-_LABELLED, _RANDOM = 100, 101
+# Stream of a stage's key.
+_LABELLED = 100
 
 
 def of_network(config, name):
@@ -100,39 +100,33 @@ def train_student(palms, others, stage, config, *, mesh, arm, key, teacher):
   Args:
     palms, others, mesh, stage: as for `train_teacher`.
     config: with `SECTIONS` and the sections 'student' and 'distill'.
-    arm: of `STUDENTS`.
     key: of first weights and steps, the same for every arm.
-    teacher: export of the teacher.
+    teacher: export of what teaches it, if anything does.
 
   Returns:
     Metrics of `palm_training.train`.
   """
-  weights = config.distill.to_dict()
-  random_key = jax.random.fold_in(stage.key, _RANDOM)
   stage = dataclasses.replace(stage, key=key)
   config = of_network(config, STUDENT)
   logits_fn = palm_training.logits_fn(_loss(config))
-  if arm == ALONE:
+  if teacher is None:
     make_step = functools.partial(
       self_distill.make_step, logits_fn=logits_fn, alpha=0.0, beta=0.0
     )
     return _train((palms, others, mesh, stage, config), make_step)
   network = palm_networks.load(teacher)
-  variables = {'params': network.params, **network.stats}
-  if arm == PLACEBO:
-    variables = _random_variables(network, random_key)
   make_step = functools.partial(
     distill.make_step,
     teacher=network.model,
     teacher_logits_fn=palm_networks.free_logits(network.description),
     teacher_preprocess=network.preprocess.apply,
     logits_fn=logits_fn,
-    **weights,
+    **config.distill.to_dict(),
   )
   return _train(
     (palms, others, mesh, stage, config),
     make_step,
-    frozen={'teacher': variables},
+    frozen={'teacher': {'params': network.params, **network.stats}},
   )
 
 
@@ -163,17 +157,3 @@ def _train(run, make_step, *, create_state=classify.create_state, frozen=None):
     strangers=others,
     **palm_training.until(config, palms, batch_size),
   )
-
-
-def _random_variables(network, key):
-  """Variables like those of a network, before any training."""
-  model, head = network.model, network.params['head']
-  images = jax.numpy.zeros((1, *network.preprocess.shape))
-  variables = model.init(key, images, train=False)
-  return {
-    **variables,
-    'params': {
-      'backbone': variables['params'],
-      'head': heads.init_head(key, len(head), model.embedding_size),
-    },
-  }

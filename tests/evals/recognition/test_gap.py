@@ -50,3 +50,32 @@ def test_no_gap_is_no_number():
 def test_other_images_are_refused():
   with pytest.raises(ValueError, match='same labelled images'):
     gap.closed(noisy(1.0, LABELS[:-4]), noisy(1.5), noisy(0.5))
+
+
+def test_misses_that_an_update_took_back():
+  before, drifted = np.zeros(10, int), np.array([4, 2, 3, 4, 2, 4, 3, 3, 2, 3])
+  half = drifted // 2
+  share = gap.recovered(half, drifted, before, resampling=QUICK)
+  want = (drifted.sum() - half.sum()) / drifted.sum()
+  assert share['value'] == want
+  assert share['low'] < want < share['high']
+  worse = gap.recovered(drifted + 1, drifted, before, resampling=QUICK)
+  assert worse['high'] < 0
+
+
+@pytest.mark.parametrize(
+  'users, reason', [(4, 'with 4 identities'), (10, 'not surely better')]
+)
+def test_what_cannot_be_measured(users, reason):
+  drifted = np.arange(users) == 0
+  share = gap.recovered(0 * drifted, drifted, 0 * drifted, resampling=QUICK)
+  assert share['value'] is None
+  assert reason in share['reason']
+
+
+def test_resamples_without_a_gap_widen_the_interval():
+  # One draw in 40 has no gap here, and a gain: its share has no end.
+  drifted = np.where(np.arange(12) < 3, 2, 0)
+  mine = np.where(np.arange(12) == 5, -1, 0)
+  share = gap.recovered(mine, drifted, 0 * drifted, resampling=QUICK)
+  assert share['value'] is None or share['high'] > 1.5

@@ -132,6 +132,7 @@ def test_no_error_seen_reaches_to_the_rule_of_3():
   )
 
 
+@pytest.mark.slow
 def test_interval_covers_the_true_rate():
   """Nominal 95 % holds where people differ; resampled pairs fall short."""
   # Equal variances 1 and means 2.4 apart: EER = Φ(-1.2), and at FMR = 10 %

@@ -15,7 +15,7 @@ from palmjax.networks import palm as palm_networks
 from palmjax.recipes.distill import training
 
 SMOKE = '--config=configs/distill.py:smoke'
-NETWORKS = ('teacher', *training.STUDENTS)
+NETWORKS = ('teacher', *training.TEACHERS)
 
 pytestmark = pytest.mark.slow
 
@@ -58,14 +58,14 @@ def test_students_differ_in_their_teacher_alone(run):
   rows = [json.loads(line) for line in (run / 'metrics.jsonl').open()]
   first = {
     name: next(row for row in rows if row.get('stage') == name)
-    for name in training.STUDENTS
+    for name in training.TEACHERS
   }
   # The first rows are means of few steps, of equal weights and batches.
-  losses = [first[name]['loss/classification'] for name in training.STUDENTS]
+  losses = [first[name]['loss/classification'] for name in training.TEACHERS]
   assert np.ptp(losses) < 0.2 * np.mean(losses)
   weights = [
     (run / name / 'export' / 'weights.npz').read_bytes()
-    for name in training.STUDENTS
+    for name in training.TEACHERS
   ]
   assert len({*weights}) == 3
 

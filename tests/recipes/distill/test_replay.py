@@ -1,4 +1,4 @@
-"""The life of a device: who meets it, what it keeps, how it is tested."""
+"""The life of a device: what it keeps, and when its student is replaced."""
 
 import types
 
@@ -9,206 +9,179 @@ import pytest
 
 from configs import distill as distill_config
 from palmjax.edge import update
-from palmjax.evals import bootstrap
-from palmjax.evals.recognition import chosen_pairs
 from palmjax.networks import palm
-from palmjax.recipes.distill import device_tests, replay
-from palmjax.recipes.shared import palm_images
+from palmjax.recipes.distill import device_tests, replay, sessions
+from tests.recipes.distill import pixel_palms
 
-IDENTITIES, EACH, SIDE = 8, 6, 4
-
-
-@pytest.fixture(scope='module')
-def part():
-  """Palms of one bright pixel each, whose place tells who it is."""
-  labels = np.repeat(np.arange(IDENTITIES), EACH).astype(np.int32)
-  images = np.zeros((len(labels), SIDE * SIDE, 3), np.uint8)
-  brightness = 200 - 10 * np.tile(np.arange(EACH), IDENTITIES)
-  images[np.arange(len(labels)), labels] = brightness[:, None]
-  images = images.reshape(-1, SIDE, SIDE, 3)
-  names = tuple(map(str, range(IDENTITIES)))
-  return palm_images.Part(images, labels, names, 0 * labels)
+USERS = pixel_palms.USERS
 
 
 @pytest.fixture(scope='module')
-def everyone(part):
-  return device_tests.people(part, part.images, fmr=0.1)
+def everyone():
+  return device_tests.people(
+    pixel_palms.part(), pixel_palms.part().images, fmr=0.1
+  )
 
 
 @pytest.fixture
 def config():
   config = replay.settings_of(distill_config.get_config())
   config.drift = {'light': 0.0, 'dryness': 0.0, 'camera': 0.0}
+  config.interval = (0.0, 0.999999)
+  config.sessions = 2
+  config.enough = 1
   return config
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def threshold(monkeypatch):
-  """Eight palms of a server set none."""
-  monkeypatch.setattr(device_tests, 'threshold', lambda *_: 0.6)
+  """Sets the threshold of every network."""
 
+  def threshold(cosine):
+    monkeypatch.setattr(device_tests, 'threshold', lambda *_: cosine)
 
-def embed(images):
-  """Pixels and a constant: two images of a palm have about 1, two palms 0.1."""
-  flat = np.asarray(images, np.float32).reshape(len(images), -1)
-  flat = np.concatenate([flat, np.full((len(flat), 1), 120.0)], axis=1)
-  return flat / np.linalg.norm(flat, axis=1, keepdims=True)
-
-
-NETWORK = types.SimpleNamespace(embed=embed)
-
-
-def test_nobody_has_two_parts(part, everyone):
-  assert len(everyone.references) == IDENTITIES // 2
-  assert everyone.captures.shape[:2] == everyone.tests.shape[:2] == (4, 2)
-  assert len(everyone.strangers) == 4 * EACH
-  assert list(np.unique(everyone.stranger_labels)) == [0, 1, 2, 3]
-  # Each image of a user has one part.
-  numbered = palm_images.Part(
-    np.arange(len(part.labels))[:, None, None, None],
-    part.labels,
-    part.identities,
-    part.sessions,
-  )
-  split = device_tests.people(numbered, part.images, fmr=0.1)
-  numbers = np.concatenate(
-    [np.ravel(images) for images in split[:4]] + [np.ravel(split.strangers)]
-  )
-  assert sorted(numbers) == list(range(len(part.labels)))
-
-
-def test_a_life_takes_four_images(part):
-  few = palm_images.Part(
-    part.images[: EACH + 3],
-    np.repeat(np.array([0, 1], np.int32), [3, EACH]),
-    part.identities[:2],
-    part.sessions,
-  )
-  with pytest.raises(ValueError, match='has 3 images; the life of a device'):
-    device_tests.people(few, part.images, fmr=0.1)
-
-
-def test_few_palms_of_the_server_set_no_low_rate(part):
-  with pytest.raises(ValueError, match=r'fmr=0\.001: the 8 palms .* 28 pairs'):
-    device_tests.people(part, part.images[::EACH], fmr=1e-3)
-
-
-def test_tests_are_of_every_user_and_every_stranger(everyone, config):
-  pairs, threshold = device_tests.measure(
-    NETWORK, everyone, config, jax.random.key(0), amount=0.0
-  )
-  np.testing.assert_allclose(pairs.genuine, 1, rtol=0.05)
-  assert list(pairs.genuine_identity) == [0, 0, 1, 1, 2, 2, 3, 3]
-  assert len(pairs.impostor) == 4 * EACH * 4
-  assert pairs.impostor_identity[0].min() == 4
-  assert pairs.impostor.max() < threshold
-
-
-def test_rates_of_the_moments():
-  users = np.repeat(np.arange(6), 4)
-  strangers = np.stack([np.repeat(np.arange(6, 12), 6), np.tile(range(6), 6)])
-
-  def moment(missed):
-    genuine = np.where(np.arange(24) % 4 < missed, 0.1, 0.9)
-    return chosen_pairs.ChosenPairs(
-      genuine, np.linspace(0, 0.4, 36), users, strangers
-    ), 0.5
-
-  moments = {
-    device_tests.BEFORE: moment(0),
-    device_tests.DRIFTED: moment(2),
-    'device_both': moment(1),
-  }
-  measured = device_tests.rates(
-    moments, resampling=bootstrap.Resampling(draws=50)
-  )
-  assert [m['fnmr']['value'] for m in measured.values()] == [0, 0.5, 0.25]
-  assert measured['device_both']['fmr']['value'] == 0
-  assert measured['device_both']['recovered']['value'] == 0.5
-  assert 'recovered' not in measured[device_tests.DRIFTED]
-
-
-def test_the_teacher_labels_by_the_references(everyone, config):
-  config.scale = 8.0
-  samples = replay.label(
-    NETWORK, everyone.references, everyone.captures[:, 0], config
-  )
-  assert list(samples.labels) == [0, 1, 2, 3]
-  assert samples.has_soft.all()
-  np.testing.assert_allclose(samples.soft.sum(axis=1), 1, rtol=1e-5)
-  cosines = embed(everyone.captures[:, 0]) @ embed(everyone.references).T
-  want = np.exp(8 * cosines)
-  np.testing.assert_allclose(
-    samples.soft, want / want.sum(axis=1, keepdims=True), rtol=1e-4
-  )
+  threshold(0.6)
+  return threshold
 
 
 @pytest.fixture
-def lives(monkeypatch, everyone, config):
-  """Lives a device with a network of pixels; also what updates were given."""
+def live(monkeypatch, everyone, config, threshold):
+  """Lives with a network of pixels; also gives what updates were given."""
   given = []
+  network = types.SimpleNamespace(embed=pixel_palms.embed)
 
   def record(network, references, samples, settings, key, *, augment):
     given.append((samples, settings))
-    return network, {'loss': 1.0}
+    return record.trained, {'loss': 1.0}
 
+  record.trained = network
   monkeypatch.setattr(update, 'update', record)
-  monkeypatch.setattr(palm, 'load', lambda directory: NETWORK)
-  monkeypatch.setattr(palm, 'whole', lambda export, directory: NETWORK)
+  monkeypatch.setattr(palm, 'load', lambda directory: network)
+  monkeypatch.setattr(palm, 'whole', lambda export, directory: network)
   monkeypatch.setattr(palm, 'at_exit', lambda network, number: network)
   monkeypatch.setattr(
     replay.exports, 'load', lambda _: types.SimpleNamespace(model={'exit': 1})
   )
 
-  def lives(arm, **changes):
+  def live(arm, trained=network, **changes):
     given.clear()
+    record.trained = trained
     settings = ml_collections.ConfigDict(config.to_dict() | changes)
-    history, _, _ = replay.live(
+    history, student, _ = replay.live(
       'student', 'teacher', everyone, settings, jax.random.key(0), arm=arm
     )
-    return history, list(given)
+    return history, student, list(given)
 
-  return lives
+  return live
 
 
-def test_what_is_kept_is_trained_on_and_then_forgotten(lives):
-  history, given = lives(
-    'both', interval=(0.0, 0.999999), enough=3, sessions=2, failures=1
-  )
-  assert [row['updated'] for row in history] == [True, True]
-  for samples, _ in given:
-    assert len(samples.labels) == 8
-    assert list(samples.labels) == [0, 0, 1, 1, 2, 2, 3, 3]
+def test_what_is_kept_is_trained_on_once(live, everyone):
+  history, _, given = live('both')
+  assert [row['updates'] for row in history] == [1, 1]
+  captures = everyone.captures.shape[1] // 2
+  seen = []
+  for row, (samples, _) in zip(history, given, strict=True):
+    # One in five is held out for the check.
+    assert len(samples.labels) == row['first'] - row['first'] // 5
+    assert row['first'] == USERS * captures
+    assert row['first_wrong'] == row['second'] == 0
     assert not samples.has_soft.any()
+    seen += [image.tobytes() for image in samples.images]
+  assert len({*seen}) == len(seen)
+
+
+def test_what_was_refused_waits_for_the_next_update(live):
+  worse = types.SimpleNamespace(
+    embed=lambda images: np.roll(pixel_palms.embed(images), 1, axis=0)
+  )
+  history, student, given = live('both', trained=worse)
+  assert [(row['updates'], row['refused']) for row in history] == [(0, 1)] * 2
+  assert student is not worse
+  first, second = (len(samples.labels) for samples, _ in given)
+  assert second > first
+
+
+def test_a_loss_that_is_no_number_ends_no_life(live, monkeypatch):
+  def fail(*args, **options):
+    raise ValueError('the loss is not finite')
+
+  monkeypatch.setattr(update, 'update', fail)
+  history, _, _ = live('both')
+  assert [row['refused'] for row in history] == [1, 1]
 
 
 def test_failures_are_labelled_by_the_teacher_unless_the_arm_forbids(
-  lives, monkeypatch
+  live, monkeypatch, everyone
 ):
-  # A threshold that nothing passes.
-  monkeypatch.setattr(device_tests, 'threshold', lambda *_: 0.999999999)
-  embed_noisily = lambda images: embed(  # noqa: E731
-    np.clip(images.astype(int) + np.arange(3), 0, 255)
+  # Nobody passes the student; the teacher knows everybody again.
+  monkeypatch.setattr(
+    sessions.rules, 'passes', lambda value, preset: value > 100
   )
-  monkeypatch.setattr(NETWORK, 'embed', embed_noisily)
-  history, given = lives('first_only', enough=1, sessions=1, failures=2)
-  assert (history[0]['first'], given) == (0, [])
+  history, _, given = live('both', failures=2)
+  for row, (samples, _) in zip(history, given, strict=True):
+    # Of two captures of a session the second one.
+    assert row['first'] == 0 < row['second'] == USERS == len(samples.labels)
+    assert row['second_wrong'] == 0
+    assert samples.has_soft.all()
+    np.testing.assert_array_equal(samples.labels, np.arange(USERS))
+  np.testing.assert_array_equal(given[0][0].images, everyone.captures[:, 1])
+  history, _, given = live('first_only', failures=2)
+  assert given == []
+  assert [row['second'] for row in history] == [0, 0]
+
+
+def test_the_teacher_refuses_strangers(everyone, config, threshold):
+  teacher = types.SimpleNamespace(embed=pixel_palms.embed)
+  failed = [(image, k) for k, image in enumerate(everyone.captures[:, 0])]
+  failed += [(image, sessions.STRANGER) for image in everyone.passers[:, 0]]
+  config.scale = 8.0
+  labelled = sessions.label(teacher, everyone, failed, config)
+  np.testing.assert_array_equal(labelled.truth, np.arange(USERS))
+  np.testing.assert_array_equal(labelled.samples.labels, np.arange(USERS))
+  references = pixel_palms.embed(everyone.references)
+  want = np.exp(8 * pixel_palms.embed(everyone.captures[:, 0]) @ references.T)
+  np.testing.assert_allclose(
+    labelled.samples.soft, want / want.sum(axis=1, keepdims=True), rtol=1e-4
+  )
+  threshold(0.0)
+  labelled = sessions.label(teacher, everyone, failed, config)
+  assert sessions.wrong(labelled) == len(everyone.passers)
+
+
+def test_strangers_who_pass_are_kept_as_somebody(live, threshold):
+  threshold(0.0)
+  history, _, _ = live('both')
+  assert history[0]['first_wrong'] > 0
+
+
+@pytest.mark.parametrize('share', [0.0, 0.5, 1.0])
+def test_labels_are_made_wrong(share, everyone):
+  count = 400
+  labels = np.arange(count) % USERS
+  samples = update.Samples(*np.zeros((4, count)))._replace(labels=labels)
+  kept = sessions.mislabelled(
+    sessions.Kept(samples, labels), everyone, share, jax.random.key(0), 0
+  )
+  assert sessions.wrong(kept) == pytest.approx(share * count, abs=40)
+  assert sessions.wrong(sessions.Kept(samples, labels)) == 0
 
 
 @pytest.mark.parametrize('arm', sorted(replay.ARMS))
-def test_each_arm_changes_one_thing(arm, lives):
-  _, given = lives(arm, interval=(0.0, 0.999999), enough=1, sessions=1)
-  ((samples, settings),) = given
-  plain = update.Settings(margin=0.3, scale=32.0)
+def test_each_arm_changes_one_thing(arm, live, config):
+  _, _, given = live(arm)
   changed = {
     name
     for name in ('alpha', 'beta', 'statistics_only')
-    if getattr(settings, name) != getattr(plain, name)
+    if getattr(given[0][1], name) != config.get(name, False)
   }
   assert changed == {
     'no_fused': {'alpha'},
     'no_one_to_many': {'beta'},
     'statistics': {'statistics_only'},
   }.get(arm, set())
-  wrong = np.mean(samples.labels != np.repeat(np.arange(4), 2))
-  assert (wrong > 0) <= arm.startswith('labels')
+
+
+def test_no_session_is_without_captures(everyone, config):
+  config.sessions = 5
+  with pytest.raises(ValueError, match='sessions=5: there are 4 captures'):
+    replay.require(everyone, config)

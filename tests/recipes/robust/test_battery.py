@@ -76,6 +76,7 @@ def settings(**changes):
   )
 
 
+@pytest.mark.slow
 def test_a_detector_is_attacked_within_the_radius(network):
   """Every attack raises its own objective; detections come back as written."""
   batch = tiny_teachers.batch(1, size=3)
@@ -150,6 +151,7 @@ def logit_margin(network, batch, images):
   return np.array(margins)
 
 
+@pytest.mark.slow
 def test_the_margin_is_of_logits_and_does_not_saturate(network):
   """By hand; and with logits so large that the loss is flat."""
   batch = tiny_teachers.batch(1, size=3)
