@@ -36,6 +36,7 @@ _SMOKE = {
   # Random networks are sure of nothing.
   'device.interval': (0.0, 0.99),
   'device.failures': 1,
+  'device.fmr': 0.1,
   'device.enough': 4,
   'device.steps': 2,
   'device.batch_size': 4,

@@ -94,7 +94,7 @@ def train_teacher(palms, others, stage, config, *, mesh):
   )
 
 
-def train_student(palms, others, stage, config, *, mesh, arm, key, teacher):
+def train_student(palms, others, stage, config, *, mesh, key, teacher=None):
   """Steps S2 and S3: what the device gets, or what it is compared with.
 
   Args:
