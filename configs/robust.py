@@ -288,7 +288,9 @@ def columns(arg=''):
   """What the table of the sweep shows, of each model."""
   config = get_config(arg)
   name = {'detect': 'ap50', 'recognise': 'eer'}[config.task]
-  return [name, *(f'{name}@{radius}/255' for radius in config.attack.radii)]
+  radii = [f'{name}@{radius}/255' for radius in config.attack.radii]
+  more = ['ap50@corruptions'] if config.task == 'detect' else []
+  return [name, *radii, *more]
 
 
 def unread(config):
