@@ -83,7 +83,7 @@ def get_config(arg=''):
         'batch_norm_momentum': 0.9,
       },
       # Starts from 'shipped', an export, or '' for random weights.
-      'cnn': {**_cnn(steps=200, learning_rate=0.02), 'start': 'shipped'},
+      'cnn': {**_cnn(steps=100, learning_rate=0.02), 'start': 'shipped'},
     }
   )
   config.student = ml_collections.ConfigDict(
@@ -99,7 +99,7 @@ def get_config(arg=''):
         # The exit that the export uses, from 1 on; 0 is the last.
         'exit': 0,
       },
-      'cnn': _cnn(steps=600, learning_rate=0.1),
+      'cnn': _cnn(steps=500, learning_rate=0.1),
     }
   )
   config.distill = ml_collections.ConfigDict(
@@ -154,12 +154,12 @@ def get_config(arg=''):
 def _cnn(*, steps, learning_rate):
   """The section `cnn` of a network."""
   return {
-    'batch_size': 64,
+    'batch_size': 32,
     'steps': steps,
     'learning_rate': learning_rate,
     'momentum': 0.9,
     'weight_decay': 5e-4,
-    'warmup_steps': 50,
+    'warmup_steps': 20,
     'max_norm': 5.0,
     **common.schedule(),
     'ckpt_every': 100,
