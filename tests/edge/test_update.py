@@ -91,15 +91,19 @@ def test_the_same_samples_give_the_same_student(
     np.testing.assert_array_equal(a, b)
 
 
-def test_every_training_set_is_trained_on(
-  student, references, samples, trained
+def test_every_sample_of_every_training_set_is_trained_on(
+  student, references, samples
 ):
-  network, _ = train(student, references, samples, set_size=2)
-  a, b = (
-    np.concatenate([np.ravel(x) for x in jax.tree.leaves(one.params)])
-    for one in (network, trained[0])
-  )
-  assert not np.array_equal(a, b)
+  sets = set()
+  for number in range(USERS):
+    poisoned = samples._replace(
+      soft=np.full((USERS, USERS), np.inf, np.float32),
+      has_soft=np.arange(USERS) == number,
+    )
+    with pytest.raises(ValueError, match=r'training set [12] is') as caught:
+      train(student, references, poisoned, set_size=2)
+    sets.add(str(caught.value))
+  assert len(sets) == 2
 
 
 def test_the_control_moves_statistics_alone(student, references, samples):

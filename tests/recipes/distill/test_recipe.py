@@ -17,6 +17,8 @@ from palmjax.recipes.distill import training
 SMOKE = '--config=configs/distill.py:smoke'
 NETWORKS = ('teacher', *training.TEACHERS)
 
+DEVICES = ('device_both', 'device_statistics')
+
 pytestmark = pytest.mark.slow
 
 
@@ -54,6 +56,30 @@ def test_the_last_exit_is_what_the_export_uses(run):
   assert counts == sorted(counts)
 
 
+def test_devices_are_tested_and_exported(run):
+  models = json.loads((run / 'metrics.json').read_text())['models']
+  for name in ('device_before', 'device_drifted', *DEVICES):
+    for rate in ('fnmr', 'fmr'):
+      measured = models[name][rate]
+      assert 0 <= measured['low'] <= measured['value'] <= measured['high'] <= 1
+  for name in DEVICES:
+    assert 'recovered' in models[name]
+    done = json.loads((run / name / 'DONE.json').read_text())
+    history = done['metrics']['sessions']
+    assert len(history) == 2
+    # Updates were tried, whether they were kept or not.
+    assert sum(row['updates'] + row['refused'] for row in history) > 0
+  model, _, weights = (
+    (run / 'device_both' / 'export' / name).read_bytes()
+    for name in ('model.json', 'preprocess.json', 'weights.npz')
+  )
+  assert b'ended' not in model
+  assert (
+    weights
+    != (run / training.DISTILLED / 'export' / 'weights.npz').read_bytes()
+  )
+
+
 def test_students_differ_in_their_teacher_alone(run):
   rows = [json.loads(line) for line in (run / 'metrics.jsonl').open()]
   first = {
@@ -72,7 +98,12 @@ def test_students_differ_in_their_teacher_alone(run):
 
 def test_report_can_be_read_alone(run):
   text = (run / 'report.html').read_text()
-  for words in ('Gap closed', 'Exits of the distilled student', 'Placebo'):
+  for words in (
+    'Gap closed',
+    'Exits of the distilled student',
+    'Placebo',
+    'a device',
+  ):
     assert words in text
   assert not re.search(r'(src|href)="https?:', text)
 
@@ -93,12 +124,13 @@ def test_same_bytes_after_sigkill(run, palmjax_command, tmp_path):
     assert process.poll() is None, process.communicate()[0]
     assert time.monotonic() - begun < 600
     time.sleep(0.02)
-  time.sleep(random.SystemRandom().uniform(0, 20))
+  time.sleep(random.SystemRandom().uniform(0, 60))
   process.kill()
   process.communicate()
   assert process.returncode == -signal.SIGKILL
   process = palmjax_command(SMOKE, f'--workdir={tmp_path}')
   output, _ = process.communicate(timeout=900)
   assert process.returncode == 0, output
-  for name in ('metrics.json', *(f'{n}/export/weights.npz' for n in NETWORKS)):
+  stages = NETWORKS + DEVICES
+  for name in ('metrics.json', *(f'{n}/export/weights.npz' for n in stages)):
     assert (tmp_path / name).read_bytes() == (run / name).read_bytes(), name
