@@ -57,7 +57,8 @@ def warmup_constant(peak, *, warmup_steps=0):
     raise ValueError(
       f'a warm-up of {warmup_steps} steps: give 0 or more `warmup_steps`'
     )
-  warmup_steps = max(warmup_steps, 1)
+  if warmup_steps < 2:  # Of no step optax would warn.
+    return optax.constant_schedule(peak)
   return optax.linear_schedule(peak / warmup_steps, peak, warmup_steps - 1)
 
 
