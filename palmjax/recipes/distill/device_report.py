@@ -11,12 +11,12 @@ MOMENTS = {
   'device_before': 'Before the drift',
   'device_drifted': 'Drifted, no update',
   'device_statistics': 'Control: BatchNorm statistics alone',
-  'device_first_only': 'Updated, first target samples only',
-  'device_no_fused': 'Updated, no fused guidance',
-  'device_no_one_to_many': 'Updated, no one-to-many guidance',
-  'device_labels_5': 'Updated, 5 % of first labels made wrong',
-  'device_labels_20': 'Updated, 20 % of first labels made wrong',
-  'device_both': 'Updated',
+  'device_first_only': 'After the life, first target samples only',
+  'device_no_fused': 'After the life, no fused guidance',
+  'device_no_one_to_many': 'After the life, no one-to-many guidance',
+  'device_labels_5': 'After the life, 5 % of first labels made wrong',
+  'device_labels_20': 'After the life, 20 % of first labels made wrong',
+  'device_both': 'After the life',
 }
 # Of a session.
 _COUNTS = {

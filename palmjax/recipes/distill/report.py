@@ -131,9 +131,9 @@ def _milliseconds(network, image):
 def _summary(run):
   config, labelled = run.config, run.palms.labelled
   steps, batch = config.student.cnn.steps, config.student.cnn.batch_size
-  start = config.teacher.cnn.start or 'random weights'
+  start = config.teacher.cnn.start or 'random'
   return (
-    f'The teacher started from {start}. All networks learned from '
+    f'The teacher started from {start} weights. All networks learned from '
     f'{len(labelled.labels)} images of {len(labelled.identities)} identities. '
     f'The students have equal first weights and batches: {steps} steps of '
     f'{batch}. Intervals are over the identities of the test; one seed says '
