@@ -16,6 +16,7 @@ lines of one run with each other, and trust the best of several repeats.
 """
 
 import argparse
+import pathlib
 import sys
 
 from launch.bench import codes, drawing, galleries, pairs, perturbed, training
@@ -72,6 +73,8 @@ def main(argv=None):
   for arm in args.arms:
     if arm not in perturbed.CHOICES:
       parser.error(f'no arm {arm!r}: choose of {", ".join(perturbed.CHOICES)}')
+  if args.out is not None and not pathlib.Path(args.out).is_dir():
+    parser.error(f'--out={args.out}: there is no such folder; make it')
   allocator.keep_freed_memory()
   for subject in args.subjects:
     _SUBJECTS[subject](args)

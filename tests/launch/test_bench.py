@@ -79,6 +79,14 @@ def test_an_arm_that_is_none_or_the_control_is_refused(arm, capsys):
   assert f"no arm '{arm}': choose of random, distance, ot" in error
 
 
+def test_a_folder_that_is_not_there_is_told_before_anything_is_timed(
+  capsys, tmp_path
+):
+  with pytest.raises(SystemExit):
+    bench.main(['perturbed', f'--out={tmp_path}/none'])
+  assert 'there is no such folder; make it' in capsys.readouterr().err
+
+
 def test_noise_is_annotated_as_drawn_hands_are():
   noise = perturbed.annotated_noise(2, 32)
   drawn = jax.eval_shape(
