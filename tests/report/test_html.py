@@ -182,6 +182,29 @@ def test_table_has_headers_and_reasons(tmp_path):
   assert [attrs['data-label'] for attrs in best] == ['EER']
 
 
+def test_only_long_words_break_a_line(tmp_path):
+  path = tmp_path / 'report.html'
+  words = 'some attack: 12, another attack: 9, others: 19'
+  report.write(
+    path,
+    title='t',
+    headline='h',
+    summary='s',
+    highlights=[],
+    sections=[
+      report.Table(
+        'Attacks',
+        [report.Column('a', 'A'), report.Column('b', 'B')],
+        {'plain': {'a': words, 'b': '39.0 %'}},
+        text='',
+      )
+    ],
+  )
+  document = path.read_text()
+  assert f'<span class="number long">{words}<' in document
+  assert '<span class="number">39.0' in document
+
+
 def test_same_arguments_same_bytes(tmp_path):
   assert full_report(tmp_path / 'a.html') == full_report(tmp_path / 'b.html')
 

@@ -7,6 +7,8 @@ from palmjax.report import html, plots
 NAMES = training_report.NAMES
 # Grey levels of the headline, or the nearest that was tried.
 _HEADLINE = 4
+# Of a cell that lists attacks.
+_ATTACKS = 3
 # Of an attack without gradients that is a check of those with gradients.
 _QUERIES = 1000
 
@@ -30,7 +32,7 @@ def chosen(counts, arms, suffix):
   """
   rows = {
     arm: {
-      radius: ', '.join(f'{name}: {n}' for name, n in names.items()) or '–'
+      radius: _most_often(names)
       for radius, names in counts[arm + suffix].items()
     }
     for arm in arms
@@ -43,6 +45,13 @@ def chosen(counts, arms, suffix):
     text='How many images the numbers above take from which attack, and the '
     'radius that it needed: greedy descent on AP50.',
   )
+
+
+def _most_often(names):
+  """The first attacks of {attack: images}, and how many images are left."""
+  shown = [f'{name}: {n}' for name, n in [*names.items()][:_ATTACKS]]
+  rest = sum([*names.values()][_ATTACKS:])
+  return ', '.join([*shown, *([f'others: {rest}'] if rest else [])]) or '–'
 
 
 def worst(

@@ -3,7 +3,7 @@
 import ml_collections
 import pytest
 
-from palmjax.recipes.robust import training_report
+from palmjax.recipes.robust import attack_report, training_report
 from palmjax.recipes.shared import run_facts
 
 
@@ -61,3 +61,15 @@ def test_a_threshold_that_is_off_is_not_told(threshold, shown):
   config = ml_collections.ConfigDict({'stop': {'loss': threshold}})
   part = training_report.curves(rows('ot', (1, 1.0, 1.0)), ('ot',), config)
   assert ('is at most 7, or' in part.text) == shown
+
+
+def test_a_cell_lists_the_attacks_that_most_images_took():
+  counts = {
+    'plain': {'1/255': dict(zip('abcde', (9, 5, 3, 2, 1), strict=True))}
+  }
+  counts['ot'] = {'1/255': {'a': 20}}
+  table = attack_report.chosen(counts, ('plain', 'ot'), '')
+  assert [row['1/255'] for row in table.rows.values()] == [
+    'a: 9, b: 5, c: 3, others: 3',
+    'a: 20',
+  ]
