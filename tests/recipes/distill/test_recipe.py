@@ -1,10 +1,7 @@
 """The recipe from end to end: what it leaves behind, and after a kill."""
 
 import json
-import random
 import re
-import signal
-import time
 
 import numpy as np
 import pytest
@@ -13,6 +10,7 @@ from configs import distill as distill_config
 from palmjax.evals.recognition import verification
 from palmjax.networks import palm as palm_networks
 from palmjax.recipes.distill import training
+from tests.recipes import kills
 
 SMOKE = '--config=configs/distill.py:smoke'
 NETWORKS = ('teacher', *training.TEACHERS)
@@ -120,16 +118,7 @@ def test_exports_embed(run):
 
 def test_same_bytes_after_sigkill(run, palmjax_command, tmp_path):
   process = palmjax_command(SMOKE, f'--workdir={tmp_path}')
-  log = tmp_path / 'metrics.jsonl'
-  begun = time.monotonic()
-  while not log.exists() or log.stat().st_size == 0:
-    assert process.poll() is None, process.communicate()[0]
-    assert time.monotonic() - begun < 600
-    time.sleep(0.02)
-  time.sleep(random.SystemRandom().uniform(0, 60))
-  process.kill()
-  process.communicate()
-  assert process.returncode == -signal.SIGKILL
+  kills.kill_after(process, tmp_path / 'device_both' / 'stage.json', most=1)
   process = palmjax_command(SMOKE, f'--workdir={tmp_path}')
   output, _ = process.communicate(timeout=900)
   assert process.returncode == 0, output

@@ -1,10 +1,7 @@
 """The recipe in real processes: what it leaves behind, and after a kill."""
 
 import json
-import random
 import re
-import signal
-import time
 
 import numpy as np
 import pytest
@@ -17,6 +14,7 @@ from palmjax.networks import export
 from palmjax.networks import hand as hand_networks
 from palmjax.recipes.gesture import scores as gesture_scores
 from palmjax.recipes.shared import hand_images
+from tests.recipes import kills
 
 SMOKE = '--config=configs/gesture.py:smoke'
 TEACHERS = ('teacher1', 'teacher2')
@@ -238,16 +236,8 @@ def test_results_are_those_of_the_export(boxes_run):
 @pytest.mark.slow
 def test_same_bytes_after_sigkill(run, palmjax_command, tmp_path):
   process = palmjax_command(SMOKE, f'--workdir={tmp_path}')
-  begun = time.monotonic()
   # While a student learns, its teachers being done.
-  while not (tmp_path / 'student_both' / 'stage.json').exists():
-    assert process.poll() is None, process.communicate()[0]
-    assert time.monotonic() - begun < 600
-    time.sleep(0.02)
-  time.sleep(random.SystemRandom().uniform(0, 4))
-  process.kill()
-  process.communicate()
-  assert process.returncode == -signal.SIGKILL
+  kills.kill_after(process, tmp_path / 'student_both' / 'stage.json', most=4)
   _finish(palmjax_command(SMOKE, f'--workdir={tmp_path}'))
   names = ['metrics.json']
   for name in (*TEACHERS, *STUDENTS, READER):

@@ -1,10 +1,7 @@
 """The recipe from end to end: what it leaves behind, and after a kill."""
 
 import json
-import random
 import re
-import signal
-import time
 
 import jax
 import numpy as np
@@ -19,6 +16,7 @@ from palmjax.evals.recognition import error_rates, verification
 from palmjax.inference import verifier
 from palmjax.networks import palm as palm_networks
 from palmjax.recipes.shared import controls, palm_images
+from tests.recipes import kills
 
 pytestmark = pytest.mark.slow
 
@@ -219,16 +217,7 @@ def test_report_has_the_sections_of_the_standard(run):
 
 def test_same_bytes_after_sigkill(run, palmjax_command, tmp_path, arguments):
   process = palmjax_command(*arguments, f'--workdir={tmp_path}')
-  log = tmp_path / 'metrics.jsonl'
-  begun = time.monotonic()
-  while not log.exists() or log.stat().st_size == 0:
-    assert process.poll() is None, process.communicate()[0]
-    assert time.monotonic() - begun < 600
-    time.sleep(0.02)
-  time.sleep(random.SystemRandom().uniform(0, 2))
-  process.kill()
-  process.communicate()
-  assert process.returncode == -signal.SIGKILL
+  kills.kill_after(process, tmp_path / 'metrics.jsonl', most=2)
   process = palmjax_command(*arguments, f'--workdir={tmp_path}')
   output, _ = process.communicate(timeout=900)
   assert process.returncode == 0, output

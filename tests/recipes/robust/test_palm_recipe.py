@@ -1,10 +1,7 @@
 """The recipe with palms in real processes: what it leaves, and after a kill."""
 
 import json
-import random
 import re
-import signal
-import time
 
 import numpy as np
 import pytest
@@ -12,6 +9,7 @@ from PIL import Image
 
 from palmjax import verify
 from palmjax.networks import export as exports
+from tests.recipes import kills
 
 ARMS = ('plain', 'ot', 'free')
 OPTIONS = (
@@ -87,15 +85,7 @@ def test_same_bytes_after_sigkill(run, palmjax_command, tmp_path):
   command = *OPTIONS, f'--workdir={tmp_path}'
   for begun in ('ot/ckpt/3', 'attacked_ot/stage.json'):
     process = palmjax_command(*command)
-    start = time.monotonic()
-    while not (tmp_path / begun).exists():
-      assert process.poll() is None, process.communicate()[0]
-      assert time.monotonic() - start < 600
-      time.sleep(0.02)
-    time.sleep(random.SystemRandom().uniform(0, 1))
-    process.kill()
-    process.communicate()
-    assert process.returncode == -signal.SIGKILL
+    kills.kill_after(process, tmp_path / begun, most=1)
   _finish(palmjax_command(*command))
   names = ['metrics.json']
   for arm in ARMS:

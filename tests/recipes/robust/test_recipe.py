@@ -1,10 +1,7 @@
 """The recipe in real processes: what it leaves behind, and after a kill."""
 
 import json
-import random
 import re
-import signal
-import time
 
 import numpy as np
 import pytest
@@ -12,6 +9,7 @@ import pytest
 from palmjax.networks import export as exports
 from palmjax.networks import hand as hand_networks
 from palmjax.recipes.robust import training
+from tests.recipes import kills
 
 SMOKE = '--config=configs/robust.py:smoke'
 ARMS = ('plain', 'ot', 'adversarial')
@@ -124,15 +122,7 @@ def test_report_is_whole_and_needs_nothing_else(run):
 
 def test_same_bytes_after_sigkill(run, palmjax_command, tmp_path):
   process = palmjax_command(SMOKE, f'--workdir={tmp_path}')
-  begun = time.monotonic()
-  while not (tmp_path / 'ot' / 'stage.json').exists():
-    assert process.poll() is None, process.communicate()[0]
-    assert time.monotonic() - begun < 600
-    time.sleep(0.02)
-  time.sleep(random.SystemRandom().uniform(0, 20))
-  process.kill()
-  process.communicate()
-  assert process.returncode == -signal.SIGKILL
+  kills.kill_after(process, tmp_path / 'ot' / 'stage.json', most=20)
   _finish(palmjax_command(SMOKE, f'--workdir={tmp_path}'))
   names = ['metrics.json']
   for arm in training.ARMS.keys() & set(ARMS):
