@@ -2,7 +2,7 @@
 
 python -m palmjax.main --config configs/distill.py --workdir runs/distill
 
-''       2 CPU cores, 15 minutes: the shipped weights teach, 64 px, drawn palms
+''       2 CPU cores: the shipped weights teach, 64 px, drawn palms
 'smoke'  the same path in miniature, for tests
 
 Sweep, three seeds:

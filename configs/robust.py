@@ -6,7 +6,7 @@ python -m palmjax.main --config configs/robust.py --workdir runs/robust
 'smoke'  the same path in miniature, for tests
 'table'  the same with all six arms
 'table4' the same with images perturbed within 4/255 in place of 8/255
-'full'   all six arms under every attack of the battery, some 7 hours
+'full'   all six arms under every attack of the battery; it has never run
 'palms'  all six arms of the palm embedding
 
 The same for the palm embedding, from the shipped palm weights:

@@ -4,10 +4,10 @@ The floor of an arm with one step of ascent is three plain steps: forward and
 backward on the images, on the target images, and for the ascent. The arms take
 turns, as machines are shared, and the fastest of several repeats counts.
 
-Nearly all the time goes into compilation: of 190 CPU-seconds 47 for the plain
-step and some 125 for 'ot'. So only these two are compiled unless more arms are
-asked for, both at once, in 4 GB. Images are noise: the program that draws hands
-would compile for 30 s more.
+Nearly all the time goes into compilation: a quarter for the plain step, two
+thirds for 'ot'. So only these two are compiled unless more arms are asked for,
+both at once, in 4 GB. Images are noise: the program that draws hands would take
+another sixth.
 """
 
 import pathlib

@@ -26,6 +26,10 @@ from palmjax.steps import self_distill
 _SPLIT, _STEPS, _BATCHES = range(3)
 
 
+class NotFiniteError(ValueError):
+  """A loss is not finite: the student is to stay as it was."""
+
+
 class Samples(NamedTuple):
   """Samples that a device kept.
 
@@ -49,21 +53,15 @@ class Samples(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Settings:
-  """How a device trains.
+  """What the program of an update is compiled for.
 
   Attributes:
-    steps: updates with each training set.
-    set_size: largest number of samples of a set.
-    batch_size: samples of an update, drawn with replacement.
     learning_rate, momentum: of SGD.
     margin, scale: of the ArcFace loss of an exit.
     temperature, alpha, beta: see `losses.self_distillation`.
     statistics_only: the control that moves BatchNorm's statistics alone.
   """
 
-  steps: int = 40
-  set_size: int = 1000
-  batch_size: int = 32
   learning_rate: float = 0.01
   momentum: float = 0.9
   margin: float = 0.3
@@ -74,7 +72,18 @@ class Settings:
   statistics_only: bool = False
 
 
-def update(network, references, samples, settings, key, *, augment):
+def update(
+  network,
+  references,
+  samples,
+  settings,
+  key,
+  *,
+  augment,
+  steps,
+  set_size,
+  batch_size,
+):
   """Trains a student on what its device kept.
 
   Args:
@@ -84,16 +93,17 @@ def update(network, references, samples, settings, key, *, augment):
     settings: `Settings`.
     key: random key of the update.
     augment: (key, float [B, S, S, 3]) → the same shape.
+    steps: updates with each training set.
+    set_size: largest number of samples of a set.
+    batch_size: B, samples of an update, drawn with replacement.
 
   Returns:
     (`PalmNetwork` with new parameters, {metric: float} of the last step).
 
   Raises:
-    ValueError: a loss is not finite; the student is to stay as it was.
+    NotFiniteError: as it says.
   """
-  # The program depends on none of these.
-  compiled = dataclasses.replace(settings, steps=1, set_size=1, batch_size=1)
-  tx, step = _compiled(network.model, network.preprocess, compiled, augment)
+  tx, step = _compiled(network.model, network.preprocess, settings, augment)
   params = {
     'backbone': network.params['backbone'],
     'head': embed_exits(network, references),
@@ -102,13 +112,11 @@ def update(network, references, samples, settings, key, *, augment):
   train_state = state.create(
     *jax.tree.map(jnp.copy, (params, network.stats)), tx
   )
-  sets = rules.training_sets(
-    len(samples.labels), settings.set_size, _seed(key, _SPLIT)
-  )
+  sets = rules.training_sets(len(samples.labels), set_size, _seed(key, _SPLIT))
   for number, rows in enumerate(sets):
     rng = np.random.default_rng(_seed(key, _BATCHES, number))
-    for _ in range(settings.steps):
-      chosen = samples.take(rng.choice(rows, settings.batch_size))
+    for _ in range(steps):
+      chosen = samples.take(rng.choice(rows, batch_size))
       batch = {
         'image': chosen.images,
         'label': chosen.labels.astype(np.int32),
@@ -120,7 +128,7 @@ def update(network, references, samples, settings, key, *, augment):
       )
     # A parameter that is not finite once is never finite again.
     if not np.isfinite(metrics['loss']):
-      raise ValueError(
+      raise NotFiniteError(
         f'the loss of training set {number + 1} is not finite; the student '
         'stays as it was'
       )

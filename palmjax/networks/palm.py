@@ -161,7 +161,7 @@ def of_export(export, directory, *, number=None):
   network = whole(export, directory)
   if 'exit' not in export.model:
     return network
-  return at_exit(network, number or export.model['exit'])
+  return at_exit(network, export.model['exit'] if number is None else number)
 
 
 def at_exit(network, number):
@@ -187,7 +187,13 @@ def at_exit(network, number):
   params['backbone'] = read.pop('params')
   if 'head' in params:
     params['head'] = params['head'][number - 1]
-  return dataclasses.replace(network, model=model, params=params, stats=read)
+  return dataclasses.replace(
+    network,
+    model=model,
+    params=params,
+    stats=read,
+    description={**network.description, 'exit': number},
+  )
 
 
 def whole(export, directory):

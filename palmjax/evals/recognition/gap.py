@@ -77,7 +77,7 @@ def _share(values, resamples, count, resampling):
       'reason': 'what is to be reached is not surely better',
     }
   value = (values[1] - values[0]) / (values[1] - values[2])
-  # A resample without a gap is as far off as can be, on the side of its gain.
+  # A share of no gap has no end. Left out, it would narrow the interval.
   shares = np.where(worst - mine > 0, np.inf, -np.inf)
   np.divide(worst - mine, gaps, out=shares, where=kept)
   low, high = bootstrap.interval(shares, value, resampling.confidence, count)

@@ -150,7 +150,8 @@ def measure(network, everyone, config, key, *, amount):
       (everyone.strangers, _STRANGERS),
     )
   ]
-  passes = [x >= threshold(network, everyone, config) for x in cosines]
+  least = threshold(network, everyone, config)
+  passes = [x >= least for x in cosines]
   users = np.arange(len(references))
   return Moment(
     missed=np.sum(~passes[0][users, :, users], axis=1),

@@ -40,9 +40,6 @@ ARMS = {
 }
 _OF_LIFE = ('second', 'wrong')
 _OF_UPDATE = (
-  'steps',
-  'set_size',
-  'batch_size',
   'learning_rate',
   'margin',
   'scale',
@@ -207,9 +204,17 @@ def _update(network, samples, held, settings, device, key, augment):
   everyone, config, number = device
   try:
     trained, _ = update.update(
-      network, everyone.references, samples, settings, key, augment=augment
+      network,
+      everyone.references,
+      samples,
+      settings,
+      key,
+      augment=augment,
+      steps=config.steps,
+      set_size=config.set_size,
+      batch_size=config.batch_size,
     )
-  except ValueError as error:
+  except update.NotFiniteError as error:
     logging.warning('an update is refused: %s', error)
     return None
   images = np.concatenate([everyone.checks, held.images])

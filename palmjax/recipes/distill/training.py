@@ -5,8 +5,9 @@
   student_distilled   and the teacher's logits and embeddings (S2)
   student_placebo     as student_distilled, but its teacher is student_alone
 
-The students have equal first weights, batches, augmentation and steps. What the
-placebo gains over student_alone, a teacher that knows no more explains.
+The students have equal first weights, batches, augmentation and steps. The
+placebo shows what any teacher gives, even one that knows no more than a
+student.
 """
 
 import dataclasses

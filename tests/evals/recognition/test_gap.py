@@ -74,8 +74,20 @@ def test_what_cannot_be_measured(users, reason):
 
 
 def test_resamples_without_a_gap_widen_the_interval():
-  # One draw in 40 has no gap here, and a gain: its share has no end.
-  drifted = np.where(np.arange(12) < 3, 2, 0)
-  mine = np.where(np.arange(12) == 5, -1, 0)
-  share = gap.recovered(mine, drifted, 0 * drifted, resampling=QUICK)
-  assert share['value'] is None or share['high'] > 1.5
+  # Four of 12 users have the gap: one draw in 130 meets none of them.
+  drifted = np.where(np.arange(12) < 4, 2, 0)
+  mine = np.where(np.arange(12) == 5, 1, 0)
+  resampling = bootstrap.Resampling(draws=2000)
+  share = gap.recovered(mine, drifted, 0 * drifted, resampling=resampling)
+  gains, gaps = (
+    bootstrap.draw(12, resampling) @ x for x in (drifted - mine, drifted)
+  )
+  assert 0 < np.mean(gaps == 0) < 0.02
+  with np.errstate(divide='ignore', invalid='ignore'):
+    shares = np.where(gaps == 0, -np.inf, gains / gaps)
+  ends = [
+    bootstrap.interval(kept, 7 / 8, 0.95, 12)
+    for kept in (shares, shares[gaps > 0])
+  ]
+  assert (share['low'], share['high']) == ends[0]
+  assert ends[0][0] < ends[1][0]

@@ -50,7 +50,7 @@ def live(monkeypatch, everyone, config, threshold):
   given = []
   network = types.SimpleNamespace(embed=pixel_palms.embed)
 
-  def record(network, references, samples, settings, key, *, augment):
+  def record(network, references, samples, settings, key, **amounts):
     given.append((samples, settings))
     return record.trained, {'loss': 1.0}
 
@@ -103,7 +103,7 @@ def test_what_was_refused_waits_for_the_next_update(live):
 
 def test_a_loss_that_is_no_number_ends_no_life(live, monkeypatch):
   def fail(*args, **options):
-    raise ValueError('the loss is not finite')
+    raise update.NotFiniteError('the loss is not finite')
 
   monkeypatch.setattr(update, 'update', fail)
   history, _, _ = live('both')
