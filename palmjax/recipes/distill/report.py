@@ -5,8 +5,8 @@ import time
 from palmjax.engine import logs
 from palmjax.evals.recognition import error_rates, verification
 from palmjax.recipes.distill import device_report, training
-from palmjax.recipes.shared import run_facts
-from palmjax.report import html, metrics, plots, score_plots
+from palmjax.recipes.shared import certainty, run_facts
+from palmjax.report import html, metrics, plots
 
 # The baseline first: it is drawn in grey.
 NAMES = {
@@ -54,7 +54,7 @@ def write(run, scores, results, networks, *, everyone, lives):
       _exits(models, networks),
       device_report.rates(run, models, everyone),
       *device_report.sessions(lives),
-      _curves(models, scores),
+      certainty.figures(models, scores, {**NAMES, **CONTROLS}),
       device_report.pictures(run),
       _training(logs.read(run.workdir / 'metrics.jsonl')),
       run_facts.endings(results['ended']),
@@ -197,25 +197,6 @@ def _exits(models, networks):
       'Each exit alone. An early one computes less, and the device may be told '
       'to use it: --config.student.network.exit.'
     ),
-  )
-
-
-def _curves(models, scores):
-  names = {**NAMES, **CONTROLS}
-  points = {
-    name: error_rates.det_points(scores[key].genuine, scores[key].impostor)
-    for key, name in names.items()
-  }
-  return html.Figures(
-    'How certain',
-    [
-      score_plots.det(points),
-      plots.intervals(
-        {name: models[key]['eer'] for key, name in names.items()},
-        title='Equal error rate',
-        unit='%',
-      ),
-    ],
   )
 
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from palmjax.engine import logs
 from palmjax.evals.recognition import error_rates, verification
-from palmjax.recipes.shared import run_facts
+from palmjax.recipes.shared import certainty, run_facts
 from palmjax.recipes.ssl import gan as ssl_gan
 from palmjax.recipes.ssl import labels as ssl_labels
 from palmjax.report import html, metrics, plots, score_plots
@@ -73,7 +73,7 @@ def write(run, scores, results, *, soft_labels):
     ],
     sections=[
       _rates(run, models, scores),
-      _certainty(models, scores),
+      certainty.figures(models, scores, {**_NAMES, **_ALONE}),
       _histograms(scores),
       _pictures(run, soft_labels),
       _generator(models['gan']),
@@ -140,25 +140,6 @@ def _rates(run, models, scores):
       'impostor. In brackets the 95 % interval over identities; a star marks a '
       'value whose interval lies apart from all others.'
     ),
-  )
-
-
-def _certainty(models, scores):
-  names = {**_NAMES, **_ALONE}
-  curves = {
-    name: error_rates.det_points(scores[key].genuine, scores[key].impostor)
-    for key, name in names.items()
-  }
-  return html.Figures(
-    'How certain',
-    [
-      score_plots.det(curves),
-      plots.intervals(
-        {name: models[key]['eer'] for key, name in names.items()},
-        title='Equal error rate',
-        unit='%',
-      ),
-    ],
   )
 
 
