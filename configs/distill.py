@@ -2,7 +2,8 @@
 
 python -m palmjax.main --config configs/distill.py --workdir runs/distill
 
-''       2 CPU cores: the shipped weights teach, 64 px, drawn palms
+''       2 CPU cores: the shipped weights teach, 64 px, drawn palms, few of them
+           labelled
 'smoke'  the same path in miniature, for tests
 
 Sweep, three seeds:
@@ -16,7 +17,10 @@ from configs import common
 
 _SMOKE = {
   'image_size': 32,
-  'data.identities': 24,
+  'evaluation_share': 0.5,
+  'data.identities': 32,
+  'labelled.identities': 12,
+  'labelled.images': 12,
   'data.samples': 12,
   'teacher.cnn.start': '',
   'teacher.network.width': 0.125,
@@ -31,6 +35,7 @@ _SMOKE = {
   'student.cnn.batch_size': 8,
   'student.cnn.warmup_steps': 2,
   'student.cnn.ckpt_every': 3,
+  'distill.unlabelled': 8,
   'device.arms': ('both', 'statistics'),
   'device.sessions': 2,
   # Random networks are sure of nothing.
@@ -56,14 +61,15 @@ def get_config(arg=''):
       'name': 'palms',
       'dir': '',
       'turn': 0,
-      'identities': 300,
+      'identities': 800,
       # Four sessions: one to enrol in, two to live in, one to be tested in.
       'samples': 16,
-      'difficulty': 0.8,
+      'difficulty': 0.6,
     }
   )
-  config.evaluation_share = 0.5
-  config.labelled = ml_collections.ConfigDict({'identities': 0, 'images': 0})
+  config.evaluation_share = 0.1875  # 150 identities
+  # Of the training identities; all others are unlabelled.
+  config.labelled = ml_collections.ConfigDict({'identities': 150, 'images': 16})
   # Of both networks: what the shipped weights were trained with.
   config.preprocess = ml_collections.ConfigDict(
     {'channels': 'grey', 'contrast': 'local'}
@@ -106,7 +112,10 @@ def get_config(arg=''):
     {
       'temperature': 3.0,
       'logits_weight': 1.0,  # λ_kd
-      'embeddings_weight': 10.0,  # λ_f
+      'embeddings_weight': 30.0,  # λ_f
+      # Palms in a batch beside the labelled ones, of the training identities
+      # that `labelled` leaves out; 0: none.
+      'unlabelled': 32,
     }
   )
   config.device = ml_collections.ConfigDict(

@@ -8,12 +8,16 @@ server trains the teacher, distils it into the student and ships the student).
 The exits before the last one learn from labels alone, so that the device begins
 with exits that know something.
 
+A teacher can embed palms that nobody labelled. With such palms in the batch the
+last term is a mean over these, too.
+
 Parameters are {'backbone': of the `models.exits.ExitNetwork`, 'head': W [L, K,
 D]}. `classify.create_state` makes the state. The teacher is an argument: it is
 in no optimiser and in no checkpoint of the student.
 """
 
 import jax
+import jax.numpy as jnp
 
 from palmjax.engine import state as train_state
 from palmjax.losses import distillation, self_distillation
@@ -56,24 +60,29 @@ def make_step(
   Returns:
     step(state, frozen, batch, key) → (state, metrics); frozen {'teacher':
     {'params': {'backbone', 'head': [K, D]}, 'batch_stats', …}}, batch {'image':
-    [B, H, W, 3], uint8 or float in [-1, 1], 'label': int32 [B]}.
+    [B, H, W, 3], uint8 or float in [-1, 1], 'label': int32 [B]} and, without
+    labels, 'unlabelled': [U, H, W, 3] like 'image'.
     'loss/classification' is L_cls, 'loss/logits' and 'loss/embeddings' the
     other terms without weights; 'accuracy/teacher' is that of the teacher.
   """
 
   def step(state, frozen, batch, key):
     key = jax.random.fold_in(key, state.step)
-    images = augment(
-      jax.random.fold_in(key, _AUGMENT),
-      self_distill.float_images(batch['image']),
-    )
+    images = self_distill.float_images(batch['image'])
+    if 'unlabelled' in batch:
+      more = self_distill.float_images(batch['unlabelled'])
+      images = jnp.concatenate([images, more])
+    images = augment(jax.random.fold_in(key, _AUGMENT), images)
     inputs, labels = preprocess(images), batch['label']
+    labelled = slice(len(labels))
     stats = dict(frozen['teacher'])
     params = stats.pop('params')
     teacher_embeddings = forward.apply_eval(
       teacher, params['backbone'], stats, teacher_preprocess(images)
     )
-    teacher_logits = teacher_logits_fn(teacher_embeddings, params['head'], None)
+    teacher_logits = teacher_logits_fn(
+      teacher_embeddings[labelled], params['head'], None
+    )
 
     def loss_fn(params):
       embeddings, stats = forward.apply_train(
@@ -83,10 +92,10 @@ def make_step(
         inputs,
         jax.random.fold_in(key, _DROPOUT),
       )
-      head = params['head']
-      logits = self_distill.exit_logits(logits_fn, embeddings, head, None)
+      head, of_labels = params['head'], embeddings[:, labelled]
+      logits = self_distill.exit_logits(logits_fn, of_labels, head, None)
       label_logits = self_distill.exit_logits(
-        logits_fn, embeddings, head, labels
+        logits_fn, of_labels, head, labels
       )
       # The cross-entropy of the last exit is a part of this loss.
       loss, terms = distillation.loss(

@@ -172,6 +172,40 @@ def test_embeddings_of_the_teacher_pull_the_backbone(updated):
   )
 
 
+def test_palms_without_labels_have_the_last_term_alone(updated):
+  """A mean over all images; batch statistics are those of all, too."""
+  data, more = updated.data, tiny_exits.batch(seed=3)['image'][:4]
+  state, frozen = updated.state, updated.frozen
+  step = tiny_exits.quick_jit(make_step(TX))
+  _, metrics = step(state, frozen, data | {'unlabelled': more}, tiny_exits.KEY)
+  images = {'image': np.concatenate([data['image'], more])}
+  e = tiny_exits.embeddings_by_hand(state.params, images)
+  of_labels = e[:, : tiny_exits.BATCH]
+  head = np.asarray(state.params['head'], np.float64)
+  p = tiny_exits.softmax(np.einsum('lbd,lkd->lbk', of_labels, head))
+  rows = np.arange(tiny_exits.BATCH)
+  np.testing.assert_allclose(
+    metrics['loss/classification'],
+    -np.log(p[:, rows, data['label']]).mean(axis=1).sum(),
+    rtol=1e-4,
+  )
+  params, stats = frozen['teacher']['params'], frozen['teacher']['batch_stats']
+  teacher_e = tiny_exits.Layer().apply(
+    {'params': params['backbone'], 'batch_stats': stats},
+    flipped(images['image'] / 127.5 - 1.0),
+    train=False,
+  )
+  unit, teacher_unit = (
+    v / np.linalg.norm(v, axis=1, keepdims=True) for v in (e[-1], teacher_e)
+  )
+  np.testing.assert_allclose(
+    metrics['loss/embeddings'],
+    1 - (unit * teacher_unit).sum(axis=1).mean(),
+    rtol=1e-4,
+  )
+  assert metrics['loss/embeddings'] != updated.metrics['loss/embeddings']
+
+
 def test_teacher_and_student_that_do_not_fit_are_refused():
   state, data = tiny_exits.state(TX), tiny_exits.batch()
   with pytest.raises(ValueError, match='teacher has 5 classes, the student 3'):

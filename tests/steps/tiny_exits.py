@@ -87,7 +87,7 @@ def state(tx):
 
 def inputs(data):
   """[B, 12] in float64."""
-  return data['image'].reshape(BATCH, -1) / 127.5 - 1.0
+  return data['image'].reshape(len(data['image']), -1) / 127.5 - 1.0
 
 
 def embeddings_by_hand(params, data):

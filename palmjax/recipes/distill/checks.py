@@ -16,6 +16,7 @@ _AT_LEAST = {
   'loss.margin': 0,
   'distill.logits_weight': 0,
   'distill.embeddings_weight': 0,
+  'distill.unlabelled': 0,
   'student.network.exit': 0,
   'evaluation.resamples': 1,
   'device.sessions': 1,
@@ -54,10 +55,7 @@ def check(config, mesh):
   config_keys.check_numbers(config)
   config_keys.check_least(config, _AT_LEAST)
   config_keys.check_folder(config.data, 'palms', 'folder, or of a prepared set')
-  config_keys.check_above(
-    config,
-    ('loss.scale', 'device.learning_rate', 'device.days', 'device.period'),
-  )
+  config_keys.check_above(config, _ABOVE_0)
   config_keys.check_rates(
     config, ('evaluation_share', 'evaluation.fmrs', 'device.fmr')
   )
@@ -78,6 +76,11 @@ def check(config, mesh):
     config[name].network.embedding_size
     for name in (training.TEACHER, training.STUDENT)
   ]
+  if config.distill.unlabelled % mesh.size:
+    raise ValueError(
+      f'--config.distill.unlabelled={config.distill.unlabelled} does not '
+      f'divide over {mesh.size} devices; use a multiple of {mesh.size}'
+    )
   if sizes[0] != sizes[1]:
     raise ValueError(
       f'--config.student.network.embedding_size={sizes[1]}: the teacher has '

@@ -46,7 +46,9 @@ def run(config, workdir):
   """
   workdir, mesh, root = run_start.take(config, workdir, distill_checks.check)
   data_key = stage.stage_key(root, 'data')
-  palms = palm_images.load(config, data_key)
+  palms = palm_images.load(
+    config, data_key, unlabelled=config.distill.unlabelled > 0
+  )
   others = strangers.find(config, palms, data_key)
   with config_keys.named('device'):
     everyone = device_tests.people(

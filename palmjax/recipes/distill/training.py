@@ -5,9 +5,10 @@
   student_distilled   and the teacher's logits and embeddings (S2)
   student_placebo     as student_distilled, but its teacher is student_alone
 
-The students have equal first weights, batches, augmentation and steps. The
-placebo shows what any teacher gives, even one that knows no more than a
-student.
+The students have equal first weights, labelled batches and steps. The two
+that are taught also see palms without labels, which `student_alone` cannot
+use. The placebo shows what any teacher gives, even one that knows no more than
+a student.
 """
 
 import dataclasses
@@ -39,8 +40,8 @@ SECTIONS = (
   'stop',
   'log_every',
 )
-# Stream of a stage's key.
-_LABELLED = 100
+# Streams of a stage's key.
+_LABELLED, _UNLABELLED = range(100, 102)
 
 
 def of_network(config, name):
@@ -122,12 +123,13 @@ def train_student(palms, others, stage, config, *, mesh, key, teacher=None):
     teacher_logits_fn=palm_networks.free_logits(network.description),
     teacher_preprocess=network.preprocess.apply,
     logits_fn=logits_fn,
-    **config.distill.to_dict(),
+    **{k: v for k, v in config.distill.items() if k != 'unlabelled'},
   )
   return _train(
     (palms, others, mesh, stage, config),
     make_step,
     frozen={'teacher': {'params': network.params, **network.stats}},
+    unlabelled=config.distill.unlabelled,
   )
 
 
@@ -135,13 +137,30 @@ def _loss(config):
   return {'loss': 'arcface', **config.loss.to_dict()}
 
 
-def _train(run, make_step, *, create_state=classify.create_state, frozen=None):
+def _train(
+  run,
+  make_step,
+  *,
+  create_state=classify.create_state,
+  frozen=None,
+  unlabelled=0,
+):
   palms, others, mesh, stage, config = run
   part, batch_size = palms.labelled, config.cnn.batch_size
-  stream = streams.DeviceSet(
+  batches = _stream(
     {'image': part.images, 'label': part.labels},
-    sharding=meshes.batch_sharding(mesh),
+    batch_size,
+    jax.random.fold_in(stage.key, _LABELLED),
+    mesh,
   )
+  if unlabelled and len(palms.unlabelled):
+    more = _stream(
+      {'unlabelled': palms.unlabelled},
+      unlabelled,
+      jax.random.fold_in(stage.key, _UNLABELLED),
+      mesh,
+    )
+    batches = streams.merge(batches, more)
   return palm_training.train(
     stage,
     config,
@@ -149,12 +168,14 @@ def _train(run, make_step, *, create_state=classify.create_state, frozen=None):
     classes=len(part.identities),
     make_step=make_step,
     create_state=create_state,
-    batches=stream.batches(
-      batch_size,
-      seed=streams.seed_of(jax.random.fold_in(stage.key, _LABELLED)),
-    ),
+    batches=batches,
     loss=_loss(config),
     frozen=frozen,
     strangers=others,
     **palm_training.until(config, palms, batch_size),
   )
+
+
+def _stream(arrays, batch_size, key, mesh):
+  data = streams.DeviceSet(arrays, sharding=meshes.batch_sharding(mesh))
+  return data.batches(batch_size, seed=streams.seed_of(key))

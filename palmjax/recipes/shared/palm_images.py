@@ -69,6 +69,8 @@ class PalmImages:
       is refused instead of resumed.
     strangers: `SpareIdentities`: held out or not in the budget, or the tested
       ones where there are too few of these.
+    unlabelled: uint8 [M, size, size, 3], images of training identities that the
+      budget left out, for recipes that train on them; else none.
   """
 
   labelled: Part
@@ -78,23 +80,29 @@ class PalmImages:
   fingerprint: str
   strangers: SpareIdentities
   validation: Part | None = None
+  unlabelled: np.ndarray | tuple = ()
 
   def counts(self):
     """Says how many images and identities there are."""
+    more = (
+      f', {len(self.unlabelled)} unlabelled' if len(self.unlabelled) else ''
+    )
     return (
       f'{len(self.labelled.labels)} images of '
-      f'{len(self.labelled.identities)} identities; evaluation: '
+      f'{len(self.labelled.identities)} identities{more}; evaluation: '
       f'{len(self.evaluation.labels)} images of '
       f'{len(self.evaluation.identities)} others'
     )
 
 
-def load(config, key):
+def load(config, key, *, unlabelled=False):
   """Reads or draws the images of a run and splits them.
 
   Args:
     config: with `data`, `image_size`, `labelled`, `evaluation_share`, `stop`.
     key: random key of the data: palms drawn and identities chosen.
+    unlabelled: whether identities that the budget leaves out are trained on
+      without their labels. They are then no strangers.
 
   Returns:
     `PalmImages`.
@@ -125,7 +133,9 @@ def load(config, key):
       )
     chosen = chosen[budget]
   others = np.setdiff1d(split.train, chosen)
-  others = others[np.isin(palm_set.labels[others], palm_set.labels[chosen])]
+  budgeted = np.isin(palm_set.labels[others], palm_set.labels[chosen])
+  others, left_out = others[budgeted], others[~budgeted]
+  trained = np.union1d(chosen, left_out) if unlabelled else chosen
   labelled = _part(palm_set, chosen)
   old = np.unique(palm_set.labels[chosen])
   unseen = Part(
@@ -150,7 +160,7 @@ def load(config, key):
   else:
     digest.update(np.ascontiguousarray(palm_set.images))
   digest.update(np.ascontiguousarray(palm_set.labels))
-  for indices in (chosen, split.evaluation, split.validation):
+  for indices in (trained, split.evaluation, split.validation):
     digest.update(np.asarray(indices, np.int64).tobytes())
   return PalmImages(
     labelled=labelled,
@@ -158,11 +168,16 @@ def load(config, key):
     evaluation=evaluation,
     skipped=palm_set.skipped,
     fingerprint=digest.hexdigest(),
-    strangers=_strangers(palm_set, split, chosen),
+    strangers=_strangers(palm_set, split, trained),
     validation=(
       _held(_part(palm_set, split.validation))
       if len(split.validation)
       else None
+    ),
+    unlabelled=(
+      _held(_part(palm_set, left_out)).images
+      if unlabelled and len(left_out)
+      else ()
     ),
   )
 

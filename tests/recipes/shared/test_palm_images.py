@@ -45,6 +45,35 @@ def test_parts_of_a_folder(config, tmp_path):
   )
 
 
+def test_identities_left_out_are_unlabelled_where_a_recipe_asks(
+  config, tmp_path
+):
+  """And then no strangers: thresholds are set on palms no network has seen."""
+  for k in range(12):
+    (tmp_path / f'p{k}').mkdir()
+    for n in range(4):
+      shade = np.full((40, 40, 3), 20 * k, np.uint8)
+      Image.fromarray(shade).save(tmp_path / f'p{k}' / f'{n}.png')
+  key = jax.random.key(0)
+  before = palm_images.load(config, key)
+  assert len(before.unlabelled) == 0
+  palms = palm_images.load(config, key, unlabelled=True)
+
+  def names(part):
+    return {int(name[1:]) for name in part.identities}
+
+  seen = (palms.unlabelled[:, 0, 0, 0] // 20).tolist()
+  assert len(seen) == 4 * len(set(seen))  # Whole identities.
+  everyone = names(palms.labelled) | names(palms.evaluation) | set(seen)
+  assert everyone == set(range(12))
+  assert not set(seen) & (names(palms.labelled) | names(palms.evaluation))
+  strangers = {int(name.split('/')[0][1:]) for name in palms.strangers.ids}
+  assert strangers <= names(palms.evaluation)
+  assert palms.strangers.tested
+  assert palms.fingerprint != before.fingerprint
+  assert ', 12 unlabelled; ' in palms.counts()
+
+
 def test_training_never_sees_an_identity_of_the_evaluation(monkeypatch):
   # The split looks at no pixel.
   monkeypatch.setattr(
