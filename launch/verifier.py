@@ -40,7 +40,8 @@ from release import photographed_palms
 _SIZE = 64
 # Of palms that errors are measured on, and of others.
 _SEEDS = {0.4: (21, 41), 0.6: (22, 42), 0.8: (23, 43)}
-_IDENTITIES, _IMAGES, _COHORT, _OTHERS = 400, 4, 200, 400
+_IDENTITIES, _OTHERS = 400, 400
+IMAGES, COHORT = 4, 200  # Of an identity; palms of the cohort.
 _SIZES = 40, 200  # Of cohorts.
 # At which FNMR is read. The 1,276,800 impostor pairs support no rarer ones.
 _FMRS = (1e-3, 1e-4)
@@ -59,11 +60,11 @@ def main(argv=None):
   before = verifier.load(score='network')
   errors, differences, rates = {}, {}, {}
   for difficulty, seeds in _SEEDS.items():
-    images = _draw(seeds[0], difficulty, _IDENTITIES, _IMAGES)
+    images = draw(seeds[0], difficulty, _IDENTITIES, IMAGES)
     test = judge.templates(images)
-    others = judge.templates(_draw(seeds[1], difficulty, _OTHERS, 1))
+    others = judge.templates(draw(seeds[1], difficulty, _OTHERS, 1))
     name = f'difficulty {difficulty:g}'
-    scores, camera = _scores(test, others.take(slice(_COHORT)), images)
+    scores, camera = _scores(test, others.take(slice(COHORT)), images)
     for score, columns in _errors(scores, camera, before).items():
       errors.setdefault(score, {}).update(
         {f'{name}: {column}': value for column, value in columns.items()}
@@ -72,9 +73,7 @@ def main(argv=None):
       differences.setdefault(score, {})[f'eer, {difficulty:g}'] = value
     apart = [
       np.concatenate(both)
-      for both in zip(
-        test.take(slice(None, None, _IMAGES)), others, strict=True
-      )
+      for both in zip(test.take(slice(None, None, IMAGES)), others, strict=True)
     ]
     rates |= verifier_rates.rates(
       f'drawn, {name}', parts.Templates(*apart), _SIZES, before
@@ -129,7 +128,14 @@ def tables(errors, differences, rates):
   }
 
 
-def _draw(seed, difficulty, identities, samples):
+def draw(seed, difficulty, identities, samples):
+  """Drawn palms uint8 [identities · samples, 64, 64, 3], cut as `verify` does.
+
+  Args:
+    seed: of the generator.
+    difficulty: in [0, 1].
+    identities, samples: how many, and images of each.
+  """
   images, _, _ = as_read.draw(
     seed,
     identities=identities,
@@ -183,7 +189,7 @@ def _scores(test, others, images):
 
 
 def _pairs(scores):
-  labels = np.repeat(np.arange(_IDENTITIES), _IMAGES)
+  labels = np.repeat(np.arange(_IDENTITIES), IMAGES)
   return {
     name: verification.matrix_scores((matrix + matrix.T) / 2, labels)
     for name, matrix in scores.items()
@@ -228,7 +234,7 @@ def _errors(scores, camera, before):
     for name, pairs in _pairs(scores).items()
   }
   # What users got: errors at the threshold that comes with each score.
-  labels = np.repeat(np.arange(_IDENTITIES), _IMAGES)
+  labels = np.repeat(np.arange(_IDENTITIES), IMAGES)
   same = labels[:, None] == labels
   strangers, genuine = ~same, same & ~np.eye(len(labels), dtype=bool)
   for name, threshold in (

@@ -47,7 +47,7 @@ _PALMS_A_DIRECTION = 10
 
 NAMES = ('fine', 'wide', 'network')
 # w_k, up to a factor. Without the network the codes have half each.
-_WEIGHTS = (1.0, 1.0, 2.0)
+WEIGHTS = (1.0, 1.0, 2.0)
 CODES = NAMES[:2]
 KINDS = {'fine': orientation_code.FINE, 'wide': orientation_code.WIDE6}
 UPRIGHT = orientation_code.ROTATIONS.index(0)
@@ -217,7 +217,7 @@ def standard(impostors, num_palms):
   std = np.average(
     [excess, typical], weights=[num_palms, _TYPICAL_PALMS], axis=0
   )
-  weights = np.asarray(_WEIGHTS[: len(std)])
+  weights = np.asarray(WEIGHTS[: len(std)])
   share = weights / weights.mean()
   return Standard(start + std * np.log(_TAIL / share), std)
 
