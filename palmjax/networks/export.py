@@ -27,6 +27,7 @@ from palmjax.networks import weights_file
 FORMAT = 1
 
 _WEIGHTS, _MODEL, _PREPROCESS = 'weights.npz', 'model.json', 'preprocess.json'
+FILES = _WEIGHTS, _MODEL, _PREPROCESS
 # Where model.json holds the digest of each of the others.
 _DIGEST = {_WEIGHTS: 'weights_sha256', _PREPROCESS: 'preprocess_sha256'}
 # And of the architecture that it tells itself.

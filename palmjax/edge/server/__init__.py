@@ -1,0 +1,1 @@
+"""Label and model server: FastAPI over SQLite or PostgreSQL."""

@@ -1,0 +1,114 @@
+"""The server as an ASGI application."""
+
+import contextlib
+import time
+
+import fastapi
+from fastapi import exceptions, responses
+from starlette import exceptions as http_errors
+
+from palmjax.edge.server import (
+  admin_routes,
+  device_routes,
+  limits,
+  logs,
+  pages,
+  worker,
+)
+
+_HEADERS = {
+  'X-Content-Type-Options': 'nosniff',
+  'Referrer-Policy': 'no-referrer',
+  'Cache-Control': 'no-store',
+  'Content-Security-Policy': (
+    "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; "
+    "frame-ancestors 'none'"
+  ),
+}
+
+
+def create(service):
+  """The application of a `service.Service`.
+
+  Args:
+    service: as `service.start` gives it.
+
+  Returns:
+    `FastAPI`; the teacher works while it runs.
+  """
+  teacher = worker.Worker(service, logs.log)
+  counts = logs.Counts(teacher)
+
+  @contextlib.asynccontextmanager
+  async def lifespan(app):
+    del app
+    teacher.start()
+    yield
+    teacher.stop()
+
+  app = fastapi.FastAPI(
+    title='palmjax edge server',
+    version='1',
+    lifespan=lifespan,
+    docs_url=None,
+    redoc_url=None,
+  )
+  app.state.service, app.state.worker = service, teacher
+  app.state.buckets = limits.Buckets(
+    rate=service.limits.rate, burst=service.limits.burst
+  )
+  app.state.counts = counts
+  app.include_router(device_routes.router)
+  app.include_router(admin_routes.router)
+  app.include_router(pages.router)
+
+  @app.middleware('http')
+  async def observe(request, call_next):
+    start = time.perf_counter()
+    try:
+      response = await call_next(request)
+    except Exception as error:
+      logs.log('failed', error=type(error).__name__, route=_route(request))
+      response = _problem(500, 'the server failed; see its log')
+    seconds = time.perf_counter() - start
+    route = _route(request)
+    counts.seconds.labels(
+      request.method, route, str(response.status_code)
+    ).observe(seconds)
+    logs.log(
+      'request',
+      method=request.method,
+      route=route,
+      status=response.status_code,
+      ms=round(1e3 * seconds, 1),
+      device=getattr(request.state, 'device', None),
+    )
+    for name, value in _HEADERS.items():
+      response.headers.setdefault(name, value)
+    return response
+
+  @app.exception_handler(http_errors.HTTPException)
+  async def refuse(request, error):
+    del request
+    return _problem(error.status_code, error.detail, error.headers)
+
+  @app.exception_handler(exceptions.RequestValidationError)
+  async def explain(request, error):
+    del request
+    first = error.errors()[0]
+    where = '.'.join(str(part) for part in first['loc'])
+    return _problem(422, f'{where}: {first["msg"]}')
+
+  return app
+
+
+def _route(request):
+  """The route's pattern: a path may hold anything."""
+  route = request.scope.get('route')
+  return getattr(route, 'path', 'none')
+
+
+def _problem(status, detail, headers=None):
+  return responses.JSONResponse(
+    {'detail': str(detail)}, status_code=status, headers=headers
+  )

@@ -1,0 +1,187 @@
+"""Tables of the server, and connections to SQLite or PostgreSQL.
+
+A sample goes from 'waiting' to 'labelled' to 'deleted'. Rows of deleted samples
+stay without content, so that a request which comes twice, or too late, makes
+nothing new.
+"""
+
+import contextlib
+import datetime
+import pathlib
+import uuid
+
+import alembic.command
+import alembic.config
+import sqlalchemy
+from sqlalchemy import event, orm
+
+WAITING, LABELLED, DELETED = 'waiting', 'labelled', 'deleted'
+
+
+class Base(orm.DeclarativeBase):
+  """Parent of all tables."""
+
+
+class Moment(sqlalchemy.types.TypeDecorator):
+  """A time in UTC, with its zone on both kinds of databases."""
+
+  impl = sqlalchemy.DateTime(timezone=True)
+  cache_ok = True
+
+  def process_result_value(self, value, dialect):
+    """The time with its zone, which SQLite forgets."""
+    if value is not None and value.tzinfo is None:
+      return value.replace(tzinfo=datetime.UTC)
+    return value
+
+
+class Setting(Base):
+  """A value of the server itself."""
+
+  __tablename__ = 'setting'
+  name: orm.Mapped[str] = orm.mapped_column(primary_key=True)
+  value: orm.Mapped[str]
+
+
+class Device(Base):
+  """A capture device and its token, of which the hash alone is kept."""
+
+  __tablename__ = 'device'
+  id: orm.Mapped[uuid.UUID] = orm.mapped_column(primary_key=True)
+  label: orm.Mapped[str]
+  token_hash: orm.Mapped[str] = orm.mapped_column(unique=True)
+  expires: orm.Mapped[datetime.datetime] = orm.mapped_column(Moment)
+  # After a rotation the old token is good for a while: the answer with the
+  # new one may not have reached the device.
+  old_hash: orm.Mapped[str | None] = orm.mapped_column(unique=True)
+  old_expires: orm.Mapped[datetime.datetime | None] = orm.mapped_column(Moment)
+  revoked: orm.Mapped[bool] = orm.mapped_column(default=False)
+  made: orm.Mapped[datetime.datetime] = orm.mapped_column(Moment)
+  seen: orm.Mapped[datetime.datetime | None] = orm.mapped_column(Moment)
+
+
+class _OfDevice:
+  """Columns of what a device sent under an id of its own."""
+
+  device: orm.Mapped[uuid.UUID] = orm.mapped_column(
+    sqlalchemy.ForeignKey('device.id'), primary_key=True
+  )
+  id: orm.Mapped[uuid.UUID] = orm.mapped_column(primary_key=True)
+  state: orm.Mapped[str] = orm.mapped_column(index=True)
+  # Of the bytes that were sent; '' of a deletion that came first.
+  digest: orm.Mapped[str]
+  made: orm.Mapped[datetime.datetime] = orm.mapped_column(Moment)
+  image: orm.Mapped[bytes | None]  # Sealed; gone once it was embedded.
+
+
+class Reference(_OfDevice, Base):
+  """Somebody enrolled on a device, as the teacher's sealed embedding."""
+
+  __tablename__ = 'reference'
+  embedding: orm.Mapped[bytes | None]
+
+
+class Sample(_OfDevice, Base):
+  """A second target sample, and its label as JSON."""
+
+  __tablename__ = 'sample'
+  label: orm.Mapped[str | None]
+
+
+class Report(Base):
+  """What a device told of itself, as JSON."""
+
+  __tablename__ = 'report'
+  device: orm.Mapped[uuid.UUID] = orm.mapped_column(
+    sqlalchemy.ForeignKey('device.id'), primary_key=True
+  )
+  id: orm.Mapped[uuid.UUID] = orm.mapped_column(primary_key=True)
+  made: orm.Mapped[datetime.datetime] = orm.mapped_column(Moment, index=True)
+  body: orm.Mapped[str]
+
+
+class Package(Base):
+  """A package of a student."""
+
+  __tablename__ = 'package'
+  digest: orm.Mapped[str] = orm.mapped_column(primary_key=True)
+  version: orm.Mapped[int] = orm.mapped_column(unique=True)
+  made: orm.Mapped[datetime.datetime] = orm.mapped_column(Moment)
+  content: orm.Mapped[bytes]
+
+
+def now():
+  """The time in UTC."""
+  return datetime.datetime.now(datetime.UTC)
+
+
+def connect(url):
+  """An engine whose tables are those of this version.
+
+  Args:
+    url: of SQLAlchemy, e.g. sqlite:///server.db or postgresql://….
+
+  Raises:
+    ValueError: the database cannot be reached or used; one line, without the
+      password.
+  """
+  try:
+    parsed = sqlalchemy.make_url(url)
+    if parsed.drivername == 'postgresql':
+      parsed = parsed.set(drivername='postgresql+psycopg')
+    engine = sqlalchemy.create_engine(parsed, pool_pre_ping=True)
+    if engine.dialect.name == 'sqlite':
+      _prepare_sqlite(engine)
+    _migrate(engine)
+  except (sqlalchemy.exc.SQLAlchemyError, ImportError) as error:
+    shown = str(url).partition('@')[2] or url
+    reason = str(getattr(error, 'orig', None) or error).splitlines()[0]
+    raise ValueError(
+      f'the database {shown} cannot be used: {reason}; give '
+      '--database=sqlite:///FILE or --database=postgresql://USER:WORD@HOST/NAME'
+    ) from error
+  return engine
+
+
+def _prepare_sqlite(engine):
+  @event.listens_for(engine, 'connect')
+  def on_connect(connection, record):
+    del record
+    # SQLAlchemy begins transactions itself, below.
+    connection.isolation_level = None
+    for pragma in (
+      'journal_mode=WAL',
+      'synchronous=FULL',
+      'busy_timeout=30000',
+      'foreign_keys=ON',
+      'secure_delete=ON',
+    ):
+      connection.execute(f'PRAGMA {pragma}')
+
+  @event.listens_for(engine, 'begin')
+  def on_begin(connection):
+    # A transaction that reads first and writes later would fail where another
+    # one wrote in between.
+    connection.exec_driver_sql('BEGIN IMMEDIATE')
+
+
+def _migrate(engine):
+  config = alembic.config.Config()
+  config.set_main_option(
+    'script_location', str(pathlib.Path(__file__).parent / 'migrations')
+  )
+  with engine.begin() as connection:
+    if engine.dialect.name == 'postgresql':
+      # Two servers that start at once migrate one after the other.
+      connection.execute(
+        sqlalchemy.text('SELECT pg_advisory_xact_lock(20114528937)')
+      )
+    config.attributes['connection'] = connection
+    alembic.command.upgrade(config, 'head')
+
+
+@contextlib.contextmanager
+def session(engine):
+  """A transaction: committed at the end, rolled back by an exception."""
+  with orm.Session(engine, expire_on_commit=False) as opened, opened.begin():
+    yield opened

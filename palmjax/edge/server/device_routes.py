@@ -1,0 +1,204 @@
+"""Routes of devices: references, samples, labels, packages, reports."""
+
+import hashlib
+import json
+import uuid
+from typing import Annotated
+
+import fastapi
+import sqlalchemy as sa
+from fastapi import responses
+
+from palmjax.edge import protocol
+from palmjax.edge.server import access, database, service, tokens, worker
+
+router = fastapi.APIRouter(prefix='/v1', tags=['device'])
+_RETRY = 5  # Seconds.
+
+
+def _errors(*statuses):
+  return {
+    status: access.ERRORS[status] for status in (401, 422, 429, *statuses)
+  }
+
+
+_UPLOAD = {
+  'openapi_extra': access.IMAGE_BODY,
+  'responses': _errors(409, 413, 415, 503),
+}
+
+
+@router.put('/references/{name}', status_code=201, **_UPLOAD)
+def put_reference(
+  request: fastapi.Request,
+  name: uuid.UUID,
+  device: access.Device,
+  image: access.Image,
+):
+  """Takes the image of somebody enrolled; the teacher's embedding stays."""
+  return _put(request, database.Reference, device, name, image)
+
+
+@router.put('/samples/{name}', status_code=202, **_UPLOAD)
+def put_sample(
+  request: fastapi.Request,
+  name: uuid.UUID,
+  device: access.Device,
+  image: access.Image,
+):
+  """Takes a second target sample to be labelled."""
+  app = request.app.state
+  if app.worker.waiting >= app.service.limits.waiting:
+    raise access.busy(503, 'too many samples wait for labels; wait', _RETRY)
+  return _put(request, database.Sample, device, name, image)
+
+
+@router.delete('/references/{name}', status_code=204, responses=_errors())
+def delete_reference(
+  request: fastapi.Request, name: uuid.UUID, device: access.Device
+):
+  """Forgets somebody: the embedding, and the person in all labels."""
+  _delete(request, database.Reference, device, name)
+  with database.session(request.app.state.service.engine) as session:
+    _forget_in_labels(session, device, str(name))
+
+
+@router.delete('/samples/{name}', status_code=204, responses=_errors())
+def delete_sample(
+  request: fastapi.Request, name: uuid.UUID, device: access.Device
+):
+  """Forgets a sample, once the device has its label."""
+  _delete(request, database.Sample, device, name)
+
+
+@router.get('/labels', responses=_errors())
+def get_labels(
+  request: fastapi.Request,
+  device: access.Device,
+  limit: Annotated[int, fastapi.Query(ge=1, le=1000)] = 100,
+) -> list[protocol.Label]:
+  """Labels of this device's samples, the oldest first, until deleted."""
+  table = database.Sample
+  with database.session(request.app.state.service.engine) as session:
+    rows = session.scalars(
+      sa.select(table.label)
+      .where(table.device == device, table.state == database.LABELLED)
+      .order_by(table.made)
+      .limit(limit)
+    ).all()
+  return [protocol.Label(**json.loads(row)) for row in rows]
+
+
+@router.get('/packages/latest', responses=_errors(404))
+def latest(
+  request: fastapi.Request, device: access.Device
+) -> protocol.LatestPackage:
+  """The package that the device should have."""
+  del device
+  with database.session(request.app.state.service.engine) as session:
+    found = service.latest_package(session)
+    return protocol.LatestPackage(
+      digest=found.digest, version=found.version, size=len(found.content)
+    )
+
+
+@router.get(
+  '/packages/{digest}',
+  responses={
+    **_errors(404),
+    200: {'content': {'application/x-tar': {}}},
+  },
+  response_class=responses.Response,
+)
+def get_package(
+  request: fastapi.Request, digest: protocol.Digest, device: access.Device
+):
+  """The bytes of a package."""
+  del device
+  with database.session(request.app.state.service.engine) as session:
+    found = session.get(database.Package, digest)
+  if found is None:
+    raise access.problem(404, 'there is no such package')
+  return responses.Response(found.content, media_type='application/x-tar')
+
+
+@router.post('/reports/{name}', status_code=201, responses=_errors(409))
+def post_report(
+  request: fastapi.Request,
+  name: uuid.UUID,
+  device: access.Device,
+  report: protocol.Report,
+):
+  """Takes what a device tells of itself; the same id counts once."""
+  body = report.model_dump_json()
+  with database.session(request.app.state.service.engine) as session:
+    old = session.get(database.Report, (device, name))
+    if old is None:
+      session.add(
+        database.Report(device=device, id=name, made=database.now(), body=body)
+      )
+      return {}
+    if old.body != body:
+      raise access.problem(409, 'another report has this id')
+  return responses.JSONResponse({}, status_code=200)
+
+
+@router.post('/token/rotate', responses=_errors())
+def rotate(request: fastapi.Request, device: access.Device) -> protocol.Granted:
+  """Another token; the old one is good for ten more minutes."""
+  with database.session(request.app.state.service.engine) as session:
+    row = session.get(database.Device, device)
+    token = tokens.rotate(row, database.now())
+    return protocol.Granted(device=row.id, token=token, expires=row.expires)
+
+
+def _put(request, table, device, name, image):
+  app = request.app.state
+  digest = hashlib.sha256(image).hexdigest()
+  row = table(
+    device=device,
+    id=name,
+    state=database.WAITING,
+    digest=digest,
+    made=database.now(),
+  )
+  row.image = app.service.sealer.seal(image, worker.purpose(row))
+  try:
+    with database.session(app.service.engine) as session:
+      session.add(row)
+  except sa.exc.IntegrityError:
+    with database.session(app.service.engine) as session:
+      old = session.get(table, (device, name))
+    # A deletion that overtook the upload knows no digest.
+    if old.digest not in (digest, ''):
+      raise access.problem(409, 'another image has this id') from None
+    return responses.JSONResponse({}, status_code=200)
+  app.worker.call()
+  return {}
+
+
+def _delete(request, table, device, name):
+  with database.session(request.app.state.service.engine) as session:
+    row = session.get(table, (device, name), with_for_update=True)
+    if row is None:
+      row = table(device=device, id=name, made=database.now(), digest='')
+      session.add(row)
+    row.state, row.image = database.DELETED, None
+    if table is database.Sample:
+      row.label = None
+    else:
+      row.embedding = None
+
+
+def _forget_in_labels(session, device, name):
+  table = database.Sample
+  for row in session.scalars(
+    sa.select(table).where(
+      table.device == device, table.state == database.LABELLED
+    )
+  ):
+    label = json.loads(row.label)
+    if label['reference'] == name:
+      label['reference'], label['confidence'] = None, 0.0
+    label['soft'] = [p for p in label['soft'] if p['reference'] != name]
+    row.label = json.dumps(label)

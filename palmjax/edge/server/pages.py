@@ -1,0 +1,177 @@
+"""The page of the administrator: devices, versions, drift and updates.
+
+Rendered here, without scripts. Logging in sets a cookie that ends after a day.
+It is signed with a key that never leaves the server. A request from another
+site does not carry it (SameSite=Strict), and the only form changes nothing but
+the cookie itself.
+"""
+
+import hashlib
+import hmac
+import json
+import pathlib
+import time
+import urllib.parse
+
+import fastapi
+import jinja2
+import sqlalchemy as sa
+from fastapi import responses
+
+from palmjax.edge.server import access, database, service, tokens
+
+router = fastapi.APIRouter(include_in_schema=False)
+_COOKIE, _LIFE = 'palmjax_session', 86_400
+_MOST_FORM = 1000  # Bytes.
+_POINTS = 40  # Reports of a device in its curve.
+_SIDES = 240, 48  # Pixels of a curve.
+
+_TEMPLATES = jinja2.Environment(
+  loader=jinja2.FileSystemLoader(pathlib.Path(__file__).parent / 'templates'),
+  autoescape=True,
+  trim_blocks=True,
+  lstrip_blocks=True,
+  undefined=jinja2.StrictUndefined,
+)
+
+
+@router.get('/')
+def page(request: fastapi.Request):
+  """The page, or the form to log in."""
+  if not _is_logged_in(request):
+    return _render('login.html', message='')
+  with database.session(request.app.state.service.engine) as session:
+    return _render('devices.html', **_facts(request, session))
+
+
+@router.post('/login')
+async def login(request: fastapi.Request):
+  """Checks the administrator's token and sets the cookie."""
+  content = bytearray()
+  async for part in request.stream():
+    content += part
+    if len(content) > _MOST_FORM:
+      raise access.problem(413, 'a token is shorter')
+  form = urllib.parse.parse_qs(content.decode('utf-8', 'replace'))
+  token = form.get('token', [''])[0].strip()
+  app = request.app.state
+  caller = request.client.host if request.client else ''
+  with database.session(app.service.engine) as session:
+    good = tokens.is_admin(session, token)
+  if not good:
+    if seconds := app.buckets.wait(f'guess {caller}', time.monotonic()):
+      raise access.busy(429, 'too many attempts; wait', seconds)
+    return _render('login.html', message='That is not the token.', status=401)
+  response = responses.RedirectResponse('/', status_code=303)
+  response.set_cookie(
+    _COOKIE,
+    _signed(app.service.cookie_key, int(time.time()) + _LIFE),
+    max_age=_LIFE,
+    httponly=True,
+    samesite='strict',
+    secure=request.url.scheme == 'https',
+  )
+  return response
+
+
+@router.post('/logout')
+def logout():
+  """Takes the cookie away."""
+  response = responses.RedirectResponse('/', status_code=303)
+  response.delete_cookie(_COOKIE)
+  return response
+
+
+def _render(name, *, status=200, **values):
+  return responses.HTMLResponse(
+    _TEMPLATES.get_template(name).render(**values), status_code=status
+  )
+
+
+def _signed(key, until):
+  mac = hmac.new(key, str(until).encode(), hashlib.sha256).hexdigest()
+  return f'{until}.{mac}'
+
+
+def _is_logged_in(request):
+  until, _, _ = request.cookies.get(_COOKIE, '').partition('.')
+  if not until.isascii() or not until.isdigit() or len(until) > 12:
+    return False
+  wanted = _signed(request.app.state.service.cookie_key, int(until))
+  given = request.cookies[_COOKIE]
+  return hmac.compare_digest(
+    wanted.encode(), given.encode()
+  ) and time.time() < int(until)
+
+
+def _facts(request, session):
+  """What the template shows."""
+  table = database.Device
+  latest = service.latest_package(session)
+  devices = [
+    _device(session, row, latest)
+    for row in session.scalars(sa.select(table).order_by(table.made))
+  ]
+  return {
+    'devices': devices,
+    'latest': latest,
+    'waiting': request.app.state.worker.waiting,
+    'works': request.app.state.worker.alive,
+    'now': _time(database.now()),
+  }
+
+
+def _device(session, row, latest):
+  reports = session.execute(
+    sa.select(database.Report.made, database.Report.body)
+    .where(database.Report.device == row.id)
+    .order_by(database.Report.made.desc())
+    .limit(_POINTS)
+  ).all()
+  bodies = [json.loads(body) for _, body in reversed(reports)]
+  newest = bodies[-1] if bodies else None
+  means = [b['score_mean'] for b in bodies if b['score_mean'] is not None]
+  updates = [update for body in bodies for update in body['updates']]
+  if row.revoked:
+    state = 'revoked'
+  elif row.expires <= database.now():
+    state = 'expired'
+  else:
+    state = 'active'
+  return {
+    'label': row.label,
+    'id': str(row.id),
+    'state': state,
+    'seen': _time(row.seen),
+    'version': newest['version'] if newest else None,
+    'current': bool(newest) and newest['version'] == latest.version,
+    'waiting': session.scalar(
+      sa.select(sa.func.count())
+      .select_from(database.Sample)
+      .where(
+        database.Sample.device == row.id,
+        database.Sample.state == database.WAITING,
+      )
+    ),
+    'newest': newest,
+    'curve': _curve(means),
+    'means': means,
+    'updates': list(reversed(updates))[:10],
+  }
+
+
+def _curve(values):
+  """Points of an SVG polyline; '' of fewer than two values."""
+  if len(values) < 2:
+    return ''
+  width, height = _SIDES
+  low, high = min(values), max(values)
+  return ' '.join(
+    f'{width * i / (len(values) - 1):.1f},'
+    f'{height - (height - 4) * (v - low) / max(high - low, 1e-9) - 2:.1f}'
+    for i, v in enumerate(values)
+  )
+
+
+def _time(moment):
+  return moment.strftime('%Y-%m-%d %H:%M UTC') if moment else 'never'

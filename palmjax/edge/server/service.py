@@ -1,0 +1,148 @@
+"""What the server knows: teacher, student, keys, limits; and its folder."""
+
+import dataclasses
+import hashlib
+import os
+
+import numpy as np
+import sqlalchemy as sa
+
+from palmjax import files
+from palmjax.edge import package, sealing
+from palmjax.edge.server import database, tokens
+from palmjax.evals.recognition import error_rates
+from palmjax.images import image_file
+from palmjax.networks import export as exports
+from palmjax.networks import palm as palm_networks
+
+_SEALING, _SIGNING, _DATABASE = 'sealing.key', 'signing.key', 'server.db'
+
+
+@dataclasses.dataclass(frozen=True)
+class Limits:
+  """What one device, and all together, may ask for.
+
+  Attributes:
+    rate, burst: requests a second of a device, and at once.
+    waiting: samples that may wait for a label, of all devices.
+    batch: images that the teacher embeds at once.
+  """
+
+  rate: float = 50.0
+  burst: float = 200.0
+  waiting: int = 10_000
+  batch: int = 16
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class Service:
+  """A server without its network: teacher, tables and keys.
+
+  Attributes:
+    engine: of the database.
+    teacher: `PalmNetwork`.
+    threshold: cosine below which a palm is a stranger to the teacher.
+    scale: of the teacher's logits.
+    sealer: `sealing.Sealer` of images and embeddings.
+    cookie_key: bytes that sessions of the page are signed with.
+    public_key: that devices trust.
+    limits: `Limits`.
+  """
+
+  engine: sa.Engine
+  teacher: palm_networks.PalmNetwork
+  threshold: float
+  scale: float
+  sealer: sealing.Sealer
+  cookie_key: bytes
+  public_key: str
+  limits: Limits
+
+
+def start(
+  *, folder, teacher, student, impostors, fmr, database_url=None, limits=None
+):
+  """Opens or makes a server's folder, tables, keys and package.
+
+  Args:
+    folder: of keys and, without `database_url`, of the database.
+    teacher: export folder.
+    student: export folder; a student that changed becomes the next version.
+    impostors: list of uint8 [S, S, 3], one image of each of W palms.
+    fmr: false match rate that thresholds are set for.
+    database_url: of SQLAlchemy.
+    limits: `Limits`.
+
+  Returns:
+    (`Service`, the administrator's token at the first start, else None).
+
+  Raises:
+    ValueError, OSError: one line that says what to do.
+  """
+  folder = files.make_folder(folder)
+  os.chmod(folder, 0o700)
+  network = palm_networks.load(teacher)
+  scale = network.description.get('scale')
+  if scale is None:
+    raise ValueError(
+      f'{teacher} was trained with the loss {network.description["loss"]}, '
+      'whose embeddings give no soft labels: give a teacher of '
+      'configs/distill.py'
+    )
+  side = exports.load(student).preprocess['image_size']
+  embeddings = network.embed(_resized(impostors, network.preprocess.image_size))
+  pairs = (embeddings @ embeddings.T)[np.triu_indices(len(embeddings), 1)]
+  error_rates.require_measurable(fmr, len(pairs))
+  key = sealing.key_of_file(folder / _SEALING, make=True)
+  signing = package.load_private(
+    sealing.key_of_file(folder / _SIGNING, make=True)
+  )
+  service = Service(
+    engine=database.connect(database_url or f'sqlite:///{folder / _DATABASE}'),
+    teacher=network,
+    threshold=float(error_rates.threshold_at_fmr(pairs, fmr).threshold),
+    scale=scale,
+    sealer=sealing.Sealer(key),
+    cookie_key=hashlib.sha256(b'cookie' + key).digest(),
+    public_key=package.public_text(signing),
+    limits=limits or Limits(),
+  )
+  with database.session(service.engine) as session:
+    token = tokens.first_admin(session)
+    _offer(session, student, _resized(impostors, side), fmr, signing)
+  return service, token
+
+
+def _resized(images, side):
+  return np.stack([image_file.square(image, size=side) for image in images])
+
+
+def _offer(session, student, impostors, fmr, key):
+  """Adds the student as the next version, unless it is the latest one."""
+  latest = latest_package(session)
+  if latest is not None:
+    again = package.build(
+      student, impostors, version=latest.version, fmr=fmr, private_key=key
+    )
+    if package.digest_of(again) == latest.digest:
+      return
+  version = 1 if latest is None else latest.version + 1
+  content = package.build(
+    student, impostors, version=version, fmr=fmr, private_key=key
+  )
+  session.add(
+    database.Package(
+      digest=package.digest_of(content),
+      version=version,
+      made=database.now(),
+      content=content,
+    )
+  )
+
+
+def latest_package(session):
+  """The `database.Package` that devices should have, or None."""
+  table = database.Package
+  return session.scalar(
+    sa.select(table).order_by(table.version.desc()).limit(1)
+  )

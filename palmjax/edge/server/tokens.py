@@ -1,0 +1,101 @@
+"""Bearer tokens: 256 random bits, of which the server keeps a hash."""
+
+import datetime
+import hashlib
+import hmac
+import secrets
+import uuid
+
+import sqlalchemy as sa
+
+from palmjax.edge.server import database
+
+LIFE = datetime.timedelta(days=365)
+# The old token stays good so long after a rotation.
+GRACE = datetime.timedelta(minutes=10)
+_ADMIN = 'admin_hash'
+
+
+class RefusedError(Exception):
+  """A token is missing, wrong, expired or revoked; the text says which."""
+
+
+def new():
+  """A fresh token."""
+  return f'palm_{secrets.token_urlsafe(32)}'
+
+
+def hash_of(token):
+  """Hash of a token. It is random, so a slow hash would protect nothing."""
+  return hashlib.sha256(token.encode()).hexdigest()
+
+
+def first_admin(session):
+  """Makes the administrator's token, if there is none yet; else None."""
+  if session.get(database.Setting, _ADMIN):
+    return None
+  token = new()
+  session.add(database.Setting(name=_ADMIN, value=hash_of(token)))
+  return token
+
+
+def is_admin(session, token):
+  """Whether a token is that of the administrator."""
+  setting = session.get(database.Setting, _ADMIN)
+  return bool(setting) and hmac.compare_digest(setting.value, hash_of(token))
+
+
+def add_device(session, label, now):
+  """Adds a device; returns (`Device`, its token)."""
+  token = new()
+  device = database.Device(
+    id=uuid.uuid4(),
+    label=label,
+    token_hash=hash_of(token),
+    expires=now + LIFE,
+    revoked=False,
+    made=now,
+  )
+  session.add(device)
+  session.flush()
+  return device, token
+
+
+def rotate(device, now):
+  """Gives a device another token; the old one is good for `GRACE` more.
+
+  Args:
+    device: `database.Device`.
+    now: time.
+
+  Returns:
+    The token.
+  """
+  token = new()
+  device.old_hash = device.token_hash
+  device.old_expires = min(now + GRACE, device.expires)
+  device.token_hash, device.expires = hash_of(token), now + LIFE
+  return token
+
+
+def device_of(session, token, now):
+  """The device of a token.
+
+  Raises:
+    RefusedError: there is none, or its token is no longer good.
+  """
+  value = hash_of(token)
+  table = database.Device
+  device = session.scalar(
+    sa.select(table).where(
+      sa.or_(table.token_hash == value, table.old_hash == value)
+    )
+  )
+  if device is None:
+    raise RefusedError('the token is unknown; ask the administrator for one')
+  if device.revoked:
+    raise RefusedError('the token was revoked; ask the administrator')
+  current = device.token_hash == value
+  if now >= (device.expires if current else device.old_expires):
+    raise RefusedError('the token has expired; ask the administrator for one')
+  return device
