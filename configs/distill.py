@@ -105,14 +105,14 @@ def get_config(arg=''):
         # The exit that the export uses, from 1 on; 0 is the last.
         'exit': 0,
       },
-      'cnn': _cnn(steps=500, learning_rate=0.1),
+      'cnn': _cnn(steps=1000, learning_rate=0.1),
     }
   )
   config.distill = ml_collections.ConfigDict(
     {
       'temperature': 3.0,
       'logits_weight': 1.0,  # λ_kd
-      'embeddings_weight': 30.0,  # λ_f
+      'embeddings_weight': 100.0,  # λ_f
       # Palms in a batch beside the labelled ones, of the training identities
       # that `labelled` leaves out; 0: none.
       'unlabelled': 32,

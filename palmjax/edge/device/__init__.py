@@ -1,0 +1,1 @@
+"""The capture device: enrols, identifies, keeps samples and learns."""

@@ -1,0 +1,147 @@
+"""Tables of a device's store. What tells of people is sealed."""
+
+import sqlalchemy as sa
+from sqlalchemy import event, orm
+
+FIRST, SECOND = 'first', 'second'
+# A second target sample waits until the server has labelled it.
+WAITING, USABLE = 'waiting', 'usable'
+
+
+class Base(orm.DeclarativeBase):
+  """Parent of all tables."""
+
+
+class Setting(Base):
+  """A sealed value of the device itself."""
+
+  __tablename__ = 'setting'
+  name: orm.Mapped[str] = orm.mapped_column(primary_key=True)
+  value: orm.Mapped[bytes]
+
+
+class User(Base):
+  """Somebody enrolled."""
+
+  __tablename__ = 'user'
+  id: orm.Mapped[str] = orm.mapped_column(primary_key=True)
+  name: orm.Mapped[bytes]
+  # Keyed hash of the name: finds a user without opening all names.
+  tag: orm.Mapped[bytes] = orm.mapped_column(unique=True)
+
+
+class Reference(Base):
+  """One enrolled image; of several of a user the last checks updates."""
+
+  __tablename__ = 'reference'
+  id: orm.Mapped[str] = orm.mapped_column(primary_key=True)
+  user: orm.Mapped[str] = orm.mapped_column(
+    sa.ForeignKey('user.id', ondelete='CASCADE'), index=True
+  )
+  check: orm.Mapped[bool]
+  image: orm.Mapped[bytes]
+
+
+class Template(Base):
+  """Template of a reference in the embedding space of one model."""
+
+  __tablename__ = 'template'
+  reference: orm.Mapped[str] = orm.mapped_column(
+    sa.ForeignKey('reference.id', ondelete='CASCADE'), primary_key=True
+  )
+  model: orm.Mapped[str] = orm.mapped_column(primary_key=True)
+  value: orm.Mapped[bytes]
+
+
+class Sample(Base):
+  """A target sample (claims 1b, 5a).
+
+  Attributes:
+    kind: `FIRST` or `SECOND`.
+    state: `WAITING` or `USABLE`.
+    user: its label.
+    soft: sealed JSON {user: probability} of the teacher.
+    held: whether it checks updates and is not trained on.
+    score: of the capture.
+    made: seconds on the device's clock of elapsed time.
+  """
+
+  __tablename__ = 'sample'
+  id: orm.Mapped[str] = orm.mapped_column(primary_key=True)
+  kind: orm.Mapped[str]
+  state: orm.Mapped[str]
+  user: orm.Mapped[str | None] = orm.mapped_column(
+    sa.ForeignKey('user.id', ondelete='CASCADE'), index=True
+  )
+  soft: orm.Mapped[bytes | None]
+  image: orm.Mapped[bytes]
+  held: orm.Mapped[bool]
+  score: orm.Mapped[float]
+  made: orm.Mapped[float]
+
+
+class Outgoing(Base):
+  """A request that the server has not acknowledged yet.
+
+  Attributes:
+    number: order of sending.
+    method, path: of the request.
+    body: sealed bytes, or None.
+  """
+
+  __tablename__ = 'outgoing'
+  number: orm.Mapped[int] = orm.mapped_column(primary_key=True)
+  method: orm.Mapped[str]
+  path: orm.Mapped[str]
+  body: orm.Mapped[bytes | None]
+
+
+class Trial(Base):
+  """An update that was tried."""
+
+  __tablename__ = 'trial'
+  number: orm.Mapped[int] = orm.mapped_column(primary_key=True)
+  at: orm.Mapped[str]
+  outcome: orm.Mapped[str]
+  samples: orm.Mapped[int]
+  before: orm.Mapped[float]
+  after: orm.Mapped[float]
+  reported: orm.Mapped[bool] = orm.mapped_column(default=False)
+
+
+# Columns that hold sealed bytes: (table, column), each with the key of its row.
+SEALED = (
+  (Setting, 'value'),
+  (User, 'name'),
+  (Reference, 'image'),
+  (Template, 'value'),
+  (Sample, 'image'),
+  (Sample, 'soft'),
+  (Outgoing, 'body'),
+)
+
+
+def connect(path):
+  """An engine on a store, whose tables are made if they are not there."""
+  engine = sa.create_engine(f'sqlite:///{path}')
+
+  @event.listens_for(engine, 'connect')
+  def on_connect(connection, record):
+    del record
+    connection.isolation_level = None
+    for pragma in (
+      'journal_mode=WAL',
+      'synchronous=FULL',
+      'busy_timeout=30000',
+      'foreign_keys=ON',
+      # Bytes that are deleted are written over.
+      'secure_delete=ON',
+    ):
+      connection.execute(f'PRAGMA {pragma}')
+
+  @event.listens_for(engine, 'begin')
+  def on_begin(connection):
+    connection.exec_driver_sql('BEGIN IMMEDIATE')
+
+  Base.metadata.create_all(engine)
+  return engine
