@@ -62,6 +62,7 @@ class Sample(Base):
     user: its label.
     soft: sealed JSON {user: probability} of the teacher.
     held: whether it checks updates and is not trained on.
+    asked: whether it was put into the outbox.
     score: of the capture.
     made: seconds on the device's clock of elapsed time.
   """
@@ -76,6 +77,7 @@ class Sample(Base):
   soft: orm.Mapped[bytes | None]
   image: orm.Mapped[bytes]
   held: orm.Mapped[bool]
+  asked: orm.Mapped[bool] = orm.mapped_column(default=False)
   score: orm.Mapped[float]
   made: orm.Mapped[float]
 

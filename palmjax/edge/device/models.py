@@ -1,0 +1,233 @@
+"""Students of a device: one folder each, and a pointer to the one in use.
+
+  STORE.d/students/NAME/     export, device.json; NAME: digest of the weights
+  STORE.d/impostors-P.npz    of package P, that thresholds are set on
+  STORE.d/current            NAME, replaced by one atomic rename
+  STORE.d/previous           the one before
+
+A student is written whole before the pointer moves. Whatever kills this, the
+pointer names a whole student, the old one or the new one.
+"""
+
+import dataclasses
+import json
+import os
+import pathlib
+import shutil
+
+import numpy as np
+
+from palmjax import files
+from palmjax.edge import package, rules
+from palmjax.evals.recognition import error_rates
+from palmjax.networks import export as exports
+from palmjax.networks import palm as palm_networks
+from palmjax.networks import weights_file
+
+_STUDENTS, _CURRENT, _PREVIOUS = 'students', 'current', 'previous'
+_FACTS = 'device.json'
+_SHORT = 32  # Hexadecimal digits of a name.
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class Student:
+  """A student in use.
+
+  Attributes:
+    name: of its folder; templates are tied to it.
+    network: `PalmNetwork` up to the exit that is used.
+    whole: `PalmNetwork` with all exits, to be trained.
+    export: `networks.export.Export` of it.
+    preset: score that a capture must reach.
+    package: digest of the package that it came from.
+    version: of that package.
+    impostors: uint8 [W, S, S, 3].
+  """
+
+  name: str
+  network: palm_networks.PalmNetwork
+  whole: palm_networks.PalmNetwork
+  export: exports.Export
+  preset: float
+  package: str
+  version: int
+  fmr: float
+  impostors: np.ndarray
+
+  @property
+  def size(self):
+    """Side of an image in pixels."""
+    return self.network.preprocess.image_size
+
+
+def install(folder, read):
+  """Writes the student of a package; the pointer does not move.
+
+  Args:
+    folder: of the store.
+    read: `package.Package`.
+
+  Returns:
+    Name of the student.
+
+  Raises:
+    ValueError, OSError: it cannot be used; nothing changed.
+  """
+  folder = pathlib.Path(folder)
+  name = _name_of(read.files['model.json'])
+  path = folder / f'impostors-{read.digest}.npz'
+  if not path.exists():
+    files.write_file(path, weights_file.pack({'images': read.impostors}))
+  return _keep(
+    folder,
+    name,
+    lambda directory: package.unpack(read, directory),
+    read.impostors,
+    {'package': read.digest, 'version': read.version, 'fmr': read.fmr},
+  )
+
+
+def keep_trained(folder, student, trained):
+  """Writes a student that the device trained; the pointer does not move.
+
+  Args:
+    folder: of the store.
+    student: `Student` that it came from.
+    trained: `PalmNetwork` with all exits.
+
+  Returns:
+    Name of the new student.
+  """
+  folder = pathlib.Path(folder)
+
+  def save(directory):
+    exports.save(
+      directory,
+      variables={
+        'params': {'backbone': trained.params['backbone']},
+        **trained.stats,
+      },
+      # The class weights and the end of its training were the server's.
+      model={k: v for k, v in student.export.model.items() if k != 'ended'},
+      preprocess=student.export.preprocess,
+    )
+
+  fresh = folder / _STUDENTS / 'fresh'
+  shutil.rmtree(fresh, ignore_errors=True)
+  save(fresh)
+  name = _name_of((fresh / 'model.json').read_bytes())
+  shutil.rmtree(fresh)
+  facts = {
+    'package': student.package,
+    'version': student.version,
+    'fmr': student.fmr,
+  }
+  return _keep(folder, name, save, student.impostors, facts)
+
+
+def load(folder, name):
+  """A `Student` by its name.
+
+  Raises:
+    ValueError, OSError: its folder is damaged; one line.
+  """
+  folder = pathlib.Path(folder)
+  directory = folder / _STUDENTS / name
+  export = exports.load(directory)
+  told = json.loads((directory / _FACTS).read_text())
+  path = folder / f'impostors-{told["package"]}.npz'
+  whole = palm_networks.whole(export, directory)
+  return Student(
+    name=name,
+    network=palm_networks.of_export(export, directory),
+    whole=whole,
+    export=export,
+    impostors=weights_file.unpack(path.read_bytes(), path)['images'],
+    **told,
+  )
+
+
+def facts(folder):
+  """{'package', 'version', 'fmr', 'preset'} of the student in use."""
+  directory = pathlib.Path(folder) / _STUDENTS / current(folder)
+  return json.loads((directory / _FACTS).read_text())
+
+
+def current(folder):
+  """Name of the student in use, or None before the first package."""
+  return _pointer(folder, _CURRENT)
+
+
+def previous(folder):
+  """Name of the student before that one, or None."""
+  return _pointer(folder, _PREVIOUS)
+
+
+def switch(folder, name):
+  """Moves the pointer to a student; the other one becomes the previous."""
+  folder = pathlib.Path(folder)
+  old = current(folder)
+  if old == name:
+    return  # Again, after a kill.
+  if old:
+    files.write_file(folder / _PREVIOUS, old)
+  files.write_file(folder / _CURRENT, name)
+  # What neither pointer names is of no use.
+  for path in (folder / _STUDENTS).iterdir():
+    if path.name not in (old, name):
+      shutil.rmtree(path)
+  used = {
+    json.loads((path / _FACTS).read_text())['package']
+    for path in (folder / _STUDENTS).iterdir()
+  }
+  for path in folder.glob('impostors-*.npz'):
+    if path.stem.partition('-')[2] not in used:
+      path.unlink()
+
+
+def discard(folder, name):
+  """Removes a student that is not taken."""
+  shutil.rmtree(pathlib.Path(folder) / _STUDENTS / name)
+
+
+def preset_of(network, impostors, fmr):
+  """Score that impostors pass at a false match rate.
+
+  Args:
+    network: `PalmNetwork` that embeds.
+    impostors: uint8 [W, S, S, 3].
+    fmr: false match rate.
+
+  Raises:
+    ValueError: too few impostors for the rate.
+  """
+  embeddings = network.embed(impostors)
+  cosines = (embeddings @ embeddings.T)[np.triu_indices(len(embeddings), 1)]
+  error_rates.require_measurable(fmr, len(cosines))
+  threshold = error_rates.threshold_at_fmr(cosines, fmr).threshold
+  return float(rules.score(min(float(threshold), 1.0)))
+
+
+def _keep(folder, name, write, impostors, facts):
+  """Writes a student's folder whole, with the facts that it is used with."""
+  students = files.make_folder(folder / _STUDENTS)
+  directory = students / name
+  if directory.exists():
+    return name
+  partial = students / f'{name}.partial'
+  shutil.rmtree(partial, ignore_errors=True)
+  write(partial)
+  preset = preset_of(palm_networks.load(partial), impostors, facts['fmr'])
+  files.write_json(partial / _FACTS, {'preset': preset, **facts})
+  os.replace(partial, directory)
+  return name
+
+
+def _name_of(model_json):
+  """Of the digest of the weights, which model.json holds."""
+  return json.loads(model_json)['weights_sha256'][:_SHORT]
+
+
+def _pointer(folder, name):
+  path = pathlib.Path(folder) / name
+  return path.read_text() if path.exists() else None

@@ -1,0 +1,68 @@
+"""Captures that come by themselves: files in a folder, or a camera."""
+
+import pathlib
+import time
+
+from palmjax.images import image_file
+
+_SETTLED = 0.5  # Seconds after its last change that a file counts as whole.
+
+
+def folder(path, *, pause=0.5, once=False):
+  """Yields paths of images as they come into a folder, the oldest first.
+
+  A file is yielded once, when it has not changed for half a second.
+
+  Args:
+    path: of the folder.
+    pause: seconds between two looks.
+    once: whether to end where nothing new is there.
+
+  Raises:
+    ValueError: there is no such folder.
+  """
+  path = pathlib.Path(path)
+  if not path.is_dir():
+    raise ValueError(f'there is no folder {path}; make it')
+  seen = set()
+  while True:
+    found = [
+      (one.stat().st_mtime, one)
+      for one in path.iterdir()
+      if one.suffix.lower() in image_file.SUFFIXES and one not in seen
+    ]
+    ready = sorted(x for x in found if time.time() - x[0] >= _SETTLED)
+    for _, one in ready:
+      seen.add(one)
+      yield one
+    if once and len(ready) == len(found):
+      return
+    time.sleep(pause)
+
+
+def camera(number, *, pause=1.0):
+  """Yields pictures uint8 [H, W, 3] of a camera, RGB.
+
+  Args:
+    number: of the camera.
+    pause: seconds between two pictures.
+
+  Raises:
+    ValueError: OpenCV is not installed, or there is no such camera.
+  """
+  try:
+    import cv2
+  except ImportError as error:
+    raise ValueError(
+      'a camera needs OpenCV: pip install opencv-python-headless'
+    ) from error
+  device = cv2.VideoCapture(number)
+  try:
+    while True:
+      good, picture = device.read()
+      if not good:
+        raise ValueError(f'camera {number} gives no picture; try another')
+      yield cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+      time.sleep(pause)
+  finally:
+    device.release()
