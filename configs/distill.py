@@ -111,7 +111,7 @@ def get_config(arg=''):
   config.distill = ml_collections.ConfigDict(
     {
       'temperature': 3.0,
-      'logits_weight': 1.0,  # λ_kd
+      'logits_weight': 0.1,  # λ_kd
       'embeddings_weight': 100.0,  # λ_f
       # Palms in a batch beside the labelled ones, of the training identities
       # that `labelled` leaves out; 0: none.
