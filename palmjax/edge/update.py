@@ -2,7 +2,10 @@
 
 CN114528937A, claims 1c and 4. The class weights of an exit start as its
 embeddings of the enrolled references, so that the first loss already tells the
-users apart. The caller checks what comes out and may keep the old student.
+users apart. Half of each batch is rehearsal: the references, so that captures
+stay near what they are compared with, and palms of strangers, so that the space
+between users does not fall in (our choice; the claims name the samples alone).
+The caller checks what comes out and may keep the old student.
 After an update every reference is embedded again, and thresholds are set anew:
 two networks have two embedding spaces.
 """
@@ -79,6 +82,7 @@ def update(
   settings,
   key,
   *,
+  strangers,
   augment,
   steps,
   set_size,
@@ -92,10 +96,13 @@ def update(
     samples: `Samples`, at least one.
     settings: `Settings`.
     key: random key of the update.
+    strangers: uint8 [W, S, S, 3], one image of each of W others, who are no
+      users: classes of their own. May be empty.
     augment: (key, float [B, S, S, 3]) → the same shape.
     steps: updates with each training set.
     set_size: largest number of samples of a set.
-    batch_size: B, samples of an update, drawn with replacement.
+    batch_size: B, samples of an update, drawn with replacement, beside B
+      images of the rehearsal.
 
   Returns:
     (`PalmNetwork` with new parameters, {metric: float} of the last step).
@@ -104,10 +111,13 @@ def update(
     NotFiniteError: as it says.
   """
   tx, step = _compiled(network.model, network.preprocess, settings, augment)
+  own = np.concatenate([references, strangers])
   params = {
     'backbone': network.params['backbone'],
-    'head': embed_exits(network, references),
+    'head': embed_exits(network, own),
   }
+  rehearsal = _rehearsal(own)
+  samples = samples._replace(soft=_widened(samples.soft, len(own)))
   # The step consumes its state, and the old student may have to come back.
   train_state = state.create(
     *jax.tree.map(jnp.copy, (params, network.stats)), tx
@@ -116,7 +126,10 @@ def update(
   for number, rows in enumerate(sets):
     rng = np.random.default_rng(_seed(key, _BATCHES, number))
     for _ in range(steps):
-      chosen = samples.take(rng.choice(rows, batch_size))
+      chosen = _joined(
+        samples.take(rng.choice(rows, batch_size)),
+        rehearsal.take(rng.choice(len(own), batch_size)),
+      )
       batch = {
         'image': chosen.images,
         'label': chosen.labels.astype(np.int32),
@@ -138,6 +151,26 @@ def update(
     stats=train_state.stats,
   )
   return trained, {name: float(value) for name, value in metrics.items()}
+
+
+def _rehearsal(images):
+  """`Samples` that are classes of their own: users first, then strangers."""
+  count = len(images)
+  return Samples(
+    images,
+    np.arange(count),
+    np.zeros((count, count), np.float32),
+    np.zeros(count, bool),
+  )
+
+
+def _widened(soft, classes):
+  """Soft labels [N, K] as [N, classes]: no sample shows a stranger."""
+  return np.pad(soft, ((0, 0), (0, classes - soft.shape[1])))
+
+
+def _joined(first, second):
+  return Samples(*map(np.concatenate, zip(first, second, strict=True)))
 
 
 def embed_exits(network, images):

@@ -12,8 +12,8 @@ from palmjax.edge.device import capture, jitter, models, store, tables
 
 TAKEN, REFUSED, ROLLED_BACK = 'taken', 'refused', 'rolled back'
 _LAST, _VERSION, _INTENT = 'last update', 'version', 'intent'
-# Of an update; sets of at most _SET samples.
-_STEPS, _SET, _BATCH = 40, 400, 32
+# Of an update; sets of at most SET samples.
+STEPS, SET, BATCH = 40, 400, 32
 
 
 def is_due(device, session, settings, now, *, idle=True):
@@ -50,11 +50,11 @@ def learn(device, student, now, settings=None):
     ValueError: there is no sample to learn from.
   """
   with device.session() as session:
-    material = _read(device, session, student)
+    material = material_of(device, session, student)
   if not len(material['samples'].labels):
     raise ValueError('no sample was kept yet: identify some palms first')
   key = jax.random.key(int(material['seed']))
-  before = _fnmr(student.network, student.preset, material)
+  before = refused_share(student.network, student.preset, material)
   name, after = student.name, 1.0
   try:
     trained, _ = update.update(
@@ -63,14 +63,15 @@ def learn(device, student, now, settings=None):
       material['samples'],
       settings or update.Settings(),
       key,
+      strangers=student.impostors,
       augment=jitter.jitter,
-      steps=_STEPS,
-      set_size=_SET,
-      batch_size=_BATCH,
+      steps=STEPS,
+      set_size=SET,
+      batch_size=BATCH,
     )
     name = models.keep_trained(device.folder, student, trained)
     fresh = models.load(device.folder, name)
-    after = _fnmr(fresh.network, fresh.preset, material)
+    after = refused_share(fresh.network, fresh.preset, material)
   except update.NotFiniteError:
     pass  # Refused: nothing was kept of it.
   taken = name != student.name and after <= before
@@ -163,10 +164,10 @@ def roll_back(device):
   old = models.load(device.folder, name)
   with device.session() as session:
     capture.complete_templates(device, session, old)
-    material = _read(device, session, old)
+    material = material_of(device, session, old)
   student = models.load(device.folder, models.current(device.folder))
-  before = _fnmr(student.network, student.preset, material)
-  after = _fnmr(old.network, old.preset, material)
+  before = refused_share(student.network, student.preset, material)
+  after = refused_share(old.network, old.preset, material)
   models.switch(device.folder, name)
   with device.session() as session:
     return _note(session, ROLLED_BACK, 0, before, after)
@@ -180,7 +181,7 @@ def _usable(session):
   ).all()
 
 
-def _read(device, session, student):
+def material_of(device, session, student):
   """References, checks and samples as arrays."""
   owners = sorted(store.users(device, session))
   number = {owner: i for i, owner in enumerate(owners)}
@@ -236,7 +237,7 @@ def _read(device, session, student):
   }
 
 
-def _fnmr(network, preset, material):
+def refused_share(network, preset, material):
   """Share of the checks that their owner's reference refuses; 0 of none."""
   if not len(material['checks']):
     return 0.0

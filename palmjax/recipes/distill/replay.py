@@ -209,6 +209,7 @@ def _update(network, samples, held, settings, device, key, augment):
       samples,
       settings,
       key,
+      strangers=everyone.impostors,
       augment=augment,
       steps=config.steps,
       set_size=config.set_size,

@@ -1,0 +1,235 @@
+"""Updates that are taken, refused, undone, and killed at any moment."""
+
+import itertools
+
+import jax
+import numpy as np
+import pytest
+import sqlalchemy as sa
+
+from palmjax.edge import package, update
+from palmjax.edge.device import capture, jitter, learning, models, store, tables
+from tests.edge import devices
+
+SETTINGS = capture.Settings(interval=(0.0, 0.9999), held=3, enough=4)
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+  return tmp_path_factory.mktemp('student')
+
+
+@pytest.fixture(scope='module')
+def content(folder):
+  return devices.pack(folder)
+
+
+@pytest.fixture
+def device(tmp_path, content, monkeypatch):
+  """Two users with a check each, and six samples; an update is two steps."""
+  monkeypatch.setattr(learning, 'STEPS', 2)
+  device = devices.open_(tmp_path, content)
+  for name, seed in (('Ann', 1), ('Bob', 2)):
+    image = devices.palm(seed)
+    devices.enrol(device, name, image, devices.near(image, seed))
+  student = devices.student(device)
+  student = student.__class__(**{**vars(student), 'preset': 0.0})
+  for seed in range(6):
+    with device.session() as session:
+      capture.identify(
+        device,
+        session,
+        student,
+        devices.near(devices.palm(1 + seed % 2), seed, amount=30),
+        SETTINGS,
+        float(seed),
+      )
+  return device
+
+
+def samples(device):
+  with device.session() as session:
+    return sorted(session.scalars(sa.select(tables.Sample.id)))
+
+
+def models_of_templates(device):
+  with device.session() as session:
+    return set(session.scalars(sa.select(tables.Template.model)))
+
+
+def learn(device):
+  return learning.learn(device, devices.student(device), 100.0)
+
+
+def test_a_student_that_refuses_no_more_is_taken(device, monkeypatch):
+  """Its templates are made anew and its samples are consumed (claim 4)."""
+  monkeypatch.setattr(learning, 'refused_share', lambda *args: 0.5)
+  old = models.current(device.folder)
+  trial = learn(device)
+  assert trial.outcome == learning.TAKEN
+  assert trial.samples == 4  # Two of six are held out.
+  new = models.current(device.folder)
+  assert new != old
+  assert models.previous(device.folder) == old
+  assert samples(device) == []
+  assert models_of_templates(device) == {old, new}
+  # References embedded by the new student, not by the old one.
+  assert devices.identify(device, devices.palm(1)).score == pytest.approx(
+    100, abs=1e-3
+  )
+
+
+def test_a_student_that_refuses_more_is_not_taken(device, monkeypatch):
+  shares = itertools.count()
+  monkeypatch.setattr(
+    learning, 'refused_share', lambda *args: float(next(shares))
+  )
+  old, before = models.current(device.folder), samples(device)
+  trial = learn(device)
+  assert (trial.outcome, trial.before, trial.after) == ('refused', 0.0, 1.0)
+  assert models.current(device.folder) == old
+  assert samples(device) == before
+  assert [p.name for p in (device.folder / 'students').iterdir()] == [old]
+
+
+def test_a_loss_that_is_not_finite_refuses(device, monkeypatch):
+  def fail(*args, **options):
+    raise update.NotFiniteError('the loss is not finite')
+
+  monkeypatch.setattr(update, 'update', fail)
+  old = models.current(device.folder)
+  assert learn(device).outcome == learning.REFUSED
+  assert models.current(device.folder) == old
+
+
+def test_back_to_the_student_before(device, monkeypatch):
+  monkeypatch.setattr(learning, 'refused_share', lambda *args: 0.5)
+  with pytest.raises(ValueError, match='no earlier student'):
+    learning.roll_back(device)
+  old = models.current(device.folder)
+  learn(device)
+  new = models.current(device.folder)
+  assert learning.roll_back(device).outcome == learning.ROLLED_BACK
+  assert models.current(device.folder) == old
+  assert models.previous(device.folder) == new
+  assert devices.identify(device, devices.palm(2)).name == 'Bob'
+
+
+class Killed(BaseException):
+  """In place of SIGKILL, at a moment of the test's choice."""
+
+
+@pytest.mark.parametrize('moment', range(1, 9))
+def test_a_kill_leaves_the_old_or_the_new_student_whole(
+  device, monkeypatch, moment
+):
+  """At each write of the update; the next start ends what was decided."""
+  monkeypatch.setattr(learning, 'refused_share', lambda *args: 0.5)
+  old, before = models.current(device.folder), samples(device)
+  count = itertools.count(1)
+
+  def guarded(function):
+    def call(*args, **options):
+      if next(count) == moment:
+        raise Killed
+      return function(*args, **options)
+
+    return call
+
+  for module, name in (
+    (models, 'keep_trained'),
+    (models, 'switch'),
+    (capture, 'complete_templates'),
+    (store, 'put'),
+  ):
+    monkeypatch.setattr(module, name, guarded(getattr(module, name)))
+  killed = False
+  try:
+    learn(device)
+  except Killed:
+    killed = True
+  monkeypatch.undo()
+  monkeypatch.setattr(learning, 'refused_share', lambda *args: 0.5)
+  again = store.open_(device.path)
+  learning.finish(again)
+  now = models.current(again.folder)
+  # Whole, and its own templates decide.
+  assert devices.identify(again, devices.palm(1)).score == pytest.approx(
+    100, abs=1e-3
+  )
+  if now == old:
+    assert killed
+    assert samples(again) == before
+  else:
+    assert samples(again) == []
+  with again.session() as session:
+    trials = session.scalars(sa.select(tables.Trial)).all()
+  assert len(trials) == (0 if now == old else 1)
+
+
+def test_it_is_time(device):
+  """(n ≥ N or t passed) and idle (claim 1c)."""
+
+  def due(now, *, idle=True, enough=4):
+    settings = capture.Settings(enough=enough, period=1000.0)
+    with device.session() as session:
+      return learning.is_due(device, session, settings, now, idle=idle)
+
+  assert due(10.0)
+  assert not due(10.0, idle=False)
+  assert not due(10.0, enough=5)
+  assert due(2000.0, enough=5)
+
+
+def test_labels_of_the_server_are_learned_from(device):
+  """The teacher's probabilities count; those of the forgotten do not."""
+  with device.session() as session:
+    ids = {name: user for user, name in store.users(device, session).items()}
+    row = session.scalars(
+      sa.select(tables.Sample).where(tables.Sample.held.is_(False))
+    ).first()
+    content = f'{{"{ids["Ann"]}": 0.3, "{ids["Bob"]}": 0.1, "gone": 0.6}}'
+    row.soft = device.seal(content.encode(), row, 'soft')
+    material = learning.material_of(device, session, devices.student(device))
+  chosen = material['samples'].has_soft
+  assert chosen.sum() == 1
+  number = sorted(ids.values()).index(ids['Ann'])
+  soft = material['samples'].soft[chosen][0]
+  assert soft[number] == pytest.approx(0.75)
+  assert soft.sum() == pytest.approx(1)
+
+
+def test_without_samples_nothing_is_learned(tmp_path, content):
+  device = devices.open_(tmp_path, content)
+  devices.enrol(device, 'Ann', devices.palm(1))
+  with pytest.raises(ValueError, match='identify some palms first'):
+    learn(device)
+
+
+def test_an_older_package_is_not_installed(device, folder, content):
+  public = package.public_text(devices.KEY)
+  newer = devices.pack(folder, version=3, scale=2.0)
+  old = models.current(device.folder)
+  read = package.read(newer, public_key=public)
+  assert learning.take_package(device, read)
+  assert learning.known_version(device) == 3
+  new = models.current(device.folder)
+  assert new != old
+  for data in (content, newer):
+    read = package.read(data, public_key=public)
+    assert not learning.take_package(device, read)
+  assert models.current(device.folder) == new
+  assert devices.identify(device, devices.palm(1)).name == 'Ann'
+  assert len(samples(device)) == 6  # They are still to be learned from.
+
+
+def test_jitter_moves_images_a_little():
+  images = np.stack([devices.palm(i) for i in range(3)]) / 127.5 - 1
+  moved = np.asarray(jitter.jitter(jax.random.key(0), images))
+  assert moved.shape == images.shape
+  assert np.abs(moved).max() <= 1
+  correlations = [
+    np.corrcoef(a.ravel(), b.ravel())[0, 1]
+    for a, b in zip(images, moved, strict=True)
+  ]
+  assert 0.7 < min(correlations) < 0.9999

@@ -1,0 +1,91 @@
+"""A device with a tiny student, and palms for it."""
+
+import contextlib
+import functools
+
+import numpy as np
+
+from palmjax.edge import package
+from palmjax.edge.device import capture, learning, models, store
+from tests.edge import served
+from tests.networks import small_exits
+
+FMR = served.FMR
+KEY = package.load_private(bytes(range(32)))
+
+
+@functools.cache
+def impostors():
+  """40 palms of 32 px."""
+  return np.stack([served.palm(1000 + i, size=32) for i in range(40)])
+
+
+def pack(folder, *, version=1, scale=1.0):
+  """A package of a student; another `scale` gives other weights."""
+  values = small_exits.variables()
+  head = values['params']['head']
+  values['params'] = {**values['params'], 'head': head * np.float32(scale)}
+  small_exits.save(folder, values)
+  return package.build(
+    folder, impostors(), version=version, fmr=FMR, private_key=KEY
+  )
+
+
+def open_(folder, content):
+  """A device whose student came from a package."""
+  device = store.open_(folder / 'palm.db')
+  public = package.public_text(KEY)
+  learning.take_package(device, package.read(content, public_key=public))
+  return device
+
+
+def student(device):
+  """The `models.Student` in use."""
+  return models.load(device.folder, models.current(device.folder))
+
+
+def palm(seed):
+  """An image uint8 [32, 32, 3]."""
+  return served.palm(seed, size=32)
+
+
+def near(image, seed, amount=6):
+  """Another capture of the same palm."""
+  noise = np.random.default_rng(seed).normal(0, amount, image.shape)
+  return np.clip(image + noise, 0, 255).astype(np.uint8)
+
+
+def enrol(device, name, *images):
+  """Enrols a user."""
+  with device.session() as session:
+    capture.enrol(device, session, student(device), name, list(images))
+
+
+def identify(device, image, settings=None, now=0.0):
+  """A `capture.Decision`."""
+  with device.session() as session:
+    return capture.identify(
+      device,
+      session,
+      student(device),
+      image,
+      settings or capture.Settings(),
+      now,
+    )
+
+
+@contextlib.contextmanager
+def rows(device, table):
+  """All rows of a table."""
+  with device.session() as session:
+    yield session.query(table).all()
+
+
+def stored(device):
+  """All bytes of a device's files, but for its key."""
+  paths = [*device.path.parent.glob('palm.db*'), *device.folder.rglob('*')]
+  return b''.join(
+    path.read_bytes()
+    for path in paths
+    if path.is_file() and path.suffix != '.key'
+  )
