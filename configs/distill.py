@@ -4,11 +4,12 @@ python -m palmjax.main --config configs/distill.py --workdir runs/distill
 
 ''       2 CPU cores: the shipped weights teach, 64 px, drawn palms, few of them
            labelled
+'table'  every arm of the device
 'smoke'  the same path in miniature, for tests
 
 Sweep, three seeds:
 
-python -m launch.sweep --config configs/distill.py --workdir runs/NAME
+python -m launch.sweep --config configs/distill.py:table --workdir runs/NAME
 """
 
 import ml_collections
@@ -121,15 +122,7 @@ def get_config(arg=''):
   config.device = ml_collections.ConfigDict(
     {
       # Lives from equal starts: see ARMS in palmjax/recipes/distill/replay.py.
-      'arms': (
-        'both',
-        'first_only',
-        'no_fused',
-        'no_one_to_many',
-        'statistics',
-        'labels_5',
-        'labels_20',
-      ),
+      'arms': ('both', 'first_only', 'statistics'),
       # In each, users and strangers come, and the drift grows up to `drift`.
       'sessions': 4,
       'drift': {'light': 1.0, 'dryness': 1.0, 'camera': 1.0},
@@ -156,7 +149,13 @@ def get_config(arg=''):
   config.evaluation = ml_collections.ConfigDict(
     {'resamples': 1000, 'fmrs': (1e-1, 1e-2, 1e-3, 1e-4)}
   )
-  variants = {'': {}, 'smoke': _SMOKE}
+  table = {
+    'device.arms': (
+      *('both', 'first_only', 'no_fused', 'no_one_to_many'),
+      *('statistics', 'labels_5', 'labels_20'),
+    )
+  }
+  variants = {'': {}, 'table': table, 'smoke': _SMOKE}
   return common.override(config, common.variant(variants, arg, 'distill'))
 
 
