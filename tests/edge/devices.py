@@ -49,6 +49,14 @@ def palm(seed):
   return served.palm(seed, size=32)
 
 
+def stranger(device, *references):
+  """Of 50 palms the one least like some images; the network is untrained."""
+  palms = np.stack([palm(100 + i) for i in range(50)])
+  network = student(device).network
+  cosines = network.embed(palms) @ network.embed(np.stack(references)).T
+  return palms[np.argmin(cosines.max(axis=1))]
+
+
 def near(image, seed, amount=6):
   """Another capture of the same palm."""
   noise = np.random.default_rng(seed).normal(0, amount, image.shape)

@@ -86,7 +86,8 @@ def test_the_last_of_several_failures_is_kept(device):
   devices.enrol(device, 'Ann', devices.palm(1))
   student = _with_preset(device, 99.99)
   settings = capture.Settings(failures=2, session=60.0, interval=(0.01, 0.02))
-  stranger, ann = devices.palm(9), devices.palm(1)
+  ann = devices.palm(1)
+  stranger = devices.stranger(device, ann)
   steps = [
     (stranger, 0.0, None),
     (stranger, 10.0, tables.SECOND),

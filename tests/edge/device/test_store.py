@@ -26,8 +26,9 @@ def test_files_hold_no_image_template_or_name(device):
   """The file, its write-ahead log, and the folder of students."""
   image = devices.palm(1)
   devices.enrol(device, 'Ann Example', image, devices.near(image, 2))
-  devices.identify(device, devices.palm(3))
-  devices.identify(device, devices.palm(3))
+  stranger = devices.stranger(device, image)
+  devices.identify(device, stranger)
+  devices.identify(device, stranger)
   student = devices.student(device)
   embedding = student.network.embed(image[None])[0]
   with device.session() as session:
@@ -200,9 +201,13 @@ def test_a_full_disk_is_one_line_and_keeps_what_was(device):
     raw.execute(f'PRAGMA max_page_count={pages[0]}')
     noise = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
     connection.rollback()
-  with pytest.raises(store.StoreError, match='full; make room'):
+
+  def fill():
     for i in range(200):
       devices.enrol(device, f'user {i}', np.roll(noise, i))
+
+  with pytest.raises(store.StoreError, match='full; make room'):
+    fill()
   with device.session() as session:
     names = set(store.users(device, session).values())
     references = session.scalars(sa.select(tables.Reference)).all()
