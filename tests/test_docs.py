@@ -148,7 +148,7 @@ def _options_of(spec):
 
 def test_console_commands_are_the_project_s():
   scripts = PROJECT['scripts']
-  commands = {*re.findall(r'`(palmjax(?:-\w+)?)[`\s]', README)}
+  commands = {*re.findall(r'`(palmjax(?:-\w+)*)[`\s]', README)}
   assert commands == {*scripts}
   for target in scripts.values():
     module, _, name = target.partition(':')

@@ -111,13 +111,13 @@ def update(
     NotFiniteError: as it says.
   """
   tx, step = _compiled(network.model, network.preprocess, settings, augment)
-  own = np.concatenate([references, strangers])
+  classes = np.concatenate([references, strangers])
   params = {
     'backbone': network.params['backbone'],
-    'head': embed_exits(network, own),
+    'head': embed_exits(network, classes),
   }
-  rehearsal = _rehearsal(own)
-  samples = samples._replace(soft=_widened(samples.soft, len(own)))
+  rehearsal = _rehearsal(classes)
+  samples = samples._replace(soft=_widened(samples.soft, len(classes)))
   # The step consumes its state, and the old student may have to come back.
   train_state = state.create(
     *jax.tree.map(jnp.copy, (params, network.stats)), tx
@@ -128,7 +128,7 @@ def update(
     for _ in range(steps):
       chosen = _joined(
         samples.take(rng.choice(rows, batch_size)),
-        rehearsal.take(rng.choice(len(own), batch_size)),
+        rehearsal.take(rng.choice(len(classes), batch_size)),
       )
       batch = {
         'image': chosen.images,

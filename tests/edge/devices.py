@@ -70,14 +70,14 @@ def enrol(device, name, *images):
 
 
 def identify(device, image, settings=None, now=0.0):
-  """A `capture.Decision`."""
+  """A `capture.Recognition`."""
   with device.session() as session:
     return capture.identify(
       device,
       session,
       student(device),
       image,
-      settings or capture.Settings(),
+      settings or capture.KeepingRules(),
       now,
     )
 

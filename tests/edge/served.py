@@ -67,7 +67,7 @@ def wait_for(check, seconds=60):
   """Waits until check() is true; its value."""
   end = time.monotonic() + seconds
   while time.monotonic() < end:
-    if found := check():
-      return found
+    if value := check():
+      return value
     time.sleep(0.02)
   raise TimeoutError(f'nothing came in {seconds} s')

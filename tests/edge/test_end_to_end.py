@@ -162,8 +162,8 @@ def test_two_devices_and_a_server_that_is_killed(kind, tmp_path, request):
     with device.session() as session:
       asked[name] = set(
         session.scalars(
-          sa.select(tables.Sample.id).where(
-            tables.Sample.state == tables.WAITING
+          sa.select(tables.KeptSample.id).where(
+            tables.KeptSample.state == tables.WAITING
           )
         )
       )
@@ -190,8 +190,8 @@ def test_two_devices_and_a_server_that_is_killed(kind, tmp_path, request):
       with device.session() as session:
         left = session.scalar(
           sa.select(sa.func.count())
-          .select_from(tables.Sample)
-          .where(tables.Sample.state == tables.WAITING)
+          .select_from(tables.KeptSample)
+          .where(tables.KeptSample.state == tables.WAITING)
         )
       if not left:
         break
@@ -203,9 +203,9 @@ def test_two_devices_and_a_server_that_is_killed(kind, tmp_path, request):
     url or f'sqlite:///{tmp_path / "server" / "server.db"}'
   )
   with database.session(engine) as session:
-    kept = session.scalars(sa.select(database.Sample)).all()
-    references = session.scalars(sa.select(database.Reference)).all()
-    reports = session.scalars(sa.select(database.Report)).all()
+    kept = session.scalars(sa.select(database.SampleRow)).all()
+    references = session.scalars(sa.select(database.ReferenceRow)).all()
+    reports = session.scalars(sa.select(database.ReportRow)).all()
   # Each sample came once and was deleted after its label was stored.
   assert {str(row.id) for row in kept} == asked['one'] | asked['two']
   assert {row.state for row in kept} == {database.DELETED}
@@ -238,8 +238,8 @@ def test_two_devices_and_a_server_that_is_killed(kind, tmp_path, request):
   world.device('one', 'sync')
   with database.session(engine) as session:
     gone = session.scalars(
-      sa.select(database.Reference).where(
-        database.Reference.state == database.DELETED
+      sa.select(database.ReferenceRow).where(
+        database.ReferenceRow.state == database.DELETED
       )
     ).all()
   assert len(gone) == 2

@@ -167,7 +167,7 @@ def test_of_few_palms_little_is_whitened():
   rng = np.random.default_rng(9)
   embeddings = rng.normal(size=(200, 6)) * (3.0, 1.0, 1.0, 1.0, 1.0, 1.0)
   np.testing.assert_array_equal(
-    parts.whitening(embeddings), parts.whitening(embeddings, 0.9)
+    parts.whitening(embeddings), parts.whitening(embeddings, 0.98)
   )
   few = embeddings[:20]
   taken = [np.linalg.norm(parts.whitening(x), ord=2) for x in (few, embeddings)]

@@ -89,7 +89,7 @@ def _parse(argv):
   keys.add_argument('--key-command', metavar='COMMAND', help='prints the key')
   parser.add_argument('--package', metavar='FILE', type=path)
   parser.add_argument('--public-key', metavar='KEY')
-  defaults = capture.Settings()
+  defaults = capture.KeepingRules()
   for name, kind, text in (
     ('failures', int, 'failures in a row whose last image is kept'),
     ('ask', int, 'kept failures that suffice to ask for labels'),
@@ -139,7 +139,7 @@ class _Plain(terminal.Parser):
 
 
 def _settings(args):
-  return capture.Settings(
+  return capture.KeepingRules(
     failures=args.failures,
     ask=args.ask,
     enough=args.enough,

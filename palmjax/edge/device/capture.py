@@ -1,4 +1,7 @@
-"""From an image to a decision, and to a sample that is kept (D1 to D4)."""
+"""From an image to a decision, and to a sample that is kept.
+
+CN114528937A, claims 1b, 2, 3 and 5a; steps D1 to D4.
+"""
 
 import dataclasses
 import io
@@ -16,7 +19,7 @@ _STATISTICS = 'statistics'
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
+class KeepingRules:
   """When a device keeps samples, asks and trains (`edge.rules`).
 
   Attributes:
@@ -41,7 +44,7 @@ class Settings:
 
 
 @dataclasses.dataclass(frozen=True)
-class Decision:
+class Recognition:
   """What the device says of a capture.
 
   Attributes:
@@ -69,17 +72,17 @@ def enrol(device, session, student, name, images):
   """
   user = store.user_of(device, session, name)
   if user is None:
-    user = tables.User(id=store.new_id(), tag=device.tag(name))
+    user = tables.KeptUser(id=store.new_id(), tag=device.tag(name))
     user.name = device.seal(name.encode(), user, 'name')
     session.add(user)
     session.flush()
   known = session.scalar(
     sa.select(sa.func.count())
-    .select_from(tables.Reference)
-    .where(tables.Reference.user == user.id)
+    .select_from(tables.KeptReference)
+    .where(tables.KeptReference.user == user.id)
   )
   for number, image in enumerate(images, start=known + 1):
-    row = tables.Reference(
+    row = tables.KeptReference(
       id=store.new_id(),
       user=user.id,
       check=number > 1 and number == known + len(images),
@@ -102,11 +105,11 @@ def complete_templates(device, session, student):
     session: of it.
     student: `models.Student`.
   """
-  have = sa.select(tables.Template.reference).where(
-    tables.Template.model == student.name
+  have = sa.select(tables.KeptTemplate.reference).where(
+    tables.KeptTemplate.model == student.name
   )
   rows = session.scalars(
-    sa.select(tables.Reference).where(tables.Reference.id.not_in(have))
+    sa.select(tables.KeptReference).where(tables.KeptReference.id.not_in(have))
   ).all()
   if not rows:
     return
@@ -117,7 +120,7 @@ def complete_templates(device, session, student):
     student.network.embed(images), template_key(device, session)
   )
   for row, value in zip(rows, values, strict=True):
-    template = tables.Template(reference=row.id, model=student.name)
+    template = tables.KeptTemplate(reference=row.id, model=student.name)
     template.value = device.seal(value.tobytes(), template, 'value')
     session.add(template)
 
@@ -134,7 +137,7 @@ def template_key(device, session):
 def revoke_templates(device, session, student):
   """Makes all templates anew under another key; old ones are worthless."""
   store.put(device, session, _TEMPLATE_KEY, store.new_id().encode())
-  session.execute(sa.delete(tables.Template))
+  session.execute(sa.delete(tables.KeptTemplate))
   complete_templates(device, session, student)
 
 
@@ -146,17 +149,17 @@ def identify(device, session, student, image, settings, now):
     session: of it: all of this is one transaction.
     student: `models.Student`.
     image: uint8 [S, S, 3].
-    settings: `Settings`.
+    settings: `KeepingRules`.
     now: seconds of the system's clock.
 
   Returns:
-    `Decision`.
+    `Recognition`.
   """
   elapsed = store.tick(device, session, now)
   complete_templates(device, session, student)
   owners, values = _gallery(device, session, student)
   if not owners:
-    return Decision(None, None, student.preset, None)
+    return Recognition(None, None, student.preset, None)
   probe = templates.protect(
     student.network.embed(image[None]), template_key(device, session)
   )
@@ -180,8 +183,8 @@ def identify(device, session, student, image, settings, now):
   store.evict(session, most=settings.capacity)
   name = None
   if accepted:
-    name = device.open(session.get(tables.User, accepted), 'name').decode()
-  return Decision(name, value, student.preset, kept)
+    name = device.open(session.get(tables.KeptUser, accepted), 'name').decode()
+  return Recognition(name, value, student.preset, kept)
 
 
 def statistics(device, session):
@@ -213,10 +216,13 @@ def unpack(content, size):
 def _gallery(device, session, student):
   """(owners [N], templates float32 [N, D]) of the student in use."""
   rows = session.execute(
-    sa.select(tables.Template, tables.Reference.user)
-    .join(tables.Reference, tables.Reference.id == tables.Template.reference)
-    .where(tables.Template.model == student.name)
-    .order_by(tables.Reference.id)
+    sa.select(tables.KeptTemplate, tables.KeptReference.user)
+    .join(
+      tables.KeptReference,
+      tables.KeptReference.id == tables.KeptTemplate.reference,
+    )
+    .where(tables.KeptTemplate.model == student.name)
+    .order_by(tables.KeptReference.id)
   ).all()
   values = [
     np.frombuffer(device.open(template, 'value'), np.float32)
@@ -256,7 +262,7 @@ def _count(device, session, value):
 
 
 def _keep(device, session, image, kind, user, value, elapsed, held):
-  row = tables.Sample(
+  row = tables.KeptSample(
     id=store.new_id(),
     kind=kind,
     state=tables.USABLE if kind == tables.FIRST else tables.WAITING,

@@ -140,7 +140,7 @@ def finish(device):
   with device.session() as session:
     _consume(session, intent['ids'])
     _drop_templates(device, session)
-    session.delete(session.get(tables.Setting, _INTENT))
+    session.delete(session.get(tables.KeptSetting, _INTENT))
 
 
 def _intend(device, session, name, ids):
@@ -175,8 +175,9 @@ def roll_back(device):
 
 def _usable(session):
   return session.scalars(
-    sa.select(tables.Sample.id).where(
-      tables.Sample.state == tables.USABLE, tables.Sample.held.is_(False)
+    sa.select(tables.KeptSample.id).where(
+      tables.KeptSample.state == tables.USABLE,
+      tables.KeptSample.held.is_(False),
     )
   ).all()
 
@@ -191,7 +192,7 @@ def material_of(device, session, student):
 
   references, checks, whose = {}, [], []
   for row in session.scalars(
-    sa.select(tables.Reference).order_by(tables.Reference.id)
+    sa.select(tables.KeptReference).order_by(tables.KeptReference.id)
   ):
     if row.check:
       checks.append(image(row))
@@ -200,9 +201,9 @@ def material_of(device, session, student):
       references.setdefault(row.user, image(row))
   images, labels, soft, has_soft, ids = [], [], [], [], []
   for row in session.scalars(
-    sa.select(tables.Sample)
-    .where(tables.Sample.state == tables.USABLE)
-    .order_by(tables.Sample.made, tables.Sample.id)
+    sa.select(tables.KeptSample)
+    .where(tables.KeptSample.state == tables.USABLE)
+    .order_by(tables.KeptSample.made, tables.KeptSample.id)
   ):
     if row.held:
       checks.append(image(row))
@@ -265,8 +266,8 @@ def _consume(session, ids):
   if not ids:
     return
   session.execute(
-    sa.delete(tables.Sample).where(
-      sa.or_(tables.Sample.id.in_(ids), tables.Sample.held.is_(True))
+    sa.delete(tables.KeptSample).where(
+      sa.or_(tables.KeptSample.id.in_(ids), tables.KeptSample.held.is_(True))
     )
   )
 
@@ -275,5 +276,7 @@ def _drop_templates(device, session):
   """Removes templates of students that no pointer names."""
   named = [models.current(device.folder), models.previous(device.folder)]
   session.execute(
-    sa.delete(tables.Template).where(tables.Template.model.not_in(named))
+    sa.delete(tables.KeptTemplate).where(
+      tables.KeptTemplate.model.not_in(named)
+    )
   )

@@ -134,8 +134,8 @@ def load(folder, name):
   folder = pathlib.Path(folder)
   directory = folder / _STUDENTS / name
   export = exports.load(directory)
-  told = json.loads((directory / _FACTS).read_text())
-  path = folder / f'impostors-{told["package"]}.npz'
+  device_json = json.loads((directory / _FACTS).read_text())
+  path = folder / f'impostors-{device_json["package"]}.npz'
   whole = palm_networks.whole(export, directory)
   return Student(
     name=name,
@@ -143,7 +143,7 @@ def load(folder, name):
     whole=whole,
     export=export,
     impostors=weights_file.unpack(path.read_bytes(), path)['images'],
-    **told,
+    **device_json,
   )
 
 

@@ -51,7 +51,7 @@ class Store:
       self.engine = tables.connect(self.path)
       os.chmod(self.path, 0o600)
       with self.session() as session:
-        if session.get(tables.Setting, _CHECK) is None:
+        if session.get(tables.KeptSetting, _CHECK) is None:
           put(self, session, _CHECK, b'palmjax')
         else:
           get(self, session, _CHECK)
@@ -125,7 +125,7 @@ class Store:
             purpose = _purpose(row, column)
             setattr(row, column, fresh.seal(content, purpose))
       old_tag, self._tag_key = self._tag_key, tag_key
-      for user in session.scalars(sa.select(tables.User)):
+      for user in session.scalars(sa.select(tables.KeptUser)):
         # Its name was sealed anew above.
         name = fresh.open(user.name, _purpose(user, 'name')).decode()
         user.tag = self.tag(name)
@@ -183,14 +183,14 @@ def open_(path, *, key_file=None, key_variable=None, key_command=None):
 
 def put(store, session, name, content):
   """Keeps a setting, bytes."""
-  row = tables.Setting(name=name)
+  row = tables.KeptSetting(name=name)
   row.value = store.seal(content, row, 'value')
   session.merge(row)
 
 
 def get(store, session, name):
   """The bytes of a setting, or None."""
-  row = session.get(tables.Setting, name)
+  row = session.get(tables.KeptSetting, name)
   return None if row is None else store.open(row, 'value')
 
 
@@ -218,14 +218,14 @@ def users(store, session):
   """{id: name} of all users."""
   return {
     row.id: store.open(row, 'name').decode()
-    for row in session.scalars(sa.select(tables.User))
+    for row in session.scalars(sa.select(tables.KeptUser))
   }
 
 
 def user_of(store, session, name):
-  """The `tables.User` of a name, or None."""
+  """The `tables.KeptUser` of a name, or None."""
   return session.scalar(
-    sa.select(tables.User).where(tables.User.tag == store.tag(name))
+    sa.select(tables.KeptUser).where(tables.KeptUser.tag == store.tag(name))
   )
 
 
@@ -250,19 +250,22 @@ def forget(store, session, name):
   if user is None:
     raise StoreError(f'nobody is enrolled as {name!r}; see `status`')
   references = session.scalars(
-    sa.select(tables.Reference.id).where(tables.Reference.user == user.id)
+    sa.select(tables.KeptReference.id).where(
+      tables.KeptReference.user == user.id
+    )
   ).all()
   # Samples that wait for a label may show this user: they go, too.
   samples = session.scalars(
-    sa.select(tables.Sample.id).where(
+    sa.select(tables.KeptSample.id).where(
       sa.or_(
-        tables.Sample.user == user.id, tables.Sample.state == tables.WAITING
+        tables.KeptSample.user == user.id,
+        tables.KeptSample.state == tables.WAITING,
       )
     )
   ).all()
   # Their probabilities of other samples name the user.
   for row in session.scalars(
-    sa.select(tables.Sample).where(tables.Sample.soft.is_not(None))
+    sa.select(tables.KeptSample).where(tables.KeptSample.soft.is_not(None))
   ):
     soft = json.loads(store.open(row, 'soft'))
     soft.pop(user.id, None)
@@ -275,7 +278,9 @@ def forget(store, session, name):
       )
     )
   )
-  session.execute(sa.delete(tables.Sample).where(tables.Sample.id.in_(samples)))
+  session.execute(
+    sa.delete(tables.KeptSample).where(tables.KeptSample.id.in_(samples))
+  )
   session.delete(user)
   for kind, ids in (('references', references), ('samples', samples)):
     for one in ids:
@@ -293,8 +298,8 @@ def evict(session, *, most):
     Ids of those that were removed.
   """
   rows = session.scalars(
-    sa.select(tables.Sample).order_by(
-      tables.Sample.made.desc(), tables.Sample.score
+    sa.select(tables.KeptSample).order_by(
+      tables.KeptSample.made.desc(), tables.KeptSample.score
     )
   ).all()
   removed = rows[most:]

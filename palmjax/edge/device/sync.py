@@ -101,13 +101,13 @@ def credentials(device):
     ValueError: the device has not joined.
   """
   with device.session() as session:
-    found = [store.get(device, session, name) for name in (_TOKEN, _PUBLIC)]
-  if None in found:
+    secrets = [store.get(device, session, name) for name in (_TOKEN, _PUBLIC)]
+  if None in secrets:
     raise ValueError(
       'this device has not joined a server: run `join CODE` with the code that '
       'python -m palmjax.edge.server --add-device=LABEL prints'
     )
-  return tuple(value.decode() for value in found)
+  return tuple(value.decode() for value in secrets)
 
 
 def run(device, server, public_key, settings):
@@ -117,7 +117,7 @@ def run(device, server, public_key, settings):
     device: `store.Store`.
     server: `Server`.
     public_key: that packages must be signed with.
-    settings: `capture.Settings`.
+    settings: `capture.KeepingRules`.
 
   Returns:
     {'sent', 'refused', 'asked', 'labels', 'student'}: counts, and whether the
@@ -166,8 +166,9 @@ def _fetch_student(device, server, public_key):
 def _ask_for_labels(device, session, settings):
   """Puts second target samples into the outbox, once each (claim 5b)."""
   waiting = session.scalars(
-    sa.select(tables.Sample).where(
-      tables.Sample.state == tables.WAITING, tables.Sample.asked.is_(False)
+    sa.select(tables.KeptSample).where(
+      tables.KeptSample.state == tables.WAITING,
+      tables.KeptSample.asked.is_(False),
     )
   ).all()
   if not rules.should_fetch_labels(
@@ -231,11 +232,13 @@ def _fetch_labels(device, server):
 
 
 def _store_label(device, session, label):
-  row = session.get(tables.Sample, str(label.sample))
+  row = session.get(tables.KeptSample, str(label.sample))
   if row is None or row.state != tables.WAITING:
     return 0  # Evicted, forgotten, or labelled already.
   owners = dict(
-    session.execute(sa.select(tables.Reference.id, tables.Reference.user)).all()
+    session.execute(
+      sa.select(tables.KeptReference.id, tables.KeptReference.user)
+    ).all()
   )
   user = owners.get(str(label.reference)) if label.reference else None
   if user is None:
@@ -259,13 +262,15 @@ def _owe_report(device, session):
   if not number and not trials:
     return
   facts = models.facts(device.folder)
-  count = sa.select(sa.func.count()).select_from(tables.Sample)
+  count = sa.select(sa.func.count()).select_from(tables.KeptSample)
   mean = total / number if number else None
   report = protocol.Report(
     student=facts['package'],
     version=facts['version'],
-    kept=session.scalar(count.where(tables.Sample.state == tables.USABLE)),
-    waiting=session.scalar(count.where(tables.Sample.state == tables.WAITING)),
+    kept=session.scalar(count.where(tables.KeptSample.state == tables.USABLE)),
+    waiting=session.scalar(
+      count.where(tables.KeptSample.state == tables.WAITING)
+    ),
     attempts=number,
     score_mean=mean,
     score_std=(

@@ -8,11 +8,11 @@ FIRST, SECOND = 'first', 'second'
 WAITING, USABLE = 'waiting', 'usable'
 
 
-class Base(orm.DeclarativeBase):
+class StoreTable(orm.DeclarativeBase):
   """Parent of all tables."""
 
 
-class Setting(Base):
+class KeptSetting(StoreTable):
   """A sealed value of the device itself."""
 
   __tablename__ = 'setting'
@@ -20,7 +20,7 @@ class Setting(Base):
   value: orm.Mapped[bytes]
 
 
-class User(Base):
+class KeptUser(StoreTable):
   """Somebody enrolled."""
 
   __tablename__ = 'user'
@@ -30,7 +30,7 @@ class User(Base):
   tag: orm.Mapped[bytes] = orm.mapped_column(unique=True)
 
 
-class Reference(Base):
+class KeptReference(StoreTable):
   """One enrolled image; of several of a user the last checks updates."""
 
   __tablename__ = 'reference'
@@ -42,7 +42,7 @@ class Reference(Base):
   image: orm.Mapped[bytes]
 
 
-class Template(Base):
+class KeptTemplate(StoreTable):
   """Template of a reference in the embedding space of one model."""
 
   __tablename__ = 'template'
@@ -53,7 +53,7 @@ class Template(Base):
   value: orm.Mapped[bytes]
 
 
-class Sample(Base):
+class KeptSample(StoreTable):
   """A target sample (claims 1b, 5a).
 
   Attributes:
@@ -82,7 +82,7 @@ class Sample(Base):
   made: orm.Mapped[float]
 
 
-class Outgoing(Base):
+class Outgoing(StoreTable):
   """A request that the server has not acknowledged yet.
 
   Attributes:
@@ -98,7 +98,7 @@ class Outgoing(Base):
   body: orm.Mapped[bytes | None]
 
 
-class Trial(Base):
+class Trial(StoreTable):
   """An update that was tried."""
 
   __tablename__ = 'trial'
@@ -113,12 +113,12 @@ class Trial(Base):
 
 # Columns that hold sealed bytes: (table, column), each with the key of its row.
 SEALED = (
-  (Setting, 'value'),
-  (User, 'name'),
-  (Reference, 'image'),
-  (Template, 'value'),
-  (Sample, 'image'),
-  (Sample, 'soft'),
+  (KeptSetting, 'value'),
+  (KeptUser, 'name'),
+  (KeptReference, 'image'),
+  (KeptTemplate, 'value'),
+  (KeptSample, 'image'),
+  (KeptSample, 'soft'),
   (Outgoing, 'body'),
 )
 
@@ -145,5 +145,5 @@ def connect(path):
   def on_begin(connection):
     connection.exec_driver_sql('BEGIN IMMEDIATE')
 
-  Base.metadata.create_all(engine)
+  StoreTable.metadata.create_all(engine)
   return engine

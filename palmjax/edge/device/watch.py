@@ -26,16 +26,16 @@ def folder(path, *, pause=0.5, once=False):
     raise ValueError(f'there is no folder {path}; make it')
   seen = set()
   while True:
-    found = [
+    images = [
       (one.stat().st_mtime, one)
       for one in path.iterdir()
       if one.suffix.lower() in image_file.SUFFIXES and one not in seen
     ]
-    ready = sorted(x for x in found if time.time() - x[0] >= _SETTLED)
+    ready = sorted(x for x in images if time.time() - x[0] >= _SETTLED)
     for _, one in ready:
       seen.add(one)
       yield one
-    if once and len(ready) == len(found):
+    if once and len(ready) == len(images):
       return
     time.sleep(pause)
 

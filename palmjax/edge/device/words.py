@@ -6,7 +6,7 @@ from palmjax.edge.device import models, store, tables
 
 
 def decided(decision):
-  """A line about a `capture.Decision`."""
+  """A line about a `capture.Recognition`."""
   if decision.score is None:
     return 'nobody is enrolled'
   text = (
@@ -50,7 +50,7 @@ def status(device, session):
     return session.scalar(query)
 
   names = sorted(store.users(device, session).values())
-  sample = tables.Sample
+  sample = tables.KeptSample
   lines = [
     f'users: {len(names)}' + (f' ({", ".join(names)})' if names else ''),
     f'samples to learn from: {count(sample, sample.state == tables.USABLE)}, '

@@ -124,10 +124,10 @@ def _impostors(args):
   if folder is None:
     return drawn.palms(files.make_folder(args.data))
   read = palm_files.reader(size=drawn.SIZE, photos=False)
-  found = palm_files.read_gallery(folder, read, each_once=True)
-  for line in found.left_out:
+  gallery = palm_files.read_gallery(folder, read, each_once=True)
+  for line in gallery.left_out:
     terminal.complain(f'warning: {line}')
-  return [palm.image for palm in found.palms.values()]
+  return [palm.image for palm in gallery.palms.values()]
 
 
 def _address(args):

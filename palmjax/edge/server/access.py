@@ -37,9 +37,9 @@ def device(request: fastapi.Request, bearer: Bearer):
   now = database.now()
   try:
     with database.session(app.service.engine) as session:
-      found = tokens.device_of(session, bearer.credentials, now)
-      found.seen = now
-      identity = found.id
+      row = tokens.device_of(session, bearer.credentials, now)
+      row.seen = now
+      identity = row.id
   except tokens.RefusedError as error:
     _take(app, f'guess {caller}')
     raise problem(401, str(error), _CHALLENGE) from error

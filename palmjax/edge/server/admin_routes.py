@@ -52,7 +52,7 @@ def add_device(
 @router.get('/v1/devices', dependencies=_ADMIN, responses=_ERRORS)
 def list_devices(request: fastapi.Request) -> list[protocol.Device]:
   """All devices."""
-  table = database.Device
+  table = database.DeviceRow
   with database.session(request.app.state.service.engine) as session:
     return [
       protocol.Device(
@@ -95,7 +95,7 @@ def revoke_device(request: fastapi.Request, name: uuid.UUID):
 
 
 def _device(session, name):
-  device = session.get(database.Device, name)
+  device = session.get(database.DeviceRow, name)
   if device is None:
     raise access.problem(404, 'there is no such device')
   return device

@@ -37,7 +37,7 @@ def create(service):
     `FastAPI`; the teacher works while it runs.
   """
   teacher = worker.Worker(service, logs.log)
-  counts = logs.Counts(teacher)
+  counts = logs.RequestCounts(teacher)
 
   @contextlib.asynccontextmanager
   async def lifespan(app):

@@ -18,11 +18,11 @@ from sqlalchemy import event, orm
 WAITING, LABELLED, DELETED = 'waiting', 'labelled', 'deleted'
 
 
-class Base(orm.DeclarativeBase):
+class ServerTable(orm.DeclarativeBase):
   """Parent of all tables."""
 
 
-class Moment(sqlalchemy.types.TypeDecorator):
+class UtcMoment(sqlalchemy.types.TypeDecorator):
   """A time in UTC, with its zone on both kinds of databases."""
 
   impl = sqlalchemy.DateTime(timezone=True)
@@ -35,7 +35,7 @@ class Moment(sqlalchemy.types.TypeDecorator):
     return value
 
 
-class Setting(Base):
+class SettingRow(ServerTable):
   """A value of the server itself."""
 
   __tablename__ = 'setting'
@@ -43,21 +43,23 @@ class Setting(Base):
   value: orm.Mapped[str]
 
 
-class Device(Base):
+class DeviceRow(ServerTable):
   """A capture device and its token, of which the hash alone is kept."""
 
   __tablename__ = 'device'
   id: orm.Mapped[uuid.UUID] = orm.mapped_column(primary_key=True)
   label: orm.Mapped[str]
   token_hash: orm.Mapped[str] = orm.mapped_column(unique=True)
-  expires: orm.Mapped[datetime.datetime] = orm.mapped_column(Moment)
+  expires: orm.Mapped[datetime.datetime] = orm.mapped_column(UtcMoment)
   # After a rotation the old token is good for a while: the answer with the
   # new one may not have reached the device.
   old_hash: orm.Mapped[str | None] = orm.mapped_column(unique=True)
-  old_expires: orm.Mapped[datetime.datetime | None] = orm.mapped_column(Moment)
+  old_expires: orm.Mapped[datetime.datetime | None] = orm.mapped_column(
+    UtcMoment
+  )
   revoked: orm.Mapped[bool] = orm.mapped_column(default=False)
-  made: orm.Mapped[datetime.datetime] = orm.mapped_column(Moment)
-  seen: orm.Mapped[datetime.datetime | None] = orm.mapped_column(Moment)
+  made: orm.Mapped[datetime.datetime] = orm.mapped_column(UtcMoment)
+  seen: orm.Mapped[datetime.datetime | None] = orm.mapped_column(UtcMoment)
 
 
 class _OfDevice:
@@ -70,25 +72,25 @@ class _OfDevice:
   state: orm.Mapped[str] = orm.mapped_column(index=True)
   # Of the bytes that were sent; '' of a deletion that came first.
   digest: orm.Mapped[str]
-  made: orm.Mapped[datetime.datetime] = orm.mapped_column(Moment)
+  made: orm.Mapped[datetime.datetime] = orm.mapped_column(UtcMoment)
   image: orm.Mapped[bytes | None]  # Sealed; gone once it was embedded.
 
 
-class Reference(_OfDevice, Base):
+class ReferenceRow(_OfDevice, ServerTable):
   """Somebody enrolled on a device, as the teacher's sealed embedding."""
 
   __tablename__ = 'reference'
   embedding: orm.Mapped[bytes | None]
 
 
-class Sample(_OfDevice, Base):
+class SampleRow(_OfDevice, ServerTable):
   """A second target sample, and its label as JSON."""
 
   __tablename__ = 'sample'
   label: orm.Mapped[str | None]
 
 
-class Report(Base):
+class ReportRow(ServerTable):
   """What a device told of itself, as JSON."""
 
   __tablename__ = 'report'
@@ -96,17 +98,17 @@ class Report(Base):
     sqlalchemy.ForeignKey('device.id'), primary_key=True
   )
   id: orm.Mapped[uuid.UUID] = orm.mapped_column(primary_key=True)
-  made: orm.Mapped[datetime.datetime] = orm.mapped_column(Moment, index=True)
+  made: orm.Mapped[datetime.datetime] = orm.mapped_column(UtcMoment, index=True)
   body: orm.Mapped[str]
 
 
-class Package(Base):
+class PackageRow(ServerTable):
   """A package of a student."""
 
   __tablename__ = 'package'
   digest: orm.Mapped[str] = orm.mapped_column(primary_key=True)
   version: orm.Mapped[int] = orm.mapped_column(unique=True)
-  made: orm.Mapped[datetime.datetime] = orm.mapped_column(Moment)
+  made: orm.Mapped[datetime.datetime] = orm.mapped_column(UtcMoment)
   content: orm.Mapped[bytes]
 
 

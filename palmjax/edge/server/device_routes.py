@@ -36,7 +36,7 @@ def put_reference(
   image: access.Image,
 ):
   """Takes the image of somebody enrolled; the teacher's embedding stays."""
-  return _put(request, database.Reference, device, name, image)
+  return _put(request, database.ReferenceRow, device, name, image)
 
 
 @router.put('/samples/{name}', status_code=202, **_UPLOAD)
@@ -50,7 +50,7 @@ def put_sample(
   app = request.app.state
   if app.worker.waiting >= app.service.limits.waiting:
     raise access.busy(503, 'too many samples wait for labels; wait', _RETRY)
-  return _put(request, database.Sample, device, name, image)
+  return _put(request, database.SampleRow, device, name, image)
 
 
 @router.delete('/references/{name}', status_code=204, responses=_errors())
@@ -58,7 +58,7 @@ def delete_reference(
   request: fastapi.Request, name: uuid.UUID, device: access.Device
 ):
   """Forgets somebody: the embedding, and the person in all labels."""
-  _delete(request, database.Reference, device, name)
+  _delete(request, database.ReferenceRow, device, name)
   with database.session(request.app.state.service.engine) as session:
     _forget_in_labels(session, device, str(name))
 
@@ -68,7 +68,7 @@ def delete_sample(
   request: fastapi.Request, name: uuid.UUID, device: access.Device
 ):
   """Forgets a sample, once the device has its label."""
-  _delete(request, database.Sample, device, name)
+  _delete(request, database.SampleRow, device, name)
 
 
 @router.get('/labels', responses=_errors())
@@ -78,7 +78,7 @@ def get_labels(
   limit: Annotated[int, fastapi.Query(ge=1, le=1000)] = 100,
 ) -> list[protocol.Label]:
   """Labels of this device's samples, the oldest first, until deleted."""
-  table = database.Sample
+  table = database.SampleRow
   with database.session(request.app.state.service.engine) as session:
     rows = session.scalars(
       sa.select(table.label)
@@ -96,9 +96,11 @@ def latest(
   """The package that the device should have."""
   del device
   with database.session(request.app.state.service.engine) as session:
-    found = service.latest_package(session)
+    package_row = service.latest_package(session)
     return protocol.LatestPackage(
-      digest=found.digest, version=found.version, size=len(found.content)
+      digest=package_row.digest,
+      version=package_row.version,
+      size=len(package_row.content),
     )
 
 
@@ -116,10 +118,10 @@ def get_package(
   """The bytes of a package."""
   del device
   with database.session(request.app.state.service.engine) as session:
-    found = session.get(database.Package, digest)
-  if found is None:
+    package_row = session.get(database.PackageRow, digest)
+  if package_row is None:
     raise access.problem(404, 'there is no such package')
-  return responses.Response(found.content, media_type='application/x-tar')
+  return responses.Response(package_row.content, media_type='application/x-tar')
 
 
 @router.post('/reports/{name}', status_code=201, responses=_errors(409))
@@ -132,10 +134,12 @@ def post_report(
   """Takes what a device tells of itself; the same id counts once."""
   body = report.model_dump_json()
   with database.session(request.app.state.service.engine) as session:
-    old = session.get(database.Report, (device, name))
+    old = session.get(database.ReportRow, (device, name))
     if old is None:
       session.add(
-        database.Report(device=device, id=name, made=database.now(), body=body)
+        database.ReportRow(
+          device=device, id=name, made=database.now(), body=body
+        )
       )
       return {}
     if old.body != body:
@@ -147,7 +151,7 @@ def post_report(
 def rotate(request: fastapi.Request, device: access.Device) -> protocol.Granted:
   """Another token; the old one is good for ten more minutes."""
   with database.session(request.app.state.service.engine) as session:
-    row = session.get(database.Device, device)
+    row = session.get(database.DeviceRow, device)
     token = tokens.rotate(row, database.now())
     return protocol.Granted(device=row.id, token=token, expires=row.expires)
 
@@ -184,14 +188,14 @@ def _delete(request, table, device, name):
       row = table(device=device, id=name, made=database.now(), digest='')
       session.add(row)
     row.state, row.image = database.DELETED, None
-    if table is database.Sample:
+    if table is database.SampleRow:
       row.label = None
     else:
       row.embedding = None
 
 
 def _forget_in_labels(session, device, name):
-  table = database.Sample
+  table = database.SampleRow
   for row in session.scalars(
     sa.select(table).where(
       table.device == device, table.state == database.LABELLED

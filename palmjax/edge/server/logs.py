@@ -24,7 +24,7 @@ def log(event, **values):
     print(line, file=sys.stderr, flush=True)
 
 
-class Counts:
+class RequestCounts:
   """Metrics of one server."""
 
   def __init__(self, worker):

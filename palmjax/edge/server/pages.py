@@ -106,7 +106,7 @@ def _is_logged_in(request):
 
 def _facts(request, session):
   """What the template shows."""
-  table = database.Device
+  table = database.DeviceRow
   latest = service.latest_package(session)
   devices = [
     _device(session, row, latest)
@@ -123,9 +123,9 @@ def _facts(request, session):
 
 def _device(session, row, latest):
   reports = session.execute(
-    sa.select(database.Report.made, database.Report.body)
-    .where(database.Report.device == row.id)
-    .order_by(database.Report.made.desc())
+    sa.select(database.ReportRow.made, database.ReportRow.body)
+    .where(database.ReportRow.device == row.id)
+    .order_by(database.ReportRow.made.desc())
     .limit(_POINTS)
   ).all()
   bodies = [json.loads(body) for _, body in reversed(reports)]
@@ -147,10 +147,10 @@ def _device(session, row, latest):
     'current': bool(newest) and newest['version'] == latest.version,
     'waiting': session.scalar(
       sa.select(sa.func.count())
-      .select_from(database.Sample)
+      .select_from(database.SampleRow)
       .where(
-        database.Sample.device == row.id,
-        database.Sample.state == database.WAITING,
+        database.SampleRow.device == row.id,
+        database.SampleRow.state == database.WAITING,
       )
     ),
     'newest': newest,

@@ -131,7 +131,7 @@ def _offer(session, student, impostors, fmr, key):
     student, impostors, version=version, fmr=fmr, private_key=key
   )
   session.add(
-    database.Package(
+    database.PackageRow(
       digest=package.digest_of(content),
       version=version,
       made=database.now(),
@@ -141,8 +141,8 @@ def _offer(session, student, impostors, fmr, key):
 
 
 def latest_package(session):
-  """The `database.Package` that devices should have, or None."""
-  table = database.Package
+  """The `database.PackageRow` that devices should have, or None."""
+  table = database.PackageRow
   return session.scalar(
     sa.select(table).order_by(table.version.desc()).limit(1)
   )

@@ -32,23 +32,23 @@ def hash_of(token):
 
 def first_admin(session):
   """Makes the administrator's token, if there is none yet; else None."""
-  if session.get(database.Setting, _ADMIN):
+  if session.get(database.SettingRow, _ADMIN):
     return None
   token = new()
-  session.add(database.Setting(name=_ADMIN, value=hash_of(token)))
+  session.add(database.SettingRow(name=_ADMIN, value=hash_of(token)))
   return token
 
 
 def is_admin(session, token):
   """Whether a token is that of the administrator."""
-  setting = session.get(database.Setting, _ADMIN)
+  setting = session.get(database.SettingRow, _ADMIN)
   return bool(setting) and hmac.compare_digest(setting.value, hash_of(token))
 
 
 def add_device(session, label, now):
   """Adds a device; returns (`Device`, its token)."""
   token = new()
-  device = database.Device(
+  device = database.DeviceRow(
     id=uuid.uuid4(),
     label=label,
     token_hash=hash_of(token),
@@ -65,7 +65,7 @@ def rotate(device, now):
   """Gives a device another token; the old one is good for `GRACE` more.
 
   Args:
-    device: `database.Device`.
+    device: `database.DeviceRow`.
     now: time.
 
   Returns:
@@ -85,7 +85,7 @@ def device_of(session, token, now):
     RefusedError: there is none, or its token is no longer good.
   """
   value = hash_of(token)
-  table = database.Device
+  table = database.DeviceRow
   device = session.scalar(
     sa.select(table).where(
       sa.or_(table.token_hash == value, table.old_hash == value)

@@ -69,8 +69,8 @@ class Worker:
     with database.session(self._service.engine) as session:
       self.waiting = session.scalar(
         sa.select(sa.func.count())
-        .select_from(database.Sample)
-        .where(database.Sample.state == database.WAITING)
+        .select_from(database.SampleRow)
+        .where(database.SampleRow.state == database.WAITING)
       )
 
 
@@ -83,7 +83,7 @@ def label_batch(service):
   Returns:
     Number of rows that were dealt with.
   """
-  for table in (database.Reference, database.Sample):
+  for table in (database.ReferenceRow, database.SampleRow):
     with database.session(service.engine) as session:
       rows = session.scalars(
         sa.select(table)
@@ -158,7 +158,7 @@ def _keep_label(service, session, row, embedding):
 
 
 def _references(service, session, device):
-  table = database.Reference
+  table = database.ReferenceRow
   rows = session.scalars(
     sa.select(table)
     .where(table.device == device, table.embedding.is_not(None))
@@ -170,4 +170,7 @@ def _references(service, session, device):
   ]
 
 
-_FINISH = {database.Reference: _keep_embedding, database.Sample: _keep_label}
+_FINISH = {
+  database.ReferenceRow: _keep_embedding,
+  database.SampleRow: _keep_label,
+}

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from palmjax.edge import rules, update
+from palmjax.edge import labels, rules, update
 from palmjax.recipes.distill import device_tests
 
 # Streams of the key of a life, beside those of the tests.
@@ -90,11 +90,9 @@ def meet(network, everyone, config, key, session):
 
 
 def label(teacher, everyone, failed, config):
-  """Labels of second target samples by the teacher (S4, claim 5b).
+  """Labels of second target samples by the teacher (`edge.labels`).
 
-  The teacher compares a sample with the enrolled references: logits are
-  s cos θ, as with class weights. What reaches its threshold with nobody is
-  taken for a stranger and gets no label.
+  A sample of a stranger gets none.
 
   Args:
     teacher: `PalmNetwork`.
@@ -107,15 +105,17 @@ def label(teacher, everyone, failed, config):
   """
   images = np.stack([image for image, _ in failed])
   truth = np.array([who for _, who in failed])
-  cosines = teacher.embed(images) @ teacher.embed(everyone.references).T
-  logits = config.scale * cosines
-  soft = np.exp(logits - logits.max(axis=1, keepdims=True))
-  soft /= soft.sum(axis=1, keepdims=True)
-  known = cosines.max(axis=1) >= device_tests.threshold(
-    teacher, everyone, config
+  soft, best = labels.soft(
+    teacher.embed(images),
+    teacher.embed(everyone.references),
+    scale=config.scale,
   )
+  known = best >= device_tests.threshold(teacher, everyone, config)
   samples = update.Samples(
-    images, np.argmax(soft, axis=1), soft, np.ones(len(images), bool)
+    images,
+    np.argmax(soft, axis=1),
+    soft.astype(np.float32),
+    np.ones(len(images), bool),
   )
   return Kept(samples, truth).take(known)
 

@@ -70,11 +70,11 @@ def test_scores_in_the_first_interval_are_kept_with_their_owner(device):
     (0.0, (0.0, score / 100 - 0.01), None),
   ):
     student = _with_preset(device, preset)
-    settings = capture.Settings(interval=interval, held=2)
+    settings = capture.KeepingRules(interval=interval, held=2)
     decision = _identify(device, student, probe, settings)
     assert decision.name == 'Ann'
     assert decision.kept == kept
-  with devices.rows(device, tables.Sample) as rows:
+  with devices.rows(device, tables.KeptSample) as rows:
     (row,) = rows
     assert row.state == tables.USABLE
     image = capture.unpack(device.open(row, 'image'), 32)
@@ -85,7 +85,9 @@ def test_the_last_of_several_failures_is_kept(device):
   """In one session, and a success resets the count (claim 5a)."""
   devices.enrol(device, 'Ann', devices.palm(1))
   student = _with_preset(device, 99.99)
-  settings = capture.Settings(failures=2, session=60.0, interval=(0.01, 0.02))
+  settings = capture.KeepingRules(
+    failures=2, session=60.0, interval=(0.01, 0.02)
+  )
   ann = devices.palm(1)
   stranger = devices.stranger(device, ann)
   steps = [
@@ -100,7 +102,7 @@ def test_the_last_of_several_failures_is_kept(device):
   ]
   for image, now, kept in steps:
     assert _identify(device, student, image, settings, now).kept == kept, now
-  with devices.rows(device, tables.Sample) as rows:
+  with devices.rows(device, tables.KeptSample) as rows:
     assert [row.state for row in rows] == [tables.WAITING] * 2
     assert all(row.user is None for row in rows)
 
@@ -108,13 +110,13 @@ def test_the_last_of_several_failures_is_kept(device):
 def test_one_in_so_many_is_held_out(device):
   devices.enrol(device, 'Ann', devices.palm(1))
   student = _with_preset(device, 0.0)
-  settings = capture.Settings(interval=(0.0, 0.9999), held=3)
+  settings = capture.KeepingRules(interval=(0.0, 0.9999), held=3)
   for seed in range(6):
     probe = devices.near(devices.palm(1), seed, amount=30)
     assert _identify(device, student, probe, settings).kept == tables.FIRST
   with device.session() as session:
     held = session.scalars(
-      sa.select(tables.Sample.held).order_by(sa.literal_column('rowid'))
+      sa.select(tables.KeptSample.held).order_by(sa.literal_column('rowid'))
     ).all()
   assert held == [False, False, True, False, False, True]
 
@@ -124,7 +126,7 @@ def test_revoked_templates_decide_as_before(device):
   probe = devices.near(devices.palm(1), 2)
 
   def values():
-    with devices.rows(device, tables.Template) as rows:
+    with devices.rows(device, tables.KeptTemplate) as rows:
       return [device.open(row, 'value') for row in rows]
 
   before, old = devices.identify(device, probe), values()

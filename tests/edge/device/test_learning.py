@@ -11,7 +11,7 @@ from palmjax.edge import package, update
 from palmjax.edge.device import capture, jitter, learning, models, store, tables
 from tests.edge import devices
 
-SETTINGS = capture.Settings(interval=(0.0, 0.9999), held=3, enough=4)
+SETTINGS = capture.KeepingRules(interval=(0.0, 0.9999), held=3, enough=4)
 
 
 @pytest.fixture(scope='module')
@@ -49,12 +49,12 @@ def device(tmp_path, content, monkeypatch):
 
 def samples(device):
   with device.session() as session:
-    return sorted(session.scalars(sa.select(tables.Sample.id)))
+    return sorted(session.scalars(sa.select(tables.KeptSample.id)))
 
 
 def models_of_templates(device):
   with device.session() as session:
-    return set(session.scalars(sa.select(tables.Template.model)))
+    return set(session.scalars(sa.select(tables.KeptTemplate.model)))
 
 
 def learn(device):
@@ -171,7 +171,7 @@ def test_it_is_time(device):
   """(n ≥ N or t passed) and idle (claim 1c)."""
 
   def due(now, *, idle=True, enough=4):
-    settings = capture.Settings(enough=enough, period=1000.0)
+    settings = capture.KeepingRules(enough=enough, period=1000.0)
     with device.session() as session:
       return learning.is_due(device, session, settings, now, idle=idle)
 
@@ -186,7 +186,7 @@ def test_labels_of_the_server_are_learned_from(device):
   with device.session() as session:
     ids = {name: user for user, name in store.users(device, session).items()}
     row = session.scalars(
-      sa.select(tables.Sample).where(tables.Sample.held.is_(False))
+      sa.select(tables.KeptSample).where(tables.KeptSample.held.is_(False))
     ).first()
     content = f'{{"{ids["Ann"]}": 0.3, "{ids["Bob"]}": 0.1, "gone": 0.6}}'
     row.soft = device.seal(content.encode(), row, 'soft')

@@ -32,10 +32,12 @@ def test_files_hold_no_image_template_or_name(device):
   student = devices.student(device)
   embedding = student.network.embed(image[None])[0]
   with device.session() as session:
-    row = session.scalars(sa.select(tables.Template)).first()
+    row = session.scalars(sa.select(tables.KeptTemplate)).first()
     template = device.open(row, 'value')
     assert session.scalar(
-      sa.select(tables.Sample.kind).where(tables.Sample.kind == tables.SECOND)
+      sa.select(tables.KeptSample.kind).where(
+        tables.KeptSample.kind == tables.SECOND
+      )
     )
   assert (device.path.parent / 'palm.db-wal').exists()
   stored = devices.stored(device)
@@ -58,15 +60,15 @@ def test_who_is_forgotten_leaves_no_trace(device):
   with device.session() as session:
     ann = store.user_of(device, session, 'Ann')
     references = session.scalars(
-      sa.select(tables.Reference).where(tables.Reference.user == ann.id)
+      sa.select(tables.KeptReference).where(tables.KeptReference.user == ann.id)
     ).all()
     traces = [ann.name, ann.tag, ann.id.encode()]
     traces += [row.image for row in references]
     traces += [
       row.value
       for row in session.scalars(
-        sa.select(tables.Template).where(
-          tables.Template.reference.in_([row.id for row in references])
+        sa.select(tables.KeptTemplate).where(
+          tables.KeptTemplate.reference.in_([row.id for row in references])
         )
       )
     ]
@@ -175,10 +177,10 @@ def test_a_nonce_never_comes_twice_and_a_value_stays_at_its_place():
 
 def test_old_samples_make_room(device):
   devices.enrol(device, 'Ann', devices.palm(1))
-  settings = capture.Settings(failures=1, capacity=3)
+  settings = capture.KeepingRules(failures=1, capacity=3)
   for i in range(5):
     devices.identify(device, devices.palm(50 + i), settings, now=float(i))
-  with devices.rows(device, tables.Sample) as rows:
+  with devices.rows(device, tables.KeptSample) as rows:
     assert len(rows) == 3
     made = sorted(row.made for row in rows)
   assert made == [2.0, 3.0, 4.0]
@@ -210,8 +212,8 @@ def test_a_full_disk_is_one_line_and_keeps_what_was(device):
     fill()
   with device.session() as session:
     names = set(store.users(device, session).values())
-    references = session.scalars(sa.select(tables.Reference)).all()
-    templates = session.scalars(sa.select(tables.Template)).all()
+    references = session.scalars(sa.select(tables.KeptReference)).all()
+    templates = session.scalars(sa.select(tables.KeptTemplate)).all()
   assert 'Ann' in names
   # Whole users, or none of them.
   assert len(names) == len(references) == len(templates)

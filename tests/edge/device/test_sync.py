@@ -11,7 +11,7 @@ from palmjax.edge import package
 from palmjax.edge.device import capture, learning, models, store, sync, tables
 from tests.edge import devices
 
-SETTINGS = capture.Settings(failures=1, ask=1, interval=(0.0, 0.9999))
+SETTINGS = capture.KeepingRules(failures=1, ask=1, interval=(0.0, 0.9999))
 TOKEN = 'palm_' + 'x' * 43
 
 
@@ -110,7 +110,7 @@ def test_a_sample_goes_out_and_its_label_comes_back(device, content):
   assert server.samples == {}  # Deleted once the label was stored.
   assert waiting(device) == 0
   with device.session() as session:
-    (row,) = session.scalars(sa.select(tables.Sample)).all()
+    (row,) = session.scalars(sa.select(tables.KeptSample)).all()
     soft = json.loads(device.open(row, 'soft'))
     assert store.users(device, session)[row.user] == 'Ann'
   assert (row.state, row.kind) == (tables.USABLE, tables.SECOND)
@@ -135,7 +135,7 @@ def test_a_network_that_is_cut_loses_and_doubles_nothing(
   assert len(server.references) == 1
   assert server.samples == {}
   with device.session() as session:
-    rows = session.scalars(sa.select(tables.Sample)).all()
+    rows = session.scalars(sa.select(tables.KeptSample)).all()
   assert [row.state for row in rows] == [tables.USABLE]
 
 
@@ -174,7 +174,7 @@ def test_strangers_and_the_forgotten_get_no_label(device, content):
   }
   run(device, server)
   with device.session() as session:
-    assert session.scalars(sa.select(tables.Sample)).all() == []
+    assert session.scalars(sa.select(tables.KeptSample)).all() == []
   # A label of a sample that is gone changes nothing.
   with device.session() as session:
     store.forget(device, session, 'Ann')

@@ -26,14 +26,14 @@ def export(tmp_path_factory):
 @pytest.fixture(scope='module')
 def server(tmp_path_factory, export):
   """A running server on SQLite, its administrator, and a client."""
-  found, token = served.start(
+  started, token = served.start(
     tmp_path_factory.mktemp('server'),
     export,
     limits=service.Limits(rate=1e6, burst=1e6, waiting=50),
   )
-  with testclient.TestClient(app.create(found)) as client:
+  with testclient.TestClient(app.create(started)) as client:
     yield types.SimpleNamespace(
-      service=found, client=client, admin=served.bearer(token)
+      service=started, client=client, admin=served.bearer(token)
     )
 
 
@@ -48,8 +48,8 @@ def new():
 
 def all_labels(server, device, count=1):
   def read():
-    found = server.client.get('/v1/labels', headers=device).json()
-    return found if len(found) >= count else None
+    started = server.client.get('/v1/labels', headers=device).json()
+    return started if len(started) >= count else None
 
   return served.wait_for(read)
 
@@ -78,12 +78,14 @@ def test_a_sample_gets_the_label_of_the_teacher(server, device):
   teacher = server.service.teacher
   with database.session(server.service.engine) as session:
     rows = session.scalars(
-      sa.select(database.Reference)
-      .where(database.Reference.id.in_([uuid.UUID(n) for n in names]))
-      .order_by(database.Reference.id)
+      sa.select(database.ReferenceRow)
+      .where(database.ReferenceRow.id.in_([uuid.UUID(n) for n in names]))
+      .order_by(database.ReferenceRow.id)
     ).all()
     kept = session.scalar(
-      sa.select(database.Sample).where(database.Sample.id == uuid.UUID(sample))
+      sa.select(database.SampleRow).where(
+        database.SampleRow.id == uuid.UUID(sample)
+      )
     )
   assert kept.image is None
   assert all(row.image is None for row in rows)
@@ -165,8 +167,8 @@ def test_who_is_forgotten_is_in_no_label(server, device):
   assert label['reference'] in (None, two)
   with database.session(server.service.engine) as session:
     row = session.scalar(
-      sa.select(database.Reference).where(
-        database.Reference.id == uuid.UUID(one)
+      sa.select(database.ReferenceRow).where(
+        database.ReferenceRow.id == uuid.UUID(one)
       )
     )
   assert (row.image, row.embedding) == (None, None)
@@ -186,7 +188,9 @@ def test_a_device_sees_its_own_samples_only(server, device):
 
 def _device_row(server, headers):
   value = tokens.hash_of(headers['Authorization'].removeprefix('Bearer '))
-  return sa.select(database.Device).where(database.Device.token_hash == value)
+  return sa.select(database.DeviceRow).where(
+    database.DeviceRow.token_hash == value
+  )
 
 
 @pytest.mark.parametrize(
@@ -246,7 +250,7 @@ def test_tokens_are_rotated_and_old_ones_end(server, device):
 def test_a_token_is_nowhere_in_the_database(server):
   token = server.admin['Authorization'].removeprefix('Bearer ')
   with database.session(server.service.engine) as session:
-    values = session.scalars(sa.select(database.Setting.value)).all()
+    values = session.scalars(sa.select(database.SettingRow.value)).all()
   assert tokens.hash_of(token) in values
   assert token not in values
 
@@ -441,11 +445,11 @@ def test_buckets_refill():
 
 
 def test_too_much_is_answered_with_a_time_to_come_again(tmp_path, export):
-  found, _ = served.start(
+  started, _ = served.start(
     tmp_path, export, limits=service.Limits(rate=1, burst=3, waiting=0)
   )
-  client = testclient.TestClient(app.create(found))
-  device = served.add_device(found)
+  client = testclient.TestClient(app.create(started))
+  device = served.add_device(started)
   full = client.put(
     f'/v1/samples/{new()}', content=served.png(1), headers=device
   )
@@ -495,10 +499,10 @@ def test_logs_hold_routes_and_no_content(server, device, capfd):
 
 
 def test_images_lie_sealed(server, device, export, tmp_path):
-  found, _ = served.start(tmp_path, export)
-  headers = served.add_device(found)
+  started, _ = served.start(tmp_path, export)
+  headers = served.add_device(started)
   # Without a worker the image waits.
-  client = testclient.TestClient(app.create(found))
+  client = testclient.TestClient(app.create(started))
   content = served.png(13)
   client.put(f'/v1/samples/{new()}', content=content, headers=headers)
   stored = b''.join(
@@ -507,7 +511,7 @@ def test_images_lie_sealed(server, device, export, tmp_path):
   assert content[100:160] not in stored
   for path in tmp_path.glob('*.key'):
     assert path.stat().st_mode & 0o077 == 0
-  assert worker.label_batch(found) == 1
+  assert worker.label_batch(started) == 1
 
 
 def test_a_database_that_cannot_be_used_is_one_line(tmp_path):

@@ -6,6 +6,6 @@ from palmjax.edge.server import database
 
 alembic.context.configure(
   connection=alembic.context.config.attributes['connection'],
-  target_metadata=database.Base.metadata,
+  target_metadata=database.ServerTable.metadata,
 )
 alembic.context.run_migrations()
