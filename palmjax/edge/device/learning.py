@@ -168,9 +168,11 @@ def roll_back(device):
   student = models.load(device.folder, models.current(device.folder))
   before = refused_share(student.network, student.preset, material)
   after = refused_share(old.network, old.preset, material)
-  models.switch(device.folder, name)
   with device.session() as session:
-    return _note(session, ROLLED_BACK, 0, before, after)
+    trial = _note(session, ROLLED_BACK, 0, before, after)
+    _intend(device, session, name, [])
+  finish(device)
+  return trial
 
 
 def _usable(session):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
+from palmjax import files
 from palmjax.edge import package, update
 from palmjax.edge.device import capture, jitter, learning, models, store, tables
 from tests.edge import devices
@@ -109,6 +110,26 @@ def test_back_to_the_student_before(device, monkeypatch):
   old = models.current(device.folder)
   learn(device)
   new = models.current(device.folder)
+  write = files.write_file
+
+  def killed(path, content):
+    if path.name == 'current':
+      raise Killed
+    write(path, content)
+
+  # Between the two pointers: the next start ends it, once.
+  with monkeypatch.context() as patched:
+    patched.setattr(files, 'write_file', killed)
+    with pytest.raises(Killed):
+      learning.roll_back(device)
+  learning.finish(device)
+  assert models.current(device.folder) == old
+  assert models.previous(device.folder) == new
+  with device.session() as session:
+    outcomes = session.scalars(sa.select(tables.Trial.outcome)).all()
+  assert outcomes == [learning.TAKEN, learning.ROLLED_BACK]
+  # Forward again, and back.
+  learning.roll_back(device)
   assert learning.roll_back(device).outcome == learning.ROLLED_BACK
   assert models.current(device.folder) == old
   assert models.previous(device.folder) == new
