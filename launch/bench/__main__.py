@@ -1,17 +1,19 @@
 """Times what palmjax does most; prints one line each.
 
 python -m launch.bench [SUBJECT …] [--size=32] [--batch=32] [--repeats=5]
-  [--arms=ot] [--out=DIR] [--commit=COMMIT]
+  [--arms=ot] [--peer=faiss] [--out=DIR] [--commit=COMMIT]
 
   drawing    palms are drawn
   pairs      embeddings are compared
   codes      orientation codes are searched for
   galleries  1,000 palms are enrolled, and one is found
+  search     a million templates are searched; --peer=faiss: beside FAISS
   training   steps of recognition and of the GAN
   perturbed  steps of a detector on perturbed images, beside a plain one
   pytorch    steps of recognition beside PyTorch's, for those who have it
+  serving    the server of devices under load, 100 uploads a second
 
-Without a subject: all but the last one. Machines differ and are shared: compare
+Without a subject: all but the last two. Machines differ and are shared: compare
 lines of one run with each other, and trust the best of several repeats.
 """
 
@@ -19,7 +21,15 @@ import argparse
 import pathlib
 import sys
 
-from launch.bench import codes, drawing, galleries, pairs, perturbed, training
+from launch.bench import (
+  codes,
+  drawing,
+  galleries,
+  pairs,
+  perturbed,
+  searching,
+  training,
+)
 from palmjax.engine import allocator
 
 
@@ -30,16 +40,25 @@ def _pytorch(args):
   pytorch.run(args)
 
 
+def _serving(args):
+  # Its libraries are no requirement either: pip install palmjax[edge].
+  from launch.bench import serving
+
+  serving.run(args)
+
+
 _SUBJECTS = {
   'drawing': drawing.run,
   'pairs': pairs.run,
   'codes': codes.run,
   'galleries': galleries.run,
+  'search': searching.run,
   'training': training.run,
   'perturbed': perturbed.run,
   'pytorch': _pytorch,
+  'serving': _serving,
 }
-_USUAL = [name for name in _SUBJECTS if name != 'pytorch']
+_USUAL = [name for name in _SUBJECTS if name not in ('pytorch', 'serving')]
 
 
 def main(argv=None):
@@ -56,6 +75,7 @@ def main(argv=None):
     ('size', None, 'side of the images of trained networks, 32; pytorch: 64'),
     ('batch', 32, 'images of a step, for pytorch'),
     ('repeats', 5, 'the best of so many counts'),
+    ('seconds', None, 'of the load, for serving: 60'),
   ):
     parser.add_argument(f'--{name}', type=int, default=default, help=text)
   parser.add_argument(
@@ -64,6 +84,7 @@ def main(argv=None):
     default=[*perturbed.ARMS],
     help='perturbed: what is timed beside plain, ot; e.g. ot,adversarial',
   )
+  parser.add_argument('--peer', choices=['faiss'], help='of search')
   parser.add_argument('--out', metavar='DIR', help='perturbed: JSON goes here')
   parser.add_argument('--commit', default='', help='to name in that file')
   args = parser.parse_args(argv)

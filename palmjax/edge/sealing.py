@@ -2,10 +2,11 @@
 
   sealed = key number (4 bytes) ‖ nonce (12 bytes) ‖ ciphertext ‖ tag (16 bytes)
 
-The nonce is random, of the system's source. Under one key 2³² messages keep the
-chance of a nonce that comes twice below 2⁻³² (NIST SP 800-38D, 8.3), and
-`Sealer` refuses to seal more. What a record is for (its purpose and its id) is
-authenticated, so that no sealed value can stand in for another.
+The nonce is random, of the system's source. Under one key 2³² values keep the
+chance of a nonce that comes twice below 2⁻³² (NIST SP 800-38D, 8.3). At a
+thousand values an hour that is five centuries; a fresh key begins anew. What a
+record is for (its purpose and its id) is authenticated, so that no sealed value
+can stand in for another.
 """
 
 import os
@@ -19,7 +20,6 @@ from palmjax import files
 
 KEY_BYTES = 32
 _NUMBER, _NONCE = 4, 12
-_MOST = 2**32
 
 
 class SealError(ValueError):
@@ -48,7 +48,7 @@ class Sealer:
         f'a sealing key has {KEY_BYTES} bytes, this one {len(key)}: take the '
         'right file'
       )
-    self._cipher, self.number, self._sealed = aead.AESGCM(key), number, 0
+    self._cipher, self.number = aead.AESGCM(key), number
 
   def seal(self, content, purpose):
     """Sealed bytes.
@@ -56,13 +56,7 @@ class Sealer:
     Args:
       content: bytes.
       purpose: text that names the record, needed to open it.
-
-    Raises:
-      SealError: the key sealed 2³² values.
     """
-    if self._sealed >= _MOST:
-      raise SealError('this key has sealed enough; rotate it')
-    self._sealed += 1
     number = self.number.to_bytes(_NUMBER, 'big')
     nonce = secrets.token_bytes(_NONCE)
     bound = number + purpose.encode()

@@ -101,8 +101,9 @@ class World:
     served.wait_for(answers, seconds=120)
 
   def kill(self):
-    self.process.send_signal(signal.SIGKILL)
-    self.process.wait()
+    if self.process:
+      self.process.send_signal(signal.SIGKILL)
+      self.process.wait()
 
   def device(self, name, *args, code=0):
     return self.run(self.device_command(name, *args), code)
@@ -138,6 +139,7 @@ def test_two_devices_and_a_server_that_is_killed(kind, tmp_path, request):
   """Nothing is lost and nothing doubled."""
   url = request.getfixturevalue('postgres') if kind == 'postgresql' else None
   world = World(tmp_path, url)
+  request.addfinalizer(world.kill)
   codes = {name: world.join_code(name) for name in ('one', 'two')}
   world.start()
   for name, first in (('one', 10), ('two', 30)):
@@ -243,4 +245,3 @@ def test_two_devices_and_a_server_that_is_killed(kind, tmp_path, request):
       )
     ).all()
   assert len(gone) == 2
-  world.kill()

@@ -41,7 +41,9 @@ def samples(references):
   )
 
 
-def train(student, references, samples, *, set_size=1000, **changes):
+def train(
+  student, references, samples, *, set_size=1000, strangers=None, **changes
+):
   settings = update.Settings(learning_rate=0.05, **changes)
   return update.update(
     student,
@@ -49,6 +51,7 @@ def train(student, references, samples, *, set_size=1000, **changes):
     samples,
     settings,
     jax.random.key(0),
+    strangers=references[:0] if strangers is None else strangers,
     augment=same,
     steps=3,
     set_size=set_size,
@@ -143,3 +146,18 @@ def test_references_are_embedded_by_every_exit(student, references):
       rtol=1e-4,
       atol=1e-5,
     )
+
+
+def test_references_and_strangers_are_rehearsed(
+  student, references, samples, trained
+):
+  """Each is a class of its own; captures have users' labels alone."""
+  strangers = np.roll(references, 7, axis=1)
+  network, metrics = train(student, references, samples, strangers=strangers)
+  assert metrics['accuracy'] > 1 / (2 * USERS)
+  first, second = (
+    jax.tree.leaves(one.params['backbone']) for one in (network, trained[0])
+  )
+  assert any(np.any(a != b) for a, b in zip(first, second, strict=True))
+  # A soft label has the users' columns, whatever strangers there are.
+  assert np.isfinite(metrics['loss'])

@@ -37,6 +37,7 @@ from palmjax.edge.device import (
   capture,
   learning,
   models,
+  people,
   store,
   sync,
   watch,
@@ -90,15 +91,14 @@ def _parse(argv):
   parser.add_argument('--package', metavar='FILE', type=path)
   parser.add_argument('--public-key', metavar='KEY')
   defaults = capture.KeepingRules()
-  for name, kind, text in (
-    ('failures', int, 'failures in a row whose last image is kept'),
-    ('ask', int, 'kept failures that suffice to ask for labels'),
-    ('enough', int, 'samples that suffice for an update'),
-    ('capacity', int, 'samples that are kept at most'),
+  for name, text in (
+    ('failures', 'failures in a row whose last image is kept'),
+    ('ask', 'kept failures that suffice to ask for labels'),
+    ('enough', 'samples that suffice for an update'),
+    ('capacity', 'samples that are kept at most'),
   ):
-    parser.add_argument(
-      f'--{name}', type=kind, default=getattr(defaults, name), help=text
-    )
+    value = getattr(defaults, name)
+    parser.add_argument(f'--{name}', type=int, default=value, help=text)
   compile_cache.add_argument(parser)
   commands = parser.add_subparsers(
     dest='command', metavar='COMMAND', required=True, parser_class=_Plain
@@ -189,8 +189,7 @@ def _enrol(device, args):
 
 def _identify(device, args):
   student = _student(device)
-  image = _reader(args, student)(args.image).image
-  return _say(device, student, image, args)
+  return _say(device, student, _reader(args, student)(args.image).image, args)
 
 
 def _run(device, args):
@@ -246,26 +245,23 @@ def _update(device, args):
   print(words.tried(learning.learn(device, student, time.time())))
 
 
-def _rollback(device, args):
-  del args
+def _rollback(device, _):
   print(words.tried(learning.roll_back(device)))
 
 
 def _forget(device, args):
   with device.session() as session:
-    store.forget(device, session, args.name)
+    people.forget(device, session, args.name)
   device.clean()
   print(f'{args.name} is forgotten here; the server forgets at the next sync')
 
 
-def _status(device, args):
-  del args
+def _status(device, _):
   with device.session() as session:
     print(words.status(device, session))
 
 
-def _rotate_key(device, args):
-  del args
+def _rotate_key(device, _):
   device.rotate_key()
   print('the store has a fresh key')
 
@@ -277,8 +273,7 @@ def _rotate_token(device, args):
   print('this device has another token')
 
 
-def _revoke_templates(device, args):
-  del args
+def _revoke_templates(device, _):
   student = _student(device)
   with device.session() as session:
     capture.revoke_templates(device, session, student)

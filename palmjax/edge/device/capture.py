@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from PIL import Image
 
 from palmjax.edge import rules, templates
-from palmjax.edge.device import store, tables
+from palmjax.edge.device import people, store, tables
 
 _FAILURES, _TEMPLATE_KEY = 'failures', 'template key'
 _STATISTICS = 'statistics'
@@ -70,7 +70,7 @@ def enrol(device, session, student, name, images):
     name: of the user.
     images: list of uint8 [S, S, 3], at least one.
   """
-  user = store.user_of(device, session, name)
+  user = people.user_of(device, session, name)
   if user is None:
     user = tables.KeptUser(id=store.new_id(), tag=device.tag(name))
     user.name = device.seal(name.encode(), user, 'name')

@@ -8,7 +8,7 @@ import numpy as np
 import sqlalchemy as sa
 
 from palmjax.edge import rules, update
-from palmjax.edge.device import capture, jitter, models, store, tables
+from palmjax.edge.device import capture, jitter, models, people, store, tables
 
 TAKEN, REFUSED, ROLLED_BACK = 'taken', 'refused', 'rolled back'
 _LAST, _VERSION, _INTENT = 'last update', 'version', 'intent'
@@ -47,12 +47,16 @@ def learn(device, student, now, settings=None):
     `tables.Trial`.
 
   Raises:
-    ValueError: there is no sample to learn from.
+    ValueError: there is no sample to learn from, or none to check it by.
   """
   with device.session() as session:
     material = material_of(device, session, student)
   if not len(material['samples'].labels):
     raise ValueError('no sample was kept yet: identify some palms first')
+  if not len(material['checks']):
+    raise ValueError(
+      'no image checks an update: enrol a second image of somebody'
+    )
   key = jax.random.key(int(material['seed']))
   before = refused_share(student.network, student.preset, material)
   name, after = student.name, 1.0
@@ -186,7 +190,7 @@ def _usable(session):
 
 def material_of(device, session, student):
   """References, checks and samples as arrays."""
-  owners = sorted(store.users(device, session))
+  owners = sorted(people.users(device, session))
   number = {owner: i for i, owner in enumerate(owners)}
 
   def image(row):

@@ -8,14 +8,12 @@ cut, a server that is busy or gone, and a kill lose nothing.
 import json
 import random
 import time
-import uuid
 
 import httpx
-import numpy as np
 import sqlalchemy as sa
 
 from palmjax.edge import package, protocol, rules
-from palmjax.edge.device import capture, learning, models, store, tables
+from palmjax.edge.device import learning, reports, store, tables
 
 _TOKEN, _PUBLIC = 'token', 'public key'
 _TRIES, _LONGEST = 5, 60.0  # Of a request; seconds of a pause.
@@ -131,13 +129,15 @@ def run(device, server, public_key, settings):
   done['student'] = _fetch_student(device, server, public_key)
   with device.session() as session:
     done['asked'] = _ask_for_labels(device, session, settings)
-    _owe_report(device, session)
+    reports.owe(device, session)
   for key, count in _send(device, server).items():
     done[key] += count
   done['labels'] = _fetch_labels(device, server)
   # Their deletion.
   for key, count in _send(device, server).items():
     done[key] += count
+  if done['sent']:
+    device.clean()  # Of what was sent nothing stays in free pages.
   return done
 
 
@@ -251,48 +251,6 @@ def _store_label(device, session, label):
   row.user, row.state = user, tables.USABLE
   row.soft = device.seal(json.dumps(soft).encode(), row, 'soft')
   return 1
-
-
-def _owe_report(device, session):
-  """Puts a report into the outbox where there is something new to tell."""
-  number, total, squares = capture.statistics(device, session)
-  trials = session.scalars(
-    sa.select(tables.Trial).where(tables.Trial.reported.is_(False)).limit(100)
-  ).all()
-  if not number and not trials:
-    return
-  facts = models.facts(device.folder)
-  count = sa.select(sa.func.count()).select_from(tables.KeptSample)
-  mean = total / number if number else None
-  report = protocol.Report(
-    student=facts['package'],
-    version=facts['version'],
-    kept=session.scalar(count.where(tables.KeptSample.state == tables.USABLE)),
-    waiting=session.scalar(
-      count.where(tables.KeptSample.state == tables.WAITING)
-    ),
-    attempts=number,
-    score_mean=mean,
-    score_std=(
-      float(np.sqrt(max(squares / number - mean**2, 0.0))) if number else None
-    ),
-    updates=[
-      protocol.Update(
-        at=trial.at,
-        outcome=trial.outcome,
-        samples=trial.samples,
-        fnmr_before=trial.before,
-        fnmr_after=trial.after,
-      )
-      for trial in trials
-    ],
-  )
-  path = f'/v1/reports/{uuid.uuid4()}'
-  body = report.model_dump_json().encode()
-  store.send(device, session, 'POST', path, body)
-  for trial in trials:
-    trial.reported = True
-  capture.clear_statistics(device, session)
 
 
 def _retry_after(answer, pause):

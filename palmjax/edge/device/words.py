@@ -2,7 +2,7 @@
 
 import sqlalchemy as sa
 
-from palmjax.edge.device import models, store, tables
+from palmjax.edge.device import models, people, tables
 
 
 def decided(decision):
@@ -49,7 +49,7 @@ def status(device, session):
     query = sa.select(sa.func.count()).select_from(table).where(*where)
     return session.scalar(query)
 
-  names = sorted(store.users(device, session).values())
+  names = sorted(people.users(device, session).values())
   sample = tables.KeptSample
   lines = [
     f'users: {len(names)}' + (f' ({", ".join(names)})' if names else ''),

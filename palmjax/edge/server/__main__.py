@@ -36,6 +36,7 @@ def main(argv=None):
     student=args.student,
     impostors=_impostors(args),
     fmr=args.fmr,
+    scale=args.scale,
     database_url=args.database,
     limits=service.Limits(
       rate=args.rate, burst=4 * args.rate, waiting=args.waiting
@@ -93,6 +94,11 @@ def _parse(argv):
   parser.add_argument(
     '--fmr', type=float, default=1e-3, help='of devices and teacher'
   )
+  parser.add_argument(
+    '--scale',
+    type=float,
+    help="of the teacher's logits, where its export does not tell it",
+  )
   parser.add_argument('--host', default='127.0.0.1')
   parser.add_argument('--port', type=int, default=8443)
   parser.add_argument('--tls-cert', metavar='FILE', type=path)
@@ -114,6 +120,8 @@ def _parse(argv):
       parser.error(f'--{name.replace("_", "-")}={file}: there is no such file')
   if not 0 < args.fmr < 1:
     parser.error(f'--fmr={args.fmr}: give a rate between 0 and 1')
+  if args.scale is not None and args.scale <= 0:
+    parser.error(f'--scale={args.scale}: give a number above 0')
   if args.rate <= 0 or args.waiting < 1:
     parser.error('--rate and --waiting: give numbers above 0')
   return args

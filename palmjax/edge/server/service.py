@@ -60,7 +60,15 @@ class Service:
 
 
 def start(
-  *, folder, teacher, student, impostors, fmr, database_url=None, limits=None
+  *,
+  folder,
+  teacher,
+  student,
+  impostors,
+  fmr,
+  scale=None,
+  database_url=None,
+  limits=None,
 ):
   """Opens or makes a server's folder, tables, keys and package.
 
@@ -70,6 +78,7 @@ def start(
     student: export folder; a student that changed becomes the next version.
     impostors: list of uint8 [S, S, 3], one image of each of W palms.
     fmr: false match rate that thresholds are set for.
+    scale: s of the teacher's logits; None: that of its export.
     database_url: of SQLAlchemy.
     limits: `Limits`.
 
@@ -82,12 +91,11 @@ def start(
   folder = files.make_folder(folder)
   os.chmod(folder, 0o700)
   network = palm_networks.load(teacher)
-  scale = network.description.get('scale')
+  scale = scale or network.description.get('scale')
   if scale is None:
     raise ValueError(
-      f'{teacher} was trained with the loss {network.description["loss"]}, '
-      'whose embeddings give no soft labels: give a teacher of '
-      'configs/distill.py'
+      f'{teacher} does not tell the scale of its logits: give --scale, which '
+      'is 32 in configs/distill.py'
     )
   side = exports.load(student).preprocess['image_size']
   embeddings = network.embed(_resized(impostors, network.preprocess.image_size))

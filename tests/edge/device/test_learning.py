@@ -9,7 +9,15 @@ import sqlalchemy as sa
 
 from palmjax import files
 from palmjax.edge import package, update
-from palmjax.edge.device import capture, jitter, learning, models, store, tables
+from palmjax.edge.device import (
+  capture,
+  jitter,
+  learning,
+  models,
+  people,
+  store,
+  tables,
+)
 from tests.edge import devices
 
 SETTINGS = capture.KeepingRules(interval=(0.0, 0.9999), held=3, enough=4)
@@ -205,7 +213,7 @@ def test_it_is_time(device):
 def test_labels_of_the_server_are_learned_from(device):
   """The teacher's probabilities count; those of the forgotten do not."""
   with device.session() as session:
-    ids = {name: user for user, name in store.users(device, session).items()}
+    ids = {name: user for user, name in people.users(device, session).items()}
     row = session.scalars(
       sa.select(tables.KeptSample).where(tables.KeptSample.held.is_(False))
     ).first()

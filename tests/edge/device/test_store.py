@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from palmjax.edge import sealing
-from palmjax.edge.device import capture, store, tables
+from palmjax.edge.device import capture, people, store, tables
 from tests.edge import devices
 
 
@@ -58,7 +58,7 @@ def test_who_is_forgotten_leaves_no_trace(device):
   devices.enrol(device, 'Bob', devices.palm(2))
   devices.identify(device, devices.near(devices.palm(1), 3, amount=40))
   with device.session() as session:
-    ann = store.user_of(device, session, 'Ann')
+    ann = people.user_of(device, session, 'Ann')
     references = session.scalars(
       sa.select(tables.KeptReference).where(tables.KeptReference.user == ann.id)
     ).all()
@@ -75,12 +75,12 @@ def test_who_is_forgotten_leaves_no_trace(device):
   before = devices.stored(device)
   assert all(trace[:24] in before for trace in traces)
   with device.session() as session:
-    store.forget(device, session, 'Ann')
+    people.forget(device, session, 'Ann')
   device.clean()
   after = devices.stored(device)
   assert not any(trace[:24] in after for trace in traces)
   with device.session() as session:
-    assert list(store.users(device, session).values()) == ['Bob']
+    assert list(people.users(device, session).values()) == ['Bob']
     # The server is told, and what was not sent yet never will be.
     sent = session.scalars(sa.select(tables.Outgoing)).all()
     paths = {(row.method, row.path) for row in sent}
@@ -91,7 +91,7 @@ def test_who_is_forgotten_leaves_no_trace(device):
     device.session() as session,
     pytest.raises(store.StoreError, match="nobody is enrolled as 'Ann'"),
   ):
-    store.forget(device, session, 'Ann')
+    people.forget(device, session, 'Ann')
 
 
 def test_a_fresh_key_seals_everything_anew(device):
@@ -102,7 +102,7 @@ def test_a_fresh_key_seals_everything_anew(device):
   assert devices.identify(device, devices.palm(1)).score == score
   again = store.open_(device.path)
   with again.session() as session:
-    assert store.user_of(again, session, 'Ann')
+    assert people.user_of(again, session, 'Ann')
   (device.path.with_name('old.key')).write_bytes(old)
   with pytest.raises(store.StoreError, match='sealed with another key'):
     store.open_(device.path, key_file=device.path.with_name('old.key'))
@@ -136,7 +136,7 @@ def test_a_rotation_that_was_killed_is_ended_or_undone(
   again = store.open_(device.path)
   assert not device.path.with_name('palm.db.key.next').exists()
   with again.session() as session:
-    assert store.user_of(again, session, 'Ann')
+    assert people.user_of(again, session, 'Ann')
 
 
 def test_a_key_that_is_missing_or_none(device, tmp_path, monkeypatch):
@@ -211,7 +211,7 @@ def test_a_full_disk_is_one_line_and_keeps_what_was(device):
   with pytest.raises(store.StoreError, match='full; make room'):
     fill()
   with device.session() as session:
-    names = set(store.users(device, session).values())
+    names = set(people.users(device, session).values())
     references = session.scalars(sa.select(tables.KeptReference)).all()
     templates = session.scalars(sa.select(tables.KeptTemplate)).all()
   assert 'Ann' in names

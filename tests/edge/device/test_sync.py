@@ -8,7 +8,15 @@ import pytest
 import sqlalchemy as sa
 
 from palmjax.edge import package
-from palmjax.edge.device import capture, learning, models, store, sync, tables
+from palmjax.edge.device import (
+  capture,
+  learning,
+  models,
+  people,
+  store,
+  sync,
+  tables,
+)
 from tests.edge import devices
 
 SETTINGS = capture.KeepingRules(failures=1, ask=1, interval=(0.0, 0.9999))
@@ -112,7 +120,7 @@ def test_a_sample_goes_out_and_its_label_comes_back(device, content):
   with device.session() as session:
     (row,) = session.scalars(sa.select(tables.KeptSample)).all()
     soft = json.loads(device.open(row, 'soft'))
-    assert store.users(device, session)[row.user] == 'Ann'
+    assert people.users(device, session)[row.user] == 'Ann'
   assert (row.state, row.kind) == (tables.USABLE, tables.SECOND)
   assert soft == {row.user: 1.0}
   assert b'Ann' not in b''.join(server.references.values())
@@ -177,7 +185,7 @@ def test_strangers_and_the_forgotten_get_no_label(device, content):
     assert session.scalars(sa.select(tables.KeptSample)).all() == []
   # A label of a sample that is gone changes nothing.
   with device.session() as session:
-    store.forget(device, session, 'Ann')
+    people.forget(device, session, 'Ann')
   run(device, server)
   assert server.references == {}
 

@@ -1,0 +1,97 @@
+"""The server under load: uploads of samples at a steady rate, for a while."""
+
+import asyncio
+import io
+import re
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+
+import httpx
+import numpy as np
+from PIL import Image
+
+from palmjax.networks import shipped
+
+_RATE, _SECONDS, _SIDE, _PORT = 100, 60, 112, 8499
+_STARTED = 300  # Seconds that the server may take to start.
+
+
+def run(args):
+  """100 uploads a second of 112 px images for 60 s; the goal is no error."""
+  seconds = args.seconds or _SECONDS
+  with tempfile.TemporaryDirectory() as folder:
+    command = [
+      *(sys.executable, '-m', 'palmjax.edge.server', f'--data={folder}'),
+      *(f'--teacher={shipped.PALM}', f'--student={shipped.PALM}'),
+      *(f'--port={_PORT}', f'--rate={10 * _RATE}', '--scale=32'),
+    ]
+    made = subprocess.run(
+      [*command, '--add-device=bench'],
+      capture_output=True,
+      text=True,
+      check=True,
+    )
+    (token,) = re.findall(r'join (\S+)\.', made.stdout)
+    server = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    try:
+      _wait()
+      times, statuses = asyncio.run(_load(token, seconds))
+    finally:
+      server.kill()
+      server.wait()
+  counts = {status: statuses.count(status) for status in sorted({*statuses})}
+  print(
+    f'{len(statuses)} uploads at {_RATE}/s for {seconds} s: {counts}; '
+    f'median {1e3 * np.median(times):.0f} ms, p99 '
+    f'{1e3 * np.quantile(times, 0.99):.0f} ms'
+  )
+
+
+def _wait():
+  for _ in range(_STARTED):
+    try:
+      if httpx.get(f'http://127.0.0.1:{_PORT}/healthz').is_success:
+        return
+    except httpx.HTTPError:
+      pass
+    time.sleep(1)
+  raise SystemExit('the server did not start')
+
+
+async def _load(token, seconds):
+  """(seconds of each request, status of each)."""
+  noise = np.random.default_rng(0).integers(0, 256, (_SIDE, _SIDE, 3), np.uint8)
+  buffer = io.BytesIO()
+  Image.fromarray(noise).save(buffer, 'JPEG')
+  limits = httpx.Limits(max_connections=200)
+  times, statuses = [], []
+  async with httpx.AsyncClient(
+    base_url=f'http://127.0.0.1:{_PORT}',
+    headers={'Authorization': f'Bearer {token}'},
+    limits=limits,
+    timeout=30,
+  ) as client:
+
+    async def upload():
+      start = time.perf_counter()
+      try:
+        answer = await client.put(
+          f'/v1/samples/{uuid.uuid4()}', content=buffer.getvalue()
+        )
+        statuses.append(str(answer.status_code))
+      except httpx.HTTPError as error:
+        statuses.append(type(error).__name__)
+      times.append(time.perf_counter() - start)
+
+    begin, tasks = time.perf_counter(), []
+    for number in range(_RATE * seconds):
+      # At its time, whether or not earlier ones were answered.
+      pause = begin + number / _RATE - time.perf_counter()
+      if pause > 0:
+        await asyncio.sleep(pause)
+      tasks.append(asyncio.create_task(upload()))
+    await asyncio.gather(*tasks)
+  return times, statuses
