@@ -32,19 +32,24 @@ import sys
 import time
 
 from palmjax import compile_cache, terminal
-from palmjax.edge import package
-from palmjax.edge.device import (
-  capture,
-  learning,
-  models,
-  people,
-  store,
-  sync,
-  watch,
-  words,
-)
-from palmjax.images import image_file
 from palmjax.inference import finder, palm_files
+
+try:
+  from palmjax.edge import package
+  from palmjax.edge.device import (
+    capture,
+    learning,
+    models,
+    people,
+    store,
+    sync,
+    watch,
+    words,
+  )
+except ModuleNotFoundError as error:
+  raise SystemExit(
+    f'palmjax: {error.name} is not installed: pip install palmjax[edge]'
+  ) from error
 
 _UNREACHED, _NOBODY = 3, 4
 
@@ -207,15 +212,8 @@ def _run(device, args):
       _say(device, student, image, args)
     return
   find = finder.load() if args.photos else None
-  for picture in watch.camera(args.camera):
+  for image in watch.palms(args.camera, student.size, find):
     student = _moved(device, student)
-    try:
-      if find:
-        image = palm_files.find_palm(find, picture, size=student.size).image
-      else:
-        image = image_file.square(picture, size=student.size)
-    except ValueError:
-      continue  # Nobody is there.
     _say(device, student, image, args)
 
 

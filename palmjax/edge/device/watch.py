@@ -4,6 +4,7 @@ import pathlib
 import time
 
 from palmjax.images import image_file
+from palmjax.inference import palm_files
 
 _SETTLED = 0.5  # Seconds after its last change that a file counts as whole.
 
@@ -38,6 +39,27 @@ def folder(path, *, pause=0.5, once=False):
     if once and len(ready) == len(images):
       return
     time.sleep(pause)
+
+
+def palms(number, size, find=None):
+  """Yields palms uint8 [size, size, 3] that a camera sees.
+
+  Args:
+    number: of the camera.
+    size: side of a palm.
+    find: of `finder.load`, where the camera sees whole hands.
+
+  Raises:
+    ValueError: as `camera`.
+  """
+  for picture in camera(number):
+    try:
+      if find is None:
+        yield image_file.square(picture, size=size)
+      else:
+        yield palm_files.find_palm(find, picture, size=size).image
+    except ValueError:
+      continue  # Nobody is there.
 
 
 def camera(number, *, pause=1.0):

@@ -17,12 +17,18 @@ Exit codes: 0 ended; 1 it cannot go on (the last line says why and what to do);
 import os
 import sys
 
-import uvicorn
-
 from palmjax import compile_cache, files, terminal
-from palmjax.edge import protocol
-from palmjax.edge.server import app, database, drawn, logs, service, tokens
 from palmjax.inference import palm_files
+
+try:
+  import uvicorn
+
+  from palmjax.edge import protocol
+  from palmjax.edge.server import app, database, drawn, logs, service, tokens
+except ModuleNotFoundError as error:
+  raise SystemExit(
+    f'palmjax: {error.name} is not installed: pip install palmjax[edge]'
+  ) from error
 
 
 @terminal.command

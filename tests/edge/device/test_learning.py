@@ -148,7 +148,13 @@ class Killed(BaseException):
   """In place of SIGKILL, at a moment of the test's choice."""
 
 
-@pytest.mark.parametrize('moment', range(1, 9))
+@pytest.mark.parametrize(
+  'moment',
+  [
+    pytest.param(number, marks=[] if number == 4 else [pytest.mark.slow])
+    for number in range(1, 9)
+  ],
+)
 def test_a_kill_leaves_the_old_or_the_new_student_whole(
   device, monkeypatch, moment
 ):

@@ -21,6 +21,7 @@ from tests.edge import devices
 
 SETTINGS = capture.KeepingRules(failures=1, ask=1, interval=(0.0, 0.9999))
 TOKEN = 'palm_' + 'x' * 43
+FAST = {(0, 'cut before'), (4, 'cut after')}
 
 
 @pytest.fixture(scope='module')
@@ -128,8 +129,19 @@ def test_a_sample_goes_out_and_its_label_comes_back(device, content):
   assert (again['asked'], again['labels'], again['sent']) == (0, 0, 0)
 
 
-@pytest.mark.parametrize('cut', ['cut before', 'cut after'])
-@pytest.mark.parametrize('moment', range(7))
+@pytest.mark.parametrize(
+  'moment, cut',
+  [
+    pytest.param(
+      moment,
+      cut,
+      # One of each kind in the fast suite.
+      marks=[] if (moment, cut) in FAST else [pytest.mark.slow],
+    )
+    for moment in range(7)
+    for cut in ('cut before', 'cut after')
+  ],
+)
 def test_a_network_that_is_cut_loses_and_doubles_nothing(
   device, content, moment, cut
 ):
