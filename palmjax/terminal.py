@@ -56,6 +56,7 @@ class Parser(argparse.ArgumentParser):
 
   def parse_args(self, args=None, namespace=None):
     """As of `argparse`; an unknown option is told with the nearest one."""
+    self._given = sys.argv[1:] if args is None else args
     args, rest = self.parse_known_args(args, namespace)
     if rest:
       known = [one.lstrip('-') for one in self._option_string_actions]
@@ -71,6 +72,17 @@ class Parser(argparse.ArgumentParser):
 
   def error(self, message):
     """Ends the process with one line and exit code 2."""
+    if message.startswith('the following arguments are required'):
+      # Perhaps one of them was mistyped: that is the nearer error.
+      options = [x.partition('=')[0] for x in getattr(self, '_given', ())]
+      known = self._option_string_actions
+      for option in options:
+        if option.startswith('--') and option not in known:
+          names = [name.lstrip('-') for name in known]
+          near = nearest(option.lstrip('-'), names)
+          if near:
+            message = f'unrecognized arguments: {option}{near}'
+            break
     if given := _NO_VALUE.fullmatch(message):
       message = f'{given[1]} takes no value, not {given[2]}'
     complain(message)

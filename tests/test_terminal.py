@@ -180,3 +180,15 @@ def test_mistyped_arguments_are_told_in_words(capsys, argument, message):
     parser.parse_args([argument])
   assert stop.value.code == 2
   assert capsys.readouterr().err == f'palmjax: {message}\n'
+
+
+def test_a_required_option_that_was_mistyped_is_named(capsys):
+  parser = terminal.Parser('detect')
+  parser.add_argument('--out', required=True)
+  for argv in (['--outt', 'x'], ['--ouT=x']):
+    with pytest.raises(SystemExit):
+      parser.parse_args(argv)
+    assert 'did you mean --out?' in capsys.readouterr().err
+  with pytest.raises(SystemExit):
+    parser.parse_args(['--zzz'])
+  assert 'are required: --out' in capsys.readouterr().err

@@ -134,7 +134,9 @@ def _summary(run):
   start = config.teacher.cnn.start or 'random'
   return (
     f'The teacher started from {start} weights. All networks learned from '
-    f'{len(labelled.labels)} images of {len(labelled.identities)} identities. '
+    f'{len(labelled.labels)} images of {len(labelled.identities)} identities, '
+    f'taught students also from {len(run.palms.unlabelled)} images without '
+    'labels. '
     f'The students have equal first weights and batches: {steps} steps of '
     f'{batch}. Intervals are over the identities of the test; one seed says '
     'nothing of other seeds (launch/sweep.py runs three).'
@@ -202,9 +204,10 @@ def _exits(models, networks):
 
 def _training(rows):
   terms = {
-    'classification, all exits': 'loss/classification',
-    'logits of the teacher': 'loss/logits',
-    'embedding of the teacher': 'loss/embeddings',
+    # Short: legends stand beside each other.
+    'labels': 'loss/classification',
+    'logits': 'loss/logits',
+    'embeddings': 'loss/embeddings',
   }
   return html.Figures(
     'Training',
@@ -214,14 +217,14 @@ def _training(rows):
           words: plots.series(rows, training.DISTILLED, key)
           for words, key in terms.items()
         },
-        title='Terms of the distilled student, not weighted',
+        title='Terms, distilled student',
       ),
       plots.losses(
         {
-          NAMES[name]: plots.series(rows, name, 'accuracy')
+          name.removeprefix('student_'): plots.series(rows, name, 'accuracy')
           for name in training.TEACHERS
         },
-        title='Accuracy of the last exit on its batch',
+        title='Accuracy on the batch',
       ),
     ],
     'Running means; raw values behind.',
