@@ -9,7 +9,7 @@ python -m palmjax.main --config configs/distill.py --workdir runs/distill
 
 Sweep, three seeds:
 
-python -m launch.sweep --config configs/distill.py:table --workdir runs/NAME
+python -m launch.sweep --config configs/distill.py --workdir runs/NAME
 """
 
 import ml_collections

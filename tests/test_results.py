@@ -13,7 +13,7 @@ from palmjax.recipes.metric import losses as metric_losses
 ROOT = pathlib.Path(__file__).parents[1]
 README = (ROOT / 'README.md').read_text()
 RESULTS = (ROOT / 'docs' / 'results.md').read_text()
-RECIPES = 4
+RECIPES = 5
 TABLES = sorted((ROOT / 'docs' / 'results').glob('*.json'))
 
 

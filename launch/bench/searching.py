@@ -14,7 +14,7 @@ def run(args):
   templates = rng.standard_normal((_TEMPLATES, _SIZE), np.float32)
   templates /= np.linalg.norm(templates, axis=1, keepdims=True)
   probes = templates[rng.integers(0, _TEMPLATES, _PROBES)]
-  gallery = search.Gallery(templates)
+  gallery = search.TemplateIndex(templates)
   times = {}
   for k in (1, 10):
     times[k] = timing.best_of(

@@ -14,7 +14,7 @@ import numpy as np
 BLOCK = 65_536  # Templates compared at once.
 
 
-class Gallery:
+class TemplateIndex:
   """Templates to be searched, on the device.
 
   Attributes:

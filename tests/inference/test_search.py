@@ -22,7 +22,7 @@ def plain(templates, probes, k):
 @pytest.mark.parametrize('k', [1, 5])
 def test_the_same_as_numpy(count, block, k):
   templates, probes = units(count, 0), units(6, 1)
-  gallery = search.Gallery(templates, block=block)
+  gallery = search.TemplateIndex(templates, block=block)
   scores, indices = gallery.search(probes, k)
   want = plain(templates, probes, min(k, count))
   np.testing.assert_array_equal(indices, want[1])
@@ -33,7 +33,7 @@ def test_the_same_as_numpy(count, block, k):
 def test_of_equal_scores_the_first_stands_first(k):
   """Also where they lie in different blocks."""
   templates = np.tile(np.eye(4, dtype=np.float32), (10, 1))
-  gallery = search.Gallery(templates, block=8)
+  gallery = search.TemplateIndex(templates, block=8)
   _, indices = gallery.search(np.eye(4, dtype=np.float32), k)
   np.testing.assert_array_equal(
     indices, np.arange(4)[:, None] + 4 * np.arange(k)
@@ -43,11 +43,14 @@ def test_of_equal_scores_the_first_stands_first(k):
 @pytest.mark.parametrize(
   'make, message',
   [
-    (lambda: search.Gallery(np.zeros((0, 4))), 'at least 1'),
-    (lambda: search.Gallery(np.zeros(4)), 'at least 1'),
-    (lambda: search.Gallery(np.full((2, 4), np.nan)), 'not finite'),
-    (lambda: search.Gallery(units(3, 0)).search(units(2, 0, 8)), 'probes of'),
-    (lambda: search.Gallery(units(3, 0)).search(units(2, 0), 0), 'k=0'),
+    (lambda: search.TemplateIndex(np.zeros((0, 4))), 'at least 1'),
+    (lambda: search.TemplateIndex(np.zeros(4)), 'at least 1'),
+    (lambda: search.TemplateIndex(np.full((2, 4), np.nan)), 'not finite'),
+    (
+      lambda: search.TemplateIndex(units(3, 0)).search(units(2, 0, 8)),
+      'probes of',
+    ),
+    (lambda: search.TemplateIndex(units(3, 0)).search(units(2, 0), 0), 'k=0'),
   ],
 )
 def test_what_cannot_be_searched_is_one_line(make, message):
