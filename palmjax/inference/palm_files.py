@@ -261,7 +261,8 @@ def warnings(palms, pictures=0):
     (name, palm.doubt) for name, palm in palms.items() if palm.doubt
   ]:
     (name, doubt), *others = doubted
-    more = f', and {len(others)} more may be none' if others else ''
+    verb = 'is' if len(others) == 1 else 'are'
+    more = f', and {len(others)} more {verb} doubtful' if others else ''
     lines.append(
       f'{name} {doubt}{more}; if an image shows a whole hand add --photos'
     )

@@ -141,7 +141,7 @@ def test_images_that_are_no_cut_outs_are_told(ask, flat, tmp_path):
   assert code == 0
   assert json.loads(text)['palms'] == PALMS
   assert errors == (
-    'palmjax: warning: p00.png is no square cut-out, and 1 more may be none; '
+    'palmjax: warning: p00.png is no square cut-out, and 1 more is doubtful; '
     'if an image shows a whole hand add --photos\n'
     'palmjax: warning: pictures of palmjax.detect are passed over, as they are '
     'no palms: 1 *_boxes.jpg\n'

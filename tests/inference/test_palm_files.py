@@ -139,7 +139,7 @@ def test_images_that_may_be_whole_hands_are_named():
     'b is no square cut-out; if an image shows a whole hand add --photos'
   ]
   assert palm_files.warnings(palms) == [
-    'b is no square cut-out, and 1 more may be none; if an image shows a whole '
+    'b is no square cut-out, and 1 more is doubtful; if an image shows a whole '
     'hand add --photos'
   ]
 

@@ -19,6 +19,9 @@ kernel flip) and takes the lowering that was measured fastest on the backend;
   20 and 44.
 """
 
+import contextlib
+import contextvars
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -28,6 +31,21 @@ from palmjax.ops.conv import blocked, winograd
 from palmjax.ops.conv import depthwise as conv_depthwise
 
 _NONE = ((0, 0), (0, 0))
+_PLAIN = contextvars.ContextVar('plain', default=False)
+
+
+@contextlib.contextmanager
+def plain():
+  """Within it every convolution that names no lowering is XLA's own.
+
+  For programs that are traced here and run elsewhere (`networks.portable`):
+  other runtimes have fast convolutions, and the choices below would hide them.
+  """
+  token = _PLAIN.set(True)
+  try:
+    yield
+  finally:
+    _PLAIN.reset(token)
 
 
 def convolve(x, kernel, *, stride=1, padding='SAME', groups=1):
@@ -168,7 +186,7 @@ def pointwise(x, kernel, *, lowering=None):
 
 
 def _on_cpu():
-  return jax.default_backend() == 'cpu'
+  return jax.default_backend() == 'cpu' and not _PLAIN.get()
 
 
 def _fastest(x, kernel, stride, padding):
