@@ -18,7 +18,6 @@ Exit codes: 0 done; 1 there is no file (the last line says why and what to do);
 2 the command line is wrong.
 """
 
-import argparse
 import os
 import sys
 
@@ -85,18 +84,14 @@ def _parse(argv):
   parser.add_argument(
     '--size',
     metavar='S',
-    type=_side,
+    type=int,
     help='side of the images; default: that of the network',
   )
   compile_cache.add_argument(parser)
-  return parser.parse_args(argv)
-
-
-def _side(text):
-  side = int(text)
-  if side < 1:
-    raise argparse.ArgumentTypeError(f'give 1 or more, not {side}')
-  return side
+  args = parser.parse_args(argv)
+  if args.size is not None and args.size < 1:
+    parser.error(f'--size={args.size}: give 1 or more')
+  return args
 
 
 if __name__ == '__main__':

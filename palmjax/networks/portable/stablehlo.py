@@ -1,5 +1,7 @@
 """Palm networks as StableHLO, by `jax.export`: for JAX without palmjax."""
 
+import contextlib
+
 import jax
 from jax import export
 
@@ -20,7 +22,21 @@ def to_bytes(network, *, size=None):
     bytes for `jax.export.deserialize`, whose `call` takes uint8 [B, S, S, 3]
     and gives float32 [B, D], unit norm.
   """
-  exported = export.export(
-    jax.jit(program.embedder(network)), platforms=PLATFORMS
-  )(program.images(network, size))
+  function = jax.jit(program.embedder(network))
+  with _no_places():
+    exported = export.export(function, platforms=PLATFORMS)(
+      program.images(network, size)
+    )
   return bytes(exported.serialize())
+
+
+@contextlib.contextmanager
+def _no_places():
+  """Keeps paths of this machine out of the program."""
+  name = 'jax_traceback_in_locations_limit'
+  before = jax.config.values[name]
+  jax.config.update(name, 0)
+  try:
+    yield
+  finally:
+    jax.config.update(name, before)
