@@ -26,8 +26,8 @@ from palmjax.networks import palm, shipped
 from palmjax.networks.portable import stablehlo
 
 _EXAMPLES = """examples:
-  palmjax-convert --to=onnx --out=palm.onnx
-  palmjax-convert runs/metric/network/export --to=stablehlo --out=palm.jax
+  python -m palmjax.convert --to=onnx --out=palm.onnx
+  python -m palmjax.convert runs/1/export --to=stablehlo --out=palm.jax
 """
 
 
