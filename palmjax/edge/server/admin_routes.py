@@ -38,7 +38,10 @@ def metrics(request: fastapi.Request):
 
 
 @router.post(
-  '/v1/devices', status_code=201, dependencies=_ADMIN, responses=_ERRORS
+  '/v1/devices',
+  status_code=201,
+  dependencies=_ADMIN,
+  responses={**_ERRORS, **access.ERRORS_OF_JSON},
 )
 def add_device(
   request: fastapi.Request, new: protocol.NewDevice
@@ -78,7 +81,6 @@ def rotate_device(
   with database.session(request.app.state.service.engine) as session:
     device = _device(session, name)
     token = tokens.rotate(device, database.now())
-    device.old_hash = device.old_expires = None
     return _granted(device, token)
 
 
