@@ -8,7 +8,7 @@ import numpy as np
 import sqlalchemy
 
 # Templates sent at once.
-_BLOCK = 16_384
+BLOCK = 16_384
 _COPY_HEADER = b'PGCOPY\n\xff\r\n\0' + bytes(8)
 _COPY_END = b'\xff\xff'
 
@@ -82,8 +82,8 @@ class PostgresIndex:
           f'COPY {name} (id, template) FROM STDIN (FORMAT BINARY)'
         ) as copy:
           copy.write(_COPY_HEADER)
-          for start in range(0, len(templates), _BLOCK):
-            copy.write(_rows(templates[start : start + _BLOCK], start))
+          for start in range(0, len(templates), BLOCK):
+            copy.write(_rows(templates[start : start + BLOCK], start))
           copy.write(_COPY_END)
     except sqlalchemy.exc.DBAPIError as error:
       raise ValueError(

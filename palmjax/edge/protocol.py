@@ -16,22 +16,9 @@ MOST_BYTES = 2 * 2**20
 MOST_PIXELS = 4_000_000
 LEAST_SIDE = 32
 
-# Strict: true is no number, and a number is no time.
-Share = Annotated[float, pydantic.Field(strict=True, ge=0, le=1)]
-Count = Annotated[int, pydantic.Field(strict=True, ge=0, le=10**9)]
-Score = Annotated[
-  float, pydantic.Field(strict=True, ge=0, le=100, allow_inf_nan=False)
-]
-Version = Annotated[int, pydantic.Field(strict=True, ge=1, le=10**9)]
-
-
-def _written(value):
-  if isinstance(value, (str, datetime.datetime)):
-    return value
-  raise ValueError('a time is a text, e.g. 2026-01-31T12:00:00Z')
-
-
-Moment = Annotated[pydantic.AwareDatetime, pydantic.BeforeValidator(_written)]
+Share = Annotated[float, pydantic.Field(ge=0, le=1)]
+Count = Annotated[int, pydantic.Field(ge=0, le=10**9)]
+Score = Annotated[float, pydantic.Field(ge=0, le=100, allow_inf_nan=False)]
 Digest = Annotated[str, pydantic.Field(pattern=r'^[0-9a-f]{64}$')]
 
 
@@ -68,14 +55,14 @@ class LatestPackage(_Body):
   """The package that a device should have."""
 
   digest: Digest
-  version: Version
+  version: Annotated[int, pydantic.Field(ge=1)]
   size: Count
 
 
 class Update(_Body):
   """An update that a device tried."""
 
-  at: Moment
+  at: datetime.datetime
   outcome: Literal['taken', 'refused', 'rolled back']
   samples: Count
   fnmr_before: Share
@@ -95,7 +82,7 @@ class Report(_Body):
   """
 
   student: Digest
-  version: Version
+  version: Annotated[int, pydantic.Field(ge=1)]
   kept: Count
   waiting: Count
   attempts: Count

@@ -43,7 +43,7 @@ def test_the_same_as_in_memory(engine, k):
 
 def test_of_equal_scores_the_first_stands_first(engine, monkeypatch):
   """Also where they are sent in different blocks."""
-  monkeypatch.setattr(postgres_search, '_BLOCK', 7)
+  monkeypatch.setattr(postgres_search, 'BLOCK', 7)
   templates = np.tile(np.eye(4, dtype=np.float32), (10, 1))
   index = postgres_search.PostgresIndex.create(engine, 'equal', templates)
   _, indices = index.search(np.eye(4, dtype=np.float32), 3)

@@ -38,10 +38,7 @@ def metrics(request: fastapi.Request):
 
 
 @router.post(
-  '/v1/devices',
-  status_code=201,
-  dependencies=_ADMIN,
-  responses={**_ERRORS, **access.ERRORS_OF_JSON},
+  '/v1/devices', status_code=201, dependencies=_ADMIN, responses=_ERRORS
 )
 def add_device(
   request: fastapi.Request, new: protocol.NewDevice
@@ -81,6 +78,7 @@ def rotate_device(
   with database.session(request.app.state.service.engine) as session:
     device = _device(session, name)
     token = tokens.rotate(device, database.now())
+    device.old_hash = device.old_expires = None
     return _granted(device, token)
 
 

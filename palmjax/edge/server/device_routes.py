@@ -24,7 +24,7 @@ def _errors(*statuses):
 
 _UPLOAD = {
   'openapi_extra': access.IMAGE_BODY,
-  'responses': _errors(409, 411, 413, 415, 503),
+  'responses': _errors(409, 413, 415, 503),
 }
 
 
@@ -58,10 +58,8 @@ def delete_reference(
   request: fastapi.Request, name: uuid.UUID, device: access.Device
 ):
   """Forgets somebody: the embedding, and the person in all labels."""
+  _delete(request, database.ReferenceRow, device, name)
   with database.session(request.app.state.service.engine) as session:
-    _delete(session, database.ReferenceRow, device, name)
-    # The row is changed first: whoever labels with it meanwhile ends first.
-    session.flush()
     _forget_in_labels(session, device, str(name))
 
 
@@ -70,8 +68,7 @@ def delete_sample(
   request: fastapi.Request, name: uuid.UUID, device: access.Device
 ):
   """Forgets a sample, once the device has its label."""
-  with database.session(request.app.state.service.engine) as session:
-    _delete(session, database.SampleRow, device, name)
+  _delete(request, database.SampleRow, device, name)
 
 
 @router.get('/labels', responses=_errors())
@@ -127,11 +124,7 @@ def get_package(
   return responses.Response(package_row.content, media_type='application/x-tar')
 
 
-@router.post(
-  '/reports/{name}',
-  status_code=201,
-  responses={**_errors(409), **access.ERRORS_OF_JSON},
-)
+@router.post('/reports/{name}', status_code=201, responses=_errors(409))
 def post_report(
   request: fastapi.Request,
   name: uuid.UUID,
@@ -155,13 +148,11 @@ def post_report(
 
 
 @router.post('/token/rotate', responses=_errors())
-def rotate(
-  request: fastapi.Request, device: access.Device, bearer: access.Bearer
-) -> protocol.Granted:
+def rotate(request: fastapi.Request, device: access.Device) -> protocol.Granted:
   """Another token; the old one is good for ten more minutes."""
   with database.session(request.app.state.service.engine) as session:
-    row = session.get(database.DeviceRow, device, with_for_update=True)
-    token = tokens.rotate(row, database.now(), bearer.credentials)
+    row = session.get(database.DeviceRow, device)
+    token = tokens.rotate(row, database.now())
     return protocol.Granted(device=row.id, token=token, expires=row.expires)
 
 
@@ -190,16 +181,17 @@ def _put(request, table, device, name, image):
   return {}
 
 
-def _delete(session, table, device, name):
-  row = session.get(table, (device, name), with_for_update=True)
-  if row is None:
-    row = table(device=device, id=name, made=database.now(), digest='')
-    session.add(row)
-  row.state, row.image = database.DELETED, None
-  if table is database.SampleRow:
-    row.label = None
-  else:
-    row.embedding = None
+def _delete(request, table, device, name):
+  with database.session(request.app.state.service.engine) as session:
+    row = session.get(table, (device, name), with_for_update=True)
+    if row is None:
+      row = table(device=device, id=name, made=database.now(), digest='')
+      session.add(row)
+    row.state, row.image = database.DELETED, None
+    if table is database.SampleRow:
+      row.label = None
+    else:
+      row.embedding = None
 
 
 def _forget_in_labels(session, device, name):

@@ -61,26 +61,19 @@ def add_device(session, label, now):
   return device, token
 
 
-def rotate(device, now, used=None):
-  """Gives a device another token.
+def rotate(device, now):
+  """Gives a device another token; the old one is good for `GRACE` more.
 
   Args:
     device: `database.DeviceRow`.
     now: time.
-    used: token that the device asked with, which is good for `GRACE` more;
-      None: no older token is good.
 
   Returns:
     The token.
   """
   token = new()
-  if used is None:
-    device.old_hash = device.old_expires = None
-  elif hash_of(used) == device.token_hash:
-    device.old_hash = device.token_hash
-    device.old_expires = min(now + GRACE, device.expires)
-  # Else the old one asks again, as the answer did not reach the device: the old
-  # one stays as it is, and the one that was lost ends.
+  device.old_hash = device.token_hash
+  device.old_expires = min(now + GRACE, device.expires)
   device.token_hash, device.expires = hash_of(token), now + LIFE
   return token
 
