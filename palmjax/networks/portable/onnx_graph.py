@@ -31,6 +31,14 @@ class Tensor:
   dtype: Any
 
 
+def refused(equation, reason):
+  """The error that an equation of a jaxpr cannot be written as ONNX."""
+  return ValueError(
+    f'{equation.primitive.name} cannot be written as ONNX ({reason}); use '
+    '--to=stablehlo'
+  )
+
+
 class Graph:
   """Nodes and constants, in the order of their making."""
 
@@ -88,6 +96,16 @@ class Graph:
         return self.node(name, [value, axes], shape, value.dtype)
     target = np.asarray(sizes, np.int64)
     return self.node('Reshape', [value, target], shape, value.dtype)
+
+  def transpose(self, value, order):
+    """A value with its axes in another order."""
+    order = [int(axis) for axis in order]
+    if order == sorted(order):
+      return value
+    if isinstance(value, np.ndarray):
+      return value.transpose(order)
+    shape = [value.shape[axis] for axis in order]
+    return self.node('Transpose', [value], shape, value.dtype, perm=order)
 
   def full(self, value, shape):
     """A value in its whole shape, for operations that do not broadcast."""

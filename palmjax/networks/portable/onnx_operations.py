@@ -5,10 +5,10 @@ program; it returns the value that comes out. What is in no table is refused by
 its name: a wrong embedding is worse than none.
 """
 
-import math
-
 import numpy as np
 from onnx import helper
+
+from palmjax.networks.portable import onnx_graph, onnx_products
 
 # Broadcast as NumPy does; one node each.
 _SAME_NAMES = {
@@ -53,7 +53,7 @@ def apply(graph, equation, values):
   if name == 'broadcast_in_dim':
     return broadcast(graph, values, equation)
   if name not in _WHOLE:
-    raise _refused(equation, 'it has no counterpart here')
+    raise onnx_graph.refused(equation, 'it has no counterpart here')
   shapes = [variable.aval.shape for variable in equation.invars]
   whole = [
     graph.full(value, shape)
@@ -71,13 +71,6 @@ def broadcast(graph, values, equation):
   ):
     shape[axis] = size
   return graph.reshape(value, shape)
-
-
-def _refused(equation, reason):
-  return ValueError(
-    f'{equation.primitive.name} cannot be written as ONNX ({reason}); use '
-    '--to=stablehlo'
-  )
 
 
 def _output(equation):
@@ -123,7 +116,7 @@ def _inverse_root(graph, values, equation):
 def _select(graph, values, equation):
   which, *cases = values
   if which.dtype != bool or len(cases) != 2:
-    raise _refused(equation, 'it selects by a number')
+    raise onnx_graph.refused(equation, 'it selects by a number')
   dtype = _output(equation).dtype
   slope = _slope(graph, which, cases)
   if slope is not None:
@@ -163,18 +156,8 @@ def _reshape(graph, values, equation):
   return graph.reshape(values[0], _output(equation).shape)
 
 
-def _transpose(graph, value, order):
-  order = [int(axis) for axis in order]
-  if order == sorted(order):
-    return value
-  if isinstance(value, np.ndarray):
-    return value.transpose(order)
-  shape = [value.shape[axis] for axis in order]
-  return graph.node('Transpose', [value], shape, value.dtype, perm=order)
-
-
 def _permute(graph, values, equation):
-  return _transpose(graph, values[0], equation.params['permutation'])
+  return graph.transpose(values[0], equation.params['permutation'])
 
 
 def _reduce(name):
@@ -199,7 +182,7 @@ def _slice(graph, values, equation):
     if (starts[axis], ends[axis], steps[axis]) != (0, size, 1)
   ]
   if not all(isinstance(value.shape[axis], int) for axis in cut):
-    raise _refused(equation, 'it cuts the batch')
+    raise onnx_graph.refused(equation, 'it cuts the batch')
   inputs = [
     np.asarray([row[axis] for axis in cut], np.int64)
     for row in (starts, ends, range(len(starts)), steps)
@@ -211,7 +194,7 @@ def _slice(graph, values, equation):
 def _pad(graph, values, equation):
   config = equation.params['padding_config']
   if any(low < 0 or high < 0 or inner for low, high, inner in config):
-    raise _refused(equation, 'it cuts, or pads between values')
+    raise onnx_graph.refused(equation, 'it cuts, or pads between values')
   pads = [low for low, _, _ in config] + [high for _, high, _ in config]
   value, border = values
   output = _output(equation)
@@ -238,56 +221,6 @@ def _stack(graph, values, equation):
   return graph.node('Concat', parts, output.shape, output.dtype, axis=axis)
 
 
-def _convolve(graph, values, equation):
-  params, output = equation.params, _output(equation)
-  layout = params['dimension_numbers']
-  padding = params['padding']
-  if params['batch_group_count'] != 1 or any(
-    size != 1 for size in params['lhs_dilation']
-  ):
-    raise _refused(equation, 'it is transposed, or grouped by the batch')
-  if min(border for side in padding for border in side) < 0:
-    raise _refused(equation, 'its border is negative')
-  x, kernel = (
-    _transpose(graph, value, order)
-    for value, order in zip(
-      values, (layout.lhs_spec, layout.rhs_spec), strict=True
-    )
-  )
-  y = graph.node(
-    'Conv',
-    [x, kernel],
-    [output.shape[axis] for axis in layout.out_spec],
-    output.dtype,
-    strides=params['window_strides'],
-    pads=[low for low, _ in padding] + [high for _, high in padding],
-    dilations=params['rhs_dilation'],
-    group=params['feature_group_count'],
-  )
-  return _transpose(graph, y, np.argsort(layout.out_spec))
-
-
-def _product(graph, values, equation):
-  """One matrix product: axes that are summed over lie inside."""
-  (contracted, batches), output = (
-    equation.params['dimension_numbers'],
-    _output(equation),
-  )
-  if any(batches):
-    raise _refused(equation, 'it has axes of a batch')
-  matrices, sizes = [], []
-  for side, (value, summed) in enumerate(zip(values, contracted, strict=True)):
-    free = [axis for axis in range(len(value.shape)) if axis not in summed]
-    order = [*free, *summed] if side == 0 else [*summed, *free]
-    inner = math.prod(value.shape[axis] for axis in summed)
-    outer = [value.shape[axis] for axis in free]
-    sizes += [math.prod(outer)]
-    shape = (sizes[-1], inner) if side == 0 else (inner, sizes[-1])
-    matrices.append(graph.reshape(_transpose(graph, value, order), shape))
-  product = graph.node('MatMul', matrices, sizes, output.dtype)
-  return graph.reshape(product, output.shape)
-
-
 ELEMENTWISE = {
   **{name: _of_name(other) for name, other in _SAME_NAMES.items()},
   'convert_element_type': _convert,
@@ -298,8 +231,8 @@ ELEMENTWISE = {
 }
 _WHOLE = {
   'concatenate': _concatenate,
-  'conv_general_dilated': _convolve,
-  'dot_general': _product,
+  'conv_general_dilated': onnx_products.convolution,
+  'dot_general': onnx_products.product,
   'expand_dims': _reshape,
   'pad': _pad,
   'reduce_max': _reduce('ReduceMax'),
