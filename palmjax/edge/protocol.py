@@ -16,9 +16,29 @@ MOST_BYTES = 2 * 2**20
 MOST_PIXELS = 4_000_000
 LEAST_SIDE = 32
 
-Share = Annotated[float, pydantic.Field(ge=0, le=1)]
-Count = Annotated[int, pydantic.Field(ge=0, le=10**9)]
-Score = Annotated[float, pydantic.Field(ge=0, le=100, allow_inf_nan=False)]
+
+def _number(value):
+  # Pydantic would read true as 1, and a text as the number in it.
+  if isinstance(value, (bool, str)):
+    raise ValueError('give a number')
+  return value
+
+
+def _written(value):
+  # Pydantic would read a number as seconds since 1970.
+  if isinstance(value, (str, datetime.datetime)):
+    return value
+  raise ValueError('write the time as in 2026-01-31T12:00:00Z')
+
+
+_NUMBER = pydantic.BeforeValidator(_number)
+Share = Annotated[float, pydantic.Field(ge=0, le=1), _NUMBER]
+Count = Annotated[int, pydantic.Field(ge=0, le=10**9), _NUMBER]
+Version = Annotated[int, pydantic.Field(ge=1, le=10**9), _NUMBER]
+Score = Annotated[
+  float, pydantic.Field(ge=0, le=100, allow_inf_nan=False), _NUMBER
+]
+Moment = Annotated[pydantic.AwareDatetime, pydantic.BeforeValidator(_written)]
 Digest = Annotated[str, pydantic.Field(pattern=r'^[0-9a-f]{64}$')]
 
 
@@ -55,14 +75,14 @@ class LatestPackage(_Body):
   """The package that a device should have."""
 
   digest: Digest
-  version: Annotated[int, pydantic.Field(ge=1)]
+  version: Version
   size: Count
 
 
 class Update(_Body):
   """An update that a device tried."""
 
-  at: datetime.datetime
+  at: Moment
   outcome: Literal['taken', 'refused', 'rolled back']
   samples: Count
   fnmr_before: Share
@@ -82,7 +102,7 @@ class Report(_Body):
   """
 
   student: Digest
-  version: Annotated[int, pydantic.Field(ge=1)]
+  version: Version
   kept: Count
   waiting: Count
   attempts: Count

@@ -60,14 +60,18 @@ def administrator(request: fastapi.Request, bearer: Bearer):
   raise problem(401, "send the administrator's token as a bearer", _CHALLENGE)
 
 
+def require_bounded(request):
+  """Refuses a body that is too large, or does not tell how large it is."""
+  if 'transfer-encoding' in request.headers:
+    raise problem(411, 'send the body whole, with a Content-Length')
+  # The HTTP library has checked that it is a number, and reads no more.
+  if int(request.headers.get('content-length', 0)) > protocol.MOST_BYTES:
+    raise problem(413, f'a body has at most {protocol.MOST_BYTES} bytes')
+
+
 async def image(request: fastapi.Request):
   """The bytes of an image, within the limits."""
-  content = bytearray()
-  async for part in request.stream():
-    content += part
-    if len(content) > protocol.MOST_BYTES:
-      raise problem(413, f'an image has at most {protocol.MOST_BYTES} bytes')
-  content = bytes(content)
+  content = await request.body()
   try:
     await concurrency.run_in_threadpool(uploads.check, content)
   except ValueError as error:
@@ -92,12 +96,16 @@ IMAGE_BODY = {
     },
   }
 }
-ERRORS = {
+# What routes answer beside their result.
+ANSWERS = {
   status: {'description': words, 'model': None}
   for status, words in {
+    200: 'The same came under this id before',
+    400: 'A body that is no JSON',
     401: 'No good token',
     404: 'Nothing of this device has this id',
     409: 'Other bytes came under this id before',
+    411: 'A body without a Content-Length',
     413: 'Too many bytes',
     415: 'No image of a palm',
     422: 'An id or a body of another form',
@@ -105,3 +113,4 @@ ERRORS = {
     503: 'Too much is waiting; see Retry-After',
   }.items()
 }
+ANSWERS_OF_JSON = {status: ANSWERS[status] for status in (400, 411, 413)}

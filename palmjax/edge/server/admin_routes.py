@@ -11,7 +11,7 @@ from palmjax.edge.server import access, database, tokens
 
 router = fastapi.APIRouter(tags=['administrator'])
 _ADMIN = [fastapi.Depends(access.administrator)]
-_ERRORS = {status: access.ERRORS[status] for status in (401, 422, 429)}
+_ERRORS = {status: access.ANSWERS[status] for status in (401, 422, 429)}
 
 
 @router.get('/healthz', tags=['open'])
@@ -38,7 +38,10 @@ def metrics(request: fastapi.Request):
 
 
 @router.post(
-  '/v1/devices', status_code=201, dependencies=_ADMIN, responses=_ERRORS
+  '/v1/devices',
+  status_code=201,
+  dependencies=_ADMIN,
+  responses={**_ERRORS, **access.ANSWERS_OF_JSON},
 )
 def add_device(
   request: fastapi.Request, new: protocol.NewDevice
@@ -69,7 +72,7 @@ def list_devices(request: fastapi.Request) -> list[protocol.Device]:
 @router.post(
   '/v1/devices/{name}/rotate',
   dependencies=_ADMIN,
-  responses={**_ERRORS, 404: access.ERRORS[404]},
+  responses={**_ERRORS, 404: access.ANSWERS[404]},
 )
 def rotate_device(
   request: fastapi.Request, name: uuid.UUID
@@ -78,7 +81,6 @@ def rotate_device(
   with database.session(request.app.state.service.engine) as session:
     device = _device(session, name)
     token = tokens.rotate(device, database.now())
-    device.old_hash = device.old_expires = None
     return _granted(device, token)
 
 
@@ -86,7 +88,7 @@ def rotate_device(
   '/v1/devices/{name}',
   status_code=204,
   dependencies=_ADMIN,
-  responses={**_ERRORS, 404: access.ERRORS[404]},
+  responses={**_ERRORS, 404: access.ANSWERS[404]},
 )
 def revoke_device(request: fastapi.Request, name: uuid.UUID):
   """Ends a device's token for good."""

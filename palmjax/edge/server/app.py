@@ -8,6 +8,7 @@ from fastapi import exceptions, responses
 from starlette import exceptions as http_errors
 
 from palmjax.edge.server import (
+  access,
   admin_routes,
   device_routes,
   limits,
@@ -16,6 +17,8 @@ from palmjax.edge.server import (
   worker,
 )
 
+# Names of others would each be a row of the metrics.
+_METHODS = ('DELETE', 'GET', 'HEAD', 'OPTIONS', 'PATCH', 'POST', 'PUT')
 _HEADERS = {
   'X-Content-Type-Options': 'nosniff',
   'Referrer-Policy': 'no-referrer',
@@ -66,18 +69,23 @@ def create(service):
   async def observe(request, call_next):
     start = time.perf_counter()
     try:
+      # Before anybody reads the body, with or without a good token.
+      access.require_bounded(request)
       response = await call_next(request)
+    except http_errors.HTTPException as error:
+      response = _problem(error.status_code, error.detail)
     except Exception as error:
       logs.log('failed', error=type(error).__name__, route=_route(request))
       response = _problem(500, 'the server failed; see its log')
     seconds = time.perf_counter() - start
     route = _route(request)
-    counts.seconds.labels(
-      request.method, route, str(response.status_code)
-    ).observe(seconds)
+    method = request.method if request.method in _METHODS else 'other'
+    counts.seconds.labels(method, route, str(response.status_code)).observe(
+      seconds
+    )
     logs.log(
       'request',
-      method=request.method,
+      method=method,
       route=route,
       status=response.status_code,
       ms=round(1e3 * seconds, 1),
@@ -89,8 +97,13 @@ def create(service):
 
   @app.exception_handler(http_errors.HTTPException)
   async def refuse(request, error):
-    del request
-    return _problem(error.status_code, error.detail, error.headers)
+    headers = error.headers
+    if error.status_code == 405:
+      # Each route alone knows its own method only.
+      methods = request.app.openapi()['paths'].get(_route(request))
+      if methods:
+        headers = {'Allow': ', '.join(name.upper() for name in methods)}
+    return _problem(error.status_code, error.detail, headers)
 
   @app.exception_handler(exceptions.RequestValidationError)
   async def explain(request, error):

@@ -16,15 +16,15 @@ router = fastapi.APIRouter(prefix='/v1', tags=['device'])
 _RETRY = 5  # Seconds.
 
 
-def _errors(*statuses):
+def _answers(*statuses):
   return {
-    status: access.ERRORS[status] for status in (401, 422, 429, *statuses)
+    status: access.ANSWERS[status] for status in (401, 422, 429, *statuses)
   }
 
 
 _UPLOAD = {
   'openapi_extra': access.IMAGE_BODY,
-  'responses': _errors(409, 413, 415, 503),
+  'responses': _answers(200, 409, 411, 413, 415, 503),
 }
 
 
@@ -53,25 +53,28 @@ def put_sample(
   return _put(request, database.SampleRow, device, name, image)
 
 
-@router.delete('/references/{name}', status_code=204, responses=_errors())
+@router.delete('/references/{name}', status_code=204, responses=_answers())
 def delete_reference(
   request: fastapi.Request, name: uuid.UUID, device: access.Device
 ):
   """Forgets somebody: the embedding, and the person in all labels."""
-  _delete(request, database.ReferenceRow, device, name)
   with database.session(request.app.state.service.engine) as session:
+    _delete(session, database.ReferenceRow, device, name)
+    # The row is changed first: whoever labels with it meanwhile ends first.
+    session.flush()
     _forget_in_labels(session, device, str(name))
 
 
-@router.delete('/samples/{name}', status_code=204, responses=_errors())
+@router.delete('/samples/{name}', status_code=204, responses=_answers())
 def delete_sample(
   request: fastapi.Request, name: uuid.UUID, device: access.Device
 ):
   """Forgets a sample, once the device has its label."""
-  _delete(request, database.SampleRow, device, name)
+  with database.session(request.app.state.service.engine) as session:
+    _delete(session, database.SampleRow, device, name)
 
 
-@router.get('/labels', responses=_errors())
+@router.get('/labels', responses=_answers())
 def get_labels(
   request: fastapi.Request,
   device: access.Device,
@@ -89,7 +92,7 @@ def get_labels(
   return [protocol.Label(**json.loads(row)) for row in rows]
 
 
-@router.get('/packages/latest', responses=_errors(404))
+@router.get('/packages/latest', responses=_answers(404))
 def latest(
   request: fastapi.Request, device: access.Device
 ) -> protocol.LatestPackage:
@@ -107,7 +110,7 @@ def latest(
 @router.get(
   '/packages/{digest}',
   responses={
-    **_errors(404),
+    **_answers(404),
     200: {'content': {'application/x-tar': {}}},
   },
   response_class=responses.Response,
@@ -124,7 +127,11 @@ def get_package(
   return responses.Response(package_row.content, media_type='application/x-tar')
 
 
-@router.post('/reports/{name}', status_code=201, responses=_errors(409))
+@router.post(
+  '/reports/{name}',
+  status_code=201,
+  responses={**_answers(200, 409), **access.ANSWERS_OF_JSON},
+)
 def post_report(
   request: fastapi.Request,
   name: uuid.UUID,
@@ -147,12 +154,14 @@ def post_report(
   return responses.JSONResponse({}, status_code=200)
 
 
-@router.post('/token/rotate', responses=_errors())
-def rotate(request: fastapi.Request, device: access.Device) -> protocol.Granted:
+@router.post('/token/rotate', responses=_answers())
+def rotate(
+  request: fastapi.Request, device: access.Device, bearer: access.Bearer
+) -> protocol.Granted:
   """Another token; the old one is good for ten more minutes."""
   with database.session(request.app.state.service.engine) as session:
-    row = session.get(database.DeviceRow, device)
-    token = tokens.rotate(row, database.now())
+    row = session.get(database.DeviceRow, device, with_for_update=True)
+    token = tokens.rotate(row, database.now(), bearer.credentials)
     return protocol.Granted(device=row.id, token=token, expires=row.expires)
 
 
@@ -181,17 +190,16 @@ def _put(request, table, device, name, image):
   return {}
 
 
-def _delete(request, table, device, name):
-  with database.session(request.app.state.service.engine) as session:
-    row = session.get(table, (device, name), with_for_update=True)
-    if row is None:
-      row = table(device=device, id=name, made=database.now(), digest='')
-      session.add(row)
-    row.state, row.image = database.DELETED, None
-    if table is database.SampleRow:
-      row.label = None
-    else:
-      row.embedding = None
+def _delete(session, table, device, name):
+  row = session.get(table, (device, name), with_for_update=True)
+  if row is None:
+    row = table(device=device, id=name, made=database.now(), digest='')
+    session.add(row)
+  row.state, row.image = database.DELETED, None
+  if table is database.SampleRow:
+    row.label = None
+  else:
+    row.embedding = None
 
 
 def _forget_in_labels(session, device, name):

@@ -61,19 +61,26 @@ def add_device(session, label, now):
   return device, token
 
 
-def rotate(device, now):
-  """Gives a device another token; the old one is good for `GRACE` more.
+def rotate(device, now, used=None):
+  """Gives a device another token.
 
   Args:
     device: `database.DeviceRow`.
     now: time.
+    used: token that the device asked with, which is good for `GRACE` more;
+      None: no older token is good.
 
   Returns:
     The token.
   """
   token = new()
-  device.old_hash = device.token_hash
-  device.old_expires = min(now + GRACE, device.expires)
+  if used is None:
+    device.old_hash = device.old_expires = None
+  elif hash_of(used) == device.token_hash:
+    device.old_hash = device.token_hash
+    device.old_expires = min(now + GRACE, device.expires)
+  # Else the old one asks again, as the answer did not reach the device: the old
+  # one stays as it is, and the one that was lost ends.
   device.token_hash, device.expires = hash_of(token), now + LIFE
   return token
 

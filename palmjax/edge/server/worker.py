@@ -163,6 +163,8 @@ def _references(service, session, device):
     sa.select(table)
     .where(table.device == device, table.embedding.is_not(None))
     .order_by(table.id)
+    # A deletion waits until the label is written, and then finds it.
+    .with_for_update(read=True)
   ).all()
   return [str(row.id) for row in rows], [
     np.frombuffer(service.sealer.open(row.embedding, purpose(row)), np.float32)
