@@ -122,7 +122,7 @@ def get_config(arg=''):
   config.device = ml_collections.ConfigDict(
     {
       # Lives from equal starts: see ARMS in palmjax/recipes/distill/replay.py.
-      'arms': ('both', 'first_only', 'statistics'),
+      'arms': ('both', 'first_only', 'statistics', 'placebo'),
       # In each, users and strangers come, and the drift grows up to `drift`.
       'sessions': 4,
       'drift': {'light': 1.0, 'dryness': 1.0, 'camera': 1.0},
@@ -152,7 +152,7 @@ def get_config(arg=''):
   table = {
     'device.arms': (
       *('both', 'first_only', 'no_fused', 'no_one_to_many'),
-      *('statistics', 'labels_5', 'labels_20'),
+      *('statistics', 'placebo', 'labels_5', 'labels_20'),
     )
   }
   variants = {'': {}, 'table': table, 'smoke': _SMOKE}

@@ -116,7 +116,7 @@ def update(
     'backbone': network.params['backbone'],
     'head': embed_exits(network, classes),
   }
-  rehearsal = _rehearsal(classes)
+  rehearsal = one_class_each(classes)
   samples = samples._replace(soft=_widened(samples.soft, len(classes)))
   # The step consumes its state, and the old student may have to come back.
   train_state = state.create(
@@ -126,7 +126,7 @@ def update(
   for number, rows in enumerate(sets):
     rng = np.random.default_rng(_seed(key, _BATCHES, number))
     for _ in range(steps):
-      chosen = _joined(
+      chosen = joined(
         samples.take(rng.choice(rows, batch_size)),
         rehearsal.take(rng.choice(len(classes), batch_size)),
       )
@@ -153,8 +153,8 @@ def update(
   return trained, {name: float(value) for name, value in metrics.items()}
 
 
-def _rehearsal(images):
-  """`Samples` that are classes of their own: users first, then strangers."""
+def one_class_each(images):
+  """Images uint8 [N, S, S, 3] as `Samples` of N classes, one of each."""
   count = len(images)
   return Samples(
     images,
@@ -169,8 +169,9 @@ def _widened(soft, classes):
   return np.pad(soft, ((0, 0), (0, classes - soft.shape[1])))
 
 
-def _joined(first, second):
-  return Samples(*map(np.concatenate, zip(first, second, strict=True)))
+def joined(*several):
+  """All of several `Samples`."""
+  return Samples(*map(np.concatenate, zip(*several, strict=True)))
 
 
 def embed_exits(network, images):

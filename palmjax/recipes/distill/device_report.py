@@ -11,6 +11,7 @@ MOMENTS = {
   'device_before': 'Before the drift',
   'device_drifted': 'Drifted, no update',
   'device_statistics': 'Control: BatchNorm statistics alone',
+  'device_placebo': 'Placebo: enrolled images in place of samples',
   'device_first_only': 'After the life, first target samples only',
   'device_no_fused': 'After the life, no fused guidance',
   'device_no_one_to_many': 'After the life, no one-to-many guidance',
@@ -44,6 +45,7 @@ def rates(run, models, everyone):
       html.Column('recovered', 'FNMR taken back', '%', 0),
       html.Column('fnmr - drifted', 'FNMR − drifted', '%', 1),
       html.Column('fnmr - statistics', 'FNMR − control', '%', 1),
+      html.Column('fnmr - placebo', 'FNMR − placebo', '%', 1),
     ],
     rows,
     text=(

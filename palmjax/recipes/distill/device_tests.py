@@ -13,8 +13,9 @@ from palmjax.evals.recognition import error_rates, gap
 
 # Moments without an update: at the start, and after the last session.
 BEFORE, DRIFTED = 'device_before', 'device_drifted'
-# The control: a device whose BatchNorm statistics alone follow.
-_STATISTICS = 'device_statistics'
+# A device whose BatchNorm statistics alone follow, and one that trains as much
+# without its samples.
+_CONTROLS = {'statistics': 'device_statistics', 'placebo': 'device_placebo'}
 # Streams of the key of a life.
 _TESTS, _STRANGERS = range(2)
 
@@ -33,7 +34,9 @@ class People(NamedTuple):
     tests: uint8 [U, M, S, S, 3], of the same users, in no update.
     passers: uint8 [V1, N, S, S, 3], strangers who come by.
     strangers: uint8 [V2, M, S, S, 3], strangers of the tests.
-    impostors: uint8 [W, S, S, 3], one of each palm of the server's cohort.
+    impostors: uint8 [W, S, S, 3], one of each palm that thresholds are set on.
+    rehearsed: uint8 [R, S, S, 3], one of each palm that updates rehearse; other
+      palms, for training pushes those apart that it sees.
   """
 
   references: np.ndarray
@@ -43,6 +46,7 @@ class People(NamedTuple):
   passers: np.ndarray
   strangers: np.ndarray
   impostors: np.ndarray
+  rehearsed: np.ndarray
 
 
 class Moment(NamedTuple):
@@ -59,7 +63,7 @@ class Moment(NamedTuple):
   tests: int
 
 
-def people(part, impostors, *, fmr):
+def people(part, impostors, rehearsed, *, fmr):
   """Splits the palms of a test: half are users, a quarter come by.
 
   Of a user the first two images are enrolled, the last session is tested, and
@@ -69,6 +73,8 @@ def people(part, impostors, *, fmr):
   Args:
     part: `palm_images.Part`; identities that no network was trained on.
     impostors: uint8 [W, S, S, 3].
+    rehearsed: uint8 [R, S, S, 3], of identities that are neither in the test
+      nor impostors.
     fmr: that thresholds will be set for.
 
   Returns:
@@ -104,6 +110,7 @@ def people(part, impostors, *, fmr):
     passers=captures[users : users + passing],
     strangers=tests[users + passing :],
     impostors=impostors,
+    rehearsed=rehearsed,
   )
 
 
@@ -179,7 +186,8 @@ def rates(moments, *, resampling):
 
   Returns:
     {name: {'fnmr', 'fmr'} and, of a moment after an update, 'recovered' and the
-    paired differences 'fnmr - drifted' and 'fnmr - statistics'}.
+    paired differences 'fnmr - drifted', 'fnmr - statistics' and 'fnmr -
+    placebo'}.
   """
   users = len(moments[BEFORE].missed)
   weights = bootstrap.draw(users, resampling)
@@ -197,7 +205,7 @@ def rates(moments, *, resampling):
       moments[BEFORE].missed,
       resampling=resampling,
     )
-    for other, words in ((DRIFTED, 'drifted'), (_STATISTICS, 'statistics')):
+    for words, other in {'drifted': DRIFTED, **_CONTROLS}.items():
       if other in moments and other != name:
         measured[name][f'fnmr - {words}'] = _difference(
           moment, moments[other], weights, resampling

@@ -52,7 +52,10 @@ def run(config, workdir):
   others = strangers.find(config, palms, data_key)
   with config_keys.named('device'):
     everyone = device_tests.people(
-      palms.evaluation, others.read(config.image_size), fmr=config.device.fmr
+      palms.evaluation,
+      others.read(config.image_size),
+      training.one_of_each(palms.labelled),
+      fmr=config.device.fmr,
     )
     replay.require(everyone, config.device)
   stage.keep_config(workdir, config.to_dict())

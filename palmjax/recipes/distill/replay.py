@@ -35,10 +35,11 @@ ARMS = {
   'no_fused': {'alpha': 0.0},
   'no_one_to_many': {'beta': 0.0},
   'statistics': {'statistics_only': True},
+  'placebo': {'samples': False},
   'labels_5': {'wrong': 0.05},
   'labels_20': {'wrong': 0.2},
 }
-_OF_LIFE = ('second', 'wrong')
+_OF_LIFE = ('second', 'wrong', 'samples')
 _OF_UPDATE = (
   'learning_rate',
   'margin',
@@ -172,6 +173,9 @@ def live(student, teacher, everyone, config, key, *, arm):
       'refused': 0,
     }
     samples = sessions.together(kept).samples
+    learned = samples
+    if not changes.get('samples', True):
+      learned = update.one_class_each(everyone.references)
     if rules.should_self_distill(
       len(samples.labels),
       clock.elapsed,
@@ -181,7 +185,7 @@ def live(student, teacher, everyone, config, key, *, arm):
     ):
       updated = _update(
         network,
-        samples,
+        learned,
         sessions.together(held).samples,
         settings,
         (everyone, config, export.model['exit']),
@@ -209,7 +213,7 @@ def _update(network, samples, held, settings, device, key, augment):
       samples,
       settings,
       key,
-      strangers=everyone.impostors,
+      strangers=everyone.rehearsed,
       augment=augment,
       steps=config.steps,
       set_size=config.set_size,

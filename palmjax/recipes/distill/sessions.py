@@ -149,8 +149,7 @@ def wrong(kept):
 
 def together(kept):
   """`Kept` of a list of them."""
-  samples = zip(*(one.samples for one in kept), strict=True)
   return Kept(
-    update.Samples(*map(np.concatenate, samples)),
+    update.joined(*(one.samples for one in kept)),
     np.concatenate([one.truth for one in kept]),
   )

@@ -15,6 +15,7 @@ import dataclasses
 import functools
 
 import jax
+import numpy as np
 
 from palmjax.data import streams
 from palmjax.engine import mesh as meshes
@@ -131,6 +132,12 @@ def train_student(palms, others, stage, config, *, mesh, key, teacher=None):
     frozen={'teacher': {'params': network.params, **network.stats}},
     unlabelled=config.distill.unlabelled,
   )
+
+
+def one_of_each(part):
+  """The first image of each identity of a `palm_images.Part`."""
+  _, first = np.unique(part.labels, return_index=True)
+  return part.images[first]
 
 
 def _loss(config):

@@ -29,7 +29,9 @@ def test_no_image_has_two_parts(part, known):
     images=np.arange(len(part.labels))[:, None, None, None],
     sessions=sessions,
   )
-  everyone = device_tests.people(numbered, part.images, fmr=0.1)
+  everyone = device_tests.people(
+    numbered, part.images, part.images[:3], fmr=0.1
+  )
   of_users = [
     images.reshape(pixel_palms.USERS, -1)
     for images in (everyone.references, everyone.checks)
@@ -61,13 +63,13 @@ def test_no_image_has_two_parts(part, known):
 def test_what_makes_no_life(part, change, message):
   with pytest.raises(ValueError, match=message):
     device_tests.people(
-      dataclasses.replace(part, **change), part.images, fmr=0.1
+      dataclasses.replace(part, **change), part.images, part.images, fmr=0.1
     )
 
 
 def test_few_palms_of_the_server_set_no_low_rate(part):
   with pytest.raises(ValueError, match=r'fmr=0\.001: the 8 palms .* 28 pairs'):
-    device_tests.people(part, part.images[:8], fmr=1e-3)
+    device_tests.people(part, part.images[:8], part.images[:3], fmr=1e-3)
 
 
 @pytest.fixture
@@ -75,7 +77,7 @@ def measured(part):
   """The moment of a network of pixels at a threshold, without drift."""
   config = replay.settings_of(distill_config.get_config())
   config.fmr = 0.1
-  everyone = device_tests.people(part, part.images, fmr=0.1)
+  everyone = device_tests.people(part, part.images, part.images[:3], fmr=0.1)
   network = types.SimpleNamespace(embed=pixel_palms.embed)
   return device_tests.measure(
     network, everyone, config, jax.random.key(0), amount=0.0
@@ -100,6 +102,7 @@ def test_rates_of_the_moments():
       device_tests.BEFORE: moment(0, 0, 0, 0, 0, 0, 0, 0),
       device_tests.DRIFTED: moment(2, 2, 2, 2, 2, 2, 4, 4),
       'device_statistics': moment(1, 1, 1, 1, 1, 1, 4, 4),
+      'device_placebo': moment(1, 1, 1, 1, 1, 1, 2, 3),
       'device_both': moment(1, 1, 1, 1, 1, 1, 2, 2),
     },
     resampling=QUICK,
@@ -111,6 +114,7 @@ def test_rates_of_the_moments():
   assert both['fnmr - drifted']['value'] == -10 / 32
   assert both['fnmr - statistics']['value'] == -4 / 32
   assert both['fnmr - statistics']['high'] <= 0
+  assert both['fnmr - placebo']['value'] == -1 / 32
   assert both['fmr']['value'] == 1 / 48
   # Without an error the rule of 3 counts users alone.
   assert rates[device_tests.BEFORE]['fnmr']['high'] == pytest.approx(

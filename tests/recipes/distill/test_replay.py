@@ -19,7 +19,10 @@ USERS = pixel_palms.USERS
 @pytest.fixture(scope='module')
 def everyone():
   return device_tests.people(
-    pixel_palms.part(), pixel_palms.part().images, fmr=0.1
+    pixel_palms.part(),
+    pixel_palms.part().images,
+    np.full((3, 4, 4, 3), 77, np.uint8),
+    fmr=0.1,
   )
 
 
@@ -50,7 +53,9 @@ def live(monkeypatch, everyone, config, threshold):
   given = []
   network = types.SimpleNamespace(embed=pixel_palms.embed)
 
-  def record(network, references, samples, settings, key, **amounts):
+  def record(network, references, samples, settings, key, **others):
+    # What sets the threshold is not trained on.
+    np.testing.assert_array_equal(others['strangers'], everyone.rehearsed)
     given.append((samples, settings))
     return record.trained, {'loss': 1.0}
 
@@ -88,6 +93,15 @@ def test_what_is_kept_is_trained_on_once(live, everyone):
     assert not samples.has_soft.any()
     seen += [image.tobytes() for image in samples.images]
   assert len({*seen}) == len(seen)
+
+
+def test_the_placebo_keeps_samples_and_learns_from_the_enrolled(live, everyone):
+  history, _, given = live('placebo')
+  assert [row['updates'] for row in history] == [1, 1]
+  assert all(row['first'] for row in history)
+  for samples, _ in given:
+    np.testing.assert_array_equal(samples.images, everyone.references)
+    assert samples.labels.tolist() == list(range(USERS))
 
 
 def test_what_was_refused_waits_for_the_next_update(live):
