@@ -5,11 +5,13 @@ A package is one uncompressed tar file. Equal content gives equal bytes.
   manifest.json    format, kind, version, false match rate, {file: digest, size}
   signature        Ed25519, 64 bytes over the bytes of manifest.json
   student/…        the export (`networks.export`), with all exits
-  impostors.npz    uint8 [W, S, S, 3], one image of each of W drawn palms
+  palms.npz        impostors uint8 [W, S, S, 3] and rehearsed uint8 [R, S, S, 3],
+                   one image of each palm
 
 The digest of a package is the SHA-256 of its manifest, which holds those of all
 other files. A device trusts one public key. Thresholds are set on the impostors
-in whatever embedding space the device has; they are drawn palms, of no person.
+in whatever embedding space the device has. Updates rehearse other palms: those
+that are trained on are pushed apart, and would set thresholds too low.
 """
 
 import dataclasses
@@ -32,13 +34,13 @@ from palmjax.networks import weights_file
 FORMAT, KIND = 1, 'student'
 MOST_BYTES = 64 * 2**20
 
-_MANIFEST, _SIGNATURE, _IMPOSTORS = (
+_MANIFEST, _SIGNATURE, _PALMS = (
   'manifest.json',
   'signature',
-  'impostors.npz',
+  'palms.npz',
 )
 _STUDENT = 'student/'
-_PARTS = (*(_STUDENT + name for name in exports.FILES), _IMPOSTORS)
+_PARTS = (*(_STUDENT + name for name in exports.FILES), _PALMS)
 _RULES = {
   'format': json_values.whole(1),
   'kind': json_values.TEXT,
@@ -65,6 +67,7 @@ class Package:
     fmr: false match rate that thresholds are to be set for.
     files: {name: bytes} of the export.
     impostors: uint8 [W, S, S, 3].
+    rehearsed: uint8 [R, S, S, 3].
   """
 
   digest: str
@@ -72,14 +75,16 @@ class Package:
   fmr: float
   files: dict[str, bytes]
   impostors: np.ndarray
+  rehearsed: np.ndarray
 
 
-def build(student, impostors, *, version, fmr, private_key):
+def build(student, impostors, rehearsed, *, version, fmr, private_key):
   """Packs an export; equal arguments give equal bytes.
 
   Args:
     student: export folder.
     impostors: uint8 [W, S, S, 3], W at least 2.
+    rehearsed: uint8 [R, S, S, 3] of other palms, R at least 2.
     version: at least 1.
     fmr: in (0, 1).
     private_key: `Ed25519PrivateKey`.
@@ -95,7 +100,9 @@ def build(student, impostors, *, version, fmr, private_key):
     _STUDENT + name: (pathlib.Path(student) / name).read_bytes()
     for name in exports.FILES
   }
-  contents[_IMPOSTORS] = weights_file.pack({'images': np.asarray(impostors)})
+  contents[_PALMS] = weights_file.pack(
+    {'impostors': np.asarray(impostors), 'rehearsed': np.asarray(rehearsed)}
+  )
   manifest = {
     'format': FORMAT,
     'kind': KIND,
@@ -148,7 +155,7 @@ def read(data, *, public_key):
       for name, content in contents.items()
       if name.startswith(_STUDENT)
     },
-    impostors=_images(contents[_IMPOSTORS]),
+    **_images(contents[_PALMS]),
   )
 
 
@@ -170,18 +177,8 @@ def digest_of(data):
   return _digest(_untar(data)[_MANIFEST])
 
 
-def new_key():
-  """A fresh private key."""
-  return ed25519.Ed25519PrivateKey.generate()
-
-
-def private_bytes(key):
-  """The 32 bytes of a private key, to be kept secret."""
-  return key.private_bytes_raw()
-
-
 def load_private(content):
-  """A private key from `private_bytes`.
+  """A private key from its 32 bytes.
 
   Raises:
     ValueError: not 32 bytes.
@@ -226,15 +223,18 @@ def _checked(text):
 
 def _images(content):
   try:
-    images = weights_file.unpack(content, _IMPOSTORS)['images']
-  except (ValueError, KeyError) as error:
-    raise PackageError(f'impostors of the package: {error}') from error
-  if images.dtype != np.uint8 or images.ndim != 4 or len(images) < 2:
-    raise PackageError(
-      f'impostors of the package: {images.dtype} {images.shape}; they must be '
-      'two or more images'
-    )
-  return images
+    palms = weights_file.unpack(content, _PALMS)
+  except ValueError as error:
+    raise PackageError(f'palms of the package: {error}') from error
+  if sorted(palms) != ['impostors', 'rehearsed']:
+    raise PackageError(f'palms of the package: {sorted(palms)}')
+  for name, images in palms.items():
+    if images.dtype != np.uint8 or images.ndim != 4 or len(images) < 2:
+      raise PackageError(
+        f'{name} of the package: {images.dtype} {images.shape}; they must be '
+        'two or more images'
+      )
+  return palms
 
 
 def _tar(contents):

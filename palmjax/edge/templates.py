@@ -5,7 +5,7 @@
 Q_k keeps all angles, so decisions are those of embeddings. A stolen template is
 made worthless by another key: templates of one palm under two keys are as far
 apart as those of two palms (ISO/IEC 24745: renewable, unlinkable). Whoever has
-the key can turn a template back, so keys lie apart from templates.
+the key can turn a template back.
 """
 
 import hashlib

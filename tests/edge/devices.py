@@ -27,7 +27,12 @@ def pack(folder, *, version=1, scale=1.0):
   values['params'] = {**values['params'], 'head': head * np.float32(scale)}
   small_exits.save(folder, values)
   return package.build(
-    folder, impostors(), version=version, fmr=FMR, private_key=KEY
+    folder,
+    impostors(),
+    np.stack([palm(2000 + i) for i in range(6)]),
+    version=version,
+    fmr=FMR,
+    private_key=KEY,
   )
 
 

@@ -33,6 +33,11 @@ def impostors():
   return [palm(1000 + i) for i in range(40)]
 
 
+def rehearsed():
+  """6 other palms."""
+  return [palm(2000 + i) for i in range(6)]
+
+
 def network(folder):
   """An export in a folder; returns its path."""
   untrained_network.save(folder)
@@ -46,6 +51,7 @@ def start(folder, export, **options):
     teacher=export,
     student=export,
     impostors=impostors(),
+    rehearsed=rehearsed(),
     fmr=FMR,
     **options,
   )

@@ -6,6 +6,7 @@ CN114528937A, claims 1b, 2, 3 and 5a; steps D1 to D4.
 import dataclasses
 import io
 import json
+import secrets
 
 import numpy as np
 import sqlalchemy as sa
@@ -16,6 +17,7 @@ from palmjax.edge.device import people, store, tables
 
 _FAILURES, _TEMPLATE_KEY = 'failures', 'template key'
 _STATISTICS = 'statistics'
+_KEY_BYTES = 32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,14 +131,15 @@ def template_key(device, session):
   """The secret key of the templates, made at its first use."""
   key = store.get(device, session, _TEMPLATE_KEY)
   if key is None:
-    key = store.new_id().encode()
+    key = secrets.token_bytes(_KEY_BYTES)
     store.put(device, session, _TEMPLATE_KEY, key)
   return key
 
 
 def revoke_templates(device, session, student):
   """Makes all templates anew under another key; old ones are worthless."""
-  store.put(device, session, _TEMPLATE_KEY, store.new_id().encode())
+  key = secrets.token_bytes(_KEY_BYTES)
+  store.put(device, session, _TEMPLATE_KEY, key)
   session.execute(sa.delete(tables.KeptTemplate))
   complete_templates(device, session, student)
 

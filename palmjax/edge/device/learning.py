@@ -67,7 +67,7 @@ def learn(device, student, now, settings=None):
       material['samples'],
       settings or update.Settings(),
       key,
-      strangers=student.impostors,
+      strangers=student.rehearsed,
       augment=jitter.jitter,
       steps=STEPS,
       set_size=SET,

@@ -1,7 +1,7 @@
 """Students of a device: one folder each, and a pointer to the one in use.
 
-  STORE.d/students/NAME/     export, device.json; NAME: digest of the weights
-  STORE.d/impostors-P.npz    of package P, that thresholds are set on
+  STORE.d/students/NAME/     export, device.json; NAME: of weights and package
+  STORE.d/palms-P.npz        of package P: impostors, and palms to rehearse
   STORE.d/current            NAME, replaced by one atomic rename
   STORE.d/previous           the one before
 
@@ -26,7 +26,7 @@ from palmjax.networks import weights_file
 
 _STUDENTS, _CURRENT, _PREVIOUS = 'students', 'current', 'previous'
 _FACTS = 'device.json'
-_SHORT = 32  # Hexadecimal digits of a name.
+_SHORT = 16  # Hexadecimal digits of a digest in a name.
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
@@ -41,7 +41,8 @@ class Student:
     preset: score that a capture must reach.
     package: digest of the package that it came from.
     version: of that package.
-    impostors: uint8 [W, S, S, 3].
+    impostors: uint8 [W, S, S, 3], that thresholds are set on.
+    rehearsed: uint8 [R, S, S, 3], for updates.
   """
 
   name: str
@@ -53,6 +54,7 @@ class Student:
   version: int
   fmr: float
   impostors: np.ndarray
+  rehearsed: np.ndarray
 
   @property
   def size(self):
@@ -74,10 +76,11 @@ def install(folder, read):
     ValueError, OSError: it cannot be used; nothing changed.
   """
   folder = pathlib.Path(folder)
-  name = _name_of(read.files['model.json'])
-  path = folder / f'impostors-{read.digest}.npz'
+  name = _name_of(read.files['model.json'], read.digest)
+  path = folder / f'palms-{read.digest}.npz'
   if not path.exists():
-    files.write_file(path, weights_file.pack({'images': read.impostors}))
+    palms = {'impostors': read.impostors, 'rehearsed': read.rehearsed}
+    files.write_file(path, weights_file.pack(palms))
   return _keep(
     folder,
     name,
@@ -115,7 +118,7 @@ def keep_trained(folder, student, trained):
   fresh = folder / _STUDENTS / 'fresh'
   shutil.rmtree(fresh, ignore_errors=True)
   save(fresh)
-  name = _name_of((fresh / 'model.json').read_bytes())
+  name = _name_of((fresh / 'model.json').read_bytes(), student.package)
   shutil.rmtree(fresh)
   facts = {
     'package': student.package,
@@ -135,14 +138,14 @@ def load(folder, name):
   directory = folder / _STUDENTS / name
   export = exports.load(directory)
   device_json = json.loads((directory / _FACTS).read_text())
-  path = folder / f'impostors-{device_json["package"]}.npz'
+  path = folder / f'palms-{device_json["package"]}.npz'
   whole = palm_networks.whole(export, directory)
   return Student(
     name=name,
     network=palm_networks.of_export(export, directory),
     whole=whole,
     export=export,
-    impostors=weights_file.unpack(path.read_bytes(), path)['images'],
+    **weights_file.unpack(path.read_bytes(), path),
     **device_json,
   )
 
@@ -180,7 +183,7 @@ def switch(folder, name):
     json.loads((path / _FACTS).read_text())['package']
     for path in (folder / _STUDENTS).iterdir()
   }
-  for path in folder.glob('impostors-*.npz'):
+  for path in folder.glob('palms-*.npz'):
     if path.stem.partition('-')[2] not in used:
       path.unlink()
 
@@ -223,9 +226,10 @@ def _keep(folder, name, write, impostors, facts):
   return name
 
 
-def _name_of(model_json):
-  """Of the digest of the weights, which model.json holds."""
-  return json.loads(model_json)['weights_sha256'][:_SHORT]
+def _name_of(model_json, package_digest):
+  """Equal weights have another preset score with other impostors."""
+  weights = json.loads(model_json)['weights_sha256']
+  return f'{weights[:_SHORT]}-{package_digest[:_SHORT]}'
 
 
 def _pointer(folder, name):

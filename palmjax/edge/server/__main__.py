@@ -36,11 +36,13 @@ def main(argv=None):
   """The command line; returns the exit code."""
   args = _parse(argv)
   terminal.start(cache=not args.no_cache)
+  impostors, rehearsed = drawn.palms(files.make_folder(args.data))
   server, token = service.start(
     folder=args.data,
     teacher=args.teacher,
     student=args.student,
-    impostors=_impostors(args),
+    impostors=_read(args.impostors) if args.impostors else impostors,
+    rehearsed=rehearsed,
     fmr=args.fmr,
     scale=args.scale,
     database_url=args.database,
@@ -133,10 +135,7 @@ def _parse(argv):
   return args
 
 
-def _impostors(args):
-  folder = args.impostors
-  if folder is None:
-    return drawn.palms(files.make_folder(args.data))
+def _read(folder):
   read = palm_files.reader(size=drawn.SIZE, photos=False)
   gallery = palm_files.read_gallery(folder, read, each_once=True)
   for line in gallery.left_out:

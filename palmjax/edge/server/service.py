@@ -65,6 +65,7 @@ def start(
   teacher,
   student,
   impostors,
+  rehearsed,
   fmr,
   scale=None,
   database_url=None,
@@ -77,6 +78,7 @@ def start(
     teacher: export folder.
     student: export folder; a student that changed becomes the next version.
     impostors: list of uint8 [S, S, 3], one image of each of W palms.
+    rehearsed: likewise, of other palms, for updates of devices.
     fmr: false match rate that thresholds are set for.
     scale: s of the teacher's logits; None: that of its export.
     database_url: of SQLAlchemy.
@@ -117,7 +119,8 @@ def start(
   )
   with database.session(service.engine) as session:
     token = tokens.first_admin(session)
-    _offer(session, student, _resized(impostors, side), fmr, signing)
+    palms = [_resized(images, side) for images in (impostors, rehearsed)]
+    _offer(session, student, palms, fmr, signing)
   return service, token
 
 
@@ -125,18 +128,18 @@ def _resized(images, side):
   return np.stack([image_file.square(image, size=side) for image in images])
 
 
-def _offer(session, student, impostors, fmr, key):
+def _offer(session, student, palms, fmr, key):
   """Adds the student as the next version, unless it is the latest one."""
   latest = latest_package(session)
   if latest is not None:
     again = package.build(
-      student, impostors, version=latest.version, fmr=fmr, private_key=key
+      student, *palms, version=latest.version, fmr=fmr, private_key=key
     )
     if package.digest_of(again) == latest.digest:
       return
   version = 1 if latest is None else latest.version + 1
   content = package.build(
-    student, impostors, version=version, fmr=fmr, private_key=key
+    student, *palms, version=version, fmr=fmr, private_key=key
   )
   session.add(
     database.PackageRow(

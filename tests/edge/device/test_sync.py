@@ -228,7 +228,7 @@ def test_reports_tell_what_happened_and_no_names(device, content):
 
 def test_a_package_of_another_server_is_not_installed(tmp_path, content):
   device = store.open_(tmp_path / 'palm.db')
-  other = package.public_text(package.new_key())
+  other = package.public_text(package.load_private(bytes(32)))
   with pytest.raises(package.PackageError, match='not signed by the server'):
     sync.run(device, FakeServer(content).client(), other, SETTINGS)
   assert models.current(device.folder) is None

@@ -476,6 +476,7 @@ def test_a_student_that_changed_is_the_next_version(tmp_path, export):
     teacher=export,
     student=export,
     impostors=served.impostors()[1:],
+    rehearsed=served.rehearsed(),
     fmr=served.FMR,
   )
   with database.session(other.engine) as session:
