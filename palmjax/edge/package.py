@@ -5,7 +5,7 @@ A package is one uncompressed tar file. Equal content gives equal bytes.
   manifest.json    format, kind, version, false match rate, {file: digest, size}
   signature        Ed25519, 64 bytes over the bytes of manifest.json
   student/…        the export (`networks.export`), with all exits
-  palms.npz        impostors uint8 [W, S, S, 3] and rehearsed uint8 [R, S, S, 3],
+  palms.npz        impostors uint8 [W, S, S, 3], rehearsed uint8 [R, S, S, 3]:
                    one image of each palm
 
 The digest of a package is the SHA-256 of its manifest, which holds those of all
