@@ -10,8 +10,10 @@ cohort to each other one; both see the same resamples.
 
 Rates: what share of strangers passes the threshold for a rate, with 20 random
 cohorts of 40 and of 200 palms each, and without a cohort, tested on at most 400
-palms that are not in the cohort (`launch.verifier_rates`). --photos adds palms
-of real skin: photographs of open hands as DIR/<identity>/5_<name>.jpg, one a
+palms that are not in the cohort (`launch.verifier_rates`). Three more sets of
+drawn palms are in a light, of a skin and by a camera that nothing was chosen on
+(`palmjax.data.palms.drift`, one knob at its end each). --photos adds palms of
+real skin: photographs of open hands as DIR/<identity>/5_<name>.jpg, one a
 person. Generator seeds are others than those of the choices: weights and
 whitening were chosen on seeds 51 and 61 (`launch.verifier_choice`), the kind of
 fusion on 11 to 14, thresholds on 31 to 33 at difficulties 0.3, 0.5, 0.7.
@@ -26,7 +28,7 @@ import numpy as np
 
 from launch import verifier_rates, verifier_trials
 from palmjax import files
-from palmjax.data.palms import as_read
+from palmjax.data.palms import as_read, drift
 from palmjax.evals import bootstrap
 from palmjax.evals.recognition import verification
 from palmjax.inference import (
@@ -42,6 +44,13 @@ _SIZE = 64
 # Of palms that errors are measured on, and of others.
 _SEEDS = {0.4: (71, 91), 0.6: (72, 92), 0.8: (73, 93)}
 _IDENTITIES, _OTHERS = 600, 400
+# How cameras, lights and hands differ that no palm of a choice had.
+_STYLES = {
+  'dim light from one side': drift.Drift(light=1.0),
+  'dry skin': drift.Drift(dryness=1.0),
+  'worn camera': drift.Drift(camera=1.0),
+}
+_STYLE_SEED, _STYLE_DIFFICULTY = 94, 0.6
 IMAGES, COHORT = 4, 200  # Of an identity; palms of the cohort.
 _SIZES = 40, 200  # Of cohorts.
 # At which FNMR is read.
@@ -81,6 +90,11 @@ def main(argv=None):
     )
     measured = {'errors': errors, 'differences': differences, 'rates': rates}
     print(files.to_json(measured), flush=True)
+  plain = draw(_STYLE_SEED, _STYLE_DIFFICULTY, _IDENTITIES + _OTHERS, 1)
+  for number, (style, knobs) in enumerate(_STYLES.items()):
+    key = jax.random.fold_in(jax.random.key(_STYLE_SEED), number)
+    styled = judge.templates(np.asarray(drift.apply(plain, knobs, key)))
+    rates |= verifier_rates.rates(f'drawn, {style}', styled, _SIZES, before)
   if args.photos:
     cut_out = judge.templates(photographed_palms.read(args.photos, size=_SIZE))
     rates |= verifier_rates.rates(
