@@ -18,8 +18,7 @@ import shutil
 import numpy as np
 
 from palmjax import files
-from palmjax.edge import package, rules
-from palmjax.evals.recognition import error_rates
+from palmjax.edge import package, rules, thresholds
 from palmjax.networks import export as exports
 from palmjax.networks import palm as palm_networks
 from palmjax.networks import weights_file
@@ -204,11 +203,8 @@ def preset_of(network, impostors, fmr):
   Raises:
     ValueError: too few impostors for the rate.
   """
-  embeddings = network.embed(impostors)
-  cosines = (embeddings @ embeddings.T)[np.triu_indices(len(embeddings), 1)]
-  error_rates.require_measurable(fmr, len(cosines))
-  threshold = error_rates.threshold_at_fmr(cosines, fmr).threshold
-  return float(rules.score(min(float(threshold), 1.0)))
+  least = thresholds.cosine(network.embed(impostors), fmr)
+  return float(rules.score(least))
 
 
 def _keep(folder, name, write, impostors, facts):

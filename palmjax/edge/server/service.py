@@ -8,9 +8,8 @@ import numpy as np
 import sqlalchemy as sa
 
 from palmjax import files
-from palmjax.edge import package, sealing
+from palmjax.edge import package, sealing, thresholds
 from palmjax.edge.server import database, tokens
-from palmjax.evals.recognition import error_rates
 from palmjax.images import image_file
 from palmjax.networks import export as exports
 from palmjax.networks import palm as palm_networks
@@ -101,8 +100,6 @@ def start(
     )
   side = exports.load(student).preprocess['image_size']
   embeddings = network.embed(_resized(impostors, network.preprocess.image_size))
-  pairs = (embeddings @ embeddings.T)[np.triu_indices(len(embeddings), 1)]
-  error_rates.require_measurable(fmr, len(pairs))
   key = sealing.key_of_file(folder / _SEALING, make=True)
   signing = package.load_private(
     sealing.key_of_file(folder / _SIGNING, make=True)
@@ -110,7 +107,7 @@ def start(
   service = Service(
     engine=database.connect(database_url or f'sqlite:///{folder / _DATABASE}'),
     teacher=network,
-    threshold=float(error_rates.threshold_at_fmr(pairs, fmr).threshold),
+    threshold=thresholds.cosine(embeddings, fmr),
     scale=scale,
     sealer=sealing.Sealer(key),
     cookie_key=hashlib.sha256(b'cookie' + key).digest(),

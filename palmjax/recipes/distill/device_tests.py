@@ -8,6 +8,7 @@ import numpy as np
 
 from palmjax.data.palms import drift
 from palmjax.data.sets.builders import layout
+from palmjax.edge import thresholds
 from palmjax.evals import bootstrap
 from palmjax.evals.recognition import error_rates, gap
 
@@ -267,6 +268,4 @@ def drifted(images, amount, config, key, *streams):
 
 def threshold(network, everyone, config):
   """Cosine that the server's palms pass at the preset false match rate."""
-  embeddings = network.embed(everyone.impostors)
-  scores = (embeddings @ embeddings.T)[np.triu_indices(len(embeddings), 1)]
-  return float(error_rates.threshold_at_fmr(scores, config.fmr).threshold)
+  return thresholds.cosine(network.embed(everyone.impostors), config.fmr)
