@@ -186,5 +186,5 @@ def columns(arg=''):
   return [
     *('eer', 'fnmr@fmr=1e-3', 'gap closed', 'params', 'ms/image'),
     # Of devices.
-    *('fnmr', 'fmr', 'recovered'),
+    *('fnmr', 'fmr', 'recovered', 'fnmr - placebo', 'd_sys'),
   ]

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 
 from palmjax.evals.recognition import error_rates
-from palmjax.recipes.distill import device_tests
+from palmjax.recipes.distill import device_tests, template_tests
 from palmjax.report import html
 
 MOMENTS = {
@@ -60,6 +60,26 @@ def rates(run, models, everyone):
       f'on {len(everyone.impostors)} palms. FNMR taken back: share of what the '
       'drift cost. Differences are paired. In brackets 95 % intervals over '
       'people.'
+    ),
+  )
+
+
+def templates(models):
+  """How well templates are linked; `models` is what metrics.json holds."""
+  rows = {
+    'Two keys': models[template_tests.TWO_KEYS],
+    'Two keys, palms named at random': models[template_tests.BY_CHANCE],
+    'One key': models[template_tests.ONE_KEY],
+  }
+  return html.Table(
+    'Templates of other keys',
+    [html.Column('d_sys', 'D_sys', digits=3)],
+    rows,
+    text=(
+      'A device keeps embeddings turned by a secret key. D_sys (ISO/IEC 30136) '
+      'tells how well somebody can see whether two templates are of one palm: '
+      '0 not at all, 1 for sure. Finite counts give more than 0 where palms '
+      'are named at random.'
     ),
   )
 

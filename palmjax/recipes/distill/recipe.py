@@ -12,6 +12,7 @@ on strangers.
 
 import functools
 
+import numpy as np
 from absl import logging
 
 from palmjax import files
@@ -21,7 +22,12 @@ from palmjax.evals.recognition import gap, verification
 from palmjax.networks import export as exports
 from palmjax.networks import palm as palm_networks
 from palmjax.recipes.distill import checks as distill_checks
-from palmjax.recipes.distill import device_tests, replay, training
+from palmjax.recipes.distill import (
+  device_tests,
+  replay,
+  template_tests,
+  training,
+)
 from palmjax.recipes.distill import report as distill_report
 from palmjax.recipes.shared import (
   config_keys,
@@ -111,6 +117,11 @@ def run(config, workdir):
   metrics = summarise(config, scores, networks, results)
   metrics['models'] |= device_tests.rates(
     moments, resampling=_resampling(config)
+  )
+  metrics['models'] |= template_tests.measure(
+    networks[training.DISTILLED],
+    palms.evaluation,
+    np.random.default_rng(config.seed),
   )
   files.write_json(workdir / 'metrics.json', metrics)
   distill_report.write(

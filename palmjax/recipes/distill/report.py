@@ -54,6 +54,7 @@ def write(run, scores, results, networks, *, everyone, lives):
       _exits(models, networks),
       device_report.rates(run, models, everyone),
       *device_report.sessions(lives),
+      device_report.templates(models),
       certainty.figures(models, scores, {**NAMES, **CONTROLS}),
       device_report.pictures(run),
       _training(logs.read(run.workdir / 'metrics.jsonl')),
