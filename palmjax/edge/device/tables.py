@@ -1,7 +1,9 @@
 """Tables of a device's store. What tells of people is sealed."""
 
 import sqlalchemy as sa
-from sqlalchemy import event, orm
+from sqlalchemy import orm
+
+from palmjax.edge import sqlite
 
 FIRST, SECOND = 'first', 'second'
 # A second target sample waits until the server has labelled it.
@@ -126,24 +128,6 @@ SEALED = (
 def connect(path):
   """An engine on a store, whose tables are made if they are not there."""
   engine = sa.create_engine(f'sqlite:///{path}')
-
-  @event.listens_for(engine, 'connect')
-  def on_connect(connection, record):
-    del record
-    connection.isolation_level = None
-    for pragma in (
-      'journal_mode=WAL',
-      'synchronous=FULL',
-      'busy_timeout=30000',
-      'foreign_keys=ON',
-      # Bytes that are deleted are written over.
-      'secure_delete=ON',
-    ):
-      connection.execute(f'PRAGMA {pragma}')
-
-  @event.listens_for(engine, 'begin')
-  def on_begin(connection):
-    connection.exec_driver_sql('BEGIN IMMEDIATE')
-
+  sqlite.prepare(engine)
   StoreTable.metadata.create_all(engine)
   return engine

@@ -13,7 +13,9 @@ import uuid
 import alembic.command
 import alembic.config
 import sqlalchemy
-from sqlalchemy import event, orm
+from sqlalchemy import orm
+
+from palmjax.edge import sqlite
 
 WAITING, LABELLED, DELETED = 'waiting', 'labelled', 'deleted'
 
@@ -133,7 +135,7 @@ def connect(url):
       parsed = parsed.set(drivername='postgresql+psycopg')
     engine = sqlalchemy.create_engine(parsed, pool_pre_ping=True)
     if engine.dialect.name == 'sqlite':
-      _prepare_sqlite(engine)
+      sqlite.prepare(engine)
     _migrate(engine)
   except (sqlalchemy.exc.SQLAlchemyError, ImportError) as error:
     shown = str(url).partition('@')[2] or url
@@ -143,28 +145,6 @@ def connect(url):
       '--database=sqlite:///FILE or --database=postgresql://USER:WORD@HOST/NAME'
     ) from error
   return engine
-
-
-def _prepare_sqlite(engine):
-  @event.listens_for(engine, 'connect')
-  def on_connect(connection, record):
-    del record
-    # SQLAlchemy begins transactions itself, below.
-    connection.isolation_level = None
-    for pragma in (
-      'journal_mode=WAL',
-      'synchronous=FULL',
-      'busy_timeout=30000',
-      'foreign_keys=ON',
-      'secure_delete=ON',
-    ):
-      connection.execute(f'PRAGMA {pragma}')
-
-  @event.listens_for(engine, 'begin')
-  def on_begin(connection):
-    # A transaction that reads first and writes later would fail where another
-    # one wrote in between.
-    connection.exec_driver_sql('BEGIN IMMEDIATE')
 
 
 def _migrate(engine):
