@@ -7,6 +7,8 @@ inner product with every template. Equal scores are in the order of the gallery.
 import numpy as np
 import sqlalchemy
 
+from palmjax.inference import search
+
 # Templates sent at once.
 BLOCK = 16_384
 _COPY_HEADER = b'PGCOPY\n\xff\r\n\0' + bytes(8)
@@ -58,16 +60,10 @@ class PostgresIndex:
       `PostgresIndex`.
 
     Raises:
-      ValueError: no template, another shape, a value that is not finite, a
-        table that is there already, or no pgvector.
+      ValueError: as `search.check_templates`, a table that is there already,
+        or no pgvector.
     """
-    templates = np.asarray(templates, np.float32)
-    if templates.ndim != 2 or not len(templates):
-      raise ValueError(
-        f'templates of shape {templates.shape}; give [N, D], N at least 1'
-      )
-    if not np.isfinite(templates).all():
-      raise ValueError('a template is not finite; embed the palm again')
+    templates = search.check_templates(templates)
     name = _quoted(engine, table)
     try:
       with engine.begin() as connection:
@@ -103,15 +99,9 @@ class PostgresIndex:
       (scores float32 [P, k], falling; indices int32 [P, k]), with k at most N.
 
     Raises:
-      ValueError: another length D, or k below 1.
+      ValueError: as `search.check_probes`.
     """
-    probes = np.asarray(probes, np.float32)
-    if probes.ndim != 2 or probes.shape[1] != self._dimensions:
-      raise ValueError(
-        f'probes of shape {probes.shape}; give [P, {self._dimensions}]'
-      )
-    if k < 1:
-      raise ValueError(f'k={k}: give 1 or more')
+    probes = search.check_probes(probes, k, self._dimensions)
     statement = sqlalchemy.text(
       'SELECT id, template <#> CAST(:probe AS vector) AS distance '
       f'FROM {self._table} ORDER BY distance, id LIMIT :k'

@@ -29,15 +29,9 @@ class TemplateIndex:
       block: templates that are compared at once.
 
     Raises:
-      ValueError: no template, another shape, or a value that is not finite.
+      ValueError: as `check_templates`.
     """
-    templates = np.asarray(templates, np.float32)
-    if templates.ndim != 2 or not len(templates):
-      raise ValueError(
-        f'templates of shape {templates.shape}; give [N, D], N at least 1'
-      )
-    if not np.isfinite(templates).all():
-      raise ValueError('a template is not finite; embed the palm again')
+    templates = check_templates(templates)
     self.size, self._block = len(templates), min(block, len(templates))
     padded = -len(templates) % self._block
     self._templates = jnp.asarray(
@@ -57,18 +51,53 @@ class TemplateIndex:
       (scores float32 [P, k], falling; indices int32 [P, k]), with k at most N.
 
     Raises:
-      ValueError: another length D, or k below 1.
+      ValueError: as `check_probes`.
     """
-    probes = np.asarray(probes, np.float32)
-    size = self._templates.shape[-1]
-    if probes.ndim != 2 or probes.shape[1] != size:
-      raise ValueError(f'probes of shape {probes.shape}; give [P, {size}]')
-    if k < 1:
-      raise ValueError(f'k={k}: give 1 or more')
+    probes = check_probes(probes, k, self._templates.shape[-1])
     scores, indices = _search(
       self._templates, probes, self.size, min(k, self.size)
     )
     return np.asarray(scores), np.asarray(indices)
+
+
+def check_templates(templates):
+  """Templates as float32 [N, D].
+
+  Args:
+    templates: float [N, D].
+
+  Raises:
+    ValueError: no template, another shape, or a value that is not finite.
+  """
+  templates = np.asarray(templates, np.float32)
+  if templates.ndim != 2 or not len(templates):
+    raise ValueError(
+      f'templates of shape {templates.shape}; give [N, D], N at least 1'
+    )
+  if not np.isfinite(templates).all():
+    raise ValueError('a template is not finite; embed the palm again')
+  return templates
+
+
+def check_probes(probes, k, size):
+  """Probes as float32 [P, D].
+
+  Args:
+    probes: float [P, D].
+    k: templates to find for each.
+    size: D of the templates.
+
+  Raises:
+    ValueError: another length D, a value that is not finite, or k below 1.
+  """
+  probes = np.asarray(probes, np.float32)
+  if probes.ndim != 2 or probes.shape[1] != size:
+    raise ValueError(f'probes of shape {probes.shape}; give [P, {size}]')
+  if not np.isfinite(probes).all():
+    raise ValueError('a probe is not finite; embed the palm again')
+  if k < 1:
+    raise ValueError(f'k={k}: give 1 or more')
+  return probes
 
 
 @functools.partial(jax.jit, static_argnames=('count', 'k'))

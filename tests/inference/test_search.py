@@ -50,6 +50,10 @@ def test_of_equal_scores_the_first_stands_first(k):
       lambda: search.TemplateIndex(units(3, 0)).search(units(2, 0, 8)),
       'probes of',
     ),
+    (
+      lambda: search.TemplateIndex(np.eye(4)).search(np.full((2, 4), np.nan)),
+      'probe is not finite',
+    ),
     (lambda: search.TemplateIndex(units(3, 0)).search(units(2, 0), 0), 'k=0'),
   ],
 )
