@@ -1,6 +1,6 @@
 """Data sealed at rest: AES-256-GCM with a key that lies elsewhere.
 
-  sealed = key number (4 bytes) ‖ nonce (12 bytes) ‖ ciphertext ‖ tag (16 bytes)
+  sealed = nonce (12 bytes) ‖ ciphertext ‖ tag (16 bytes)
 
 The nonce is random, of the system's source. Under one key 2³² values keep the
 chance of a nonce that comes twice below 2⁻³² (NIST SP 800-38D, 8.3). At a
@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.ciphers import aead
 from palmjax import files
 
 KEY_BYTES = 32
-_NUMBER, _NONCE = 4, 12
+_NONCE = 12
 
 
 class SealError(ValueError):
@@ -27,18 +27,13 @@ class SealError(ValueError):
 
 
 class Sealer:
-  """Seals and opens bytes with one key.
+  """Seals and opens bytes with one key."""
 
-  Attributes:
-    number: of the key, 0 to 2³² − 1, which is told in every sealed value.
-  """
-
-  def __init__(self, key, number=0):
+  def __init__(self, key):
     """Takes the key.
 
     Args:
       key: 32 bytes.
-      number: of the key.
 
     Raises:
       ValueError: a key of another length.
@@ -48,7 +43,7 @@ class Sealer:
         f'a sealing key has {KEY_BYTES} bytes, this one {len(key)}: take the '
         'right file'
       )
-    self._cipher, self.number = aead.AESGCM(key), number
+    self._cipher = aead.AESGCM(key)
 
   def seal(self, content, purpose):
     """Sealed bytes.
@@ -57,10 +52,8 @@ class Sealer:
       content: bytes.
       purpose: text that names the record, needed to open it.
     """
-    number = self.number.to_bytes(_NUMBER, 'big')
     nonce = secrets.token_bytes(_NONCE)
-    bound = number + purpose.encode()
-    return number + nonce + self._cipher.encrypt(nonce, content, bound)
+    return nonce + self._cipher.encrypt(nonce, content, purpose.encode())
 
   def open(self, sealed, purpose):
     """The bytes that were sealed for a purpose.
@@ -68,11 +61,9 @@ class Sealer:
     Raises:
       SealError: another key, another purpose, or bytes that were changed.
     """
-    number, nonce = sealed[:_NUMBER], sealed[_NUMBER : _NUMBER + _NONCE]
+    nonce, encrypted = sealed[:_NONCE], sealed[_NONCE:]
     try:
-      return self._cipher.decrypt(
-        nonce, sealed[_NUMBER + _NONCE :], number + purpose.encode()
-      )
+      return self._cipher.decrypt(nonce, encrypted, purpose.encode())
     except (exceptions.InvalidTag, ValueError) as error:
       raise SealError(
         'sealed data cannot be opened: the key is another one, or the data was '

@@ -162,14 +162,14 @@ def test_a_key_that_is_missing_or_none(device, tmp_path, monkeypatch):
 def test_a_nonce_never_comes_twice_and_a_value_stays_at_its_place():
   sealer = sealing.Sealer(bytes(32))
   sealed = [sealer.seal(b'same', 'place') for _ in range(2000)]
-  assert len({one[4:16] for one in sealed}) == 2000
+  assert len({one[:12] for one in sealed}) == 2000
   assert sealer.open(sealed[0], 'place') == b'same'
   for wrong in (
     lambda: sealer.open(sealed[0], 'another place'),
     lambda: sealing.Sealer(bytes(31) + b'1').open(sealed[0], 'place'),
     lambda: sealer.open(sealed[0][:-1], 'place'),
     lambda: sealer.open(b'', 'place'),
-    lambda: sealer.open(b'\0\0\0\1' + sealed[0][4:], 'place'),
+    lambda: sealer.open(bytes(12) + sealed[0][12:], 'place'),
   ):
     with pytest.raises(sealing.SealError):
       wrong()
