@@ -48,6 +48,7 @@ class Parser(argparse.ArgumentParser):
       allow_abbrev=False,
       **options,
     )
+    self._given = ()  # Arguments as they were typed.
     self.register('type', int, _whole)
     self.register('type', float, _number)
     self.add_argument(
@@ -74,7 +75,7 @@ class Parser(argparse.ArgumentParser):
     """Ends the process with one line and exit code 2."""
     if message.startswith('the following arguments are required'):
       # Perhaps one of them was mistyped: that is the nearer error.
-      options = [x.partition('=')[0] for x in getattr(self, '_given', ())]
+      options = [x.partition('=')[0] for x in self._given]
       known = self._option_string_actions
       for option in options:
         if option.startswith('--') and option not in known:

@@ -136,12 +136,14 @@ class Store:
 
   def clean(self):
     """Writes over what was deleted, in the file and in its log."""
-    with self.engine.connect() as connection:
-      raw = connection.connection.driver_connection
-      raw.execute('ROLLBACK') if raw.in_transaction else None
-      raw.execute('PRAGMA wal_checkpoint(TRUNCATE)')
-      raw.execute('VACUUM')
-      raw.execute('PRAGMA wal_checkpoint(TRUNCATE)')
+    # VACUUM fails within a transaction, which other connections begin.
+    with contextlib.closing(self.engine.raw_connection()) as connection:
+      for statement in (
+        'PRAGMA wal_checkpoint(TRUNCATE)',
+        'VACUUM',
+        'PRAGMA wal_checkpoint(TRUNCATE)',
+      ):
+        connection.cursor().execute(statement)
 
 
 def open_(path, *, key_file=None, key_variable=None, key_command=None):
