@@ -4,7 +4,7 @@ from palmjax.recipes.metric import losses as metric_losses
 from palmjax.recipes.shared import (
   config_keys,
   ending,
-  palm_images,
+  palm_source,
   palm_training,
 )
 
@@ -75,7 +75,7 @@ def check(config, mesh):
       'give --config.cnn.images of 2 or more'
     )
   if config.data.stream:
-    if config.data.name not in palm_images.PREPARED:
+    if config.data.name not in palm_source.PREPARED:
       raise ValueError(
         f'--config.data.stream reads prepared sets, not {config.data.name}: '
         'use python -m palmjax.prepare, or leave it off'

@@ -1,4 +1,4 @@
-"""Palms of a recipe: read or drawn, then split into training and test."""
+"""Palms of a recipe, split into training and test."""
 
 import dataclasses
 import hashlib
@@ -9,15 +9,11 @@ import jax
 import numpy as np
 
 from palmjax.data import streams
-from palmjax.data.palms import palms
-from palmjax.data.sets import folder, prepared, splits, stored_images, turns
-from palmjax.data.sets.builders import layout, real_sets
+from palmjax.data.sets import prepared, splits, stored_images
+from palmjax.data.sets.builders import layout
 from palmjax.inference import cohort
-from palmjax.recipes.shared import config_keys, ending, lying
+from palmjax.recipes.shared import config_keys, ending, lying, palm_source
 
-PREPARED = ('drawn_palms', *real_sets.BUILDERS)
-# Stream of the data's key: palms drawn.
-DRAWN = 0
 # Strangers that thresholds are set on: their pairs measure an FMR of 1e-3.
 _MOST_STRANGERS = 400
 
@@ -111,7 +107,7 @@ def load(config, key, *, unlabelled=False):
     ValueError, OSError: one line that says what is wrong with the data.
   """
   seed = streams.seed_of(jax.random.fold_in(key, 1))
-  palm_set = _read(config, key)
+  palm_set = palm_source.read(config, key)
   lying.warn_of_run(config.data, palm_set)
   with config_keys.named('evaluation_share'):
     split = splits.by_identity(
@@ -201,44 +197,6 @@ def turned(part):
   return dataclasses.replace(part, images=images)
 
 
-def _read(config, key):
-  """All images, as `folder.Images`."""
-  data = config.data
-  with config_keys.named('data'):
-    turns.require(data.turn)
-  if data.turn and data.name != 'folder':
-    raise ValueError(
-      f'--config.data.turn={data.turn} is for --config.data.name=folder: drawn '
-      'palms lie upright, and a prepared set has the turn of python -m '
-      'palmjax.prepare'
-    )
-  if data.name == 'palms':
-    return _draw(data, config.image_size, jax.random.fold_in(key, DRAWN))
-  if data.name not in ('folder', *PREPARED):
-    raise ValueError(
-      f'--config.data.name={data.name}: choose palms, folder or a prepared '
-      f'set, {", ".join(PREPARED)}'
-    )
-  if not data.dir:
-    raise ValueError(
-      f'--config.data.name={data.name} needs --config.data.dir=DIR'
-    )
-  if data.name == 'folder':
-    return folder.read(data.dir, size=config.image_size, turn=data.turn)
-  try:
-    if not data.get('stream', False):
-      return prepared.load(data.dir, size=config.image_size)
-    source = prepared.Source(data.dir, size=config.image_size)
-  except prepared.OtherSizeError as error:
-    raise ValueError(f'--config.image_size: {error}') from error
-  return source.with_images(stored_images.whole(source))
-
-
-def batch_size(data):
-  """Number of palms that are drawn at once: little memory, one compilation."""
-  return min(256, data.identities * data.samples)
-
-
 def _strangers(palm_set, split, chosen):
   trained = np.unique(palm_set.labels[chosen])
   spare = np.concatenate([split.train, split.validation])
@@ -250,38 +208,6 @@ def _strangers(palm_set, split, chosen):
   order = np.random.default_rng(0).permutation(len(first))
   images = among[first[order[:_MOST_STRANGERS]]]
   return SpareIdentities(tuple(palm_set.ids[i] for i in images), tested)
-
-
-def _draw(data, size, key):
-  if data.identities < 4 or data.samples < 2 or not 0 <= data.difficulty <= 1:
-    raise ValueError(
-      'drawn palms need --config.data.identities of at least 4, '
-      '--config.data.samples of at least 2 and --config.data.difficulty '
-      'from 0 to 1'
-    )
-  images, labels, samples = palms.draw_set(
-    key,
-    np.arange(data.identities),
-    data.samples,
-    size=size,
-    difficulty=data.difficulty,
-    batch_size=batch_size(data),
-  )
-  sessions = palms.session_of(samples)
-  return prepared.PreparedImages(
-    images=images,
-    labels=labels,
-    identities=tuple(
-      f'person {k // 2} {("left", "right")[k % 2]}'
-      for k in range(data.identities)
-    ),
-    ids=tuple(
-      f'{k}/{n}' for k, n in zip(labels.tolist(), samples.tolist(), strict=True)
-    ),
-    groups=labels // 2,
-    sessions=sessions,
-    devices=palms.device_of(sessions),
-  )
 
 
 def _part(palm_set, indices):

@@ -20,7 +20,7 @@ import numpy as np
 from palmjax import file_names
 from palmjax.data.palms import palms as drawn_palms
 from palmjax.data.sets import folder, prepared
-from palmjax.recipes.shared import palm_images
+from palmjax.recipes.shared import palm_source
 
 _DRAWN = 256  # Palms: pairs enough to measure an FMR of 1e-3.
 
@@ -82,13 +82,13 @@ def _draw(config, key):
   # From an even number on: the two palms of a person stay together.
   first = data.identities + data.identities % 2
   images, _, _ = drawn_palms.draw_set(
-    jax.random.fold_in(key, palm_images.DRAWN),
+    jax.random.fold_in(key, palm_source.DRAWN),
     first + np.arange(_DRAWN),
     1,
     size=config.image_size,
     difficulty=data.difficulty,
     # As the run drew its own: the same program.
-    batch_size=palm_images.batch_size(data),
+    batch_size=palm_source.batch_size(data),
   )
   return images
 
