@@ -14,7 +14,7 @@ import jax
 from absl import flags, logging
 
 from palmjax import compile_cache, config_file, terminal
-from palmjax.engine import loop
+from palmjax.engine import loop, stage
 from palmjax.recipes.distill import recipe as distill
 from palmjax.recipes.gesture import recipe as gesture
 from palmjax.recipes.metric import recipe as metric
@@ -59,6 +59,8 @@ def main(argv=None):
   except KeyboardInterrupt:
     terminal.complain('stopped; the same command resumes')
     return 130
+  finally:
+    stage.drop_unused_workdir(args.workdir)
   return 0
 
 

@@ -96,6 +96,22 @@ def test_a_process_ends_in_one_line(palmjax_command, tmp_path):
   assert lines[-1].startswith('palmjax: ')
   assert 'nowhere' in lines[-1]
   assert 'Traceback' not in output
+  assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+  'change, message',
+  [
+    ('data.name=none', '--config.data.name=none: choose palms'),
+    ('data.turn=45', '--config.data.turn=45'),
+    ('cnn.steps=0', '--config.cnn.steps=0: give 1 or more'),
+  ],
+)
+def test_a_refused_run_leaves_nothing(tmp_path, capsys, change, message):
+  arguments = ['--config=ssl:smoke', f'--workdir={tmp_path}/runs/ssl']
+  assert main.main([*arguments, f'--config.{change}', '--no-cache']) == 1
+  assert message in capsys.readouterr().err
+  assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize('arguments', [['--version'], [*_SSL, '--version']])

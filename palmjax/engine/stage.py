@@ -26,6 +26,7 @@ import numpy as np
 from absl import logging
 
 from palmjax import files
+from palmjax.engine import records
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -97,8 +98,8 @@ def run(name, body, *, workdir, key, config, sections, facts, inputs):
   record = json.loads(files.to_json(record))
   for path in (begun, done):
     if path.exists():
-      _require_same(
-        {k: v for k, v in _read(path).items() if k in record},
+      records.require_same(
+        {k: v for k, v in records.read(path).items() if k in record},
         record,
         f"stage '{name}' in {directory}",
         f'use another workdir or delete {directory}',
@@ -126,7 +127,7 @@ def run(name, body, *, workdir, key, config, sections, facts, inputs):
       shutil.rmtree(export, ignore_errors=True)
       partial.rename(export)
       files.write_file(done, result + '\n')
-  finished = _read(done)
+  finished = records.read(done)
   if fingerprint_of(export) != finished['fingerprint']:
     raise ValueError(
       f"the export of stage '{name}' was changed after it was made: delete "
@@ -148,7 +149,7 @@ def endings(results):
 def seconds(workdir):
   """Returns {stage: seconds of work}, summed over all resumed runs."""
   paths = sorted(pathlib.Path(workdir).glob('*/seconds.json'))
-  return {path.parent.name: _read(path)['seconds'] for path in paths}
+  return {path.parent.name: records.read(path)['seconds'] for path in paths}
 
 
 def fingerprint_of(directory):
@@ -170,7 +171,7 @@ def stopwatch(path, *, interval=5.0):
   Raises:
     ValueError: the file is there and is not JSON.
   """
-  before = _read(path)['seconds'] if path.exists() else 0.0
+  before = records.read(path)['seconds'] if path.exists() else 0.0
   start = time.monotonic()
 
   def write():
@@ -195,9 +196,11 @@ def stopwatch(path, *, interval=5.0):
       write()
 
 
-# Open lock files, by workdir. The kernel drops a lock with its process, so a
-# killed run leaves none behind.
-_locks = {}
+_LOCK = '.lock'
+# By workdir: the open lock file, and the folders that were made for it, inner
+# ones first. The kernel drops a lock with its process, so a killed run leaves
+# none behind.
+_taken = {}
 
 
 def take_workdir(workdir, config):
@@ -211,23 +214,42 @@ def take_workdir(workdir, config):
     ValueError: another process works there, or another config did.
     OSError: the folder cannot be made or written; says what to do.
   """
-  workdir = files.make_folder(pathlib.Path(workdir).resolve())
-  if workdir not in _locks:
-    _locks[workdir] = _lock(workdir)
+  workdir = pathlib.Path(workdir).resolve()
+  if workdir not in _taken:
+    made = [path for path in (workdir, *workdir.parents) if not path.exists()]
+    files.make_folder(workdir)
+    _taken[workdir] = _lock(workdir), made
   path = workdir / 'config.json'
   if path.exists():
-    there = _read(path)
+    there = records.read(path)
     if there.get('recipe') != config.get('recipe'):
       raise ValueError(
         f'workdir {workdir} holds a run of the recipe {there.get("recipe")}: '
         'use another workdir'
       )
-    _require_same(
+    records.require_same(
       there,
       json.loads(files.to_json(config)),
       f'workdir {workdir}',
       'use another workdir or the old config',
     )
+
+
+def drop_unused_workdir(workdir):
+  """Removes a workdir of `take_workdir` in which nothing was begun.
+
+  Only a workdir that holds the lock and nothing else is touched. The lock goes,
+  and so do the folders that were made for it.
+  """
+  workdir = pathlib.Path(workdir).resolve()
+  # Somebody may have removed it; a folder above may hold another run by now.
+  with contextlib.suppress(OSError):
+    if workdir in _taken and os.listdir(workdir) == [_LOCK]:
+      lock, made = _taken.pop(workdir)
+      with lock:
+        (workdir / _LOCK).unlink()
+        for folder in made:
+          folder.rmdir()
 
 
 def keep_config(workdir, config):
@@ -242,50 +264,12 @@ def keep_config(workdir, config):
 
 def _lock(workdir):
   try:
-    return files.lock(workdir / '.lock', wait=False)
+    return files.lock(workdir / _LOCK, wait=False)
   except BlockingIOError as error:
     raise ValueError(
       f'another process is at work in {workdir}: wait for it, or use another '
       f'workdir'
     ) from error
-
-
-def _read(path):
-  try:
-    return json.loads(path.read_text())
-  except ValueError as error:
-    raise ValueError(f'{path} is not JSON ({error}): delete it') from error
-
-
-def _flatten(value, name=''):
-  """Nested dicts as one dict with dotted names."""
-  if isinstance(value, dict) and (value or not name):
-    return {
-      k: v
-      for key, item in value.items()
-      for k, v in _flatten(item, f'{name}.{key}' if name else key).items()
-    }
-  return {name: value}
-
-
-def _require_same(there, here, owner, advice):
-  there, here = _flatten(there), _flatten(here)
-  differences = [
-    f'{name} = {_show(there, name)} there and {_show(here, name)} here'
-    for name in sorted(there.keys() | here.keys())
-    if (name in there, there.get(name)) != (name in here, here.get(name))
-  ]
-  if differences:
-    rest = len(differences) - 3
-    more = f', and {rest} more' if rest > 0 else ''
-    raise ValueError(
-      f'{owner} was made otherwise: {", ".join(differences[:3])}{more}; '
-      f'{advice}'
-    )
-
-
-def _show(flat, name):
-  return json.dumps(flat[name])[:60] if name in flat else 'nothing'
 
 
 def _files(directory):

@@ -251,6 +251,35 @@ def test_workdir_belongs_to_one_config(tmp_path):
     stage.take_workdir(workdir, {'seed': 0})
 
 
+def test_a_workdir_in_which_nothing_was_begun_goes(tmp_path):
+  (tmp_path / 'before').mkdir()
+  for name in ('runs/a', 'before', 'before/b'):
+    stage.take_workdir(tmp_path / name, {})
+    assert (tmp_path / name / '.lock').exists()
+    stage.drop_unused_workdir(tmp_path / name)
+    assert [path.name for path in tmp_path.rglob('*')] == ['before']
+  # It can be taken again, and given up twice.
+  stage.take_workdir(tmp_path / 'runs/a', {})
+  stage.take_workdir(tmp_path / 'runs/b', {})
+  stage.drop_unused_workdir(tmp_path / 'runs/a')
+  stage.drop_unused_workdir(tmp_path / 'runs/a')
+  assert [path.name for path in (tmp_path / 'runs').iterdir()] == ['b']
+
+
+def test_a_workdir_that_holds_something_stays(tmp_path):
+  for name, taken in (('taken', True), ('strange', False)):
+    workdir = tmp_path / name
+    workdir.mkdir()
+    if taken:
+      stage.take_workdir(workdir, {})
+      stage.keep_config(workdir, {})
+    else:
+      (workdir / '.lock').touch()
+    before = sorted(workdir.iterdir())
+    stage.drop_unused_workdir(workdir)
+    assert sorted(workdir.iterdir()) == before
+
+
 def test_a_second_process_is_refused_until_the_first_dies(tmp_path):
   script = (
     'import sys; from palmjax.engine import stage; '
