@@ -69,14 +69,13 @@ def by_identity(labels, *, seed, evaluation, validation=0, groups=None):
   sizes = {
     name: sum(len(members[g]) for g in chosen) for name, chosen in parts.items()
   }
-  for name, size in sizes.items():
-    if size < 2 and (name == 'train' or wanted[name]):
-      raise ValueError(
-        f'{total} identities leave {size} for {name} (wanted: '
-        f'{wanted["evaluation"]} evaluation, {wanted["validation"]} '
-        'validation); at least 2 are needed: add identities or change the '
-        'share'
-      )
+  asked_for = {
+    name: size
+    for name, size in sizes.items()
+    if name == 'train' or wanted[name]
+  }
+  if min(asked_for.values()) < 2:
+    raise ValueError(_too_few(total, asked_for))
 
   def indices(name):
     return np.flatnonzero(np.isin(groups, parts[name]))
@@ -162,6 +161,21 @@ def _members(labels, groups):
     group_of[label] = group
     members.setdefault(group, []).append(label)
   return members
+
+
+def _too_few(total, sizes):
+  """The message for parts of too few identities; sizes: {part: identities}."""
+  *most, last = (f'{size} for {name}' for name, size in sizes.items())
+  least = 2 * len(sizes)
+  advice = (
+    f'add identities, {least} or more are needed'
+    if total < least
+    else 'change the share, or add identities'
+  )
+  return (
+    f'of {total} identities there are {", ".join(most)} and {last}; each part '
+    f'needs 2 or more: {advice}'
+  )
 
 
 def _count(wanted, total, name):

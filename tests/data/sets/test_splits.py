@@ -101,10 +101,15 @@ def test_identity_in_two_groups():
 @pytest.mark.parametrize(
   'total, evaluation, validation, message',
   [
-    (3, 0.5, 0, 'leave 1 for train'),
-    (10, 10, 0, 'leave 0 for train'),
-    (10, 1, 0, 'leave 1 for evaluation'),
-    (10, 4, 1, 'leave 1 for validation'),
+    (
+      *(3, 0.5, 0),
+      '^of 3 identities there are 2 for evaluation and 1 for train; each part '
+      'needs 2 or more: add identities, 4 or more are needed$',
+    ),
+    (5, 2, 1, '1 for validation and 2 for train; .* 6 or more are needed$'),
+    (10, 10, 0, '10 for evaluation and 0 for train; .*: change the share, or'),
+    (10, 1, 0, '1 for evaluation and 9 for train'),
+    (10, 4, 1, '4 for evaluation, 1 for validation and 5 for train'),
     (10, 1.5, 0, 'evaluation share is 1.5'),
     (10, -1, 0, '-1 evaluation identities'),
     (10, 0.5, float('nan'), 'validation share is nan'),

@@ -121,6 +121,7 @@ def test_fingerprint_follows_the_pixels(config, tmp_path):
   [
     (0, 0, 'folder of their own'),
     (1, 4, 'one identity'),
+    (3, 4, 'config.evaluation_share: of 3 identities .* 4 or more are needed'),
     (4, 4, 'config.labelled.identities'),
     (8, 1, 'config.labelled.images'),
   ],
