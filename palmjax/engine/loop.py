@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from palmjax.engine import checkpoint, logs, signals
+from palmjax.engine import checkpoint, costs, logs, signals, tracing
 from palmjax.engine import mesh as meshes
 from palmjax.engine import stop as stops
 
@@ -48,6 +48,7 @@ def fit(
   evals=None,
   eval_every=None,
   stop=(),
+  profile=range(0),
 ):
   """Training loop: runs until a stop rule, or `num_steps` iterations.
 
@@ -63,7 +64,8 @@ def fit(
       `start`; pytrees of arrays with a leading batch axis.
     num_steps: iterations, counted over all resumptions.
     key: root key of the stage; the steps fold in their own clock.
-    workdir: gets metrics.jsonl, and in directory `name` events and ckpt/.
+    workdir: gets metrics.jsonl, and in directory `name` events, ckpt/ and
+      costs.json.
     mesh: of `mesh.make`.
     name: of the stage.
     ckpt_every: iterations between two checkpoints; the end has one too.
@@ -74,6 +76,7 @@ def fit(
     eval_every: needed with `evals`.
     stop: rules of `engine.stop` that see the metrics of steps and evaluations.
       The first that is met ends the run.
+    profile: `range` of iterations that are traced, see `engine.tracing`.
 
   Returns:
     (state at the end, why it ended: 'converged', 'threshold' or 'cap').
@@ -82,7 +85,7 @@ def fit(
     Interrupted: on SIGTERM or SIGINT, after a checkpoint.
     NonFiniteError: a metric of a step is not finite, or the state before a
       checkpoint.
-    OSError: a checkpoint or a log cannot be written.
+    OSError: a checkpoint, a log or a trace cannot be written.
     ValueError: the checkpoint found does not fit; bad arguments or batches; a
       rule reads evaluations, and there are none, or a metric that is not there.
   """
@@ -170,6 +173,8 @@ def fit(
           f'{num_steps}, all saved; run the same command again to go on'
         )
 
+    counted = costs.Costs(directory.parent)
+    trace = stack.enter_context(tracing.Trace(directory.parent, profile))
     pending = None
     iterator = None
     for i in range(start, num_steps + 1):
@@ -223,9 +228,14 @@ def fit(
         )
       batch = meshes.shard_batch(batch, mesh)
       metrics = []
-      for step in schedule(i):
-        state, values = step(state, frozen, batch, key)
-        metrics.append(values)
+      trace.before(i, state)
+      with jax.profiler.StepTraceAnnotation(name, step_num=i):
+        for step in schedule(i):
+          # A step that waits for the host, or moves data, says so.
+          with jax.transfer_guard('disallow'):
+            state, values = step(state, frozen, batch, key)
+          counted.note(step, state, frozen, batch, key)
+          metrics.append(values)
       settle(pending)
       pending = (i + 1, metrics, _count_images(batch))
     saved.wait()

@@ -15,8 +15,6 @@ import json
 import os
 import pathlib
 import shutil
-import threading
-import time
 import zlib
 from typing import Any
 
@@ -26,7 +24,7 @@ import numpy as np
 from absl import logging
 
 from palmjax import files
-from palmjax.engine import records
+from palmjax.engine import records, stopwatch
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -38,12 +36,14 @@ class Stage:
     name: of the stage and of its directory in `workdir`.
     export: existing empty directory for its results.
     key: random key of the stage.
+    profile: iterations of its training that are traced, see `loop.fit`.
   """
 
   workdir: pathlib.Path
   name: str
   export: pathlib.Path
   key: jax.Array
+  profile: range = range(0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +63,18 @@ class Result:
   fingerprint: str
 
 
-def run(name, body, *, workdir, key, config, sections, facts, inputs):
+def run(
+  name,
+  body,
+  *,
+  workdir,
+  key,
+  config,
+  sections,
+  facts,
+  inputs,
+  profile=range(0),
+):
   """Runs or resumes a stage; returns the stored `Result` if it is done.
 
   Args:
@@ -77,6 +88,7 @@ def run(name, body, *, workdir, key, config, sections, facts, inputs):
     sections: keys of `config` that the stage depends on.
     facts: dict of JSON values that it depends on beside these.
     inputs: dict name → `Result` of the stages that it reads.
+    profile: of the `Stage`; it changes no result.
 
   Returns:
     `Result`.
@@ -110,12 +122,12 @@ def run(name, body, *, workdir, key, config, sections, facts, inputs):
     logging.info('%s: begins, or goes on', name)
     files.make_folder(directory)
     files.write_json(begun, record)
-    with stopwatch(directory / 'seconds.json'):
+    with stopwatch.running(directory):
       partial = directory / 'export.tmp'
       shutil.rmtree(partial, ignore_errors=True)
       partial.mkdir()
       metrics = body(
-        Stage(directory.parent, name, partial, stage_key(key, name)),
+        Stage(directory.parent, name, partial, stage_key(key, name), profile),
         ml_collections.ConfigDict(copy.deepcopy(values)),
         **{name: result.path for name, result in inputs.items()},
       )
@@ -146,12 +158,6 @@ def endings(results):
   return {name: result.metrics['ended'] for name, result in results.items()}
 
 
-def seconds(workdir):
-  """Returns {stage: seconds of work}, summed over all resumed runs."""
-  paths = sorted(pathlib.Path(workdir).glob('*/seconds.json'))
-  return {path.parent.name: records.read(path)['seconds'] for path in paths}
-
-
 def fingerprint_of(directory):
   """Returns the SHA-256 over the files below `directory`, hexadecimal."""
   total = hashlib.sha256()
@@ -162,40 +168,8 @@ def fingerprint_of(directory):
   return total.hexdigest()
 
 
-@contextlib.contextmanager
-def stopwatch(path, *, interval=5.0):
-  """Adds the seconds spent inside to the JSON file {'seconds'} at `path`.
-
-  It writes every `interval` seconds, so that a kill loses little.
-
-  Raises:
-    ValueError: the file is there and is not JSON.
-  """
-  before = records.read(path)['seconds'] if path.exists() else 0.0
-  start = time.monotonic()
-
-  def write():
-    elapsed = time.monotonic() - start
-    files.write_json(path, {'seconds': round(before + elapsed, 1)})
-
-  left = threading.Event()
-
-  def beat():
-    while not left.wait(interval):
-      with contextlib.suppress(OSError):  # A full disk is the run's to report.
-        write()
-
-  thread = threading.Thread(target=beat, daemon=True)
-  thread.start()
-  try:
-    yield
-  finally:
-    left.set()
-    thread.join()
-    with contextlib.suppress(OSError):
-      write()
-
-
+# Keys of a config that change no result: a resumed run may have others.
+_FREE = ('profile',)
 _LOCK = '.lock'
 # By workdir: the open lock file, and the folders that were made for it, inner
 # ones first. The kernel drops a lock with its process, so a killed run leaves
@@ -227,9 +201,9 @@ def take_workdir(workdir, config):
         f'workdir {workdir} holds a run of the recipe {there.get("recipe")}: '
         'use another workdir'
       )
+    here = json.loads(files.to_json(config))
     records.require_same(
-      there,
-      json.loads(files.to_json(config)),
+      *({k: v for k, v in c.items() if k not in _FREE} for c in (there, here)),
       f'workdir {workdir}',
       'use another workdir or the old config',
     )

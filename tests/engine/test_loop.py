@@ -97,6 +97,17 @@ def test_schedule_runs_its_steps_in_order(tmp_path):
   ]
 
 
+def test_a_step_that_moves_data_by_itself_is_refused(tmp_path):
+  inner = jax.jit(lambda x: x + 1)
+
+  def moving(state, frozen, batch, key):
+    del frozen, batch, key
+    return state, {'loss': inner(np.float32(1))}
+
+  with pytest.raises(jax.errors.JaxRuntimeError, match='host-to-device'):
+    small_run.run(tmp_path, schedule=loop.always(moving))
+
+
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
 def test_signal_finishes_the_step_and_saves(tmp_path, number):
   before = signal.getsignal(number)

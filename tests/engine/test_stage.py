@@ -207,34 +207,6 @@ def test_metrics_that_json_cannot_hold_are_refused(tmp_path):
   assert not (tmp_path / 'net/DONE.json').exists()
 
 
-def test_seconds_add_up_over_resumptions(tmp_path, monkeypatch):
-  now = [100.0]
-  monkeypatch.setattr(stage.time, 'monotonic', lambda: now[0])
-
-  def cut(current, config):
-    now[0] += 7
-    raise RuntimeError('power cut')
-
-  def whole(current, config):
-    now[0] += 5
-    return {}
-
-  with pytest.raises(RuntimeError):
-    run(tmp_path, cut)
-  assert stage.seconds(tmp_path) == {'net': 7.0}
-  run(tmp_path, whole)
-  run(tmp_path, whole)
-  assert stage.seconds(tmp_path) == {'net': 12.0}
-
-
-def test_seconds_are_on_disk_before_a_kill(tmp_path):
-  path = tmp_path / 'seconds.json'
-  with stage.stopwatch(path, interval=0.01):
-    while not path.exists():
-      pass
-  assert 'seconds' in json.loads(path.read_text())
-
-
 def test_workdir_belongs_to_one_config(tmp_path):
   workdir = tmp_path / 'a/b'
   config = {'seed': 0, 'gan': {'steps': (1, 2)}}
@@ -246,6 +218,8 @@ def test_workdir_belongs_to_one_config(tmp_path):
   with pytest.raises(ValueError, match=r'gan.steps = .*, seed = 0 there') as e:
     stage.take_workdir(workdir, {'seed': 1, 'gan': {'steps': [1, 3]}})
   assert '\n' not in str(e.value)
+  # A trace changes no result.
+  stage.take_workdir(workdir, config | {'profile': '2:3'})
   (workdir / 'config.json').write_text('{"seed"')
   with pytest.raises(ValueError, match=r'config.json is not JSON .* delete it'):
     stage.take_workdir(workdir, {'seed': 0})

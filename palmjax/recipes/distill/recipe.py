@@ -77,6 +77,7 @@ def run(config, workdir):
       sections=names,
       facts={'data': palms.fingerprint, **(facts or {})},
       inputs=inputs,
+      profile=run_start.profile(config),
     )
 
   start = training.of_network(config, training.TEACHER).cnn.start

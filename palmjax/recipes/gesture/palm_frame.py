@@ -100,6 +100,7 @@ def train(hands, mesh, stage, config):
     workdir=stage.workdir,
     mesh=mesh,
     name=stage.name,
+    profile=stage.profile,
     ckpt_every=section.ckpt_every,
     log_every=config.log_every,
     eval_every=config.stop.every,

@@ -72,6 +72,7 @@ def run(config, workdir):
       sections=sections,
       facts={'data': hands.fingerprint, **facts},
       inputs=inputs,
+      profile=run_start.profile(config),
     )
 
   trained = {}

@@ -89,6 +89,7 @@ def run(config, workdir):
       'start': exports.start_digests(config.cnn.start),
     },
     inputs={},
+    profile=run_start.profile(config),
   )
   logging.info('measuring the network; this takes a minute')
   trained = palm_networks.load(network.path)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from palmjax.engine import stage
 from palmjax.networks import export as exports
+from palmjax.recipes.shared import run_start
 
 
 class ArmStages(NamedTuple):
@@ -73,6 +74,7 @@ def run(stages, config, workdir, root):
       sections=sections,
       facts={'data': stages.fingerprint, **facts},
       inputs=inputs,
+      profile=run_start.profile(config),
     )
 
   digests = exports.start_digests(stages.start)

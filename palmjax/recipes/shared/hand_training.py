@@ -280,6 +280,7 @@ def train(
     workdir=stage.workdir,
     mesh=mesh,
     name=stage.name,
+    profile=stage.profile,
     ckpt_every=section.ckpt_every,
     log_every=config.log_every,
     evals=evals,

@@ -29,8 +29,6 @@ from palmjax.steps import classify, robust
 # Streams of a stage's key.
 _INIT, _HEAD, _TRAIN = range(3)
 DTYPES = ('float32', 'bfloat16')
-
-
 # Sections of a config that `train` reads.
 SECTIONS = (
   'image_size',
@@ -167,6 +165,7 @@ def train(
     workdir=stage.workdir,
     mesh=mesh,
     name=stage.name,
+    profile=stage.profile,
     ckpt_every=config.cnn.ckpt_every,
     log_every=config.log_every,
     evals=evals,

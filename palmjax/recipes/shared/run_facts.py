@@ -7,7 +7,7 @@ import resource
 import jax
 
 from palmjax import files
-from palmjax.engine import stage
+from palmjax.engine import costs, stopwatch
 from palmjax.report import html
 
 # Identities or images. Fewer say that a run works, not how well.
@@ -24,11 +24,12 @@ def write(workdir, *, skipped, **more):
     **more: further entries, plain values.
 
   Returns:
-    What was written: 'seconds' by stage, 'skipped images', 'versions',
-    'machine', and `more`.
+    What was written: 'seconds' by stage, 'cost' by stage and step,
+    'skipped images', 'versions', 'machine', and `more`.
   """
   facts = {
-    'seconds': stage.seconds(workdir),
+    'seconds': stopwatch.read(workdir),
+    'cost': costs.read(workdir),
     'skipped images': list(skipped),
     'versions': {
       'python': platform.python_version(),

@@ -186,6 +186,7 @@ def train(palms, mesh, stage, config, *, judge):
     workdir=stage.workdir,
     mesh=mesh,
     name=stage.name,
+    profile=stage.profile,
     ckpt_every=section.ckpt_every,
     log_every=config.log_every,
     evals=evaluate,

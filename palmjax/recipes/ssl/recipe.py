@@ -73,6 +73,7 @@ def run(config, workdir):
       sections=sections,
       facts={'data': palms.fingerprint},
       inputs=inputs,
+      profile=run_start.profile(config),
     )
 
   # CNN-2 and the control: equal weights, order and augmentation.
