@@ -53,6 +53,7 @@ from palmjax.inference import (
 )
 from palmjax.networks import shipped
 
+_DIGITS = 4  # Of a score that are shown, and that ranks go by.
 _EXAMPLES = """examples:
   palmjax-verify A.jpg B.jpg
   palmjax-verify A.jpg --gallery=DIR --top=3
@@ -181,10 +182,10 @@ def _rank(args):
   searched = _gallery(args, judge, read)
   (scores,) = judge.scores([probe], searched.palms).tolist()
   best = {}
-  # Of equal scores the first name.
+  # Of scores that are equal but for rounding the first name.
   for value, name, side in sorted(
     zip(scores, searched.names, searched.sides, strict=True),
-    key=lambda palm: (-palm[0], palm[1]),
+    key=lambda palm: (-round(palm[0], _DIGITS), palm[1]),
   ):
     best.setdefault(palm_files.identity(name), (value, name, side))
   ranks = []

@@ -34,8 +34,8 @@ def templates_of(images):
     images: uint8 [N, S, S, 3], RGB, of any size.
 
   Returns:
-    float32 [N, 48, 48], a NumPy array; that of an image is the same whatever
-    stands beside it.
+    float32 [N, 48, 48], a NumPy array; that of an image is the same but for
+    rounding, whatever stands beside it.
   """
   chex.assert_shape(images, (None, None, None, 3))
   if not len(images):

