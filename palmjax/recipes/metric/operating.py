@@ -68,7 +68,7 @@ def _first(indices, labels):
   return indices[identities < kept]
 
 
-def rates(tests, compared, trained, directory, *, tested, seed, resampling):
+def rates(tests, compared, trained, directory, *, others, seed, resampling):
   """FMR found at the FMR claimed, of all tests of a run.
 
   Args:
@@ -76,7 +76,7 @@ def rates(tests, compared, trained, directory, *, tested, seed, resampling):
     compared: `metric_protocols.Compared` of each.
     trained: `networks.palm.PalmNetwork` of the run.
     directory: its export.
-    tested: whether its thresholds were set on palms of the run's own test.
+    others: `strangers.Strangers`, whom its thresholds are set on.
     seed: of the choice of cohorts.
     resampling: of the intervals.
 
@@ -86,7 +86,7 @@ def rates(tests, compared, trained, directory, *, tested, seed, resampling):
   models = {}
   for test, one in zip(tests, compared, strict=True):
     name = f'network{test.suffix}'
-    thresholds = _of_network(directory, tested and not test.name)
+    thresholds = _of_network(directory, others, own=not test.name)
     models[name] = claims.rates(
       one.scores[name], thresholds, resampling=resampling
     )
@@ -98,15 +98,48 @@ def rates(tests, compared, trained, directory, *, tested, seed, resampling):
   return models
 
 
-def _of_network(directory, tested):
+def _of_network(directory, others, *, own):
   """{FMR claimed: threshold of the network alone, or why there is none}."""
-  if tested:
+  calibration = _calibration(directory)
+  if calibration is None:
+    return dict.fromkeys(CLAIMS, _why_unset(others))
+  if own and others.tested:
     return dict.fromkeys(CLAIMS, 'the threshold was set on these palms')
-  try:
-    calibration = matcher.load(directory, matcher.comparison())
-  except matcher.NotCalibratedError:
-    return dict.fromkeys(CLAIMS, 'the run set no threshold')
   return _thresholds(calibration.threshold)
+
+
+def _calibration(directory):
+  """The `matcher.Calibration` of the network alone; None if there is none."""
+  try:
+    return matcher.load(directory, matcher.comparison())
+  except matcher.NotCalibratedError:
+    return None
+
+
+def _why_unset(others):
+  if others.palms < cohort.LEAST:
+    return (
+      f'no threshold was set: {others.palms} palms, {cohort.LEAST} or more are '
+      'needed'
+    )
+  return 'no threshold was set: the log says why'
+
+
+def set_on(directory, others):
+  """A sentence: what the thresholds of a run's network were set on, if any.
+
+  Args:
+    directory: export of the network.
+    others: `strangers.Strangers` of the run.
+  """
+  if _calibration(directory) is None:
+    return f'For the network {_why_unset(others)} ({others.dataset}).'
+  sentence = f'Those of the network were set on {others.dataset}.'
+  if others.tested:
+    sentence += (
+      ' These are palms of this test, so no FMR of the network is shown.'
+    )
+  return sentence
 
 
 def measure(test, judge, *, seed, resampling):

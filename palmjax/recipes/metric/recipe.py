@@ -109,7 +109,7 @@ def run(config, workdir):
     compared,
     trained,
     network.path,
-    tested=others.tested,
+    others=others,
     seed=config.seed,
     resampling=_resampling(config),
   ).items():
@@ -117,7 +117,11 @@ def run(config, workdir):
   files.write_json(workdir / 'metrics.json', results)
   palm_run = palm_training.PalmRun(config, palms, workdir)
   metric_report.write(
-    palm_run, compared, results, embed=trained.embed, dataset=others.dataset
+    palm_run,
+    compared,
+    results,
+    embed=trained.embed,
+    set_on=operating.set_on(network.path, others),
   )
 
 
@@ -224,7 +228,8 @@ def batches(labelled, mesh, section, key):
   if images == 1:
     return data.batches(identities, seed=seed)
   # Whatever the loss: an ablation changes one thing at a time.
-  return data.identity_batches(identities, images, seed=seed)
+  with config_keys.named('cnn.identities'):
+    return data.identity_batches(identities, images, seed=seed)
 
 
 def _resampling(config):

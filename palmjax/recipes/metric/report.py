@@ -15,7 +15,7 @@ _TILES = 12
 _TIMED = 5  # The fastest of so many passes counts.
 
 
-def write(run, compared, results, *, embed, dataset):
+def write(run, compared, results, *, embed, set_on):
   """Writes run.json and report.html into the workdir.
 
   Args:
@@ -23,7 +23,7 @@ def write(run, compared, results, *, embed, dataset):
     compared: list of `metric_protocols.Compared`, the run's own first.
     results: what metrics.json holds.
     embed: uint8 [N, H, W, 3] → [N, D], compiled.
-    dataset: what the thresholds of the network were set on, in words.
+    set_on: what the thresholds of the network were set on, a sentence.
   """
   test = run.palms.evaluation
   facts = run_facts.write(
@@ -69,7 +69,7 @@ def write(run, compared, results, *, embed, dataset):
     sections=[
       metric_tables.rates(run, models, compared),
       metric_tables.performance(run, network, first),
-      metric_tables.claimed(models, dataset),
+      metric_tables.claimed(models, set_on),
       _curves(compared),
       metric_tables.searches(run, models, compared),
       metric_tables.occlusion(run, network),

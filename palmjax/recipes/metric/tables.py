@@ -16,6 +16,13 @@ from palmjax.report import html, metrics
 # What is compared without learning.
 CONTROLS = ('correlation', 'orientation code')
 
+_VERIFIER = (
+  'The verifier is what python -m palmjax.verify uses: without a cohort the '
+  'orientation codes alone and a careful threshold; with a cohort also the '
+  'network, and thresholds of palms of the set. These palms are not among the '
+  'tested ones, which are the same in both rows, at most 2,000 images. '
+)
+
 
 def label(name):
   """A model's name in metrics.json, for people."""
@@ -115,8 +122,8 @@ def performance(run, network, compared):
       f'{len(test.captured):,} identities, trained on or not, '
       f'{test.failed.sum():,} could not be read; no other failure is known, as '
       'the images are palms already cut out. Rates that the pairs cannot '
-      'support (rule of 30) are left out. FMR claimed / FMR found, at the '
-      'thresholds that the run set on other palms: '
+      'support (rule of 30) are left out. FMR claimed / FMR found, at '
+      'thresholds of other palms: '
       + '; '.join(
         f'{error_rates.short(fmr)} / '
         + metrics.show(network[claims.fmr_name(fmr)], unit='%', digits=3)
@@ -127,12 +134,12 @@ def performance(run, network, compared):
   )
 
 
-def claimed(models, dataset):
+def claimed(models, set_on):
   """FMR found at thresholds for an FMR, of all that has such thresholds.
 
   Args:
     models: what metrics.json holds.
-    dataset: what the thresholds of the network were set on, in words.
+    set_on: what the thresholds of the network were set on, a sentence.
   """
   columns = [html.Column('eer', 'EER', '%')]
   for fmr in operating.CLAIMS:
@@ -142,17 +149,15 @@ def claimed(models, dataset):
       html.Column(claims.fnmr_name(fmr), f'{short}: FNMR', '%', 1),
     ]
   first = claims.fmr_name(operating.CLAIMS[0])
+  rows = {name: model for name, model in models.items() if first in model}
+  verified = any(name.startswith('verifier') for name in rows)
   return html.Table(
     'FMR claimed / FMR found',
     columns,
-    {label(name): model for name, model in models.items() if first in model},
+    {label(name): model for name, model in rows.items()},
     text=(
-      'Each threshold was set for an FMR, elsewhere. Those of the network were '
-      f'set on {dataset}. The verifier is what python -m palmjax.verify uses: '
-      'without a cohort the orientation codes alone and a careful threshold; '
-      'with a cohort also the network, and thresholds of palms of the set. '
-      'These palms are not among the tested ones, which are the same in both '
-      'rows, at most 2,000 images. In brackets the 95 % interval over '
+      f'Each threshold is set for an FMR, on other palms. {set_on} '
+      f'{_VERIFIER if verified else ""}In brackets the 95 % interval over '
       'identities.'
     ),
   )

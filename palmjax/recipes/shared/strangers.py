@@ -32,12 +32,14 @@ class Strangers:
   Attributes:
     read: size → uint8 [N, S, S, 3], one image of each palm. Drawn palms have
       the size of the run, whatever is asked for.
+    palms: N, how many there are.
     dataset: what they are, in words.
     drawn: whether a program drew them: their thresholds hold on no camera.
     tested: whether the report's test is of them.
   """
 
   read: Callable[[int], np.ndarray]
+  palms: int
   dataset: str
   drawn: bool
   tested: bool
@@ -58,6 +60,7 @@ def find(config, palms, key):
   if data.name == 'palms':
     return Strangers(
       read=lambda size: _draw(config, key),
+      palms=_DRAWN,
       dataset=f'drawn palms, difficulty {data.difficulty:g}, none trained on',
       drawn=True,
       tested=False,
@@ -70,6 +73,7 @@ def find(config, palms, key):
     kind, name = 'palms of the set', data.name
   return Strangers(
     read=lambda size: _read(data, ids, None if drawn else size),
+    palms=len(ids),
     dataset=f'{kind} {name}, none trained on'
     + (', all in the test of the report' if tested else ''),
     drawn=drawn,

@@ -35,6 +35,19 @@ def test_turned_identities():
   np.testing.assert_array_equal(turned[16], images[16])  # Identity 8 is way 0.
 
 
+def test_too_many_identities_in_a_batch_name_the_key():
+  section = metric_config.get_config('smoke').cnn
+  section.identities, section.images = 7, 2
+  images = np.zeros((30, 1, 1, 1), np.uint8)
+  labels = np.repeat(np.arange(6), 5)
+  part = palm_images.Part(images, labels, tuple('abcdef'), 0 * labels)
+  message = (
+    '--config.cnn.identities: 7 identities in a batch, but the set has 6'
+  )
+  with pytest.raises(ValueError, match=message):
+    metric_recipe.batches(part, mesh.make(1), section, jax.random.key(0))
+
+
 @pytest.mark.parametrize('loss', ['softmax', 'arcface', 'triplet'])
 def test_batches_are_the_same_for_all_losses(loss):
   config = metric_config.get_config('smoke')

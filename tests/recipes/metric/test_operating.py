@@ -11,6 +11,7 @@ from palmjax.evals.recognition import verification
 from palmjax.inference import cohort, matcher, uncalibrated, verifier
 from palmjax.recipes.metric import operating, other_sets
 from palmjax.recipes.metric import protocols as metric_protocols
+from palmjax.recipes.shared import strangers
 from tests import untrained_network
 from tests.inference import drawn_palms
 
@@ -120,6 +121,12 @@ def test_the_cohort_of_the_run_s_folder_is_not_used(judge):
   assert judge.threshold(1e-2) == uncalibrated.threshold(1e-2)
 
 
+def _others(palms, *, tested=False):
+  return strangers.Strangers(
+    read=None, palms=palms, dataset='palms of p', drawn=False, tested=tested
+  )
+
+
 def test_thresholds_of_the_network_are_those_of_the_export(tmp_path):
   untrained_network.save(tmp_path)
   labels = np.repeat(np.arange(40), 2)
@@ -132,19 +139,26 @@ def test_thresholds_of_the_network_are_those_of_the_export(tmp_path):
     metric_protocols.Compared(test, {'network, on d': scores}, {}, {})
   ]
 
-  def rates(tested):
+  def rates(others):
     return operating.rates(
       [test],
       compared,
       None,
       tmp_path,
-      tested=tested,
+      others=others,
       seed=0,
       resampling=RESAMPLING,
     )['network, on d']
 
-  missing = rates(tested=False)
-  assert missing['fmr@claimed=1e-2']['reason'] == 'the run set no threshold'
+  few, tested = _others(11), _others(30, tested=True)
+  reason = 'no threshold was set: 11 palms, 30 or more are needed'
+  assert rates(few)['fmr@claimed=1e-2']['reason'] == reason
+  # Too few, whether they are of the test or not.
+  assert rates(_others(11, tested=True)) == rates(few)
+  assert operating.set_on(tmp_path, few) == (
+    f'For the network {reason} (palms of p).'
+  )
+  assert 'the log says why' in operating.set_on(tmp_path, tested)
   matcher.save(
     tmp_path,
     [
@@ -156,11 +170,14 @@ def test_thresholds_of_the_network_are_those_of_the_export(tmp_path):
       )
     ],
   )
-  calibrated = rates(tested=True)  # Of another set it does not matter.
+  calibrated = rates(tested)  # Of another set it does not matter.
   assert calibrated['fmr@claimed=1e-2']['value'] == np.mean(
     scores.impostor >= 0.5
   )
   assert '1e-2' in calibrated['fmr@claimed=1e-3']['reason']
+  words = 'Those of the network were set on palms of p.'
+  assert operating.set_on(tmp_path, _others(30)) == words
+  assert operating.set_on(tmp_path, tested).startswith(f'{words} These are')
 
 
 def _folder(directory, identities, images=2):

@@ -36,6 +36,18 @@ def test_rates_that_no_row_has_are_no_columns():
   assert table.text.endswith('Too few pairs to measure an FMR of 1e-3, 1e-4.')
 
 
+def test_the_verifier_is_told_of_where_it_has_a_row():
+  row = {'eer': RATE}
+  for fmr in ('1e-2', '1e-3'):
+    row |= {f'fmr@claimed={fmr}': RATE, f'fnmr@claimed={fmr}': RATE}
+  models = {'network': row, 'correlation': {'eer': RATE}}
+  table = tables.claimed(models, 'Set on palms of p.')
+  assert [*table.rows] == ['Network']
+  assert 'on other palms. Set on palms of p. In brackets' in table.text
+  table = tables.claimed({**models, 'verifier, on d': row}, 'Set.')
+  assert 'Set. The verifier is what' in table.text
+
+
 def test_the_headline_names_controls_without_errors():
   ratio = {'value': 2.0, 'low': 1.5, 'high': 3.0}
   models = {

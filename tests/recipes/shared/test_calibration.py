@@ -19,6 +19,7 @@ PALMS = 40
 def _strangers(images, *, drawn):
   return strangers.Strangers(
     read=lambda size: images,
+    palms=len(images),
     dataset='drawn palms, none trained on'
     if drawn
     else 'palms of the folder p',

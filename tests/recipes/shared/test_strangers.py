@@ -80,7 +80,7 @@ def test_tested_identities_where_there_are_few_others(config, tmp_path):
     'palms of the folder mine, none trained on, all in the test of the report'
   )
   shades = set(others.read(40)[:, 0, 0, 0].tolist())
-  assert len(shades) == cohort.LEAST
+  assert len(shades) == others.palms == cohort.LEAST
   assert shades <= _shades(loaded.evaluation)
 
 
