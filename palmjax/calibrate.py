@@ -41,6 +41,7 @@ from palmjax.inference import (
   cohort_words,
   palm_files,
   palm_turn,
+  palm_warnings,
   verifier,
 )
 from palmjax.networks import shipped
@@ -135,6 +136,7 @@ def _calibrate(args):
   palm_folder = palm_files.read_gallery(
     args.palms, read, each_once=not args.known
   )
+  palm_warnings.require_palms_alone(palm_folder.palms)
   folder = pathlib.Path(os.path.abspath(args.palms)).name
   study = cohort_study.study(
     judge,
@@ -150,9 +152,10 @@ def _calibrate(args):
   )
   return {
     **summary,
+    'photos': args.photos,
     'left_out': list(palm_folder.left_out),
     'warnings': [
-      *palm_files.warnings(palm_folder.palms, palm_folder.pictures),
+      *palm_warnings.lines(palm_folder.palms, palm_folder.pictures),
       *_lie(study.cohort),
     ],
     'cohort': file_names.printable(args.out),

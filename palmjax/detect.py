@@ -17,7 +17,9 @@ number.
 
 A line for each photo tells of each hand the gesture, the score from 0 to 1,
 whether it is the right or the left hand, and which side faces the camera. The
-bracket is missing where no palm frame was read.
+bracket is missing where no palm frame was read. The line also tells of palms
+that are less than 64 pixels wide. The back of a hand can pass as a palm: look
+at the pictures.
 
 Places are (x, y) in pixels of the photo as it is looked at, turned upright by
 its EXIF tag.
@@ -44,6 +46,7 @@ _PALM = (120, 200, 255)
 _OTHER = (255, 160, 90)
 _LARGEST = 1600  # Longest side of a picture with boxes, in pixels.
 _SMALLEST = 640  # Enlarged to it.
+_LEAST = 64  # Pixels of a palm: of fewer `palmjax.verify` warns, too.
 
 _corners = jax.jit(roi.corners)
 
@@ -76,7 +79,9 @@ def main(argv=None):
       continue
     counts.append(len(hands))
     palms += cut
-    print(f'{file_names.printable(path)}: {_words(hands)}', flush=True)
+    print(
+      f'{file_names.printable(path)}: {_words(hands, args.size)}', flush=True
+    )
   print(_summary(counts, palms, failed, out))
   return 1 if failed else 0
 
@@ -235,18 +240,22 @@ def _write_image(path, image, **options):
   files.write_file(path, buffer.getvalue())
 
 
-def _words(hands):
+def _words(hands, size):
   if not hands:
     return 'no hand'
   return ', '.join(
     f'{hand.gesture} {hand.score:.2f}'
-    + (f' ({hand.side}, {_faces(hand)})' if hand.framed else '')
+    + (f' ({hand.side}, {_faces(hand, size)})' if hand.framed else '')
     for hand in hands
   )
 
 
-def _faces(hand):
-  return 'palm' if hand.shows_palm else 'back'
+def _faces(hand, size):
+  if not hand.shows_palm:
+    return 'back'
+  width = int(roi.side_in_image(hand.points))
+  small = f' of {width} px, enlarged' if width < min(size, _LEAST) else ''
+  return f'palm{small}'
 
 
 def _summary(counts, palms, failed, out):

@@ -48,6 +48,7 @@ from palmjax.inference import (
   decision,
   gallery,
   palm_files,
+  palm_warnings,
   verifier,
   words,
 )
@@ -159,7 +160,7 @@ def _verify(args):
   answer = {
     'decision': verdict.decision,
     'score': verdict.score,
-    'warnings': palm_files.warnings(_named(args.images, palms)),
+    'warnings': palm_warnings.lines(_named(args.images, palms)),
     **point,
   }
   if args.photos:
@@ -211,7 +212,7 @@ def _rank(args):
     'left_out': searched.left_out,
     'missing': searched.missing,
     'warnings': [
-      *palm_files.warnings(_named(args.images, [probe])),
+      *palm_warnings.lines(_named(args.images, [probe])),
       *searched.warnings,
     ],
     **point,
@@ -252,7 +253,7 @@ def _gallery(args, judge, read):
   if args.save_gallery is not None:
     palms = judge.enrol(folder.palms)
     palms.save(args.save_gallery)
-  warned = tuple(palm_files.warnings(folder.palms, folder.pictures))
+  warned = tuple(palm_warnings.lines(folder.palms, folder.pictures))
   return _Searched(
     palms, tuple(folder.palms), sides, folder.left_out, folder.missing, warned
   )

@@ -49,7 +49,8 @@ def test_what_is_written_of_a_photo(run, save, tmp_path):
   code, lines, errors = run(path, '--size=24')
   assert (code, errors) == (0, [])
   assert lines == [
-    f'{path}: five 0.43 (left, palm), four 0.34 (right, back), fist 0.31',
+    f'{path}: five 0.43 (left, palm of 21 px, enlarged), '
+    'four 0.34 (right, back), fist 0.31',
     f'3 hands in 1 of 1 image, 1 palm cut out; results in {tmp_path}/out',
   ]
   out = tmp_path / 'out'
@@ -92,6 +93,16 @@ def test_what_is_written_of_a_photo(run, save, tmp_path):
     ].any()
   assert not changed[8 * 52 :, 8 * 45 :].any()
   np.testing.assert_array_equal(np.asarray(Image.open(path)), photo)
+
+
+def test_palms_that_are_enlarged_are_told(run, save):
+  path = save('a.png', painted_photos.paint(painted_photos.PALM))
+  for size, told in ((20, False), (22, True), (224, True)):
+    _, (line, _), _ = run(path, f'--size={size}')
+    assert line.endswith('palm of 21 px, enlarged)' if told else 'palm)')
+  large = painted_photos.paint((0, 10, 10, 110, 150), shape=(200, 200))
+  _, (line, _), _ = run(save('b.png', large))
+  assert line.endswith('palm)')
 
 
 def test_large_photos_are_told_in_their_own_pixels(run, save, tmp_path):

@@ -62,6 +62,16 @@ def corners(points):
   return centre + x * across + y * down
 
 
+def side_in_image(points):
+  """Side of the ROI in the image, in pixels: float.
+
+  Args:
+    points: float [3, 2], palm frame.
+  """
+  chex.assert_shape(points, (3, 2))
+  return float(SIDE * np.linalg.norm(np.subtract(points[1], points[0])))
+
+
 def is_left(points, facing=True):
   """Whether the hand is a left one: bool [...].
 

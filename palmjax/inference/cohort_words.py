@@ -1,6 +1,7 @@
 """Text that palmjax.calibrate prints: table of thresholds, limits."""
 
 from palmjax.evals.recognition import error_rates
+from palmjax.inference import palm_warnings
 
 
 def table(summary):
@@ -71,6 +72,7 @@ def text(answer):
       'biometric data: keep the file as such',
       f'{answer["report"]}: look there whether the pairs that look most alike '
       'are two palms, and whether the fingers point up',
+      *([palm_warnings.BACKS] if answer['photos'] else []),
       f'next: {answer["next"]}',
     ]
   )

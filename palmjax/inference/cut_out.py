@@ -17,6 +17,8 @@ _COOLER = 0.04  # In (red − blue) / (red + green + blue).
 _SHARE = 0.7  # Of the border. Palms alone: at most 0.3.
 _LONGEST = 1.25  # Sides of a cut-out.
 
+HAND = 'seems to show a whole hand'
+
 
 def doubt(image, size):
   """Why an image may show more than a palm, or ''.
@@ -25,9 +27,9 @@ def doubt(image, size):
     image: uint8 [S, S, 3], the centred square.
     size: (width, height) of the whole image.
   """
-  if max(size) > _LONGEST * min(size):
-    return 'is no square cut-out'
-  return 'seems to show a whole hand' if shows_hand(image) else ''
+  if shows_hand(image):
+    return HAND
+  return 'is no square cut-out' if max(size) > _LONGEST * min(size) else ''
 
 
 def shows_hand(image):

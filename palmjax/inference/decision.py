@@ -1,11 +1,12 @@
 """Decisions on two palms, and the square images that are compared."""
 
+import warnings
 from typing import NamedTuple
 
 import numpy as np
 
 from palmjax.images import image_file
-from palmjax.inference import palm_files
+from palmjax.inference import cut_out, palm_files
 
 
 class Decision(NamedTuple):
@@ -37,6 +38,8 @@ class Decision(NamedTuple):
 def squares(palms, *, size):
   """The centred squares of palms.
 
+  Warns of arrays that may show whole hands, as the commands do.
+
   Args:
     palms: images of palms alone, uint8 [H, W], [H, W, 1] or [H, W, 3], of any
       sizes, or `palm_files.Palm`s.
@@ -50,7 +53,18 @@ def squares(palms, *, size):
   """
   if isinstance(palms, np.ndarray) and palms.ndim != 4:
     raise ValueError(f'one array of shape {palms.shape}; give a list of images')
-  return np.stack([_square(palm, i, size) for i, palm in enumerate(palms)])
+  result = [_square(palm, i, size) for i, palm in enumerate(palms)]
+  for i, (palm, square) in enumerate(zip(palms, result, strict=True)):
+    if isinstance(palm, palm_files.Palm):
+      continue
+    if doubt := cut_out.doubt(square, np.shape(palm)[1::-1]):
+      warnings.warn(
+        f'images[{i}] {doubt}; cut palms out of photos of hands by '
+        'palmjax.inference.palm_files.find_palm',
+        stacklevel=2,
+      )
+      break  # One line, however many there are.
+  return np.stack(result)
 
 
 def _square(palm, index, size):

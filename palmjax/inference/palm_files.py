@@ -15,7 +15,7 @@ from palmjax.inference import cut_out, finder
 # In grey levels. Below it there are rounding errors and no creases.
 _LEAST_DEVIATION = 1.0
 _LEAST_SIDE = 32  # Pixels. Smaller images show no creases.
-_PICTURE = '_boxes.jpg'  # What `palmjax.detect` draws a photo into.
+PICTURE = '_boxes.jpg'  # What `palmjax.detect` draws a photo into.
 
 
 class Palm(NamedTuple):
@@ -27,12 +27,20 @@ class Palm(NamedTuple):
       showed the palm alone.
     palms: that the photo shows; the best one was taken.
     doubt: why the image may show more than a palm, or ''; of `cut_out`.
+    width: in pixels of the photo, of the square that was cut out; None where
+      the image showed the palm alone.
   """
 
   image: np.ndarray
   hand: finder.Hand | None = None
   palms: int = 1
   doubt: str = ''
+  width: float | None = None
+
+  @property
+  def enlarged(self):
+    """Whether the photo shows the palm smaller than `image` does."""
+    return self.width is not None and self.width < len(self.image)
 
 
 class PalmFolder(NamedTuple):
@@ -135,8 +143,12 @@ def find_palm(find: Callable, image, *, size) -> Palm:
     raise ValueError(
       f'no palm found, but {", ".join(map(_seen, hands))}; {advice}'
     )
+  best = palms[0]
   return Palm(
-    roi.cut_photo(image, palms[0].points, size=size), palms[0], len(palms)
+    roi.cut_photo(image, best.points, size=size),
+    best,
+    len(palms),
+    width=roi.side_in_image(best.points),
   )
 
 
@@ -249,34 +261,9 @@ def _read(directory, images, read, each_once):
   )
 
 
-def warnings(palms, pictures=0):
-  """Lines about images that may be no palms, for the user.
-
-  Args:
-    palms: {name: `Palm`}.
-    pictures: of `PalmFolder`.
-  """
-  lines = []
-  if doubted := [
-    (name, palm.doubt) for name, palm in palms.items() if palm.doubt
-  ]:
-    (name, doubt), *others = doubted
-    verb = 'is' if len(others) == 1 else 'are'
-    more = f', and {len(others)} more {verb} doubtful' if others else ''
-    lines.append(
-      f'{name} {doubt}{more}; if an image shows a whole hand add --photos'
-    )
-  if pictures:
-    lines.append(
-      'pictures of palmjax.detect are passed over, as they are no palms: '
-      f'{pictures} *{_PICTURE}'
-    )
-  return lines
-
-
 def _is_picture(directory, path):
   """Whether `palmjax.detect` wrote the image, with a .json of its photo."""
-  stem, separator, _ = path.rpartition(_PICTURE)
+  stem, separator, _ = path.rpartition(PICTURE)
   return bool(separator) and os.path.isfile(
     os.path.join(directory, f'{stem}.json')
   )

@@ -1,6 +1,7 @@
 """Formats the answers of palmjax.verify as text."""
 
 from palmjax.evals.recognition import error_rates
+from palmjax.inference import palm_warnings
 
 _UNCALIBRATED = (
   'not calibrated for this camera; see python -m palmjax.calibrate'
@@ -80,10 +81,11 @@ def _point(answer):
 
 
 def _photos(answer):
-  """Of each photo that was given, which hand was taken."""
-  return [
+  """Which hand of each photo was taken, and what nobody checks."""
+  lines = [
     f'{row["image"]}: {row["hand"]} hand, {row["gesture"]!r} with a score of '
     f'{row["hand_score"]:.2f}'
     + (f'; the best of {row["palms"]} palms' if row['palms'] > 1 else '')
     for row in answer.get('photos', ())
   ]
+  return [*lines, palm_warnings.BACKS] if lines else []

@@ -54,6 +54,14 @@ def _upright(size):
   return _palm_colour(x, y)
 
 
+def test_the_side_is_that_of_the_corners():
+  points = _place(_LEFT, angle=0.7, scale=31.0)
+  first, second = _corners(points)[:2]
+  side = roi.side_in_image(points)
+  assert side == pytest.approx(1.8 * 31.0)
+  assert side == pytest.approx(np.linalg.norm(second - first), rel=1e-5)
+
+
 @functools.cache
 def _cut(size):
   return jax.jit(functools.partial(roi.cut, size=size))

@@ -108,11 +108,6 @@ def test_pictures_of_detect_are_passed_over(tmp_path):
   listing = _read(tmp_path)
   assert list(listing.palms) == ['a_roi0.png', 'b/c_roi1.png', 'my_boxes.jpg']
   assert (listing.left_out, listing.missing, listing.pictures) == ((), (), 2)
-  (line,) = palm_files.warnings({}, listing.pictures)
-  assert line == (
-    'pictures of palmjax.detect are passed over, as they are no palms: 2 '
-    '*_boxes.jpg'
-  )
 
 
 def test_images_that_are_too_small(tmp_path):
@@ -125,23 +120,6 @@ def test_images_that_are_too_small(tmp_path):
       continue
     with pytest.raises(ValueError, match=r'a\.png: .*32 × 32 pixels or more$'):
       palm_files.read(path, size=16)
-
-
-def test_images_that_may_be_whole_hands_are_named():
-  image = np.zeros((8, 8, 3), np.uint8)
-  palms = {
-    'a': palm_files.Palm(image),
-    'b': palm_files.Palm(image, doubt='is no square cut-out'),
-    'c': palm_files.Palm(image, doubt='seems to show a whole hand'),
-  }
-  assert palm_files.warnings({'a': palms['a']}) == []
-  assert palm_files.warnings({'b': palms['b']}) == [
-    'b is no square cut-out; if an image shows a whole hand add --photos'
-  ]
-  assert palm_files.warnings(palms) == [
-    'b is no square cut-out, and 1 more is doubtful; if an image shows a whole '
-    'hand add --photos'
-  ]
 
 
 @pytest.mark.parametrize(
@@ -159,6 +137,17 @@ def test_hands_without_a_palm_get_advice_that_fits(gesture, spread, message):
     palm_files.find_palm(
       lambda photo: [hand], np.zeros((80, 80, 3), np.uint8), size=32
     )
+
+
+@pytest.mark.parametrize('spread, enlarged', [(16, True), (20, False)])
+def test_how_wide_the_palm_is_in_the_photo(spread, enlarged):
+  points = np.array([[30.0, 30.0], [30.0 + spread, 30.0], [40.0, 70.0]])
+  hand = finder.Hand(np.array([20.0, 10, 60, 70]), 'five', 0.9, points, 0.9)
+  palm = palm_files.find_palm(
+    lambda photo: [hand], np.zeros((80, 80, 3), np.uint8), size=32
+  )
+  assert palm.width == pytest.approx(1.8 * spread)
+  assert palm.enlarged == enlarged
 
 
 def test_a_palm_alone_is_no_photo(tmp_path):

@@ -1,12 +1,13 @@
 """The same answers from Python."""
 
 import shutil
+import warnings
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from palmjax.inference import verifier
+from palmjax.inference import palm_files, verifier
 from palmjax.networks import export, shipped
 from palmjax.networks import palm as palm_networks
 
@@ -89,6 +90,27 @@ def test_decisions_from_python(answer, save, trained):
     v.compare(*palms, fmr=1e-4)
   with pytest.raises(ValueError, match='no palm to compare'):
     v.scores([], palms)
+
+
+def test_whole_hands_are_warned_of(trained, pictures):
+  v = verifier.load(trained, score='network')
+  hand = np.full((64, 64, 3), (180, 182, 184), np.uint8)
+  hand[12:, 16:48] = (200, 150, 120)
+  wide = pictures(1, 4, (32, 50))[0]
+  palm = pictures(1, 3, (64, 64))[0]
+  for image, doubt in (
+    (hand, 'seems to show a whole hand'),
+    (wide, 'is no square cut-out'),
+  ):
+    with pytest.warns(
+      UserWarning, match=rf'^images\[1\] {doubt}; cut palms'
+    ) as w:
+      v.compare(palm, image)
+    assert len(w) == 1
+    with warnings.catch_warnings():
+      warnings.simplefilter('error')
+      v.compare(palm, palm_files.Palm(hand))  # Cut out by us.
+      v.compare(palm, palm)
 
 
 def test_a_network_without_thresholds_embeds_and_scores(

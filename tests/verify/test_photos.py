@@ -92,8 +92,9 @@ def test_hands_of_two_sides_and_several_palms_are_told(ask, answer, photos):
   lines = text.splitlines()
   assert lines[3] == f"{left}: left hand, 'five' with a score of 0.90"
   assert lines[4].endswith('of 0.90; the best of 2 palms')
-  assert lines[5].startswith('a left and a right hand: two palms')
-  assert 'one of them is mirrored' in lines[5]
+  assert lines[5].startswith('the back of a hand can pass as a palm: look at')
+  assert lines[6].startswith('a left and a right hand: two palms')
+  assert 'one of them is mirrored' in lines[6]
   # Without photos nobody knows, and whole hands are warned of.
   code, text, errors = ask(left, both, '--json')
   assert (code, errors.count('\n')) == (0, 1)
@@ -157,7 +158,27 @@ def test_galleries_of_photos(answer, ask, photos, tmp_path):
   _, text, _ = ask(*arguments)
   lines = text.splitlines()
   assert lines[1].endswith('p1/a.png (right hand)')
-  assert lines[-1].startswith(f'{probe}: right hand')
+  assert lines[-2].startswith(f'{probe}: right hand')
+  assert lines[-1].startswith('the back of a hand can pass as a palm')
+
+
+def test_small_palms_are_told(ask_plainly, photos):
+  small = photos.save('a.png', (7, 'left', {}))
+  points = np.array([[25.0, 40.0], [65.0, 40.0], [45.0, 90.0]])
+  large = photos.save('b.png', (8, 'left', {'points': points}))
+  for arguments, told in (
+    ((small, large), 1),
+    ((large, large), 0),
+    # The network alone sees no more than 32 pixels.
+    ((small, large, '--score=network'), 0),
+  ):
+    code, text, errors = ask_plainly('--photos', '--json', *arguments)
+    assert (code, errors.count('\n')) == (0, told)
+    assert len(json.loads(text)['warnings']) == told
+    assert not told or (
+      f'warning: {small}: the palm is 40 px wide and was enlarged to 64'
+      in errors
+    )
 
 
 def test_photos_need_a_detector(refusal, save, tmp_path, monkeypatch):

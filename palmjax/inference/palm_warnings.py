@@ -1,0 +1,64 @@
+"""Lines about palms that may mislead: whole hands, small palms, backs."""
+
+from palmjax.inference import cut_out, palm_files
+
+# Nothing that was measured tells backs from palms for certain: docs/results.md.
+BACKS = (
+  'the back of a hand can pass as a palm: look at what python -m '
+  'palmjax.detect cuts out'
+)
+# Share of images. Of palms alone 0 of 379 seem to show a whole hand, of hands
+# in rooms a third (`cut_out`).
+_MANY = 0.1
+
+
+def lines(palms, pictures=0):
+  """Lines about images that may be no palms, or small ones, for the user.
+
+  Args:
+    palms: {name: `palm_files.Palm`}.
+    pictures: of `palm_files.PalmFolder`.
+  """
+  found = []
+  if doubted := [
+    (name, palm.doubt) for name, palm in palms.items() if palm.doubt
+  ]:
+    (name, doubt), *others = doubted
+    verb = 'is' if len(others) == 1 else 'are'
+    more = f', and {len(others)} more {verb} doubtful' if others else ''
+    found.append(
+      f'{name} {doubt}{more}; if an image shows a whole hand add --photos'
+    )
+  if enlarged := [
+    (name, palm) for name, palm in palms.items() if palm.enlarged
+  ]:
+    (name, palm), *others = enlarged
+    were = 'was' if len(others) == 1 else 'were'
+    more = f', and so {were} {len(others)} more' if others else ''
+    found.append(
+      f'{name}: the palm is {int(palm.width)} px wide and was enlarged to '
+      f'{len(palm.image)}{more}; hold the hand nearer to the camera'
+    )
+  if pictures:
+    found.append(
+      'pictures of palmjax.detect are passed over, as they are no palms: '
+      f'{pictures} *{palm_files.PICTURE}'
+    )
+  return found
+
+
+def require_palms_alone(palms):
+  """Refuses a set of palms of which many seem to be whole hands.
+
+  Args:
+    palms: {name: `palm_files.Palm`}.
+
+  Raises:
+    ValueError: one line that counts them and names one.
+  """
+  hands = [name for name, palm in palms.items() if palm.doubt == cut_out.HAND]
+  if len(hands) > _MANY * len(palms):
+    raise ValueError(
+      f'{len(hands)} of {len(palms)} images seem to show whole hands, such as '
+      f'{hands[0]}: add --photos; if they show palms alone cut them closer'
+    )
