@@ -97,9 +97,9 @@ def test_what_is_written_of_a_photo(run, save, tmp_path):
 
 def test_palms_that_are_enlarged_are_told(run, save):
   path = save('a.png', painted_photos.paint(painted_photos.PALM))
-  for size, told in ((20, False), (22, True), (224, True)):
+  for size, enlarged in ((20, False), (22, True), (224, True)):
     _, (line, _), _ = run(path, f'--size={size}')
-    assert line.endswith('palm of 21 px, enlarged)' if told else 'palm)')
+    assert line.endswith('palm of 21 px, enlarged)' if enlarged else 'palm)')
   large = painted_photos.paint((0, 10, 10, 110, 150), shape=(200, 200))
   _, (line, _), _ = run(save('b.png', large))
   assert line.endswith('palm)')

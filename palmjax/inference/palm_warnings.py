@@ -19,14 +19,14 @@ def lines(palms, pictures=0):
     palms: {name: `palm_files.Palm`}.
     pictures: of `palm_files.PalmFolder`.
   """
-  found = []
+  texts = []
   if doubted := [
     (name, palm.doubt) for name, palm in palms.items() if palm.doubt
   ]:
     (name, doubt), *others = doubted
     verb = 'is' if len(others) == 1 else 'are'
     more = f', and {len(others)} more {verb} doubtful' if others else ''
-    found.append(
+    texts.append(
       f'{name} {doubt}{more}; if an image shows a whole hand add --photos'
     )
   if enlarged := [
@@ -35,16 +35,16 @@ def lines(palms, pictures=0):
     (name, palm), *others = enlarged
     were = 'was' if len(others) == 1 else 'were'
     more = f', and so {were} {len(others)} more' if others else ''
-    found.append(
+    texts.append(
       f'{name}: the palm is {int(palm.width)} px wide and was enlarged to '
       f'{len(palm.image)}{more}; hold the hand nearer to the camera'
     )
   if pictures:
-    found.append(
+    texts.append(
       'pictures of palmjax.detect are passed over, as they are no palms: '
       f'{pictures} *{palm_files.PICTURE}'
     )
-  return found
+  return texts
 
 
 def require_palms_alone(palms):

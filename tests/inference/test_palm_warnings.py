@@ -46,9 +46,9 @@ def test_palms_that_were_enlarged_are_told(widths, line):
     f'p{i}': palm_files.Palm(IMAGE, width=width)
     for i, width in enumerate(widths)
   }
-  found = palm_warnings.lines(palms)
-  assert len(found) == (line is not None)
-  assert not found or line in found[0]
+  texts = palm_warnings.lines(palms)
+  assert len(texts) == (line is not None)
+  assert not texts or line in texts[0]
 
 
 def test_pictures_of_detect_are_told():

@@ -166,16 +166,16 @@ def test_small_palms_are_told(ask_plainly, photos):
   small = photos.save('a.png', (7, 'left', {}))
   points = np.array([[25.0, 40.0], [65.0, 40.0], [45.0, 90.0]])
   large = photos.save('b.png', (8, 'left', {'points': points}))
-  for arguments, told in (
+  for arguments, count in (
     ((small, large), 1),
     ((large, large), 0),
     # The network alone sees no more than 32 pixels.
     ((small, large, '--score=network'), 0),
   ):
     code, text, errors = ask_plainly('--photos', '--json', *arguments)
-    assert (code, errors.count('\n')) == (0, told)
-    assert len(json.loads(text)['warnings']) == told
-    assert not told or (
+    assert (code, errors.count('\n')) == (0, count)
+    assert len(json.loads(text)['warnings']) == count
+    assert not count or (
       f'warning: {small}: the palm is 40 px wide and was enlarged to 64'
       in errors
     )

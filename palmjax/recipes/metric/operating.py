@@ -86,7 +86,7 @@ def rates(tests, compared, trained, directory, *, others, seed, resampling):
   models = {}
   for test, one in zip(tests, compared, strict=True):
     name = f'network{test.suffix}'
-    thresholds = _of_network(directory, others, own=not test.name)
+    thresholds = _of_network(directory, others, of_run=not test.name)
     models[name] = claims.rates(
       one.scores[name], thresholds, resampling=resampling
     )
@@ -98,12 +98,12 @@ def rates(tests, compared, trained, directory, *, others, seed, resampling):
   return models
 
 
-def _of_network(directory, others, *, own):
+def _of_network(directory, others, *, of_run):
   """{FMR claimed: threshold of the network alone, or why there is none}."""
   calibration = _calibration(directory)
   if calibration is None:
     return dict.fromkeys(CLAIMS, _why_unset(others))
-  if own and others.tested:
+  if of_run and others.tested:
     return dict.fromkeys(CLAIMS, 'the threshold was set on these palms')
   return _thresholds(calibration.threshold)
 
