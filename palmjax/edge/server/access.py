@@ -1,5 +1,6 @@
 """Who asks, and how much of it is taken: what routes depend on."""
 
+import datetime
 import time
 from typing import Annotated
 
@@ -14,6 +15,8 @@ _BEARER = security.HTTPBearer(auto_error=False)
 Bearer = Annotated[
   security.HTTPAuthorizationCredentials | None, fastapi.Depends(_BEARER)
 ]
+# A write for each request would cost more than most requests.
+_SEEN_EVERY = datetime.timedelta(minutes=1)
 _CHALLENGE = {'WWW-Authenticate': 'Bearer'}
 
 
@@ -36,16 +39,17 @@ def device(request: fastapi.Request, bearer: Bearer):
     raise problem(401, 'send the token of the device as a bearer', _CHALLENGE)
   now = database.now()
   try:
-    with database.session(app.service.engine) as session:
+    with database.reading(app.service.engine) as session:
       row = tokens.device_of(session, bearer.credentials, now)
-      row.seen = now
-      identity = row.id
   except tokens.RefusedError as error:
     _take(app, f'guess {caller}')
     raise problem(401, str(error), _CHALLENGE) from error
-  request.state.device = str(identity)
-  _take(app, str(identity))
-  return identity
+  request.state.device = str(row.id)
+  _take(app, str(row.id))
+  if row.seen is None or now - row.seen >= _SEEN_EVERY:
+    with database.session(app.service.engine) as session:
+      session.get(database.DeviceRow, row.id).seen = now
+  return row.id
 
 
 def administrator(request: fastapi.Request, bearer: Bearer):
@@ -53,7 +57,7 @@ def administrator(request: fastapi.Request, bearer: Bearer):
   app = request.app.state
   caller = request.client.host if request.client else ''
   token = bearer.credentials if bearer else ''
-  with database.session(app.service.engine) as session:
+  with database.reading(app.service.engine) as session:
     if tokens.is_admin(session, token):
       return
   _take(app, f'guess {caller}')

@@ -19,7 +19,7 @@ def health(request: fastapi.Request) -> dict[str, bool]:
   """Whether the database answers and the teacher works."""
   app = request.app.state
   try:
-    with database.session(app.service.engine) as session:
+    with database.reading(app.service.engine) as session:
       session.execute(sa.text('SELECT 1'))
   except sa.exc.SQLAlchemyError as error:
     raise access.busy(503, 'the database does not answer', 10) from error
@@ -56,7 +56,7 @@ def add_device(
 def list_devices(request: fastapi.Request) -> list[protocol.Device]:
   """All devices."""
   table = database.DeviceRow
-  with database.session(request.app.state.service.engine) as session:
+  with database.reading(request.app.state.service.engine) as session:
     return [
       protocol.Device(
         device=row.id,
@@ -97,7 +97,8 @@ def revoke_device(request: fastapi.Request, name: uuid.UUID):
 
 
 def _device(session, name):
-  device = session.get(database.DeviceRow, name)
+  # The device itself may ask for another token at the same time.
+  device = session.get(database.DeviceRow, name, with_for_update=True)
   if device is None:
     raise access.problem(404, 'there is no such device')
   return device

@@ -14,10 +14,18 @@ import alembic.command
 import alembic.config
 import sqlalchemy
 from sqlalchemy import orm
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects import sqlite as sqlite_dialect
 
 from palmjax.edge import sqlite
 
 WAITING, LABELLED, DELETED = 'waiting', 'labelled', 'deleted'
+
+
+_INSERT = {
+  'postgresql': postgresql.insert,
+  'sqlite': sqlite_dialect.insert,
+}
 
 
 class ServerTable(orm.DeclarativeBase):
@@ -167,3 +175,31 @@ def session(engine):
   """A transaction: committed at the end, rolled back by an exception."""
   with orm.Session(engine, expire_on_commit=False) as opened, opened.begin():
     yield opened
+
+
+@contextlib.contextmanager
+def reading(engine):
+  """A transaction that writes nothing, and on SQLite waits for no other one."""
+  with session(engine.execution_options(**{sqlite.READS: True})) as opened:
+    yield opened
+
+
+def insert(opened, table, **values):
+  """Inserts a row, unless one with its key is there.
+
+  Of two that come at once the second one waits, and then inserts nothing.
+
+  Args:
+    opened: session.
+    table: class of the row.
+    values: of its columns.
+
+  Returns:
+    Whether it was inserted.
+  """
+  make = _INSERT[opened.get_bind().dialect.name]
+  statement = make(table.__table__).values(values).on_conflict_do_nothing()
+  done = opened.execute(
+    statement, execution_options={'preserve_rowcount': True}
+  )
+  return done.rowcount == 1

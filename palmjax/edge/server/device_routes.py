@@ -82,7 +82,7 @@ def get_labels(
 ) -> list[protocol.Label]:
   """Labels of this device's samples, the oldest first, until deleted."""
   table = database.SampleRow
-  with database.session(request.app.state.service.engine) as session:
+  with database.reading(request.app.state.service.engine) as session:
     rows = session.scalars(
       sa.select(table.label)
       .where(table.device == device, table.state == database.LABELLED)
@@ -98,7 +98,7 @@ def latest(
 ) -> protocol.LatestPackage:
   """The package that the device should have."""
   del device
-  with database.session(request.app.state.service.engine) as session:
+  with database.reading(request.app.state.service.engine) as session:
     package_row = service.latest_package(session)
     return protocol.LatestPackage(
       digest=package_row.digest,
@@ -120,7 +120,7 @@ def get_package(
 ):
   """The bytes of a package."""
   del device
-  with database.session(request.app.state.service.engine) as session:
+  with database.reading(request.app.state.service.engine) as session:
     package_row = session.get(database.PackageRow, digest)
   if package_row is None:
     raise access.problem(404, 'there is no such package')
@@ -140,16 +140,12 @@ def post_report(
 ):
   """Takes what a device tells of itself; the same id counts once."""
   body = report.model_dump_json()
+  table = database.ReportRow
+  values = {'made': database.now(), 'body': body}
   with database.session(request.app.state.service.engine) as session:
-    old = session.get(database.ReportRow, (device, name))
-    if old is None:
-      session.add(
-        database.ReportRow(
-          device=device, id=name, made=database.now(), body=body
-        )
-      )
+    if database.insert(session, table, device=device, id=name, **values):
       return {}
-    if old.body != body:
+    if session.get(table, (device, name)).body != body:
       raise access.problem(409, 'another report has this id')
   return responses.JSONResponse({}, status_code=200)
 
@@ -168,33 +164,28 @@ def rotate(
 def _put(request, table, device, name, image):
   app = request.app.state
   digest = hashlib.sha256(image).hexdigest()
-  row = table(
-    device=device,
-    id=name,
-    state=database.WAITING,
-    digest=digest,
-    made=database.now(),
-  )
-  row.image = app.service.sealer.seal(image, worker.purpose(row))
-  try:
-    with database.session(app.service.engine) as session:
-      session.add(row)
-  except sa.exc.IntegrityError:
-    with database.session(app.service.engine) as session:
-      old = session.get(table, (device, name))
-    # A deletion that overtook the upload knows no digest.
-    if old.digest not in (digest, ''):
-      raise access.problem(409, 'another image has this id') from None
-    return responses.JSONResponse({}, status_code=200)
+  key = {'device': device, 'id': name}
+  values = {
+    'state': database.WAITING,
+    'digest': digest,
+    'made': database.now(),
+    'image': app.service.sealer.seal(image, worker.purpose(table(**key))),
+  }
+  with database.session(app.service.engine) as session:
+    if not database.insert(session, table, **key, **values):
+      # A deletion that overtook the upload knows no digest.
+      if session.get(table, (device, name)).digest not in (digest, ''):
+        raise access.problem(409, 'another image has this id')
+      return responses.JSONResponse({}, status_code=200)
   app.worker.call()
   return {}
 
 
 def _delete(session, table, device, name):
+  values = {'state': database.DELETED, 'made': database.now(), 'digest': ''}
+  if database.insert(session, table, device=device, id=name, **values):
+    return
   row = session.get(table, (device, name), with_for_update=True)
-  if row is None:
-    row = table(device=device, id=name, made=database.now(), digest='')
-    session.add(row)
   row.state, row.image = database.DELETED, None
   if table is database.SampleRow:
     row.label = None
@@ -205,9 +196,11 @@ def _delete(session, table, device, name):
 def _forget_in_labels(session, device, name):
   table = database.SampleRow
   for row in session.scalars(
-    sa.select(table).where(
-      table.device == device, table.state == database.LABELLED
-    )
+    sa.select(table)
+    .where(table.device == device, table.state == database.LABELLED)
+    .order_by(table.id)
+    # Two who are forgotten at once change the same labels one after the other.
+    .with_for_update()
   ):
     label = json.loads(row.label)
     if label['reference'] == name:

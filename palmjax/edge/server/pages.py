@@ -40,7 +40,7 @@ def page(request: fastapi.Request):
   """The page, or the form to log in."""
   if not _is_logged_in(request):
     return _render('login.html', message='')
-  with database.session(request.app.state.service.engine) as session:
+  with database.reading(request.app.state.service.engine) as session:
     return _render('devices.html', **_facts(request, session))
 
 
@@ -56,7 +56,7 @@ async def login(request: fastapi.Request):
   token = form.get('token', [''])[0].strip()
   app = request.app.state
   caller = request.client.host if request.client else ''
-  with database.session(app.service.engine) as session:
+  with database.reading(app.service.engine) as session:
     good = tokens.is_admin(session, token)
   if not good:
     if seconds := app.buckets.wait(f'guess {caller}', time.monotonic()):

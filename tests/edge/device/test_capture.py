@@ -9,16 +9,6 @@ from palmjax.edge.device import capture, models, tables
 from tests.edge import devices
 
 
-@pytest.fixture(scope='module')
-def content(tmp_path_factory):
-  return devices.pack(tmp_path_factory.mktemp('student'))
-
-
-@pytest.fixture
-def device(tmp_path, content):
-  return devices.open_(tmp_path, content)
-
-
 def test_nobody_is_enrolled(device):
   decision = devices.identify(device, devices.palm(1))
   assert decision.name is None

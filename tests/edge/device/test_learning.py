@@ -23,21 +23,10 @@ from tests.edge import devices
 SETTINGS = capture.KeepingRules(interval=(0.0, 0.9999), held=3, enough=4)
 
 
-@pytest.fixture(scope='module')
-def folder(tmp_path_factory):
-  return tmp_path_factory.mktemp('student')
-
-
-@pytest.fixture(scope='module')
-def content(folder):
-  return devices.pack(folder)
-
-
 @pytest.fixture
-def device(tmp_path, content, monkeypatch):
+def device(device, monkeypatch):
   """Two users with a check each, and six samples; an update is two steps."""
   monkeypatch.setattr(learning, 'STEPS', 2)
-  device = devices.open_(tmp_path, content)
   for name, seed in (('Ann', 1), ('Bob', 2)):
     image = devices.palm(seed)
     devices.enrol(device, name, image, devices.near(image, seed))

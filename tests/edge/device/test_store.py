@@ -12,16 +12,6 @@ from palmjax.edge.device import capture, people, store, tables
 from tests.edge import devices
 
 
-@pytest.fixture(scope='module')
-def content(tmp_path_factory):
-  return devices.pack(tmp_path_factory.mktemp('student'))
-
-
-@pytest.fixture
-def device(tmp_path, content):
-  return devices.open_(tmp_path, content)
-
-
 def test_files_hold_no_image_template_or_name(device):
   """The file, its write-ahead log, and the folder of students."""
   image = devices.palm(1)

@@ -24,14 +24,9 @@ TOKEN = 'palm_' + 'x' * 43
 FAST = {(0, 'cut before'), (4, 'cut after')}
 
 
-@pytest.fixture(scope='module')
-def content(tmp_path_factory):
-  return devices.pack(tmp_path_factory.mktemp('student'))
-
-
 @pytest.fixture
-def device(tmp_path, content):
-  device = devices.open_(tmp_path, content)
+def device(device):
+  """Ann is enrolled, and a stranger came."""
   devices.enrol(device, 'Ann', devices.palm(1))
   devices.identify(device, devices.stranger(device, devices.palm(1)), SETTINGS)
   return device

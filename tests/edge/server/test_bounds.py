@@ -15,11 +15,11 @@ LARGE = b'[' * (protocol.MOST_BYTES + 1)
 
 
 @pytest.fixture(scope='module')
-def server(tmp_path_factory):
+def server(tmp_path_factory, export):
   """A server whose teacher does not work, and the headers of its device."""
   started, token = served.start(
     tmp_path_factory.mktemp('server'),
-    served.network(tmp_path_factory.mktemp('network')),
+    export,
     limits=service.Limits(rate=1e6, burst=1e6),
   )
   return types.SimpleNamespace(
@@ -63,25 +63,6 @@ def test_a_body_that_is_no_json_is_refused(server, content):
   assert '\n' not in answer.json()['detail']
 
 
-REPORT = {
-  'student': '0' * 64,
-  'version': 1,
-  'kept': 0,
-  'waiting': 0,
-  'attempts': 0,
-  'score_mean': None,
-  'score_std': None,
-  'updates': [],
-}
-UPDATE = {
-  'at': '2026-11-29T05:00:00Z',
-  'outcome': 'taken',
-  'samples': 1,
-  'fnmr_before': 0.1,
-  'fnmr_after': 0.2,
-}
-
-
 @pytest.mark.parametrize(
   'changes',
   [
@@ -89,14 +70,14 @@ UPDATE = {
     {'kept': '3'},
     {'score_mean': False},
     {'version': '1'},
-    {'updates': [{**UPDATE, 'fnmr_after': True}]},
-    {'updates': [{**UPDATE, 'at': 1_700_000_000}]},
-    {'updates': [{**UPDATE, 'at': '2026-11-29T05:00:00'}]},
+    {'updates': [served.update('taken', fnmr_after=True)]},
+    {'updates': [served.update('taken', at=1_700_000_000)]},
+    {'updates': [served.update('taken', at='2026-11-29T05:00:00')]},
   ],
 )
 def test_flags_and_texts_are_no_numbers_and_numbers_no_times(server, changes):
   answer = server.client.post(
-    path('reports'), json={**REPORT, **changes}, headers=server.device
+    path('reports'), json=served.report(**changes), headers=server.device
   )
   assert answer.status_code == 422
 
@@ -104,7 +85,7 @@ def test_flags_and_texts_are_no_numbers_and_numbers_no_times(server, changes):
 def test_a_whole_number_may_have_a_point(server):
   answer = server.client.post(
     path('reports'),
-    json={**REPORT, 'kept': 3.0, 'updates': [UPDATE]},
+    json=served.report(kept=3.0),
     headers=server.device,
   )
   assert answer.status_code == 201

