@@ -76,6 +76,7 @@ def main(argv=None):
     ('batch', 32, 'images of a step, for pytorch'),
     ('repeats', 5, 'the best of so many counts'),
     ('seconds', None, 'of the load, for serving: 60'),
+    ('rate', None, 'uploads a second, for serving: 100'),
   ):
     parser.add_argument(f'--{name}', type=int, default=default, help=text)
   parser.add_argument(

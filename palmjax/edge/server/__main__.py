@@ -115,7 +115,10 @@ def _parse(argv):
     '--rate', type=float, default=50.0, help='requests a second of a device'
   )
   parser.add_argument(
-    '--waiting', type=int, default=10_000, help='samples that may wait'
+    '--waiting',
+    type=int,
+    default=10_000,
+    help='images that may wait for the teacher',
   )
   parser.add_argument('--add-device', metavar='LABEL')
   compile_cache.add_argument(parser)

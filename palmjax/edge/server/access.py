@@ -114,7 +114,7 @@ ANSWERS = {
     415: 'No image of a palm',
     422: 'An id or a body of another form',
     429: 'Too many requests; see Retry-After',
-    503: 'Too much is waiting; see Retry-After',
+    503: 'Too much is waiting, or no database; see Retry-After',
   }.items()
 }
 ANSWERS_OF_JSON = {status: ANSWERS[status] for status in (400, 411, 413)}

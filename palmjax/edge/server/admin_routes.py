@@ -11,10 +11,10 @@ from palmjax.edge.server import access, database, tokens
 
 router = fastapi.APIRouter(tags=['administrator'])
 _ADMIN = [fastapi.Depends(access.administrator)]
-_ERRORS = {status: access.ANSWERS[status] for status in (401, 422, 429)}
+_ERRORS = {status: access.ANSWERS[status] for status in (401, 422, 429, 503)}
 
 
-@router.get('/healthz', tags=['open'])
+@router.get('/healthz', tags=['open'], responses={503: access.ANSWERS[503]})
 def health(request: fastapi.Request) -> dict[str, bool]:
   """Whether the database answers and the teacher works."""
   app = request.app.state

@@ -4,6 +4,7 @@ import contextlib
 import time
 
 import fastapi
+import sqlalchemy as sa
 from fastapi import exceptions, responses
 from starlette import exceptions as http_errors
 
@@ -11,6 +12,7 @@ from palmjax.edge.server import (
   access,
   admin_routes,
   device_routes,
+  inserts,
   limits,
   logs,
   pages,
@@ -61,6 +63,7 @@ def create(service):
     rate=service.limits.rate, burst=service.limits.burst
   )
   app.state.counts = counts
+  app.state.inserts = inserts.Inserts(service.engine)
   app.include_router(device_routes.router)
   app.include_router(admin_routes.router)
   app.include_router(pages.router)
@@ -74,6 +77,11 @@ def create(service):
       response = await call_next(request)
     except http_errors.HTTPException as error:
       response = _problem(error.status_code, error.detail)
+    except (sa.exc.OperationalError, sa.exc.TimeoutError) as error:
+      logs.log('no database', error=type(error).__name__, route=_route(request))
+      response = _problem(
+        503, 'the database does not answer; wait', {'Retry-After': '10'}
+      )
     except Exception as error:
       logs.log('failed', error=type(error).__name__, route=_route(request))
       response = _problem(500, 'the server failed; see its log')

@@ -18,13 +18,13 @@ _RETRY = 5  # Seconds.
 
 def _answers(*statuses):
   return {
-    status: access.ANSWERS[status] for status in (401, 422, 429, *statuses)
+    status: access.ANSWERS[status] for status in (401, 422, 429, 503, *statuses)
   }
 
 
 _UPLOAD = {
   'openapi_extra': access.IMAGE_BODY,
-  'responses': _answers(200, 409, 411, 413, 415, 503),
+  'responses': _answers(200, 409, 411, 413, 415),
 }
 
 
@@ -47,9 +47,6 @@ def put_sample(
   image: access.Image,
 ):
   """Takes a second target sample to be labelled."""
-  app = request.app.state
-  if app.worker.waiting >= app.service.limits.waiting:
-    raise access.busy(503, 'too many samples wait for labels; wait', _RETRY)
   return _put(request, database.SampleRow, device, name, image)
 
 
@@ -163,6 +160,8 @@ def rotate(
 
 def _put(request, table, device, name, image):
   app = request.app.state
+  if app.worker.waiting >= app.service.limits.waiting:
+    raise access.busy(503, 'too many images wait for the teacher', _RETRY)
   digest = hashlib.sha256(image).hexdigest()
   key = {'device': device, 'id': name}
   values = {
@@ -171,12 +170,13 @@ def _put(request, table, device, name, image):
     'made': database.now(),
     'image': app.service.sealer.seal(image, worker.purpose(table(**key))),
   }
-  with database.session(app.service.engine) as session:
-    if not database.insert(session, table, **key, **values):
-      # A deletion that overtook the upload knows no digest.
-      if session.get(table, (device, name)).digest not in (digest, ''):
-        raise access.problem(409, 'another image has this id')
-      return responses.JSONResponse({}, status_code=200)
+  if not app.inserts.insert(table, **key, **values):
+    with database.reading(app.service.engine) as session:
+      old = session.get(table, (device, name))
+    # A deletion that overtook the upload knows no digest.
+    if old.digest not in (digest, ''):
+      raise access.problem(409, 'another image has this id')
+    return responses.JSONResponse({}, status_code=200)
   app.worker.call()
   return {}
 

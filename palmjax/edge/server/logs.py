@@ -37,7 +37,11 @@ class RequestCounts:
       registry=self.registry,
     )
     for name, text, read in (
-      ('samples_waiting', 'Samples without a label.', lambda: worker.waiting),
+      (
+        'images_waiting',
+        'Images that wait for the teacher.',
+        lambda: worker.waiting,
+      ),
       (
         'rows_embedded',
         'Images embedded since start.',

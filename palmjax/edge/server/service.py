@@ -23,7 +23,7 @@ class Limits:
 
   Attributes:
     rate, burst: requests a second of a device, and at once.
-    waiting: samples that may wait for a label, of all devices.
+    waiting: images that may wait for the teacher, of all devices.
     batch: images that the teacher embeds at once.
   """
 

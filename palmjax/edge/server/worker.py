@@ -4,6 +4,7 @@ What waits is in the database. So nothing is lost when the server is killed, and
 a label is written once: the row changes its state in the same transaction.
 """
 
+import functools
 import json
 import threading
 import time
@@ -14,6 +15,8 @@ import sqlalchemy as sa
 from palmjax.edge import labels
 from palmjax.edge.server import database, uploads
 
+# Labels need the embeddings of references.
+_TABLES = database.ReferenceRow, database.SampleRow
 _PAUSE = 1.0  # Seconds between two looks, where nobody calls.
 
 
@@ -66,11 +69,14 @@ class Worker:
         self._called.wait(_PAUSE)
 
   def _count(self):
-    with database.session(self._service.engine) as session:
-      self.waiting = session.scalar(
-        sa.select(sa.func.count())
-        .select_from(database.SampleRow)
-        .where(database.SampleRow.state == database.WAITING)
+    with database.reading(self._service.engine) as session:
+      self.waiting = sum(
+        session.scalar(
+          sa.select(sa.func.count())
+          .select_from(table)
+          .where(table.state == database.WAITING)
+        )
+        for table in _TABLES
       )
 
 
@@ -83,8 +89,8 @@ def label_batch(service):
   Returns:
     Number of rows that were dealt with.
   """
-  for table in (database.ReferenceRow, database.SampleRow):
-    with database.session(service.engine) as session:
+  for table in _TABLES:
+    with database.reading(service.engine) as session:
       rows = session.scalars(
         sa.select(table)
         .where(table.state == database.WAITING)
@@ -100,11 +106,14 @@ def label_batch(service):
     service, [service.sealer.open(row.image, purpose(row)) for row in rows]
   )
   with database.session(service.engine) as session:
+    references = functools.cache(
+      functools.partial(_references, service, session)
+    )
     for row, embedding, usable in zip(rows, embeddings, whole, strict=True):
       # A deletion may have come in between.
       current = session.get(table, (row.device, row.id), with_for_update=True)
       if current.state == database.WAITING:
-        finish(service, session, current, embedding if usable else None)
+        finish(service, references, current, embedding if usable else None)
         current.state, current.image = database.LABELLED, None
   return len(rows)
 
@@ -129,14 +138,14 @@ def _embed(service, contents):
   return service.teacher.embed(images)[: len(contents)], whole
 
 
-def _keep_embedding(service, session, row, embedding):
-  del session
+def _keep_embedding(service, references, row, embedding):
+  del references
   if embedding is not None:
     row.embedding = service.sealer.seal(embedding.tobytes(), purpose(row))
 
 
-def _keep_label(service, session, row, embedding):
-  names, references = _references(service, session, row.device)
+def _keep_label(service, references, row, embedding):
+  names, embeddings = references(row.device)
   label = {
     'sample': str(row.id),
     'reference': None,
@@ -145,7 +154,7 @@ def _keep_label(service, session, row, embedding):
   }
   if embedding is not None and names:
     (soft,), (best,) = labels.soft(
-      embedding[None], references, scale=service.scale
+      embedding[None], embeddings, scale=service.scale
     )
     label['soft'] = [
       {'reference': name, 'probability': float(p)}
@@ -158,6 +167,7 @@ def _keep_label(service, session, row, embedding):
 
 
 def _references(service, session, device):
+  """(names, embeddings) of the references of a device."""
   table = database.ReferenceRow
   rows = session.scalars(
     sa.select(table)

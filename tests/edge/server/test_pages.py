@@ -79,8 +79,9 @@ def test_health_and_metrics(server, device):
     'teacher': True,
   }
   assert server.client.get('/metrics', headers=device).status_code == 401
+  server.client.get('/v1/labels', headers=device)
   text = server.client.get('/metrics', headers=server.admin).text
-  assert 'palmjax_samples_waiting 0.0' in text
+  assert 'palmjax_images_waiting 0.0' in text
   assert 'route="/v1/labels"' in text
 
 

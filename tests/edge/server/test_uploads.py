@@ -84,11 +84,12 @@ def test_too_much_is_answered_with_a_time_to_come_again(tmp_path, export):
   )
   client = testclient.TestClient(app.create(started))
   device = served.add_device(started)
-  full = client.put(
-    f'/v1/samples/{served.new_id()}', content=served.png(1), headers=device
-  )
-  assert full.status_code == 503
-  assert int(full.headers['Retry-After']) > 0
+  for kind in ('samples', 'references'):
+    full = client.put(
+      f'/v1/{kind}/{served.new_id()}', content=served.png(1), headers=device
+    )
+    assert full.status_code == 503
+    assert int(full.headers['Retry-After']) > 0
   statuses = [
     client.get('/v1/labels', headers=device).status_code for _ in range(4)
   ]
