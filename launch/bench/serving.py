@@ -21,6 +21,9 @@ from palmjax.networks import shipped
 
 _RATE, _SECONDS, _SIDE, _PORT = 100, 60, 112, 8499
 _STARTED = 300  # Seconds that the server may take to start.
+# More than the server has threads. Uploads beyond it wait here: at each answer
+# httpx would look at all of them.
+_CONNECTIONS, _PATIENCE = 100, 60
 
 
 def run(args):
@@ -74,32 +77,35 @@ async def _load(token, rate, seconds):
   noise = np.random.default_rng(0).integers(0, 256, (_SIDE, _SIDE, 3), np.uint8)
   buffer = io.BytesIO()
   Image.fromarray(noise).save(buffer, 'JPEG')
-  limits = httpx.Limits(max_connections=200)
   times, statuses = [], []
+  due, limits = asyncio.Queue(), httpx.Limits(max_connections=_CONNECTIONS)
   async with httpx.AsyncClient(
     base_url=f'http://127.0.0.1:{_PORT}',
     headers={'Authorization': f'Bearer {token}'},
     limits=limits,
-    timeout=30,
+    timeout=_PATIENCE,
   ) as client:
 
     async def upload():
-      start = time.perf_counter()
-      try:
-        answer = await client.put(
-          f'/v1/samples/{uuid.uuid4()}', content=buffer.getvalue()
-        )
-        statuses.append(str(answer.status_code))
-      except httpx.HTTPError as error:
-        statuses.append(type(error).__name__)
-      times.append(time.perf_counter() - start)
+      while (start := await due.get()) is not None:
+        try:
+          answer = await client.put(
+            f'/v1/samples/{uuid.uuid4()}', content=buffer.getvalue()
+          )
+          statuses.append(str(answer.status_code))
+        except httpx.HTTPError as error:
+          statuses.append(type(error).__name__)
+        # Since it was due: waiting for a free connection counts, too.
+        times.append(time.perf_counter() - start)
 
-    begin, tasks = time.perf_counter(), []
+    tasks = [asyncio.create_task(upload()) for _ in range(_CONNECTIONS)]
+    begin = time.perf_counter()
     for number in range(rate * seconds):
       # At its time, whether or not earlier ones were answered.
-      pause = begin + number / rate - time.perf_counter()
-      if pause > 0:
-        await asyncio.sleep(pause)
-      tasks.append(asyncio.create_task(upload()))
+      start = begin + number / rate
+      await asyncio.sleep(max(0, start - time.perf_counter()))
+      due.put_nowait(start)
+    for _ in tasks:
+      due.put_nowait(None)
     await asyncio.gather(*tasks)
   return times, statuses

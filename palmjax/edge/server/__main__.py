@@ -2,13 +2,16 @@
 
 python -m palmjax.edge.server --teacher=DIR --student=DIR
 python -m palmjax.edge.server --teacher=DIR --student=DIR --add-device=LABEL
+python -m palmjax.edge.server --teacher=DIR --student=DIR --new-admin-token
 
 TEACHER and STUDENT are exports of one run of configs/distill.py, e.g.
 runs/distill/teacher/export and runs/distill/student_distilled/export. The first
 start makes the folder --data with a SQLite database and keys, and prints the
 administrator's token once. With --add-device the program prints one line for
-the device and ends; a server may run meanwhile. Open the server's address in a
-browser to see devices, versions, samples and updates.
+the device and ends. With --new-admin-token it prints another token and ends;
+the old token and its logins are no longer good. A server may run meanwhile.
+Open the server's address in a browser to see devices, versions, samples and
+updates.
 
 Exit codes: 0 ended; 1 it cannot go on (the last line says why and what to do);
 2 the command line is wrong.
@@ -50,6 +53,9 @@ def main(argv=None):
       rate=args.rate, burst=4 * args.rate, waiting=args.waiting
     ),
   )
+  if args.new_admin_token:
+    with database.session(server.engine) as session:
+      token = tokens.new_admin(session)
   if token:
     print(f"the administrator's token, told this once: {token}", flush=True)
   if args.add_device:
@@ -60,6 +66,7 @@ def main(argv=None):
       'on the device: python -m palmjax.edge.device '
       f'--server={_address(args)} --store=palm.db join {code}'
     )
+  if args.add_device or args.new_admin_token:
     return 0
   print(f'serving {_address(args)}', flush=True)
   uvicorn.run(
@@ -121,6 +128,9 @@ def _parse(argv):
     help='images that may wait for the teacher',
   )
   parser.add_argument('--add-device', metavar='LABEL')
+  parser.add_argument(
+    '--new-admin-token', action='store_true', help='ends the old one'
+  )
   compile_cache.add_argument(parser)
   args = parser.parse_args(argv)
   if bool(args.tls_cert) != bool(args.tls_key):

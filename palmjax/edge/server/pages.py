@@ -1,9 +1,9 @@
 """The page of the administrator: devices, versions, drift and updates.
 
-Rendered here, without scripts. Logging in sets a cookie that ends after a day.
-It is signed with a key that never leaves the server. A request from another
-site does not carry it (SameSite=Strict), and the only form changes nothing but
-the cookie itself.
+Rendered here, without scripts. Logging in sets a cookie that ends after a day,
+and with the token. It is signed with a key that never leaves the server. A
+request from another site does not carry it (SameSite=Strict), and the only form
+changes nothing but the cookie itself.
 """
 
 import hashlib
@@ -17,6 +17,7 @@ import fastapi
 import jinja2
 import sqlalchemy as sa
 from fastapi import responses
+from starlette import concurrency
 
 from palmjax.edge.server import access, database, service, tokens
 
@@ -38,9 +39,9 @@ _TEMPLATES = jinja2.Environment(
 @router.get('/')
 def page(request: fastapi.Request):
   """The page, or the form to log in."""
-  if not _is_logged_in(request):
-    return _render('login.html', message='')
   with database.reading(request.app.state.service.engine) as session:
+    if not _is_logged_in(request, session):
+      return _render('login.html', message='')
     return _render('devices.html', **_facts(request, session))
 
 
@@ -54,10 +55,16 @@ async def login(request: fastapi.Request):
       raise access.problem(413, 'a token is shorter')
   form = urllib.parse.parse_qs(content.decode('utf-8', 'replace'))
   token = form.get('token', [''])[0].strip()
+  # A database that is slow stops nobody else.
+  return await concurrency.run_in_threadpool(_log_in, request, token)
+
+
+def _log_in(request, token):
   app = request.app.state
   caller = request.client.host if request.client else ''
   with database.reading(app.service.engine) as session:
     good = tokens.is_admin(session, token)
+    key = _cookie_key(request, session)
   if not good:
     if seconds := app.buckets.wait(f'guess {caller}', time.monotonic()):
       raise access.busy(429, 'too many attempts; wait', seconds)
@@ -65,7 +72,7 @@ async def login(request: fastapi.Request):
   response = responses.RedirectResponse('/', status_code=303)
   response.set_cookie(
     _COOKIE,
-    _signed(app.service.cookie_key, int(time.time()) + _LIFE),
+    _signed(key, int(time.time()) + _LIFE),
     max_age=_LIFE,
     httponly=True,
     samesite='strict',
@@ -88,16 +95,22 @@ def _render(name, *, status=200, **values):
   )
 
 
+def _cookie_key(request, session):
+  """Another token of the administrator makes another key."""
+  key = request.app.state.service.cookie_key
+  return key + tokens.admin_hash(session).encode()
+
+
 def _signed(key, until):
   mac = hmac.new(key, str(until).encode(), hashlib.sha256).hexdigest()
   return f'{until}.{mac}'
 
 
-def _is_logged_in(request):
+def _is_logged_in(request, session):
   until, _, _ = request.cookies.get(_COOKIE, '').partition('.')
   if not until.isascii() or not until.isdigit() or len(until) > 12:
     return False
-  wanted = _signed(request.app.state.service.cookie_key, int(until))
+  wanted = _signed(_cookie_key(request, session), int(until))
   given = request.cookies[_COOKIE]
   return hmac.compare_digest(
     wanted.encode(), given.encode()

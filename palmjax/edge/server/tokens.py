@@ -32,17 +32,27 @@ def hash_of(token):
 
 def first_admin(session):
   """Makes the administrator's token, if there is none yet; else None."""
-  if session.get(database.SettingRow, _ADMIN):
-    return None
   token = new()
-  session.add(database.SettingRow(name=_ADMIN, value=hash_of(token)))
+  table, value = database.SettingRow, hash_of(token)
+  made = database.insert(session, table, name=_ADMIN, value=value)
+  return token if made else None
+
+
+def new_admin(session):
+  """Another token of the administrator; the old one and its logins end."""
+  token = new()
+  session.get(database.SettingRow, _ADMIN).value = hash_of(token)
   return token
+
+
+def admin_hash(session):
+  """Hash of the administrator's token."""
+  return session.get(database.SettingRow, _ADMIN).value
 
 
 def is_admin(session, token):
   """Whether a token is that of the administrator."""
-  setting = session.get(database.SettingRow, _ADMIN)
-  return bool(setting) and hmac.compare_digest(setting.value, hash_of(token))
+  return hmac.compare_digest(admin_hash(session), hash_of(token))
 
 
 def add_device(session, label, now):

@@ -5,6 +5,7 @@ import json
 import pytest
 from starlette import testclient
 
+from palmjax.edge.server import app, database, tokens
 from tests.edge import served
 
 
@@ -105,3 +106,20 @@ def test_logs_hold_routes_and_no_content(server, device, capfd):
   assert token not in text
   assert name not in text
   assert 'Ann' not in text
+
+
+def test_another_token_of_the_administrator_ends_the_old_one(tmp_path, export):
+  """In a server that runs, and for whoever is logged in."""
+  started, token = served.start(tmp_path, export)
+  client = testclient.TestClient(app.create(started))
+  assert client.post('/login', data={'token': token}).status_code == 200
+  assert 'Log out' in client.get('/').text
+  with database.session(started.engine) as session:
+    fresh = tokens.new_admin(session)
+  assert 'Log out' not in client.get('/').text
+  get = client.get
+  assert get('/metrics', headers=served.bearer(token)).status_code == 401
+  assert get('/metrics', headers=served.bearer(fresh)).status_code == 200
+  assert client.post('/login', data={'token': token}).status_code == 401
+  client.post('/login', data={'token': fresh})
+  assert 'Log out' in client.get('/').text

@@ -51,8 +51,8 @@ def write_certificate(folder):
 
 
 @pytest.fixture(scope='module')
-def process(tmp_path_factory):
-  """(address, certificate, administrator's token, join code) of a server."""
+def command(tmp_path_factory):
+  """Words that start a server; its folder has a certificate, server.pem."""
   folder = tmp_path_factory.mktemp('tls')
   certificate, key = write_certificate(folder)
   export = served.network(folder / 'network')
@@ -62,12 +62,19 @@ def process(tmp_path_factory):
   with socket.socket() as free:
     free.bind(('127.0.0.1', 0))
     port = free.getsockname()[1]
-  command = [
+  return [
     *(sys.executable, '-m', 'palmjax.edge.server', f'--data={folder / "data"}'),
     *(f'--teacher={export}', f'--student={export}', f'--port={port}'),
     *(f'--impostors={folder / "impostors"}', f'--fmr={served.FMR}'),
     *(f'--tls-cert={certificate}', f'--tls-key={key}'),
   ]
+
+
+@pytest.fixture(scope='module')
+def process(command):
+  """(address, certificate, administrator's token, join code) of a server."""
+  options = dict(re.findall(r'--([\w-]+)=(\S+)', ' '.join(command)))
+  certificate, port = options['tls-cert'], int(options['port'])
   added = subprocess.run(
     [*command, '--add-device=door'], capture_output=True, text=True, check=True
   ).stdout
@@ -143,3 +150,16 @@ def test_the_cookie_of_the_page_travels_over_tls_alone(process):
     assert answer.status_code == 303
     assert 'Secure' in answer.headers['set-cookie']
     assert 'door' in browser.get('/').text
+
+
+def test_a_lost_token_of_the_administrator_is_replaced(process, command):
+  """The server runs meanwhile."""
+  done = subprocess.run(
+    [*command, '--new-admin-token'], capture_output=True, text=True, check=True
+  )
+  (fresh,) = re.findall('told this once: (palm_.*)', done.stdout)
+  with client(process) as administrator:
+    for token, status in ((process[2], 401), (fresh, 200)):
+      headers = served.bearer(token)
+      answer = administrator.get('/v1/devices', headers=headers)
+      assert answer.status_code == status
