@@ -58,7 +58,7 @@ def fit(
     schedule: i → tuple of steps of `mesh.jit_step`, run in order at iteration
       i; `always(step)` for one.
     state: pytree of arrays without random keys, at iteration 0. Copied: the
-      caller's arrays live on.
+      caller's arrays live on. A leaf that is split over `mesh` stays split.
     frozen: pytree that the steps read; None if they read nothing.
     batches: start → iterator whose first item is the batch of iteration
       `start`; pytrees of arrays with a leading batch axis.
@@ -66,7 +66,7 @@ def fit(
     key: root key of the stage; the steps fold in their own clock.
     workdir: gets metrics.jsonl, and in directory `name` events, ckpt/ and
       costs.json.
-    mesh: of `mesh.make`.
+    mesh: of `mesh.make` or `mesh.split`.
     name: of the stage.
     ckpt_every: iterations between two checkpoints; the end has one too.
     log_every: iterations between two log lines.
@@ -118,7 +118,8 @@ def fit(
         f'raise num_steps or delete {directory}'
       )
     # One origin for new and restored states: one executable, same bits.
-    state = meshes.copy_to_devices(progress['state'], mesh)
+    placed = meshes.shardings(state, mesh)
+    state = meshes.copy_to_devices(progress['state'], mesh, placed)
     memories, evaluated = progress['stop'], bool(progress['evaluated'])
     reason = stops.REASONS[int(progress['ended'])]
     if reason == 'cap' and start < num_steps:
@@ -196,7 +197,7 @@ def fit(
         new, metrics = evals(state, i)
         chex.assert_trees_all_equal_shapes_and_dtypes(state, new)
         # What it kept may share buffers with what it was given.
-        state = meshes.copy_to_devices(new, mesh)
+        state = meshes.copy_to_devices(new, mesh, placed)
         metrics = jax.tree.map(float, metrics)
         for metric, value in metrics.items():
           if value is not None and not np.isfinite(value):

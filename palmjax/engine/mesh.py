@@ -1,7 +1,12 @@
-"""Devices: one mesh axis, `data`, that splits batches; all else is replicated.
+"""Devices: the mesh axis `data` splits batches; all else is replicated.
 
 A step compiled here sees the global batch: means, gradients and batch
 statistics are those of one device, and no step names an axis.
+
+A mesh of `split` has a second axis, `model`, for a step whose parameters are
+too large for one device. A batch is split over both axes. A leaf of the state
+that is split over devices stays so, in the loop and in its checkpoints, which
+are written by the host and hold it whole.
 """
 
 import functools
@@ -14,6 +19,7 @@ from jax import lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 AXIS = 'data'
+MODEL_AXIS = 'model'
 
 
 def make(num_devices=None):
@@ -33,13 +39,53 @@ def make(num_devices=None):
   return Mesh(np.array(devices[:num_devices]), (AXIS,))
 
 
+def split(mesh, parts):
+  """Gives the devices of a mesh of `make` two axes: `data` and `model`.
+
+  Args:
+    mesh: of n devices.
+    parts: devices of the axis `model`; `data` has n / parts.
+
+  Raises:
+    ValueError: `parts` does not divide n.
+  """
+  if parts < 1 or mesh.size % parts:
+    divisors = [str(n) for n in range(1, mesh.size + 1) if mesh.size % n == 0]
+    raise ValueError(
+      f'{mesh.size} devices cannot be split into {parts} equal parts: give '
+      f'{" or ".join(divisors)}'
+    )
+  return Mesh(mesh.devices.reshape(-1, parts), (AXIS, MODEL_AXIS))
+
+
+def split_rows(mesh):
+  """Returns the sharding of rows that are split over `model`, on `split`."""
+  return NamedSharding(mesh, PartitionSpec(MODEL_AXIS))
+
+
+def shardings(tree, mesh):
+  """The sharding of each leaf: its present one if it is split over `mesh`.
+
+  All other leaves, NumPy arrays too, are replicated.
+  """
+
+  def of_leaf(leaf):
+    sharding = getattr(leaf, 'sharding', None)
+    kept = isinstance(sharding, NamedSharding) and sharding.mesh == mesh
+    if kept and not sharding.is_fully_replicated:
+      return sharding
+    return _replicated(mesh)
+
+  return jax.tree.map(of_leaf, tree)
+
+
 def _replicated(mesh):
   return NamedSharding(mesh, PartitionSpec())
 
 
 def batch_sharding(mesh):
   """Returns the sharding of batches: leading axis split over the devices."""
-  return NamedSharding(mesh, PartitionSpec(AXIS))
+  return NamedSharding(mesh, PartitionSpec(mesh.axis_names))
 
 
 def replicate(tree, mesh):
@@ -51,21 +97,30 @@ def replicate(tree, mesh):
 
 
 @functools.cache
-def _copier(mesh):
+def _copier(structure, placed):
   def copy(tree):
     # A weakly typed leaf would compile the step once more after its first call.
     return jax.tree.map(
       lambda leaf: jnp.copy(lax.convert_element_type(leaf, leaf.dtype)), tree
     )
 
-  return jax.jit(copy, out_shardings=_replicated(mesh))
+  return jax.jit(copy, out_shardings=structure.unflatten(placed))
 
 
-def copy_to_devices(tree, mesh):
-  """Copies `tree` to all devices into new buffers, which may be donated."""
+def copy_to_devices(tree, mesh, placed=None):
+  """Copies `tree` to the devices into new buffers, which may be donated.
+
+  Args:
+    tree: pytree of arrays.
+    mesh: of `make` or `split`.
+    placed: `shardings` of its leaves; None: replicated.
+  """
+  if placed is None:
+    placed = _replicated(mesh)
+  leaves, structure = jax.tree.flatten(placed)
   # `device_put` alone, even with may_alias=False, hands back the old buffers
   # when the sharding already fits, and borrows those of NumPy arrays.
-  return _copier(mesh)(replicate(tree, mesh))
+  return _copier(structure, tuple(leaves))(jax.device_put(tree, placed))
 
 
 def shard_batch(batch, mesh):
@@ -84,18 +139,21 @@ def shard_batch(batch, mesh):
   return jax.device_put(batch, batch_sharding(mesh))
 
 
-def jit_step(step, mesh, *, donate=True):
+def jit_step(step, mesh, *, placed=None, donate=True):
   """Compiles `step(state, frozen, batch, key) -> (state, metrics)` on `mesh`.
 
   Args:
     step: pure function.
-    mesh: of `make`.
+    mesh: of `make` or `split`.
+    placed: `shardings` of the state; None: replicated.
     donate: whether the buffers of `state` are given up to the result.
 
   Returns:
     The jitted step; `batch` split over the devices, all else replicated.
   """
   replicated = _replicated(mesh)
+  if placed is None:
+    placed = replicated
   options = None
   platforms = {device.platform for device in mesh.devices.flat}
   least = jax.config.values['jax_disable_most_optimizations']
@@ -105,8 +163,8 @@ def jit_step(step, mesh, *, donate=True):
     options = {'xla_backend_optimization_level': 1}
   return jax.jit(
     step,
-    in_shardings=(replicated, replicated, batch_sharding(mesh), replicated),
-    out_shardings=replicated,
+    in_shardings=(placed, replicated, batch_sharding(mesh), replicated),
+    out_shardings=(placed, replicated),
     donate_argnums=(0,) if donate else (),
     compiler_options=options,
   )
