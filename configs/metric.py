@@ -149,6 +149,12 @@ def get_config(arg=''):
       'triplet_distance': 'squared',
       'triplet_margin': 0.2,
       'hard_share': 0.25,  # 'mixed': of the batch that gets triplets
+      # Devices that the class weights are split over, a divisor of all devices.
+      # 1: each device holds all. For normalised, arcface and cosface.
+      'class_shards': 1,
+      # Of the classes that a step compares with; the labels of the batch are
+      # among them. 1: all.
+      'class_share': 1.0,
     }
   )
   config.cnn = ml_collections.ConfigDict(

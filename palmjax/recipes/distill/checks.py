@@ -5,6 +5,7 @@ from palmjax.recipes.distill import replay, training
 from palmjax.recipes.shared import (
   config_keys,
   ending,
+  palm_start,
   palm_training,
   sections,
 )
@@ -71,7 +72,7 @@ def check(config, mesh):
       network = training.of_network(config, name)
       palm_training.check_network(network)
       if name == training.TEACHER:
-        palm_training.check_start(network)
+        palm_start.check(network)
   sizes = [
     config[name].network.embedding_size
     for name in (training.TEACHER, training.STUDENT)

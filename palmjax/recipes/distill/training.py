@@ -21,7 +21,12 @@ from palmjax.data import streams
 from palmjax.engine import mesh as meshes
 from palmjax.networks import palm as palm_networks
 from palmjax.networks import shipped
-from palmjax.recipes.shared import config_keys, palm_training, sections
+from palmjax.recipes.shared import (
+  config_keys,
+  palm_start,
+  palm_training,
+  sections,
+)
 from palmjax.steps import classify, distill, self_distill
 
 TEACHER, STUDENT = 'teacher', 'student'
@@ -87,7 +92,7 @@ def train_teacher(palms, others, stage, config, *, mesh):
     state = classify.create_state(*args, **sizes)
     if not config.cnn.start:
       return state
-    return palm_training.start(state, config, config.cnn.start)
+    return palm_start.from_export(state, config, config.cnn.start)
 
   make_step = functools.partial(
     classify.make_step, logits_fn=palm_training.logits_fn(_loss(config))

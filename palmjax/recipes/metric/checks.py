@@ -1,10 +1,12 @@
 """Refuses settings of the recipe `metric` that fail late or do nothing."""
 
+from palmjax.recipes.metric import class_shards
 from palmjax.recipes.metric import losses as metric_losses
 from palmjax.recipes.shared import (
   config_keys,
   ending,
   palm_source,
+  palm_start,
   palm_training,
 )
 
@@ -17,6 +19,7 @@ _AT_LEAST = {
   'network.embedding_size': 1,
   'loss.margin': 0,
   'loss.triplet_margin': 0,
+  'loss.class_shards': 1,
   'labelled.identities': 0,
   'labelled.images': 0,
   'evaluation.resamples': 1,
@@ -63,7 +66,8 @@ def check(config, mesh):
       'two numbers above 0, or 0 and 0 to train on all'
     )
   palm_training.check_network(config)
-  palm_training.check_start(config)
+  palm_start.check(config)
+  class_shards.check(config.loss, mesh)
   with config_keys.named('cnn'):
     palm_training.optimiser(config.cnn)
   loss = config.loss.to_dict()

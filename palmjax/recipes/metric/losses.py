@@ -80,6 +80,32 @@ def trains_head(config):
   )
 
 
+def margin(config):
+  """The margin of a loss that can do with some of the class weights.
+
+  Args:
+    config: as for `losses`.
+
+  Returns:
+    f: the cosine of the label → the one that is trained on, of any shape.
+
+  Raises:
+    ValueError: the loss has stages, or needs all class weights.
+  """
+  name, size = config['name'], config['margin']
+  margins = {
+    'normalised': lambda cosine: cosine,
+    'arcface': lambda cosine: metric.add_angle(cosine, size),
+    'cosface': lambda cosine: cosine - size,
+  }
+  if name not in margins:
+    raise ValueError(
+      f'--config.loss.name={name} needs all classes on each device: choose '
+      f'{" or ".join(margins)}, or class_shards=1 and class_share=1'
+    )
+  return margins[name]
+
+
 def _loss(name, config):
   """(embeddings [B, D], head [K, D], labels [B], norms) → scalar."""
   margin, scale = config['margin'], config['scale']

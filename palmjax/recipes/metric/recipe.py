@@ -33,18 +33,18 @@ from palmjax.evals.recognition import (
 from palmjax.networks import export as exports
 from palmjax.networks import palm as palm_networks
 from palmjax.recipes.metric import checks as metric_checks
+from palmjax.recipes.metric import class_shards, operating
 from palmjax.recipes.metric import losses as metric_losses
-from palmjax.recipes.metric import operating
 from palmjax.recipes.metric import protocols as metric_protocols
 from palmjax.recipes.metric import report as metric_report
 from palmjax.recipes.shared import (
   config_keys,
   palm_images,
+  palm_start,
   palm_training,
   run_start,
   strangers,
 )
-from palmjax.steps import metric
 
 # Streams of the stage's key, and of the evaluation's.
 LABELLED, _ERASED = 100, 101
@@ -62,6 +62,7 @@ def run(config, workdir):
       before stays.
   """
   workdir, mesh, root = run_start.take(config, workdir, metric_checks.check)
+  mesh = class_shards.split(mesh, config.loss)
   data_key = stage.stage_key(root, 'data')
   palms = palm_images.load(config, data_key)
   others = strangers.find(config, palms, data_key)
@@ -130,13 +131,16 @@ def _train(palms, others, mesh, stage, config):
   loss = config.loss.to_dict()
   comparison = metric_losses.comparison(loss)
   batch_size = config.cnn.identities * config.cnn.images
+  classes = len(palms.labelled.identities)
+  made = class_shards.training(config.loss, mesh, classes)
   return palm_training.train(
     stage,
     config,
     mesh=mesh,
-    classes=len(palms.labelled.identities),
-    make_step=functools.partial(metric.make_step, **metric_losses.losses(loss)),
-    create_state=state_creator(config),
+    classes=classes,
+    make_step=made['make_step'],
+    create_state=state_creator(config, made['create_state']),
+    init_head=made['init_head'],
     batches=batches(palms.labelled, mesh, config.cnn, stage.key),
     # Its scale makes logits of cosines again.
     loss={
@@ -150,25 +154,26 @@ def _train(palms, others, mesh, stage, config):
   )
 
 
-def state_creator(config):
-  """Returns `metric.create_state`, or one that starts from `cnn.start`.
+def state_creator(config, create_state):
+  """Returns `create_state`, or one that starts from `cnn.start`.
 
   Args:
     config: `palm_training.SECTIONS`; `cnn.start` is an export or ''.
+    create_state: as `classify.create_state`.
 
   Returns:
-    Function with the arguments and the result of `metric.create_state`. It
-    raises ValueError where the export does not fit the config.
+    Function with the arguments and the result of `create_state`. It raises
+    ValueError where the export does not fit the config.
   """
   if not config.cnn.start:
-    return metric.create_state
+    return create_state
 
-  def create_state(*args, **sizes):
-    return palm_training.start(
-      metric.create_state(*args, **sizes), config, config.cnn.start
+  def start(*args, **sizes):
+    return palm_start.from_export(
+      create_state(*args, **sizes), config, config.cnn.start
     )
 
-  return create_state
+  return start
 
 
 def load_tests(config, palms):

@@ -106,6 +106,7 @@ def train(
   loss,
   comparison='cosine',
   create_state=classify.create_state,
+  init_head=None,
   frozen=None,
   evals=None,
   stop=(),
@@ -125,6 +126,8 @@ def train(
     loss: plain values that describe the loss, kept in the export.
     comparison: how two embeddings are compared.
     create_state: as `classify.create_state`.
+    init_head: (key, K, D) → class weights that may be split over devices, and
+      that the export lacks; None: those of `models.heads`, exported.
     frozen: pytree that the steps read.
     evals, stop: see `loop.fit` and `until`; evaluated every `config.stop.every`
       steps.
@@ -141,7 +144,8 @@ def train(
     model = model.clone(until=None)
     head = exits.init_heads(head_key, classes, model)
   else:
-    head = heads.init_head(head_key, classes, model.embedding_size)
+    init = init_head or heads.init_head
+    head = init(head_key, classes, model.embedding_size)
   state = create_state(
     model,
     tx,
@@ -156,7 +160,9 @@ def train(
     augment=palm_augment.make_augment(**config.augment.to_dict()),
   )
   state, ended = loop.fit(
-    loop.always(meshes.jit_step(step, mesh)),
+    loop.always(
+      meshes.jit_step(step, mesh, placed=meshes.shardings(state, mesh))
+    ),
     state,
     frozen=frozen,
     batches=batches,
@@ -172,16 +178,18 @@ def train(
     eval_every=config.stop.every,
     stop=stop,
   )
-  state = jax.device_get(state)
+  params = dict(state.params)
+  if init_head is not None:
+    del params['head']
   exports.save(
     stage.export,
-    variables={'params': state.params, **_collections(state.stats)},
+    variables=jax.device_get({'params': params, **_collections(state.stats)}),
     model={**config.network.to_dict(), **loss, 'ended': ended},
     preprocess=spec.to_json(),
   )
   if strangers is not None:
     calibration.write(stage.export, strangers)
-  count = sum(leaf.size for leaf in jax.tree.leaves(state.params['backbone']))
+  count = sum(leaf.size for leaf in jax.tree.leaves(params['backbone']))
   return {'params': int(count), 'classes': classes, 'ended': ended}
 
 
@@ -223,52 +231,6 @@ def until(config, palms, batch_size, *, comparison='cosine', replays=1):
     }
 
   return {'evals': evaluate, 'stop': stop}
-
-
-def start(state, config, directory):
-  """A fresh state with the backbone of an export; its class weights stay.
-
-  Args:
-    state: `TrainState` of a network that the config describes.
-    config: as for `build`.
-    directory: export of `train`, or the shipped weights.
-
-  Returns:
-    `TrainState`.
-
-  Raises:
-    ValueError, OSError: the export is damaged, or of another network or
-      pre-processing; names what differs.
-  """
-  network = _read_start(config, directory)
-  return state.replace(
-    params={**state.params, 'backbone': network.params['backbone']},
-    stats={**state.stats, **network.stats},
-  )
-
-
-def check_start(config):
-  """Raises as `start` would, before anything is trained."""
-  if config.cnn.start:
-    _read_start(config, config.cnn.start)
-
-
-def _read_start(config, directory):
-  """The network that the config describes, and an export holds."""
-  network = palm_networks.load(directory)
-  _, spec = build(config, comparison=network.preprocess.metric)
-  for mine, theirs in (
-    (config.network.to_dict(), network.description),
-    (spec.to_json(), network.preprocess.to_json()),
-  ):
-    for key, value in mine.items():
-      # It says nothing of the weights.
-      if key != 'batch_norm_momentum' and theirs.get(key) != value:
-        raise ValueError(
-          f'--config.cnn.start={directory} has another {key}: '
-          f'{theirs.get(key)}, not {value}'
-        )
-  return network
 
 
 def check_network(config):

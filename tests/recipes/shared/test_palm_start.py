@@ -10,7 +10,7 @@ from configs import metric as metric_config
 from palmjax.models import heads
 from palmjax.networks import export
 from palmjax.recipes.metric import recipe as metric_recipe
-from palmjax.recipes.shared import palm_training
+from palmjax.recipes.shared import palm_start, palm_training
 from palmjax.steps import metric as metric_step
 
 
@@ -61,7 +61,9 @@ def test_it_has_the_backbone_of_the_export_and_its_own_classes(
   fresh = jax.device_get(create(2))
   with_start = config.copy_and_resolve_references()
   with_start.cnn.start = str(folder)
-  state = create(2, metric_recipe.state_creator(with_start))
+  state = create(
+    2, metric_recipe.state_creator(with_start, metric_step.create_state)
+  )
   equal = jax.tree.map(np.array_equal, jax.device_get(state), fresh)
   assert all(jax.tree.leaves((equal.params['head'], equal.opt_state)))
   assert equal.stats['norms'] == {'mean': True, 'std': True}
@@ -80,7 +82,8 @@ def test_it_has_the_backbone_of_the_export_and_its_own_classes(
 
 
 def test_without_an_export_it_is_fresh(config):
-  assert metric_recipe.state_creator(config) is metric_step.create_state
+  create_state = metric_step.create_state
+  assert metric_recipe.state_creator(config, create_state) is create_state
 
 
 @pytest.mark.parametrize(
@@ -106,7 +109,7 @@ def test_another_network_is_refused(config, create, saved, key, value, message):
   other = config.copy_and_resolve_references()
   other.update_from_flattened_dict({key: value})
   with pytest.raises(ValueError, match=message) as caught:
-    palm_training.start(create(2), other, folder)
+    palm_start.from_export(create(2), other, folder)
   assert '\n' not in str(caught.value)
 
 
@@ -123,4 +126,4 @@ def test_variables_that_do_not_fit_are_refused(config, saved, tmp_path):
   config = config.copy_and_resolve_references()
   config.cnn.start = str(folder)
   with pytest.raises(ValueError, match=r'does not fit .* none in the export'):
-    palm_training.check_start(config)
+    palm_start.check(config)
