@@ -127,6 +127,50 @@ def own_a_state(devices):
   print(len(mine), mine & pointers(tree['a']))
 
 
+def keep_rows_split(devices):
+  """A run that is resumed leaves rows where they are, and changes no bit."""
+  rows = jax.device_put(
+    np.arange(24, dtype=np.float32).reshape(8, 3), mesh.split_rows(devices)
+  )
+  first = {'rows': rows, 'sum': np.float32(0)}
+  placed = mesh.shardings(first, devices)
+
+  def move(values, frozen, batch, key):
+    del frozen, key
+    rows = 0.9 * values['rows'] + batch['image'].mean()
+    new = {'rows': rows, 'sum': values['sum'] + rows.sum()}
+    return new, {'sum': new['sum']}
+
+  jitted = mesh.jit_step(move, devices, placed=placed)
+
+  def fit(workdir, num_steps):
+    last, _ = loop.fit(
+      loop.always(jitted),
+      first,
+      frozen=None,
+      batches=batches,
+      num_steps=num_steps,
+      key=jax.random.key(0),
+      workdir=workdir,
+      mesh=devices,
+      name='rows',
+      ckpt_every=2,
+      log_every=5,
+      evals=lambda values, step: (jax.device_get(values), {}),
+      eval_every=3,
+    )
+    for name, leaf in last.items():
+      assert leaf.sharding == placed[name], name
+    shards = last['rows'].addressable_shards
+    assert {shard.data.shape for shard in shards} == {(2, 3)}
+    return jax.device_get(last)
+
+  once, halves = tempfile.mkdtemp(), tempfile.mkdtemp()
+  fit(halves, 3)
+  jax.tree.map(np.testing.assert_array_equal, fit(halves, 6), fit(once, 6))
+  assert jitted._cache_size() == 1, jitted._cache_size()
+
+
 def pointers(*leaves):
   return {
     shard.data.unsafe_buffer_pointer()
@@ -138,5 +182,6 @@ def pointers(*leaves):
 if __name__ == '__main__':
   assert len(jax.devices()) == 8
   compare_trainings()
+  keep_rows_split(mesh.split(mesh.make(8), 4))
   split_a_batch(mesh.make(8))
   own_a_state(mesh.make(8))

@@ -44,6 +44,13 @@ def test_make_takes_what_there_is():
       mesh.make(count)
 
 
+@pytest.mark.parametrize('parts', [0, 2, 3])
+def test_parts_that_do_not_divide_the_devices_are_refused(parts):
+  message = f'^1 devices cannot be split into {parts} equal parts: give 1$'
+  with pytest.raises(ValueError, match=message):
+    mesh.split(mesh.make(1), parts)
+
+
 def test_own_copies_and_strips_weak_types():
   devices = mesh.make(1)
   source = mesh.replicate(jnp.arange(4.0), devices)

@@ -19,8 +19,8 @@ STEPS = {
 SLOW = tuple(part for part in STEPS if part != 'palms')
 
 
-def run(part):
-  """Output of devices_program.py."""
+def run(program, *parts):
+  """Lines that a program of this folder prints on eight devices."""
   here = pathlib.Path(__file__)
   # Unoptimised: a step compiles twice and runs twice.
   flags = (
@@ -34,7 +34,7 @@ def run(part):
     'XLA_FLAGS': flags,
   }
   result = subprocess.run(
-    [sys.executable, here.with_name('devices_program.py'), part],
+    [sys.executable, here.with_name(program), *parts],
     env=environment,
     capture_output=True,
     text=True,
@@ -48,4 +48,11 @@ def run(part):
   ['palms', *(pytest.param(x, marks=pytest.mark.slow) for x in SLOW)],
 )
 def test_eight_devices_give_the_result_of_one(part):
-  assert run(part) == STEPS[part]
+  assert run('devices_program.py', part) == STEPS[part]
+
+
+def test_split_classes_give_the_step_of_one_device():
+  assert run('sharded_metric_program.py') == (
+    'compare_steps',
+    'compare_samples',
+  )
