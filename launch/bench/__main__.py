@@ -12,8 +12,9 @@ python -m launch.bench [SUBJECT …] [--size=32] [--batch=32] [--repeats=5]
   perturbed  steps of a detector on perturbed images, beside a plain one
   pytorch    steps of recognition beside PyTorch's, for those who have it
   serving    the server of devices under load, 100 uploads a second
+  identities a step with a million identities, on --devices=8; alone, 7 GB
 
-Without a subject: all but the last two. Machines differ and are shared: compare
+Without a subject: all but the last three. Machines differ and are shared: compare
 lines of one run with each other, and trust the best of several repeats.
 """
 
@@ -25,6 +26,7 @@ from launch.bench import (
   codes,
   drawing,
   galleries,
+  identities,
   pairs,
   perturbed,
   searching,
@@ -57,8 +59,10 @@ _SUBJECTS = {
   'perturbed': perturbed.run,
   'pytorch': _pytorch,
   'serving': _serving,
+  'identities': identities.run,
 }
-_USUAL = [name for name in _SUBJECTS if name not in ('pytorch', 'serving')]
+_UNUSUAL = ('pytorch', 'serving', 'identities')
+_USUAL = [name for name in _SUBJECTS if name not in _UNUSUAL]
 
 
 def main(argv=None):
@@ -77,6 +81,7 @@ def main(argv=None):
     ('repeats', 5, 'the best of so many counts'),
     ('seconds', None, 'of the load, for serving: 60'),
     ('rate', None, 'uploads a second, for serving: 100'),
+    ('devices', 8, 'that the CPU pretends to be, for identities'),
   ):
     parser.add_argument(f'--{name}', type=int, default=default, help=text)
   parser.add_argument(
@@ -86,12 +91,16 @@ def main(argv=None):
     help='perturbed: what is timed beside plain, ot; e.g. ot,adversarial',
   )
   parser.add_argument('--peer', choices=['faiss'], help='of search')
-  parser.add_argument('--out', metavar='DIR', help='perturbed: JSON goes here')
+  parser.add_argument(
+    '--out', metavar='DIR', help='of JSON, for perturbed and identities'
+  )
   parser.add_argument('--commit', default='', help='to name in that file')
   args = parser.parse_args(argv)
   for subject in args.subjects:
     if subject not in _SUBJECTS:
       parser.error(f'no subject {subject!r}: choose of {", ".join(_SUBJECTS)}')
+  if 'identities' in args.subjects and len(args.subjects) > 1:
+    parser.error('identities: run it alone, it makes devices when JAX starts')
   for arm in args.arms:
     if arm not in perturbed.CHOICES:
       parser.error(f'no arm {arm!r}: choose of {", ".join(perturbed.CHOICES)}')
