@@ -14,8 +14,8 @@ python -m launch.bench [SUBJECT …] [--size=32] [--batch=32] [--repeats=5]
   serving    the server of devices under load, 100 uploads a second
   identities a step with a million identities, on --devices=8; alone, 7 GB
 
-Without a subject: all but the last three. Machines differ and are shared: compare
-lines of one run with each other, and trust the best of several repeats.
+Without a subject: all but the last three. Machines differ and are shared:
+compare lines of one run with each other, and trust the best of several repeats.
 """
 
 import argparse

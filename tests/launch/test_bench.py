@@ -9,9 +9,10 @@ import jax.numpy as jnp
 import optax
 import pytest
 
+from configs import metric as metric_config
 from configs import robust as robust_config
 from launch.bench import __main__ as bench
-from launch.bench import codes, galleries, perturbed
+from launch.bench import codes, galleries, identities, perturbed
 from palmjax.data.hands import hands
 from palmjax.inference import verifier
 from palmjax.steps import perturbed_tasks, robust
@@ -116,6 +117,29 @@ def test_perturbed_steps_have_the_options_of_the_config(monkeypatch):
   assert perturbed.make_steps(config, ['plain', 'ot']).keys() == {'plain', 'ot'}
   assert (seen['radius'], seen['cells']) == ('fixed', 1)
   assert (seen['vector'], seen['weight']) == (config.perturb.vector, 0.5)
+
+
+def test_a_step_with_many_identities_has_its_lines(monkeypatch, capsys):
+  monkeypatch.setattr(identities, 'IDENTITIES', 40)
+  monkeypatch.setattr(identities, 'SHARES', (0.5,))
+  config = metric_config.get_config('smoke')
+  # Of all backbones this one compiles fastest.
+  config.network.name = 'resnet18_small_gdconv'
+  measured = identities.compare(config, (1,), 1)
+  lines = capsys.readouterr().out.splitlines()
+  assert lines[0].split()[-2:] == [f'{2 * 40 * 32 * 4:,}', 'bytes']
+  assert lines[2] == 'devices 1, classes 50%: 1.00 of the time of the first'
+  assert identities.table(measured)['devices 1, classes 50%'] == {
+    'state, MB': {'mean': 0.0},
+    'step, MB': {'mean': round(measured.popitem()[1]['step'] / 1e6, 1)},
+    'time / first': {'mean': 1.0},
+  }
+
+
+def test_simulated_devices_are_for_a_process_of_their_own(capsys):
+  with pytest.raises(SystemExit):
+    bench.main(['codes', 'identities'])
+  assert 'identities: run it alone' in capsys.readouterr().err
 
 
 def test_a_gallery_is_enrolled_kept_and_searched(monkeypatch, capsys):
