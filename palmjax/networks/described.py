@@ -20,6 +20,8 @@ OF_TRAINING = {
     json_values.one_of('converged', 'threshold', 'cap')
   ),
 }
+# What says nothing of the weights: they are float32, whatever computed them.
+NOT_OF_WEIGHTS = (*OF_TRAINING, 'dtype')
 
 
 def build(export, rules, function, directory):

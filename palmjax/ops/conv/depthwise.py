@@ -3,7 +3,8 @@
 y(x, k) is bilinear and so are its two gradients: with X(g, k) the gradient in x
 and K(x, g) the one in k, the gradients of any of y, X, K are the other two.
 Hence three functions that name each other as derivatives: every order of
-reverse mode takes the fast path (forward mode has none).
+reverse mode takes the fast path (forward mode has none). All add up in float32,
+as XLA's convolutions do.
 """
 
 import functools
@@ -57,16 +58,17 @@ def _input_gradient(g, kernel, x_shape, stride, padding):
   )
 
   def phase(r, c):
-    total = jnp.zeros((batch, phase_rows, phase_columns, channels), g.dtype)
+    shape = batch, phase_rows, phase_columns, channels
+    total = jnp.zeros(shape, jnp.float32)
     for i in range(r, window[0], stride):
       for j in range(c, window[1], stride):
         row, column = low[0] - i // stride, low[1] - j // stride
-        total += kernel[i, j, 0] * lax.slice(
+        total += kernel[i, j, 0].astype(jnp.float32) * lax.slice(
           g,
           (0, row, column, 0),
           (batch, row + phase_rows, column + phase_columns, channels),
         )
-    return total
+    return total.astype(g.dtype)
 
   # Columns, then rows: each reshape merges two axes, which keeps shardings.
   phases = [
@@ -89,12 +91,14 @@ def _kernel_gradient(x, g, window, stride, padding):
   x once instead of in every tap.
   """
   taps = _taps(lax.optimization_barrier(_pad(x, padding)), window, stride)
+  g = g.astype(jnp.float32)
   totals = []
   for start in range(0, len(taps), window[1]):
     totals += sums.channel_sums(
       *(tap * g for tap in taps[start : start + window[1]])
     )
-  return jnp.stack(totals).reshape(*window, 1, x.shape[-1])
+  gradient = jnp.stack(totals).reshape(*window, 1, x.shape[-1])
+  return gradient.astype(x.dtype)
 
 
 def _convolve_forward(x, kernel, stride, padding):
@@ -162,6 +166,7 @@ def _taps(padded, window, stride):
 
 
 def _shift(x, kernel, stride, padding):
-  weights = kernel.reshape(-1, kernel.shape[-1])
+  weights = kernel.reshape(-1, kernel.shape[-1]).astype(jnp.float32)
   taps = _taps(_pad(x, padding), kernel.shape[:2], stride)
-  return sum(tap * weight for tap, weight in zip(taps, weights, strict=True))
+  y = sum(tap * weight for tap, weight in zip(taps, weights, strict=True))
+  return y.astype(x.dtype)

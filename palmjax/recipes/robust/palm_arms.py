@@ -16,7 +16,7 @@ SECTIONS = (*palm_training.SECTIONS, 'loss', 'perturb')
 # Stream of an arm's key, beside those of `palm_training`.
 _BATCHES = 100
 # What an export says of its network, and a config in its section `network`.
-_NETWORK = ('name', 'width', 'embedding_size', 'attention', 'dtype')
+_NETWORK = ('name', 'width', 'embedding_size', 'attention')
 
 
 def folder(config):

@@ -99,7 +99,8 @@ def read_start(config, classes):
       f'--config.start={config.start} looks at larger images than the others: '
       'give a detector of factor 1'
     )
-  return Start(network.description, network.smaller, network)
+  description = {**network.description, 'dtype': config.dtype}
+  return Start(description, network.smaller, network)
 
 
 def perturbation(config, arm):

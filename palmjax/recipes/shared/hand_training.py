@@ -10,6 +10,7 @@ import ml_collections
 from palmjax.data import streams
 from palmjax.engine import loop
 from palmjax.engine import mesh as meshes
+from palmjax.networks import described
 from palmjax.networks import export as exports
 from palmjax.networks import hand as hand_networks
 from palmjax.recipes.shared import ending, hand_images, hand_settings
@@ -32,8 +33,6 @@ SECTIONS = (
   'log_every',
 )
 MEASURES = ('loss',)
-# What an export says of its training and not of its network.
-_OF_TRAINING = ('batch_norm_momentum', 'ended')
 
 
 class HandRun(NamedTuple):
@@ -203,7 +202,7 @@ def _read_start(directory, description):
   """The network of this description that an export holds."""
   network = hand_networks.load(directory)
   mine, theirs = (
-    {k: v for k, v in sizes.items() if k not in _OF_TRAINING}
+    {k: v for k, v in sizes.items() if k not in described.NOT_OF_WEIGHTS}
     for sizes in (description, network.description)
   )
   if theirs != mine:

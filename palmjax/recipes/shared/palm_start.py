@@ -1,5 +1,6 @@
 """A palm network that goes on from an export: its backbone, not its classes."""
 
+from palmjax.networks import described
 from palmjax.networks import palm as palm_networks
 from palmjax.recipes.shared import palm_training
 
@@ -41,8 +42,7 @@ def _read_start(config, directory):
     (spec.to_json(), network.preprocess.to_json()),
   ):
     for key, value in mine.items():
-      # It says nothing of the weights.
-      if key != 'batch_norm_momentum' and theirs.get(key) != value:
+      if key not in described.NOT_OF_WEIGHTS and theirs.get(key) != value:
         raise ValueError(
           f'--config.cnn.start={directory} has another {key}: '
           f'{theirs.get(key)}, not {value}'

@@ -191,3 +191,23 @@ def test_bad_arguments():
     conv.grouped(x, random(3, 3, 1, 8), groups=4)
   with pytest.raises(AssertionError):
     conv.depthwise(x, random(3, 3, 6, 6))
+
+
+def test_depthwise_in_bfloat16_is_added_up_in_float32():
+  x, kernel = (
+    jnp.asarray(abs(random(*s))) for s in [(4, 40, 40, 3), (3, 3, 1, 3)]
+  )
+
+  @functools.partial(jax.jit, static_argnums=0)
+  def results(dtype):
+    function = functools.partial(conv.depthwise, lowering='shift')
+    y, transpose = jax.vjp(function, x.astype(dtype), kernel.astype(dtype))
+    values = y, *transpose(jnp.ones_like(y))
+    assert {value.dtype for value in values} == {jnp.dtype(dtype)}
+    return [value.astype(jnp.float32) for value in values]
+
+  # Both factors of a product are rounded, and the sum.
+  for half, whole in zip(
+    results(jnp.bfloat16), results(jnp.float32), strict=True
+  ):
+    np.testing.assert_allclose(half, whole, rtol=3 * 2**-8)

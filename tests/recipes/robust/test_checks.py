@@ -132,5 +132,9 @@ def test_the_start_is_the_shipped_detector_unless_stated():
   jax.tree.map(
     np.testing.assert_array_equal, start.network.params, shipped_network.params
   )
+  # Its weights may go on in another precision.
+  config.dtype = 'bfloat16'
+  start = training.read_start(config, hands.GESTURES)
+  assert start.description['dtype'] == 'bfloat16'
   config.start = ''
   assert training.read_start(config, hands.GESTURES).network is None

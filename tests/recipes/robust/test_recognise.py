@@ -74,9 +74,12 @@ def test_settings_that_cannot_work_are_refused_at_once(
 @pytest.mark.parametrize('variant', ['', 'smoke', 'table', 'palms'])
 def test_the_variants_can_run(variant):
   config = sections.of(robust_config.get_config(variant), palm_recipe.SECTION)
+  config.network.dtype = 'bfloat16'
   palm_checks.check(config, mesh.make(1))
   start = palm_arms.read_start(config)
   assert (start is None) == (variant == 'smoke')
+  # Whatever precision the weights were trained in.
+  assert config.network.dtype == 'bfloat16'
 
 
 def part(images):

@@ -33,6 +33,8 @@ def test_variables_that_do_not_fit_are_refused(config, tmp_path):
     tmp_path, variables=variables, model=description, preprocess=preprocess
   )
   hand_training.check_start(config, CLASSES)
+  config.dtype = 'bfloat16'  # Says nothing of the weights.
+  hand_training.check_start(config, CLASSES)
   with pytest.raises(ValueError, match=r'--config\.train\.start=.* classes'):
     hand_training.check_start(config, ('one', 'three'))
   del variables['batch_stats']

@@ -113,6 +113,18 @@ def test_another_network_is_refused(config, create, saved, key, value, message):
   assert '\n' not in str(caught.value)
 
 
+def test_weights_may_go_on_in_another_precision(config, create, saved):
+  folder, variables = saved
+  other = config.copy_and_resolve_references()
+  other.network.dtype = 'bfloat16'
+  state = palm_training.start(create(2), other, folder)
+  jax.tree.map(
+    np.testing.assert_array_equal,
+    jax.device_get(state.params['backbone']),
+    variables['params']['backbone'],
+  )
+
+
 def test_variables_that_do_not_fit_are_refused(config, saved, tmp_path):
   folder, variables = saved
   exported = export.load(folder)
