@@ -23,7 +23,13 @@ def plain(key, images, p):
   return images
 
 
-def make(augment=plain, generator=GENERATOR, txs=None, **options):
+def make(
+  augment=plain,
+  generator=GENERATOR,
+  discriminator=DISCRIMINATOR,
+  txs=None,
+  **options,
+):
   """Steps, and a function that makes a fresh state for them."""
   txs = txs or (
     optim.lazy_adam(0.002, b1=0.0, b2=0.99, interval=4),
@@ -31,7 +37,7 @@ def make(augment=plain, generator=GENERATOR, txs=None, **options):
   )
   options = {'r1_gamma': 0.1, **options}
   steps = updates.make_steps(
-    generator, DISCRIMINATOR, *txs, augment=augment, **options
+    generator, discriminator, *txs, augment=augment, **options
   )
 
   def fresh():
