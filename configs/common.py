@@ -14,7 +14,7 @@ def get_config(recipe):
   # False: programs compile in two thirds of the time, and run slower.
   config.optimise = True
   # '10:13' traces the iterations 10, 11 and 12 of every training that has them:
-  # `xprof --logdir WORKDIR/STAGE`, or TensorBoard, shows the trace. '': none.
+  # `xprof WORKDIR/STAGE`, or TensorBoard, shows the trace. '': none.
   config.profile = ''
   return config
 
