@@ -15,7 +15,6 @@ from palmjax.evals.recognition import error_rates, verification
 from palmjax.images import preprocess
 from palmjax.losses import metric
 from palmjax.models import exits, heads
-from palmjax.networks import described
 from palmjax.networks import export as exports
 from palmjax.networks import palm as palm_networks
 from palmjax.ops import chunks
