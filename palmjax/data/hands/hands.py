@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from palmjax.data import draws
 from palmjax.data.hands import camera as hand_camera
 from palmjax.data.hands import labels as hand_labels
 from palmjax.data.hands import pose, render, scene
@@ -191,14 +192,16 @@ def _photograph(image, z, blurred, noise_key, difficulty):
   )
 
 
-@functools.partial(jax.jit, static_argnames='size')
-def _draw_many(key, numbers, difficulty, pins, size):
+@functools.partial(jax.jit, static_argnames=('size', 'block'))
+def _draw_many(shared, rows, size, block):
+  key, difficulty = shared
+
   def one(row):
     number, pins = row
     return _draw(key, number, difficulty, pins, size)
 
   with jax.default_matmul_precision('highest'):
-    return jax.lax.map(one, (numbers, pins))
+    return draws.map_rows(one, rows, block=block)
 
 
 def draw_batch(
@@ -213,7 +216,7 @@ def draw_batch(
   angle=None,
   identity=None,
 ):
-  """Draws a batch of images; compiled for each size and B.
+  """Draws a batch of images; compiled for each size and B (`data.draws`).
 
   Args:
     key: root random key.
@@ -254,4 +257,8 @@ def draw_batch(
   pins = _pins(count, gesture, facing, angle, identity)
   pins = jax.tree.map(lambda pin: jnp.broadcast_to(pin, numbers.shape), pins)
   difficulty = jnp.asarray(difficulty, jnp.float32)
-  return _draw_many(key, numbers, difficulty, pins, size)
+  return draws.on_all_cores(
+    functools.partial(_draw_many, size=size, block=draws.block_size(size)),
+    (key, difficulty),
+    (numbers, pins),
+  )

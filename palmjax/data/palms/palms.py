@@ -20,6 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from palmjax.data import draws
 from palmjax.data.palms import camera, curves, latents, lines, render, skin
 from palmjax.data.palms import pose as palm_pose
 from palmjax.data.palms import random as palm_random
@@ -167,8 +168,10 @@ def _draw_creases(uniforms, normals, z, wear, pose, difficulty, size, blur):
   return render.splat_lines(points, depth, width, size=size, blur=blur)
 
 
-@functools.partial(jax.jit, static_argnames='size')
-def _draw_many(key, identities, samples, sessions, devices, difficulty, size):
+@functools.partial(jax.jit, static_argnames=('size', 'block'))
+def _draw_many(shared, numbers, size, block):
+  key, difficulty = shared
+
   def one(numbers):
     identity, sample, session, device = numbers
     image = draw(
@@ -182,13 +185,13 @@ def _draw_many(key, identities, samples, sessions, devices, difficulty, size):
     )
     return pixels.to_uint8(image)
 
-  return jax.lax.map(one, (identities, samples, sessions, devices))
+  return draws.map_rows(one, numbers, block=block)
 
 
 def draw_batch(
   key, identities, samples, *, size, difficulty=0.5, sessions=None, devices=None
 ):
-  """Draws a batch of palms; compiled for each size and B.
+  """Draws a batch of palms; compiled for each size and B (`data.draws`).
 
   Args:
     key: root random key.
@@ -210,14 +213,10 @@ def draw_batch(
   identities, samples = jnp.asarray(identities), jnp.asarray(samples)
   sessions = session_of(samples) if sessions is None else jnp.asarray(sessions)
   devices = device_of(sessions) if devices is None else jnp.asarray(devices)
-  return _draw_many(
-    key,
-    identities,
-    samples,
-    sessions,
-    devices,
-    jnp.asarray(difficulty, jnp.float32),
-    size,
+  return draws.on_all_cores(
+    functools.partial(_draw_many, size=size, block=draws.block_size(size)),
+    (key, jnp.asarray(difficulty, jnp.float32)),
+    (identities, samples, sessions, devices),
   )
 
 
