@@ -1,28 +1,34 @@
 """Times what palmjax does most; prints one line each.
 
 python -m launch.bench [SUBJECT …] [--size=32] [--batch=32] [--repeats=5]
-  [--arms=ot] [--peer=faiss] [--out=DIR] [--commit=COMMIT]
+  [--arms=ot] [--peer=faiss] [--small] [--out=DIR] [--commit=COMMIT]
 
-  drawing    palms are drawn
-  pairs      embeddings are compared
-  codes      orientation codes are searched for
-  galleries  1,000 palms are enrolled, and one is found
-  search     a million templates are searched; --peer=faiss: beside FAISS
-  training   steps of recognition and of the GAN
-  perturbed  steps of a detector on perturbed images, beside a plain one
-  pytorch    steps of recognition beside PyTorch's, for those who have it
-  serving    the server of devices under load, 100 uploads a second
-  identities a step with a million identities, on --devices=8; alone, 7 GB
+  drawing      palms and hands are drawn
+  pairs        embeddings are compared
+  codes        orientation codes are searched for
+  galleries    1,000 palms are enrolled, and one is found
+  search       a million templates are searched; --peer=faiss: beside FAISS
+  training     every train step, with its memory, and its FLOP/s beside those of
+               a large matrix product; --peer=torch: beside PyTorch
+  perturbed    steps of a detector on perturbed images, beside a plain one
+  pytorch      steps of recognition and of the GAN beside PyTorch's
+  serving      the server of devices under load, 100 uploads a second
+  identities   a step with a million identities, on --devices=8; alone, 7 GB
+  accelerator  what an H200 is to reach, beside PyTorch (launch/gpu.sh)
 
-Without a subject: all but the last three. Machines differ and are shared:
-compare lines of one run with each other, and trust the best of several repeats.
+Without a subject: all but the last four. --out writes bench.json with all
+lines. Machines differ and are shared: compare lines of one run with each other,
+and trust the best of several repeats.
 """
 
 import argparse
 import pathlib
 import sys
 
+import jax
+
 from launch.bench import (
+  accelerator,
   codes,
   drawing,
   galleries,
@@ -32,14 +38,15 @@ from launch.bench import (
   searching,
   training,
 )
+from palmjax import files
 from palmjax.engine import allocator
 
 
 def _pytorch(args):
   # PyTorch is no requirement.
-  from launch.bench import pytorch
+  from launch.bench.pytorch import compare
 
-  pytorch.run(args)
+  yield from compare.run(args)
 
 
 def _serving(args):
@@ -47,6 +54,7 @@ def _serving(args):
   from launch.bench import serving
 
   serving.run(args)
+  return ()
 
 
 _SUBJECTS = {
@@ -60,8 +68,9 @@ _SUBJECTS = {
   'pytorch': _pytorch,
   'serving': _serving,
   'identities': identities.run,
+  'accelerator': accelerator.run,
 }
-_UNUSUAL = ('pytorch', 'serving', 'identities')
+_UNUSUAL = 'pytorch', 'serving', 'identities', 'accelerator'
 _USUAL = [name for name in _SUBJECTS if name not in _UNUSUAL]
 
 
@@ -76,7 +85,7 @@ def main(argv=None):
   )
   parser.add_argument('subjects', nargs='*', metavar='SUBJECT', default=_USUAL)
   for name, default, text in (
-    ('size', None, 'side of the images of trained networks, 32; pytorch: 64'),
+    ('size', None, 'side of the images of trained networks; pytorch: 64'),
     ('batch', 32, 'images of a step, for pytorch'),
     ('repeats', 5, 'the best of so many counts'),
     ('seconds', None, 'of the load, for serving: 60'),
@@ -90,10 +99,13 @@ def main(argv=None):
     default=[*perturbed.ARMS],
     help='perturbed: what is timed beside plain, ot; e.g. ot,adversarial',
   )
-  parser.add_argument('--peer', choices=['faiss'], help='of search')
   parser.add_argument(
-    '--out', metavar='DIR', help='of JSON, for perturbed and identities'
+    '--peer', choices=['faiss', 'torch'], help='of search; of training'
   )
+  parser.add_argument(
+    '--small', action='store_true', help='tiny sizes: does all of it run?'
+  )
+  parser.add_argument('--out', metavar='DIR', help='JSON goes here')
   parser.add_argument('--commit', default='', help='to name in that file')
   args = parser.parse_args(argv)
   for subject in args.subjects:
@@ -107,8 +119,16 @@ def main(argv=None):
   if args.out is not None and not pathlib.Path(args.out).is_dir():
     parser.error(f'--out={args.out}: there is no such folder; make it')
   allocator.keep_freed_memory()
-  for subject in args.subjects:
-    _SUBJECTS[subject](args)
+  rows = {subject: list(_SUBJECTS[subject](args)) for subject in args.subjects}
+  if args.out:
+    content = {
+      'command': 'python -m launch.bench ' + ' '.join(args.subjects),
+      'measured_at': args.commit,
+      'device': jax.devices()[0].device_kind,
+      'jax': jax.__version__,
+      'rows': rows,
+    }
+    files.write_json(pathlib.Path(args.out) / 'bench.json', content)
 
 
 if __name__ == '__main__':

@@ -23,11 +23,11 @@ def run(args):
   images = rng.integers(0, 256, (2, 64, 64, 3), np.uint8)
   fine = orientation_code.FINE
   coded = orientation_code.probes(images, fine)
-  timing.report_size(
+  yield timing.report_size(
     'template, one code', orientation_code.templates(images, fine)[0].nbytes
   )
-  timing.report_size('the same with turned images', coded[0].nbytes)
-  timing.report(
+  yield timing.report_size('the same with turned images', coded[0].nbytes)
+  yield timing.report(
     'codes of a palm and of its turns',
     timing.best_of(
       functools.partial(orientation_code.probes, images[:1], fine),
@@ -38,7 +38,7 @@ def run(args):
   probes = rng.integers(-127, 128, (MANY, *coded.shape[1:]), np.int8)
   gallery = rng.integers(-127, 128, (MANY, *coded.shape[2:]), np.int8)
   for kind in _KINDS:
-    timing.report(
+    yield timing.report(
       f'one pair, both directions, {kind.name}',
       timing.best_of(
         functools.partial(
@@ -50,7 +50,7 @@ def run(args):
       'pairs',
     )
     first = _seconds(probes[:_PROBES], gallery[:_GALLERY], kind)
-    timing.report(
+    yield timing.report(
       f'{MANY:,} × {MANY:,} palms, {kind.name}',
       (first, _seconds(probes, gallery, kind)),
       MANY**2,

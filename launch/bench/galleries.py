@@ -30,16 +30,16 @@ def run(args):
   start = time.perf_counter()
   gallery = judge.enrol(images)
   seconds = time.perf_counter() - start
-  timing.report(f'enrolling {PALMS:,} palms', (first, seconds), PALMS)
+  yield timing.report(f'enrolling {PALMS:,} palms', (first, seconds), PALMS)
   with tempfile.TemporaryDirectory() as folder:
     path = pathlib.Path(folder) / 'gallery.npz'
     gallery.save(path)
-    timing.report_size('their file', path.stat().st_size)
+    yield timing.report_size('their file', path.stat().st_size)
     load = functools.partial(judge.load_gallery, path)
-    timing.report(
+    yield timing.report(
       'reading the file', timing.best_of(load, args.repeats), PALMS, 'palms'
     )
-  timing.report(
+  yield timing.report(
     'one probe in the gallery',
     timing.best_of(
       lambda: judge.scores(judge.enrol(probe), gallery), args.repeats

@@ -16,7 +16,7 @@ def run(args):
   count_pairs = functools.partial(
     streaming.count_pairs, embeddings, np.arange(count) // 8
   )
-  timing.report(
+  yield timing.report(
     'scores of all pairs, 128-d',
     timing.best_of(count_pairs, args.repeats),
     count * (count - 1) // 2,

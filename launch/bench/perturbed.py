@@ -10,6 +10,7 @@ both at once, in 4 GB. Images are noise: the program that draws hands would take
 another sixth.
 """
 
+import functools
 import pathlib
 import time
 from concurrent import futures
@@ -50,7 +51,7 @@ def run(args):
   seconds = {arm: (first[arm], min(times)) for arm, times in taken.items()}
   side, count = config.image_size, config.train.batch_size
   for arm, times in seconds.items():
-    timing.report(f'detector, {arm}, {side} px', times, count)
+    yield timing.report(f'detector, {arm}, {side} px', times, count)
     ratio = times[1] / seconds[CONTROL][1]
     print(f'{"":34}{ratio:.2f} × {CONTROL}', flush=True)
   if args.out:
@@ -83,7 +84,7 @@ def table(seconds):
 
 
 def make_steps(config, arms):
-  """{arm: function without arguments that makes one update from the start}."""
+  """{arm: `functools.partial` of a compiled step, from the start}."""
   side = config.image_size
   start = training.read_start(config, hands.GESTURES)
   model = hand_networks.build(start.description)
@@ -100,7 +101,7 @@ def make_steps(config, arms):
     state = training.create_state(start_state, made, config.train, side)
     step = training.make_step(task, tx, made, config.train)
     update = meshes.jit_step(step, mesh, donate=False)
-    return lambda: update(state, None, batch, jax.random.key(1))
+    return functools.partial(update, state, None, batch, jax.random.key(1))
 
   return {arm: make(arm) for arm in arms}
 

@@ -20,7 +20,7 @@ def run(args):
     times[k] = timing.best_of(
       lambda k=k: gallery.search(probes, k), args.repeats
     )
-    timing.report(
+    yield timing.report(
       f'search of 1e6 templates, k={k}', times[k], _PROBES, 'probes'
     )
   if args.peer != 'faiss':
@@ -33,7 +33,9 @@ def run(args):
   index.add(templates)
   for k in (1, 10):
     seconds = timing.best_of(lambda k=k: index.search(probes, k), args.repeats)
-    timing.report(f'the same by FAISS flat, k={k}', seconds, _PROBES, 'probes')
+    yield timing.report(
+      f'the same by FAISS flat, k={k}', seconds, _PROBES, 'probes'
+    )
     print(f'time / FAISS, k={k}: {times[k][1] / seconds[1]:.2f}')
     scores, indices = gallery.search(probes, k)
     expected, names = index.search(probes, k)

@@ -16,15 +16,43 @@ def best_of(function, repeats):
 
 
 def report(name, seconds, count, unit='images'):
-  """Prints a line of what `best_of` returned for `count` units of work."""
+  """Prints a line of what `best_of` returned for `count` units of work.
+
+  Returns:
+    The line as plain values: {'name', 'seconds', 'first', 'rate', 'unit'}.
+  """
   first, later = seconds
   print(
     f'{name:36} {1e3 * later:9.1f} ms  {count / later:11.1f} {unit}/s  '
     f'first call {first:6.1f} s',
     flush=True,
   )
+  return {
+    'name': name,
+    'seconds': later,
+    'first': first,
+    'rate': count / later,
+    'unit': f'{unit}/s',
+  }
+
+
+def note(*parts):
+  """Prints what there is to say beside a line, below it."""
+  print(f'{"":37}{", ".join(part for part in parts if part)}', flush=True)
+
+
+def goal(row, least):
+  """Prints how a row compares with the rate that is wanted; returns the row.
+
+  Args:
+    row: of `report`.
+    least: rate, in the unit of the row.
+  """
+  note(f'goal {least:,} {row["unit"]}: {row["rate"] / least:.2f} of it')
+  return {**row, 'goal': least}
 
 
 def report_size(name, count):
-  """Prints a number of bytes."""
+  """Prints a number of bytes; returns {'name', 'bytes'}."""
   print(f'{name:36} {count:9,} bytes', flush=True)
+  return {'name': name, 'bytes': count}

@@ -1,81 +1,63 @@
-"""Training steps of the default run."""
-
-import functools
+"""Every train step: time, memory, FLOP/s beside a large matrix product."""
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 
-from configs import ssl as ssl_config
-from launch.bench import timing
-from palmjax.data.augment import palms as palm_augment
+from configs import robust as robust_config
+from launch.bench import costs, perturbed, steps
 from palmjax.engine import mesh as meshes
-from palmjax.losses import metric
-from palmjax.models import heads
-from palmjax.recipes.shared import palm_training
-from palmjax.recipes.ssl import gan as ssl_gan
-from palmjax.steps import classify
 
 
 def run(args):
-  """A step of recognition, and the four updates of the GAN."""
-  config = ssl_config.get_config()
-  config.image_size = args.size or 32
+  """Steps of all recipes, on one device; --peer=torch: beside PyTorch, too.
+
+  Yields:
+    Rows of `costs.measure`.
+  """
+  variant = 'smoke' if args.small else ''
+  ceilings = costs.ceilings(args.repeats)
   mesh = meshes.make(1)
-  recognition(config, mesh, args.repeats)
-  gan(config, mesh, args.repeats)
-
-
-def recognition(config, mesh, repeats):
-  """A training step of the recognition network."""
-  model, spec = palm_training.build(config)
-  batch_size = config.cnn.batch_size
-  tx = palm_training.optimiser(config.cnn)
-  state = classify.create_state(
-    model,
-    tx,
-    jax.random.key(0),
-    input_shape=spec.shape,
-    head=heads.init_head(
-      jax.random.key(2), config.labelled.identities, model.embedding_size
-    ),
-  )
-  step = meshes.jit_step(
-    classify.make_step(
-      model,
-      tx,
-      logits_fn=metric.softmax_logits,
-      preprocess=spec.apply,
-      augment=palm_augment.make_augment(**config.augment.to_dict()),
-    ),
-    mesh,
-    donate=False,
-  )
-  batch = {
-    'image': _images(batch_size, config.image_size),
-    'label': jnp.zeros(batch_size, jnp.int32),
-  }
-  seconds = timing.best_of(
-    lambda: step(state, None, batch, jax.random.key(1)), repeats
-  )
-  timing.report(f'recognition, {config.image_size} px', seconds, batch_size)
-
-
-def gan(config, mesh, repeats):
-  """The four updates of the GAN."""
-  _, state, steps = ssl_gan.build(config, jax.random.key(0))
-  batch_size = config.gan.batch_size
-  batch = {'image': _images(batch_size, config.image_size)}
-  for name, step in steps._asdict().items():
-    step = meshes.jit_step(step, mesh, donate=False)
-    update = functools.partial(step, state, None, batch, jax.random.key(1))
-    timing.report(
-      f'gan {name}, {config.image_size} px',
-      timing.best_of(update, repeats),
-      batch_size,
+  for step in steps.every(variant, args.size):
+    yield measure(step, mesh, args.repeats, ceilings)
+  config = steps.config_of(robust_config, variant, args.size)
+  for arm, step in perturbed.make_steps(
+    config, [perturbed.CONTROL, *args.arms]
+  ).items():
+    yield costs.measure(
+      f'detector, {arm}, {config.image_size} px',
+      step.func,
+      step.args,
+      config.train.batch_size,
+      args.repeats,
+      ceiling=ceilings[config.dtype],
     )
+  if args.peer == 'torch':
+    # PyTorch is no requirement.
+    from launch.bench.pytorch import compare
+
+    yield from compare.run(args)
 
 
-def _images(count, size):
-  shape = (count, size, size, 3)
-  return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+def measure(step, mesh, repeats, ceilings):
+  """The row of a `steps.Step`; all images of its batch count."""
+  return costs.measure(
+    step.name,
+    meshes.jit_step(step.step, mesh, donate=False),
+    (step.state, step.frozen, step.batch, jax.random.key(1)),
+    sum(
+      len(step.batch[name])
+      for name in ('image', 'generated', 'unlabelled')
+      if name in step.batch
+    ),
+    repeats,
+    ceiling=ceilings[step.dtype],
+  )
+
+
+def schedule_seconds(seconds, section):
+  """Seconds of a batch, on average, from {update: seconds}."""
+  return (
+    seconds['discriminator']
+    + seconds['r1'] / section.r1_interval
+    + seconds['generator']
+    + seconds['path_length'] / section.path_length_interval
+  )

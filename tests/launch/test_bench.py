@@ -26,6 +26,21 @@ def test_an_unknown_subject_is_refused(capsys):
   assert "no subject 'planets': choose of drawing, pairs, codes" in error
 
 
+def test_lines_are_written_as_json(monkeypatch, tmp_path, capsys):
+  monkeypatch.setattr(codes, 'MANY', 3)
+  options = ['--repeats=1', f'--out={tmp_path}', '--commit=abcdef0']
+  bench.main(['codes', *options])
+  record = json.loads((tmp_path / 'bench.json').read_text())
+  assert record['command'] == 'python -m launch.bench codes'
+  assert record['measured_at'] == 'abcdef0'
+  rows = record['rows']['codes']
+  lines = capsys.readouterr().out.splitlines()
+  assert [row['name'] for row in rows] == [line[:36].strip() for line in lines]
+  assert rows[0]['bytes'] == 2048
+  assert rows[2]['unit'] == 'images/s'
+  assert rows[2]['rate'] == pytest.approx(1 / rows[2]['seconds'])
+
+
 def test_codes_have_their_lines(monkeypatch, capsys):
   monkeypatch.setattr(codes, 'MANY', 3)
   bench.main(['codes', '--repeats=1'])
@@ -105,7 +120,7 @@ def test_perturbed_steps_have_the_options_of_the_config(monkeypatch):
     perturbed_tasks, 'detector', lambda model, **kw: seen.update(kw)
   )
   monkeypatch.setattr(robust, 'make_step', lambda *a, **b: seen.update(b))
-  monkeypatch.setattr(perturbed.meshes, 'jit_step', lambda *a, **b: None)
+  monkeypatch.setattr(perturbed.meshes, 'jit_step', lambda *a, **b: print)
   # Momentum is 50 shapes of zeros, each a program.
   monkeypatch.setattr(
     perturbed.hand_settings, 'optimiser', lambda section: optax.sgd(0.1)
@@ -146,7 +161,7 @@ def test_a_gallery_is_enrolled_kept_and_searched(monkeypatch, capsys):
   monkeypatch.setattr(galleries, 'PALMS', 2)
   load = functools.partial(verifier.load, turns=False)
   monkeypatch.setattr(verifier, 'load', load)
-  galleries.run(types.SimpleNamespace(repeats=1))
+  rows = list(galleries.run(types.SimpleNamespace(repeats=1)))
   lines = capsys.readouterr().out.splitlines()
   assert [line[:36].strip() for line in lines] == [
     'enrolling 2 palms',
@@ -154,3 +169,4 @@ def test_a_gallery_is_enrolled_kept_and_searched(monkeypatch, capsys):
     'reading the file',
     'one probe in the gallery',
   ]
+  assert [row['name'] for row in rows] == [line[:36].strip() for line in lines]

@@ -1,0 +1,1 @@
+"""The same networks in PyTorch, which is no requirement of palmjax."""

@@ -1,0 +1,260 @@
+"""Training steps beside PyTorch's, in one process; prints the ratios.
+
+pip install torch && python -m launch.bench pytorch [--size=64] [--batch=32]
+
+Both sides train the same network on the same shapes: a normalised softmax of
+1,000 classes and SGD with momentum, or the four updates of the GAN without
+ADA. PyTorch has channels last; on a GPU also autocast to the type that palmjax
+computes in, and torch.compile. Machines are shared: the two take turns and the
+fastest of several repeats counts.
+"""
+
+import contextlib
+import functools
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import torch
+from torch import nn
+
+from configs import ssl as ssl_config
+from launch.bench import steps, training
+from launch.bench.pytorch import gan as torch_gan
+from launch.bench.pytorch import networks
+from palmjax.engine import mesh as meshes
+from palmjax.engine import optim
+from palmjax.losses import metric
+from palmjax.models import backbones, heads
+from palmjax.recipes.ssl import gan as ssl_gan
+from palmjax.steps import classify
+from palmjax.steps.gan import networks as gan_networks
+from palmjax.steps.gan import updates
+
+_SCALE = 32.0
+
+
+def run(args):
+  """MobileFaceNet, ResNet-18, ResNet-50 and the GAN of the default run.
+
+  Yields:
+    {'name', 'seconds', 'torch_seconds', 'ratio'} of each.
+  """
+  size, count = args.size or (32 if args.small else 64), args.batch
+  for name in networks.NETWORKS:
+    yield recognition(name, size, count, 1000, args.repeats, 'float32')
+  yield gan(ssl_config.get_config('smoke' if args.small else ''), args.repeats)
+
+
+def recognition(name, size, count, classes, repeats, dtype):
+  """The row of a recognition network.
+
+  Args:
+    name: of `networks.NETWORKS`.
+    size: side of the images.
+    count: of them.
+    classes: of the softmax.
+    repeats: the best of so many counts.
+    dtype: that palmjax computes in; PyTorch too, on a GPU.
+  """
+  rng = np.random.default_rng(0)
+  images = rng.integers(0, 256, (count, size, size, 3), np.uint8)
+  labels = rng.integers(0, classes, count, np.int32)
+  theirs, their_count = _torch_step(name, images, labels, classes, dtype)
+  ours, our_count = _jax_step(name, images, labels, classes, dtype)
+  seconds = _take_turns({'ours': ours, 'theirs': theirs}, repeats)
+  return _report(
+    f'{name}, {size} px × {count}',
+    seconds['ours'],
+    seconds['theirs'],
+    (our_count, their_count),
+  )
+
+
+def gan(config, repeats):
+  """The row of the GAN without ADA: a batch of its schedule, on average."""
+  device = _device()
+  theirs, their_counts = torch_gan.updates(
+    config,
+    device,
+    autocast=_autocast(device, config.gan.dtype),
+    compiled=_compiled(device),
+  )
+  ours, our_counts = _jax_updates(config)
+  seconds = _take_turns(
+    {
+      **{f'ours {name}': update for name, update in ours.items()},
+      **{f'theirs {name}': _synced(update) for name, update in theirs.items()},
+    },
+    repeats,
+  )
+  mine, other = (
+    training.schedule_seconds(
+      {name: seconds[f'{side} {name}'] for name in theirs}, config.gan
+    )
+    for side in ('ours', 'theirs')
+  )
+  return _report(
+    f'gan without ADA, {config.image_size} px × {config.gan.batch_size}',
+    mine,
+    other,
+    (sum(our_counts), sum(their_counts.values())),
+  )
+
+
+def _report(name, mine, other, counts):
+  print(
+    f'{name:36} palmjax {1e3 * mine:.1f} ms ({counts[0]:,} parameters), '
+    f'PyTorch {1e3 * other:.1f} ms ({counts[1]:,}), ratio {mine / other:.2f}',
+    flush=True,
+  )
+  return {
+    'name': name,
+    'seconds': mine,
+    'torch_seconds': other,
+    'ratio': mine / other,
+    'params': counts[0],
+    'torch_params': counts[1],
+  }
+
+
+def _take_turns(made, repeats):
+  """{name: fewest seconds} of functions that wait for their results."""
+  times = {name: [] for name in made}
+  for _ in range(repeats + 1):
+    for name, step in made.items():
+      begun = time.perf_counter()
+      step()
+      times[name].append(time.perf_counter() - begun)
+  return {name: min(each[1:]) for name, each in times.items()}
+
+
+def _device():
+  return torch.device('cuda' if torch.cuda.is_available() else 'cpu')
+
+
+def _autocast(device, dtype):
+  if device.type == 'cpu' or dtype == 'float32':
+    return contextlib.nullcontext
+  return functools.partial(torch.autocast, 'cuda', getattr(torch, dtype))
+
+
+def _compiled(device):
+  return torch.compile if device.type == 'cuda' else lambda network: network
+
+
+def _synced(update):
+  """An update that waits for the GPU."""
+
+  def step():
+    update()
+    if torch.cuda.is_available():
+      torch.cuda.synchronize()
+
+  return step
+
+
+def _torch_step(name, images, labels, classes, dtype):
+  """(an update that waits, number of parameters) of PyTorch."""
+  device = _device()
+  network = networks.NETWORKS[name](images.shape[1])
+  network = network.to(device, memory_format=torch.channels_last)
+  grey = torch.from_numpy(images[..., 0] / np.float32(127.5) - 1)[:, None]
+  grey = grey.to(device).contiguous(memory_format=torch.channels_last)
+  labels = torch.from_numpy(labels.astype(np.int64)).to(device)
+  length = networks.LENGTH
+  head = nn.Parameter(
+    torch.randn(classes, length, device=device) * length**-0.5
+  )
+  optimiser = torch.optim.SGD([*network.parameters(), head], 0.01, 0.9)
+  embed, autocast = _compiled(device)(network), _autocast(device, dtype)
+
+  def update():
+    optimiser.zero_grad(set_to_none=True)
+    with autocast():
+      logits = _SCALE * nn.functional.linear(
+        nn.functional.normalize(embed(grey)), nn.functional.normalize(head)
+      )
+      loss = nn.functional.cross_entropy(logits, labels)
+    loss.backward()
+    optimiser.step()
+
+  return _synced(update), sum(p.numel() for p in network.parameters())
+
+
+def _jax_step(name, images, labels, classes, dtype):
+  """The same of palmjax."""
+  model = backbones.build(
+    name,
+    embedding_size=networks.LENGTH,
+    width=1.0,
+    dtype=jnp.dtype(dtype),
+    attention=False,
+  )
+  tx = optax.sgd(0.01, momentum=0.9)
+  state = classify.create_state(
+    model,
+    tx,
+    jax.random.key(0),
+    input_shape=(*images.shape[1:3], 1),
+    head=heads.init_head(jax.random.key(1), classes, networks.LENGTH),
+  )
+  count = sum(p.size for p in jax.tree.leaves(state.params['backbone']))
+  update = meshes.jit_step(
+    classify.make_step(
+      model,
+      tx,
+      logits_fn=functools.partial(metric.normalised_logits, scale=_SCALE),
+      preprocess=lambda x: x[..., :1],
+      augment=lambda key, x: x,
+    ),
+    meshes.make(1),
+  )
+  # On the device before the clock starts, as PyTorch's are.
+  batch = jax.device_put({'image': images, 'label': labels})
+  held = [state]
+
+  def step():
+    held[0], _ = update(held[0], None, batch, jax.random.key(2))
+    jax.block_until_ready(held[0])
+
+  return step, count
+
+
+def _jax_updates(config):
+  """({name: an update that waits}, parameters of both networks)."""
+  section, models = config.gan, ssl_gan.networks(config)
+  adam = functools.partial(
+    optim.lazy_adam, section.learning_rate, b1=0.0, b2=0.99
+  )
+  optimisers = (
+    adam(interval=section.path_length_interval),
+    adam(interval=section.r1_interval),
+  )
+  made = updates.make_steps(
+    *models, *optimisers, augment=lambda key, images, p: images, r1_gamma=1.0
+  )
+  batch = jax.device_put(
+    {'image': steps.noise(section.batch_size, config.image_size)}
+  )
+  state = gan_networks.create_state(
+    *models, *optimisers, batch, jax.random.key(0)
+  )
+  mesh, held = meshes.make(1), [state]
+
+  def waiting(step):
+    compiled = meshes.jit_step(step, mesh)
+
+    def update():
+      held[0], _ = compiled(held[0], None, batch, jax.random.key(1))
+      jax.block_until_ready(held[0])
+
+    return update
+
+  counts = [
+    sum(p.size for p in jax.tree.leaves(state[name].params))
+    for name in ('generator', 'discriminator')
+  ]
+  return {name: waiting(step) for name, step in made._asdict().items()}, counts
