@@ -28,6 +28,8 @@ class Sizes(NamedTuple):
     palm: side of recognition and of palms.
     hand: side of hands.
     batches: {network: batch}, of recognition.
+    width: of recognition networks.
+    compared: networks that PyTorch trains, too, in their full width.
     classes: of ArcFace.
     gan: variant of configs/ssl.py.
     drawn: images that are drawn at once.
@@ -36,6 +38,8 @@ class Sizes(NamedTuple):
   palm: int = 112
   hand: int = 128
   batches: tuple = (('resnet50', 512), ('mobilefacenet', 1024))
+  width: float = 1.0
+  compared: tuple = ('resnet50', 'mobilefacenet')
   classes: int = 10_000
   gan: str = 'full'
   drawn: int = 4096
@@ -45,6 +49,8 @@ SMALL = Sizes(
   palm=32,
   hand=32,
   batches=(('resnet50', 2), ('mobilefacenet', 2)),
+  width=0.125,
+  compared=('mobilefacenet',),
   classes=10,
   gan='smoke',
   drawn=4,
@@ -79,7 +85,8 @@ def run(args):
     return
   from launch.bench.pytorch import compare
 
-  for name, batch in sizes.batches:
+  for name in sizes.compared:
+    batch = dict(sizes.batches)[name]
     yield compare.recognition(
       name, sizes.palm, batch, sizes.classes, args.repeats, 'bfloat16'
     )
@@ -91,7 +98,7 @@ def recognition(name, batch, sizes):
   config = metric_config.get_config()
   config.image_size = sizes.palm
   config.network.name = name
-  config.network.width = 1.0
+  config.network.width = sizes.width
   config.network.dtype = 'bfloat16'
   config.loss.name = 'arcface'
   config.labelled.identities = sizes.classes

@@ -34,9 +34,9 @@ def _parts(cores, rows=_ROWS):
   [(1, [24]), (2, [12, 12]), (5, [6, 6, 6, 6]), (64, [4] * 6)],
 )
 def test_each_core_gets_an_equal_part(cores, counts):
-  result, found, threads = _parts(cores)
+  result, lengths, threads = _parts(cores)
   np.testing.assert_array_equal(result, 2 * _ROWS['x'] + 1)
-  assert found == counts
+  assert lengths == counts
   if cores > 1:
     assert threading.main_thread().name not in threads
 

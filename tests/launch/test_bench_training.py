@@ -47,8 +47,8 @@ def test_the_ceiling_is_of_the_first_product_that_takes_long(monkeypatch):
 
   monkeypatch.setattr(timing, 'best_of', best_of)
   sides = 1024, 2048, 4096, 8192
-  found = costs.ceilings(1, sides=sides)
-  assert found == {
+  ceilings = costs.ceilings(1, sides=sides)
+  assert ceilings == {
     'float32': pytest.approx(1e12),
     'bfloat16': pytest.approx(1e12),
   }

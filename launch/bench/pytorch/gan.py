@@ -10,6 +10,7 @@ import math
 import torch
 from torch import nn
 from torch.nn import functional
+from torch.optim import swa_utils
 
 from palmjax.models import layers as sizes
 
@@ -203,6 +204,7 @@ def updates(config, device, *, autocast, compiled):
     for x in (g, d)
   )
   average = [x.detach().clone() for x in g.parameters()]
+  follow = swa_utils.get_ema_multi_avg_fn(0.999)
   count, mean = section.batch_size, torch.zeros((), device=device)
   real = torch.rand(count, 3, size, size, device=device) * 2 - 1
   real = real.contiguous(memory_format=torch.channels_last)
@@ -238,7 +240,7 @@ def updates(config, device, *, autocast, compiled):
       loss = functional.softplus(-fast_d(fake)).mean()
     apply(adam_g, loss)
     with torch.no_grad():
-      torch._foreach_lerp_(average, [*g.parameters()], 0.001)
+      follow(average, [*g.parameters()], None)
 
   def path_length():
     w = g.styles(latents(max(1, count // 2)))
