@@ -10,7 +10,7 @@ two palms. With --known a folder <identity> holds several images of one palm:
 the first is used as above, and all of them measure how often a palm is not
 recognised (FNMR). An image shows a palm as python -m palmjax.verify takes it;
 with --photos it is a photo of a whole hand. Without --photos a folder is
-refused if more than a tenth of its images seem to show whole hands.
+refused if more than half of its images seem to show whole hands.
 
 The output is a cohort, for `palmjax.verify --cohort`, and a report beside it.
 Without --out they are cohort.npz and cohort.html in the current folder. Missing
