@@ -66,6 +66,7 @@ def execute(path, *, size, folder):
     timeout=_LONGEST,
     kernel_name='python3',
     record_timing=False,
+    coalesce_streams=True,
     resources={'metadata': {'path': str(folder)}},
   )
   paths = [str(ROOT), os.environ.get('PYTHONPATH', '')]

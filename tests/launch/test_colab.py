@@ -162,11 +162,11 @@ def test_a_notebook_runs(name, tmp_path):
   assert _printed(_cell(book, TRAINS)).splitlines()[-1] == 'stopped'
   (run,) = (tmp_path / 'runs').iterdir()
   assert (run / 'metrics.json').is_file()
-  # Titles and tables are those that are committed; numbers depend on machines.
+  # It shows what is committed; numbers depend on machines.
   committed = _codes(_read(name))
   for mine, theirs in zip(_codes(book), committed, strict=True):
     kinds = [
-      [output['output_type'] for output in cell['outputs']]
+      {output['output_type'] for output in cell['outputs']}
       for cell in (mine, theirs)
     ]
     assert kinds[0] == kinds[1], _source(mine)
