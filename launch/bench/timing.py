@@ -48,7 +48,7 @@ def goal(row, least):
     row: of `report`.
     least: rate, in the unit of the row.
   """
-  note(f'goal {least:,} {row["unit"]}: {row["rate"] / least:.2f} of it')
+  note(f'goal {least:,.0f} {row["unit"]}: {row["rate"] / least:.2f} of it')
   return {**row, 'goal': least}
 
 
