@@ -202,6 +202,7 @@ def _jax_step(name, images, labels, classes, dtype):
     head=heads.init_head(jax.random.key(1), classes, networks.LENGTH),
   )
   count = sum(p.size for p in jax.tree.leaves(state.params['backbone']))
+  mesh = meshes.make(1)
   update = meshes.jit_step(
     classify.make_step(
       model,
@@ -210,11 +211,12 @@ def _jax_step(name, images, labels, classes, dtype):
       preprocess=lambda x: x[..., :1],
       augment=lambda key, x: x,
     ),
-    meshes.make(1),
+    mesh,
   )
   # On the device before the clock starts, as PyTorch's are.
   batch = jax.device_put({'image': images, 'label': labels})
-  held = [state]
+  # One origin for the first and for later states: one compilation.
+  held = [meshes.copy_to_devices(state, mesh)]
 
   def step():
     held[0], _ = update(held[0], None, batch, jax.random.key(2))
@@ -242,7 +244,8 @@ def _jax_updates(config):
   state = gan_networks.create_state(
     *models, *optimisers, batch, jax.random.key(0)
   )
-  mesh, held = meshes.make(1), [state]
+  mesh = meshes.make(1)
+  held = [meshes.copy_to_devices(state, mesh)]
 
   def waiting(step):
     compiled = meshes.jit_step(step, mesh)
