@@ -134,6 +134,7 @@ def test_perturbed_steps_have_the_options_of_the_config(monkeypatch):
   assert (seen['vector'], seen['weight']) == (config.perturb.vector, 0.5)
 
 
+@pytest.mark.slow
 def test_a_step_with_many_identities_has_its_lines(monkeypatch, capsys):
   monkeypatch.setattr(identities, 'IDENTITIES', 40)
   monkeypatch.setattr(identities, 'SHARES', (0.5,))
