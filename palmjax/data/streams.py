@@ -10,6 +10,9 @@ one is used equally often, and a set smaller than the batch works.
 
 Batches of P identities with K images each, which triplets need, keep to the
 same rule: `identity_indices`.
+
+A batch has the same rows however many processes train. Each process gathers or
+reads the rows of its devices alone, a block of the batch (`engine.mesh`).
 """
 
 import functools
@@ -52,10 +55,9 @@ class DeviceSet:
       whole = jax.sharding.NamedSharding(
         sharding.mesh, jax.sharding.PartitionSpec()
       )
-    # `jnp.array`: device_put alone would borrow the buffers of NumPy arrays.
-    self.arrays = jax.device_put(
-      {name: jnp.array(array) for name, array in arrays.items()}, whole
-    )
+    self.arrays = {
+      name: _put_whole(array, whole) for name, array in arrays.items()
+    }
     # The arrays are an argument: closed over, they would be baked into the
     # compiled program.
     self._gather = jax.jit(_take, out_shardings=sharding)
@@ -229,17 +231,29 @@ def grain_batches(source, batch_size, *, seed, sharding=None):
 
   Returns:
     batches(start), batches {name: array [batch_size, ...]} on the device.
+
+  Raises:
+    ValueError: no examples, or a batch that does not divide over the processes.
   """
   if len(source) == 0:
     raise ValueError('a data source without examples')
+  processes = jax.process_count()
+  if batch_size % processes:
+    raise ValueError(
+      f'{batch_size} examples in a batch do not divide over {processes} '
+      f'processes: use a multiple of {processes}'
+    )
+  share = batch_size // processes
   dataset = (
     grain.MapDataset.source(source)
     .seed(seed)
     .shuffle()
     .repeat()
-    .batch(batch_size)
+    .batch(share)
+    # Blocks of a batch lie one after the other: each process takes its own.
+    .slice(slice(jax.process_index(), None, processes))
     .to_iter_dataset(
-      grain.ReadOptions(num_threads=4, prefetch_buffer_size=2 * batch_size)
+      grain.ReadOptions(num_threads=4, prefetch_buffer_size=2 * share)
     )
   )
 
@@ -248,9 +262,22 @@ def grain_batches(source, batch_size, *, seed, sharding=None):
     # After .batch(), an element is a batch: one a step.
     iterator.set_state({'next_index': start})
     for batch in iterator:
-      yield jax.device_put(batch, sharding)
+      if processes == 1:
+        yield jax.device_put(batch, sharding)
+      else:
+        yield jax.make_array_from_process_local_data(sharding, batch)
 
   return start_at
+
+
+def _put_whole(array, sharding):
+  """A copy of what each process has whole, on the devices of a sharding."""
+  # `jnp.array`: device_put alone would borrow the buffers of NumPy arrays.
+  array = jnp.array(array)
+  if sharding is None or sharding.is_fully_addressable:
+    return jax.device_put(array, sharding)
+  array = np.asarray(array)
+  return jax.make_array_from_process_local_data(sharding, array, array.shape)
 
 
 def _take(arrays, indices):

@@ -5,6 +5,10 @@ only its own directory, and ends with export/ and then DONE.json. A finished
 stage that was made of the same config, inputs and key is not run again; an
 unfinished one goes on from its ckpt/. Its key is fold_in(root, crc32(name)), so
 skipping one changes nothing later.
+
+Where several processes run a recipe, all run the body of a stage. What process
+0 exports counts: the others export into a folder of their own, which goes, and
+read the export of process 0 in the stages that follow.
 """
 
 import contextlib
@@ -15,6 +19,7 @@ import json
 import os
 import pathlib
 import shutil
+import tempfile
 import threading
 import time
 import zlib
@@ -26,6 +31,7 @@ import numpy as np
 from absl import logging
 
 from palmjax import files
+from palmjax.engine import processes, records
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -82,7 +88,8 @@ def run(name, body, *, workdir, key, config, sections, facts, inputs):
 
   Raises:
     ValueError: the directory holds work of another config, other inputs or
-      another key, or an export that was changed; metrics that JSON cannot hold.
+      another key, or an export that was changed; metrics that JSON cannot hold;
+      processes that were given other values, or see another directory.
   """
   directory = pathlib.Path(workdir).absolute() / name
   export = directory / 'export'
@@ -95,44 +102,60 @@ def run(name, body, *, workdir, key, config, sections, facts, inputs):
     'key': jax.random.key_data(key).tolist(),
   }
   record = json.loads(files.to_json(record))
-  for path in (begun, done):
-    if path.exists():
-      _require_same(
-        {k: v for k, v in _read(path).items() if k in record},
-        record,
-        f"stage '{name}' in {directory}",
-        f'use another workdir or delete {directory}',
-      )
-  if done.exists():
+  processes.require_same(record, f"configuration of stage '{name}'")
+  if processes.is_first():
+    for path in (begun, done):
+      if path.exists():
+        records.require_same(
+          {k: v for k, v in records.read(path).items() if k in record},
+          record,
+          f"stage '{name}' in {directory}",
+          f'use another workdir or delete {directory}',
+        )
+  if processes.value_of_first(done.exists()):
     logging.info('%s: finished before', name)
   else:
     logging.info('%s: begins, or goes on', name)
-    files.make_folder(directory)
-    files.write_json(begun, record)
-    with stopwatch(directory / 'seconds.json'):
-      partial = directory / 'export.tmp'
-      shutil.rmtree(partial, ignore_errors=True)
-      partial.mkdir()
-      metrics = body(
-        Stage(directory.parent, name, partial, stage_key(key, name)),
+
+    def work(export):
+      return body(
+        Stage(directory.parent, name, export, stage_key(key, name)),
         ml_collections.ConfigDict(copy.deepcopy(values)),
         **{name: result.path for name, result in inputs.items()},
       )
-      fingerprint = fingerprint_of(partial)
-      result = files.to_json(
-        {**record, 'metrics': metrics, 'fingerprint': fingerprint}
-      )
-      _sync(partial)
-      shutil.rmtree(export, ignore_errors=True)
-      partial.rename(export)
-      files.write_file(done, result + '\n')
-  finished = _read(done)
+
+    if processes.is_first():
+      _make(directory, record, work)
+    else:
+      with tempfile.TemporaryDirectory() as scratch:
+        work(pathlib.Path(scratch))
+  processes.wait(f'stage {name}')
+  finished = records.read(done)
   if fingerprint_of(export) != finished['fingerprint']:
     raise ValueError(
       f"the export of stage '{name}' was changed after it was made: delete "
       f'{directory} and run again'
     )
   return Result(name, export, finished['metrics'], finished['fingerprint'])
+
+
+def _make(directory, record, work):
+  """Writes stage.json, then what `work` exports, then DONE.json."""
+  files.make_folder(directory)
+  files.write_json(directory / 'stage.json', record)
+  with stopwatch(directory / 'seconds.json'):
+    partial, export = directory / 'export.tmp', directory / 'export'
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    metrics = work(partial)
+    fingerprint = fingerprint_of(partial)
+    result = files.to_json(
+      {**record, 'metrics': metrics, 'fingerprint': fingerprint}
+    )
+    _sync(partial)
+    shutil.rmtree(export, ignore_errors=True)
+    partial.rename(export)
+    files.write_file(directory / 'DONE.json', result + '\n')
 
 
 def stage_key(key, name):
@@ -148,7 +171,7 @@ def endings(results):
 def seconds(workdir):
   """Returns {stage: seconds of work}, summed over all resumed runs."""
   paths = sorted(pathlib.Path(workdir).glob('*/seconds.json'))
-  return {path.parent.name: _read(path)['seconds'] for path in paths}
+  return {path.parent.name: records.read(path)['seconds'] for path in paths}
 
 
 def fingerprint_of(directory):
@@ -170,7 +193,7 @@ def stopwatch(path, *, interval=5.0):
   Raises:
     ValueError: the file is there and is not JSON.
   """
-  before = _read(path)['seconds'] if path.exists() else 0.0
+  before = records.read(path)['seconds'] if path.exists() else 0.0
   start = time.monotonic()
 
   def write():
@@ -193,99 +216,6 @@ def stopwatch(path, *, interval=5.0):
     thread.join()
     with contextlib.suppress(OSError):
       write()
-
-
-# Open lock files, by workdir. The kernel drops a lock with its process, so a
-# killed run leaves none behind.
-_locks = {}
-
-
-def take_workdir(workdir, config):
-  """Locks `workdir` for this process; refuses a workdir of another config.
-
-  Args:
-    workdir: path; made if it is not there.
-    config: JSON values.
-
-  Raises:
-    ValueError: another process works there, or another config did.
-    OSError: the folder cannot be made or written; says what to do.
-  """
-  workdir = files.make_folder(pathlib.Path(workdir).resolve())
-  if workdir not in _locks:
-    _locks[workdir] = _lock(workdir)
-  path = workdir / 'config.json'
-  if path.exists():
-    there = _read(path)
-    if there.get('recipe') != config.get('recipe'):
-      raise ValueError(
-        f'workdir {workdir} holds a run of the recipe {there.get("recipe")}: '
-        'use another workdir'
-      )
-    _require_same(
-      there,
-      json.loads(files.to_json(config)),
-      f'workdir {workdir}',
-      'use another workdir or the old config',
-    )
-
-
-def keep_config(workdir, config):
-  """Writes config.json; then `take_workdir` refuses any other config.
-
-  Called once the config has proved sound: a mistake must not lock its workdir.
-  """
-  path = pathlib.Path(workdir) / 'config.json'
-  if not path.exists():
-    files.write_json(path, config)
-
-
-def _lock(workdir):
-  try:
-    return files.lock(workdir / '.lock', wait=False)
-  except BlockingIOError as error:
-    raise ValueError(
-      f'another process is at work in {workdir}: wait for it, or use another '
-      f'workdir'
-    ) from error
-
-
-def _read(path):
-  try:
-    return json.loads(path.read_text())
-  except ValueError as error:
-    raise ValueError(f'{path} is not JSON ({error}): delete it') from error
-
-
-def _flatten(value, name=''):
-  """Nested dicts as one dict with dotted names."""
-  if isinstance(value, dict) and (value or not name):
-    return {
-      k: v
-      for key, item in value.items()
-      for k, v in _flatten(item, f'{name}.{key}' if name else key).items()
-    }
-  return {name: value}
-
-
-def _require_same(there, here, owner, advice):
-  there, here = _flatten(there), _flatten(here)
-  differences = [
-    f'{name} = {_show(there, name)} there and {_show(here, name)} here'
-    for name in sorted(there.keys() | here.keys())
-    if (name in there, there.get(name)) != (name in here, here.get(name))
-  ]
-  if differences:
-    rest = len(differences) - 3
-    more = f', and {rest} more' if rest > 0 else ''
-    raise ValueError(
-      f'{owner} was made otherwise: {", ".join(differences[:3])}{more}; '
-      f'{advice}'
-    )
-
-
-def _show(flat, name):
-  return json.dumps(flat[name])[:60] if name in flat else 'nothing'
 
 
 def _files(directory):

@@ -5,7 +5,7 @@ import pathlib
 import jax
 
 from palmjax.engine import mesh as meshes
-from palmjax.engine import stage
+from palmjax.engine import run_folder
 
 
 def take(config, workdir, check):
@@ -23,7 +23,7 @@ def take(config, workdir, check):
     ValueError, OSError: a setting, or a folder of another run; one line.
   """
   workdir = pathlib.Path(workdir)
-  stage.take_workdir(workdir, config.to_dict())
+  run_folder.take(workdir, config.to_dict())
   mesh = meshes.make(config.num_devices or None)
   check(config, mesh)
   return workdir, mesh, jax.random.key(config.seed)
