@@ -129,6 +129,10 @@ def _parse(argv):
   args, rest = parser.parse_known_args(argv)
   if not args.config or args.workdir is None:
     parser.error('give --config=configs/ssl.py and --workdir=runs/NAME')
+  if '://' in args.workdir:
+    parser.error(
+      f'--workdir={args.workdir}: give a path; a bucket must be mounted'
+    )
   try:
     config = config_file.override(config_file.read(args.config), rest)
     if config.get('recipe') not in RECIPES:
