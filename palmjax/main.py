@@ -67,13 +67,11 @@ def _run(argv):
   logging.use_absl_handler()
   # Its own form begins with a thread's number and a file of ours.
   logging.get_absl_handler().setFormatter(text.Formatter('%(message)s'))
-  logging.set_verbosity(logging.INFO)
-  processes.start(
-    args.coordinator, args.processes, args.process, heartbeat=args.heartbeat
-  )
+  logging.set_verbosity(logging.WARNING)
+  processes.start(*_joined(args), heartbeat=args.heartbeat)
   terminal.start(cache=not args.no_cache)
-  if not processes.is_first():
-    logging.set_verbosity(logging.WARNING)
+  if processes.is_first():
+    logging.set_verbosity(logging.INFO)
   jax.config.update('jax_disable_most_optimizations', not config.optimise)
   try:
     with processes.named_losses():
@@ -134,6 +132,7 @@ def _parse(argv):
       f'--workdir={args.workdir}: give a path; a bucket must be mounted'
     )
   try:
+    processes.check(*_joined(args), heartbeat=args.heartbeat)
     config = config_file.override(config_file.read(args.config), rest)
     if config.get('recipe') not in RECIPES:
       raise ValueError(
@@ -145,6 +144,10 @@ def _parse(argv):
   except ValueError as error:
     parser.error(str(error))
   return config, args
+
+
+def _joined(args):
+  return args.coordinator, args.processes, args.process
 
 
 def _count(argument):

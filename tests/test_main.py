@@ -61,6 +61,10 @@ _PALMS = ['--config=robust', '--workdir=W', '--config.task=recognise']
       [*_SSL, '--processes=two'],
       "give a whole number or 'auto', not 'two'",
     ),
+    (
+      [*_SSL, '--process=1'],
+      'give --coordinator=HOST:PORT, --processes and --process together',
+    ),
     ([*_SSL, '--nonsense'], '--nonsense: no such option'),
     ([*_SSL, '--work=W'], '--work: no such option; did you mean --workdir?'),
     ([*_SSL, 'config.cnn.steps=5'], 'config.cnn.steps=5 is no argument'),

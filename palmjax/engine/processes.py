@@ -55,16 +55,12 @@ def start(
 
   Raises:
     ValueError: a part is missing or cannot be; one line.
-    OSError: the other processes were not there in time; one line.
+    OSError: JAX cannot join them; one line. Where the others do not come in
+      five minutes JAX ends the process.
   """
-  given = coordinator, processes, process
-  if given == (None, None, None):
-    if not _in_cluster(os.environ):
-      return False
-  elif given != (None, 'auto', None):
-    _check(*given)
-  if heartbeat < 1:
-    raise ValueError(f'--heartbeat={heartbeat}: give 1 second or more')
+  check(coordinator, processes, process, heartbeat=heartbeat)
+  if processes is None and not _in_cluster(os.environ):
+    return False
   # The loop answers SIGTERM itself (`engine.signals`).
   jax.config.update('jax_enable_preemption_service', False)
   try:
@@ -85,7 +81,13 @@ def start(
   return count() > 1
 
 
-def _check(coordinator, processes, process):
+def check(coordinator, processes, process, *, heartbeat=HEARTBEAT):
+  """Raises ValueError where `start` cannot be called so; says what to give."""
+  if heartbeat < 1:
+    raise ValueError(f'--heartbeat={heartbeat}: give 1 second or more')
+  given = coordinator, processes, process
+  if given in ((None, None, None), (None, 'auto', None)):
+    return
   if None in (coordinator, processes, process) or processes == 'auto':
     raise ValueError(
       'give --coordinator=HOST:PORT, --processes and --process together, '

@@ -158,6 +158,18 @@ def test_what_cannot_be_joined_is_refused(arguments, error):
     processes.start(*arguments)
 
 
+def test_a_cluster_that_is_none_is_refused(tmp_path):
+  command = ['-m', 'palmjax.main', '--config=ssl', '--processes=auto']
+  [(code, _, errors)] = process_group.finish(
+    process_group.start([*command, f'--workdir={tmp_path}'], 1)
+  )
+  assert code == 1
+  assert errors.splitlines()[-1].startswith(
+    'palmjax: cannot join the processes of this run (coordinator_address '
+    'should be defined.): start all processes together'
+  )
+
+
 def test_a_heartbeat_of_no_time_is_refused():
   with pytest.raises(ValueError, match=r'^--heartbeat=0: give 1 second or'):
     processes.start('localhost:1', 2, 0, heartbeat=0)
