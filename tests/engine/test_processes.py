@@ -1,6 +1,7 @@
 """Real processes on the CPU train as one process does."""
 
 import json
+import os
 import pathlib
 import re
 import signal
@@ -10,6 +11,7 @@ import pytest
 from palmjax.engine import logs, processes
 from tests.engine import process_group
 
+_TWO_DEVICES = '--xla_force_host_platform_device_count=2'
 _PROGRAM = pathlib.Path(__file__).with_name('processes_program.py')
 
 
@@ -69,6 +71,23 @@ def test_two_processes_train_as_one_does(alone, tmp_path):
     'ended': 'cap',
     'process': 0,
   }
+
+
+@pytest.mark.slow
+def test_two_processes_give_the_bits_of_two_devices_of_one(tmp_path):
+  flags = f'{os.environ.get("XLA_FLAGS", "")} {_TWO_DEVICES}'
+  one = process_group.finish(
+    process_group.start(
+      [_PROGRAM, tmp_path / 'one'], 1, environment={'XLA_FLAGS': flags}
+    )
+  )
+  assert one[0][0] == 0, one[0][2]
+  two = finish(tmp_path / 'two', 2)
+  assert len(digests([one[0][1], *two])) == 1
+  logs_of_both = [
+    (tmp_path / name / 'metrics.jsonl').read_bytes() for name in ('one', 'two')
+  ]
+  assert logs_of_both[0] == logs_of_both[1]
 
 
 @pytest.mark.slow

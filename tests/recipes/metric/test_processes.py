@@ -16,7 +16,7 @@ _WORDS = (
   '--config.cnn.ckpt_every=2',
   '--config.log_every=1',
   # At the rate of the smoke test a difference in the last bit of a sum grows
-  # a thousandfold in a step: two devices of one process differ as much.
+  # a thousandfold in a step, as between one and two devices of one process.
   '--config.cnn.learning_rate=0.001',
 )
 
