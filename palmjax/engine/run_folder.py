@@ -72,9 +72,10 @@ def _require_shared(workdir):
   processes.wait('seen')
   if processes.is_first():
     mark.unlink()
+  folder = processes.value_of_first(str(workdir))
   if not seen:
     raise ValueError(
-      f'process {processes.index()} does not see the {workdir} of process 0: '
+      f'process {processes.index()} does not see the {folder} of process 0: '
       'give a workdir on a drive or a mounted bucket that all processes share'
     )
 

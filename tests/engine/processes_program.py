@@ -1,6 +1,7 @@
 """One of the processes of a small training; without a coordinator, all of it.
 
 python processes_program.py WORKDIR [num_steps=N] [wait_at=STEP] [fail_at=STEP]
+                            [differ=folder|data]
                             [coordinator=HOST:PORT processes=N process=I]
 
 The step and the evaluation of toy_run.py, on batches of grain and of a device
@@ -18,7 +19,7 @@ import numpy as np
 import toy_run
 
 from palmjax.data import streams
-from palmjax.engine import loop, mesh, processes
+from palmjax.engine import loop, mesh, processes, run_folder
 from palmjax.engine import stage as stages
 
 
@@ -78,14 +79,20 @@ def train(stage, config, *, num_steps, wait_at, fail_at):
   return {'ended': ended, 'process': processes.index()}
 
 
-def run(workdir, *, num_steps=12, wait_at=None, fail_at=None, **joined):
+def run(
+  workdir, *, num_steps=12, wait_at=None, fail_at=None, differ='', **joined
+):
   processes.start(
     joined.get('coordinator'),
     int(joined['processes']) if joined else None,
     int(joined['process']) if joined else None,
     heartbeat=5,
   )
+  workdir = pathlib.Path(workdir)
+  if differ == 'folder':
+    workdir = workdir / str(processes.index())
   with processes.named_losses():
+    run_folder.take(workdir, {})
     result = stages.run(
       'toy',
       lambda stage, config: train(
@@ -95,11 +102,11 @@ def run(workdir, *, num_steps=12, wait_at=None, fail_at=None, **joined):
         wait_at=wait_at and int(wait_at),
         fail_at=fail_at and int(fail_at),
       ),
-      workdir=pathlib.Path(workdir),
+      workdir=workdir,
       key=jax.random.key(1),
       config={},
       sections=(),
-      facts={},
+      facts={'data': processes.index() if differ == 'data' else 0},
       inputs={},
     )
   print('digest', (result.path / 'digest').read_text(), result.metrics)

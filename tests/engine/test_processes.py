@@ -146,6 +146,30 @@ def test_an_error_of_one_process_ends_all(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+  'differ, process, error',
+  [
+    (
+      'folder',
+      1,
+      r'process 1 does not see the \S+/0 of process 0: give a work',
+    ),
+    (
+      'data',
+      0,
+      "process 1 has another configuration of stage 'toy' than process 0: give "
+      'all processes the same command, the same code and the same data$',
+    ),
+  ],
+)
+def test_processes_that_differ_are_refused(tmp_path, differ, process, error):
+  results = process_group.finish(start(tmp_path, 2, f'differ={differ}'))
+  assert [code for code, _, _ in results] == [1, 1]
+  assert re.match(error, results[process][2].splitlines()[-1])
+  assert not (tmp_path / 'toy').exists()
+
+
+@pytest.mark.slow
 def test_a_signal_to_one_process_stops_all_at_one_checkpoint(tmp_path):
   started = start(tmp_path, 2, 'num_steps=100000')
   for line in started[0].stdout:
