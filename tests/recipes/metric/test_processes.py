@@ -56,7 +56,10 @@ def test_two_processes_report_what_one_does(tmp_path):
   assert 'network' not in second
   lines, expected = (logs.read(x / 'metrics.jsonl') for x in (two, one))
   assert len(lines) == 4
-  assert numbers(lines) == pytest.approx(numbers(expected), rel=1e-5, abs=1e-5)
+  assert [line['loss'] for line in lines] == pytest.approx(
+    [line['loss'] for line in expected], rel=1e-5
+  )
+  assert numbers(lines) == pytest.approx(numbers(expected), rel=1e-4, abs=1e-5)
   results, expected = (
     numbers(json.loads((x / 'metrics.json').read_text())) for x in (two, one)
   )
