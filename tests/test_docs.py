@@ -129,6 +129,8 @@ def test_options_that_are_named():
       for name in {name for name, _ in COMMANDS}
     )
   )
+  for path in ROOT.glob('launch/*.sh'):
+    known |= {*re.findall(r'--[a-z][\w-]*', path.read_text())}
   named = {*re.findall(r'(?<![\w-])--[a-z][\w-]*', TEXT)}
   assert named <= known, named - known
 

@@ -89,8 +89,8 @@ def test_flax_modules_live_in_models_only():
   assert offenders == []
 
 
-# Named tuples have these, and what `jax.jit` returns: they may be read.
-_PUBLIC = {'_asdict', '_fields', '_make', '_replace', '_cache_size'}
+# Named tuples have these, `os`, and what `jax.jit` returns: all may be read.
+_PUBLIC = {'_asdict', '_fields', '_make', '_replace', '_cache_size', '_exit'}
 
 
 def private_names(source):

@@ -53,6 +53,18 @@ _PALMS = ['--config=robust', '--workdir=W', '--config.task=recognise']
       [*_SSL, '--cnn.steps=5'],
       '--cnn.steps: no such option; did you mean --config.cnn.steps?',
     ),
+    (
+      ['--config=ssl', '--workdir=gs://bucket/run'],
+      '--workdir=gs://bucket/run: give a path; a bucket must be mounted',
+    ),
+    (
+      [*_SSL, '--processes=two'],
+      "give a whole number or 'auto', not 'two'",
+    ),
+    (
+      [*_SSL, '--process=1'],
+      'give --coordinator=HOST:PORT, --processes and --process together',
+    ),
     ([*_SSL, '--nonsense'], '--nonsense: no such option'),
     ([*_SSL, '--work=W'], '--work: no such option; did you mean --workdir?'),
     ([*_SSL, 'config.cnn.steps=5'], 'config.cnn.steps=5 is no argument'),

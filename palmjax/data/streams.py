@@ -10,6 +10,8 @@ one is used equally often, and a set smaller than the batch works.
 
 Batches of P identities with K images each, which triplets need, keep to the
 same rule: `identity_indices`.
+A batch has the same rows however many processes train. Each process gathers or
+reads the rows of its devices alone, a block of the batch (`engine.mesh`).
 """
 
 import functools
@@ -47,15 +49,9 @@ class DeviceSet:
         f'a data set needs arrays of one length above 0, not {lengths}'
       )
     self.size = next(iter(lengths.values()))
-    whole = None
-    if sharding is not None:
-      whole = jax.sharding.NamedSharding(
-        sharding.mesh, jax.sharding.PartitionSpec()
-      )
-    # `jnp.array`: device_put alone would borrow the buffers of NumPy arrays.
-    self.arrays = jax.device_put(
-      {name: jnp.array(array) for name, array in arrays.items()}, whole
-    )
+    self.arrays = {
+      name: _put_whole(array, sharding) for name, array in arrays.items()
+    }
     # The arrays are an argument: closed over, they would be baked into the
     # compiled program.
     self._gather = jax.jit(_take, out_shardings=sharding)
@@ -229,17 +225,26 @@ def grain_batches(source, batch_size, *, seed, sharding=None):
 
   Returns:
     batches(start), batches {name: array [batch_size, ...]} on the device.
+
+  Raises:
+    ValueError: no examples, or a batch does not divide over the processes.
   """
   if len(source) == 0:
     raise ValueError('a data source without examples')
+  count = jax.process_count()
+  if batch_size % count:
+    raise ValueError(f'{batch_size} rows do not divide over {count} processes')
+  share = batch_size // count
   dataset = (
     grain.MapDataset.source(source)
     .seed(seed)
     .shuffle()
     .repeat()
-    .batch(batch_size)
+    .batch(share)
+    # Blocks of a batch lie one after the other: each process takes its own.
+    .slice(slice(jax.process_index(), None, count))
     .to_iter_dataset(
-      grain.ReadOptions(num_threads=4, prefetch_buffer_size=2 * batch_size)
+      grain.ReadOptions(num_threads=4, prefetch_buffer_size=2 * share)
     )
   )
 
@@ -247,10 +252,25 @@ def grain_batches(source, batch_size, *, seed, sharding=None):
     iterator = iter(dataset)
     # After .batch(), an element is a batch: one a step.
     iterator.set_state({'next_index': start})
-    for batch in iterator:
-      yield jax.device_put(batch, sharding)
+    for rows in iterator:
+      if count == 1:
+        yield jax.device_put(rows, sharding)
+      else:
+        yield jax.make_array_from_process_local_data(sharding, rows)
 
   return start_at
+
+
+def _put_whole(array, sharding):
+  """A copy on each device of a sharding, of what each process has."""
+  # `jnp.array`: device_put alone would borrow the buffers of NumPy arrays.
+  array = jnp.array(array)
+  if sharding is None:
+    return array
+  whole = jax.sharding.NamedSharding(sharding.mesh, jax.P())
+  if whole.is_fully_addressable:
+    return jax.device_put(array, whole)
+  return jax.make_array_from_process_local_data(whole, np.asarray(array))
 
 
 def _take(arrays, indices):

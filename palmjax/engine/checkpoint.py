@@ -3,7 +3,7 @@
 Orbax does the work on the disk. It writes in threads of its own while training
 goes on. It writes into a temporary directory and renames it, so a directory
 named by a step is whole. It removes the oldest checkpoints, and what a killed
-run left behind. Where several processes train, the first one writes.
+run left behind.
 
 This module adds what Orbax lacks:
 * `restore` compares names, shapes, types and check sums. Orbax may cast types,
@@ -11,6 +11,10 @@ This module adds what Orbax lacks:
 * An error is one line that says what is intact and what to do. Orbax raises
   errors of many types and prints pages of tracebacks. They are silenced here.
 * A disk that is too full is seen before it is filled.
+
+Where several processes train, each has the whole state: there are no shards to
+gather. Process 0 writes it, and is the only one that Orbax counts. Its barriers
+would leave the others waiting if a write failed.
 
 A checkpoint holds a flat tree, {leaf name: array}. No class of ours is needed
 to read it, and a leaf that does not fit can be named.
@@ -31,7 +35,12 @@ import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
+from palmjax.engine import processes
+
 _KEPT = 2  # The newest ones; older ones are deleted.
+_ALONE = ocp.options.MultiprocessingOptions(
+  primary_host=0, active_processes={0}, barrier_sync_key_prefix='first'
+)
 
 
 class Checkpoints:
@@ -48,8 +57,11 @@ class Checkpoints:
     """Removes what a killed writer left behind."""
     self.directory = pathlib.Path(directory).absolute()
     self._saving = None, 0, None  # Step, bytes, an error before the writing.
+    self._manager = None
     _silence_orbax()
-    self._manager = self._open()
+    if processes.is_first():
+      self.directory.mkdir(parents=True, exist_ok=True)
+      self._manager = self._open()
 
   def __enter__(self):
     return self
@@ -65,6 +77,8 @@ class Checkpoints:
 
   def steps(self):
     """Steps that can be restored, ascending."""
+    if not self.directory.is_dir():  # Process 0 is about to make it.
+      return []
     names = (path.name for path in self.directory.iterdir())
     # An older one may lack files: Orbax, or a kill, is deleting it.
     return sorted(int(n) for n in names if n.isdecimal())[-_KEPT:]
@@ -76,6 +90,8 @@ class Checkpoints:
   def save(self, step, state):
     """Copies `state` now and writes it in the background as checkpoint `step`.
 
+    Does nothing in a process other than the first one.
+
     Args:
       step: int.
       state: pytree of arrays, without random keys and arrays of size 0; its
@@ -84,6 +100,8 @@ class Checkpoints:
     Raises:
       OSError: the checkpoint before this one could not be written.
     """
+    if self._manager is None:
+      return
     self.wait()
     # Views; Orbax copies NumPy arrays before it returns.
     leaves = {k: np.asarray(v) for k, v in _named_leaves(state).items()}
@@ -107,6 +125,8 @@ class Checkpoints:
     Raises:
       OSError: it could not be written; older checkpoints are intact.
     """
+    if self._manager is None:
+      return
     step, size, problem = self._saving
     self._saving = None, 0, None
     try:
@@ -127,6 +147,8 @@ class Checkpoints:
 
   def restore(self, like, step=None):
     """Reads the checkpoint of `step`, by default the latest: NumPy arrays.
+
+    Only the first process can: it sends the others what it read.
 
     Args:
       like: pytree of arrays with the structure, shapes and types to expect.
@@ -167,16 +189,22 @@ class Checkpoints:
     return jax.tree.structure(like).unflatten([saved[n] for n in expected])
 
   def _open(self):
+    alone = {}
+    if processes.several():
+      alone = {'create': False, 'multiprocessing_options': _ALONE}
     return ocp.CheckpointManager(
       self.directory,
       options=ocp.CheckpointManagerOptions(
         preservation_policy=ocp.checkpoint_managers.LatestN(_KEPT),
         cleanup_tmp_directories=True,
+        **alone,
       ),
     )
 
   def _close(self):
     # Each part of the manager raises the error of its thread once.
+    if self._manager is None:
+      return
     for _ in range(3):
       with contextlib.suppress(Exception):
         self._manager.close()

@@ -9,8 +9,10 @@ import json
 import pathlib
 
 import jax
+import jax.numpy as jnp
 
 from palmjax import files
+from palmjax.engine import processes
 
 _FILE = 'costs.json'
 # XLA's names, and ours.
@@ -42,7 +44,7 @@ class Costs:
       OSError: the file cannot be written.
       ValueError: it is there and is not JSON.
     """
-    if step in self._counted:
+    if step in self._counted or not processes.is_first():
       return
     self._counted.add(step)
     if not isinstance(step, jax.stages.Compiled):
@@ -75,3 +77,12 @@ def _read(path):
     return json.loads(path.read_text())
   except ValueError as error:
     raise ValueError(f'{path} is not JSON ({error}): delete it') from error
+
+
+def count_images(batch):
+  """Number of images in a batch: of leaves of rank 4 and of bytes."""
+  return sum(
+    leaf.shape[0]
+    for leaf in jax.tree.leaves(batch)
+    if leaf.ndim == 4 and leaf.dtype == jnp.uint8
+  )

@@ -22,6 +22,7 @@ from tensorboardX import event_file_writer
 from tensorboardX.proto import event_pb2, summary_pb2
 
 from palmjax import files
+from palmjax.engine import processes
 
 
 def read(path):
@@ -45,6 +46,35 @@ def _is_ahead(line, stage, step, evaluated):
   if line['step'] == step and line['kind'] == 'eval':
     return not evaluated
   return line['step'] > step
+
+
+def open_logs(workdir, stage, **options):
+  """`Logs` in the process that writes them, `NoLogs` in the others."""
+  if processes.is_first():
+    return Logs(workdir, stage, **options)
+  return NoLogs()
+
+
+class NoLogs:
+  """The methods of `Logs` in a process that writes no log: they do nothing."""
+
+  def __enter__(self):
+    return self
+
+  def __exit__(self, kind, error, traceback):
+    pass
+
+  def train(self, step, metrics, images):
+    """Does nothing."""
+
+  def flush(self, step):
+    """Does nothing."""
+
+  def evaluation(self, step, metrics):
+    """Does nothing."""
+
+  def end(self, step, reason):
+    """Does nothing."""
 
 
 class Logs:

@@ -4,6 +4,9 @@ An iteration: evaluate the old state → write a checkpoint → fetch the batch 
 dispatch the steps → log the iteration before. The state, the step count and the
 root key fix all that follows, so a run that is killed and started again ends
 with the bits of one that was not.
+
+Where several processes train, all run this loop. Process 0 writes checkpoints
+and logs, and the others take what it read and what it measured.
 """
 
 import contextlib
@@ -14,7 +17,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from palmjax.engine import checkpoint, costs, logs, signals, tracing
+from palmjax.engine import (
+  checkpoint,
+  costs,
+  logs,
+  processes,
+  signals,
+  tracing,
+)
 from palmjax.engine import mesh as meshes
 from palmjax.engine import stop as stops
 
@@ -107,11 +117,13 @@ def fit(
   with contextlib.ExitStack() as stack:
     caught = stack.enter_context(signals.deferred())
     saved = stack.enter_context(checkpoint.Checkpoints(directory))
-    start = saved.latest() or 0
+    asked_to_stop = processes.AnyProcess(mesh)
+    start = processes.value_of_first(saved.latest()) or 0
     memories = [rule.create() for rule in stop]
     progress = _progress(state, memories, evaluated=False, reason='')
-    if start:
+    if start and processes.is_first():
       progress = saved.restore(progress)
+    progress = processes.arrays_of_first(progress)
     if start > num_steps:
       raise ValueError(
         f'{directory} is at step {start}, past the {num_steps} asked for: '
@@ -127,7 +139,7 @@ def fit(
     frozen = meshes.replicate(frozen, mesh)
     key = meshes.replicate(key, mesh)
     log = stack.enter_context(
-      logs.Logs(
+      logs.open_logs(
         workdir,
         name,
         start=start,
@@ -167,15 +179,17 @@ def fit(
       )
 
     def leave(step):
-      if caught:
+      if stopping:
         saved.wait()
+        names = [number.name for number in caught] or ['another process']
         raise Interrupted(
-          f"{caught[0].name}: stage '{name}' stopped at step {step} of "
+          f"{names[0]}: stage '{name}' stopped at step {step} of "
           f'{num_steps}, all saved; run the same command again to go on'
         )
 
     counted = costs.Costs(directory.parent)
     trace = stack.enter_context(tracing.Trace(directory.parent, profile))
+    stopping = False
     pending = None
     iterator = None
     for i in range(start, num_steps + 1):
@@ -184,7 +198,8 @@ def fit(
         pending = None
         reason = reason or stops.reason(stop, memories)
       ends = bool(reason) or i == num_steps
-      if caught and not ends:
+      stopping = asked_to_stop(bool(caught))
+      if stopping and not ends:
         settle(pending)
         save(i, state)
         leave(i)
@@ -194,11 +209,14 @@ def fit(
         pending = None
         _check_state(name, i, jax.device_get(state), saved)
         log.flush(i)
-        new, metrics = evals(state, i)
-        chex.assert_trees_all_equal_shapes_and_dtypes(state, new)
+        seen = meshes.local(state)
+        new, metrics = evals(seen, i)
+        chex.assert_trees_all_equal_shapes_and_dtypes(seen, new)
         # What it kept may share buffers with what it was given.
-        state = meshes.copy_to_devices(new, mesh, placed)
-        metrics = jax.tree.map(float, metrics)
+        state = meshes.copy_to_devices(
+          processes.arrays_of_first(new), mesh, placed
+        )
+        metrics = processes.value_of_first(jax.tree.map(float, metrics))
         for metric, value in metrics.items():
           if value is not None and not np.isfinite(value):
             _refuse(name, i, f'{metric} is {value}', saved)
@@ -238,8 +256,9 @@ def fit(
           counted.note(step, state, frozen, batch, key)
           metrics.append(values)
       settle(pending)
-      pending = (i + 1, metrics, _count_images(batch))
+      pending = (i + 1, metrics, costs.count_images(batch))
     saved.wait()
+    stopping = asked_to_stop(bool(caught))
     leave(i)
     log.end(i, reason)
     return state, reason
@@ -276,12 +295,3 @@ def _check_state(name, step, state, saved):
     if bad.any():
       leaf_name = jax.tree_util.keystr(path, simple=True, separator='/')
       _refuse(name, step, f"state leaf '{leaf_name}' is not finite", saved)
-
-
-def _count_images(batch):
-  """Images are the leaves of rank 4 and of bytes."""
-  return sum(
-    leaf.shape[0]
-    for leaf in jax.tree.leaves(batch)
-    if leaf.ndim == 4 and leaf.dtype == jnp.uint8
-  )

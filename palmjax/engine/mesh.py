@@ -7,6 +7,10 @@ A mesh of `split` has a second axis, `model`, for a step whose parameters are
 too large for one device. A batch is split over both axes. A leaf of the state
 that is split over devices stays so, in the loop and in its checkpoints, which
 are written by the host and hold it whole.
+The devices may belong to several processes (`engine.processes`). Each process
+then holds its rows of a batch, one block of them in the order of the processes,
+and whole copies of all else. A batch is the same however many processes there
+are.
 """
 
 import functools
@@ -18,6 +22,8 @@ import numpy as np
 from jax import lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from palmjax.engine import processes
+
 AXIS = 'data'
 MODEL_AXIS = 'model'
 
@@ -26,15 +32,21 @@ def make(num_devices=None):
   """A one-axis mesh of the first `num_devices` devices; None takes all.
 
   Raises:
-    ValueError: the machine does not have that many devices.
+    ValueError: the machine does not have that many devices, or there are
+      several processes and some of their devices would be left out.
   """
-  devices = jax.devices()
+  devices = sorted(jax.devices(), key=lambda x: (x.process_index, x.id))
   if num_devices is None:
     num_devices = len(devices)
   if not 1 <= num_devices <= len(devices):
     raise ValueError(
       f'{num_devices} devices asked for, this machine has {len(devices)}: '
       f'ask for 1 to {len(devices)}'
+    )
+  if processes.several() and num_devices != len(devices):
+    raise ValueError(
+      f'{num_devices} devices asked for, {processes.count()} processes have '
+      f'{len(devices)}: ask for all of them'
     )
   return Mesh(np.array(devices[:num_devices]), (AXIS,))
 
@@ -47,8 +59,14 @@ def split(mesh, parts):
     parts: devices of the axis `model`; `data` has n / parts.
 
   Raises:
-    ValueError: `parts` does not divide n.
+    ValueError: `parts` does not divide n, or the devices are of several
+      processes.
   """
+  if parts > 1 and processes.several():
+    raise ValueError(
+      f'{parts} parts on devices of {processes.count()} processes: nothing is '
+      'split over processes; give 1 part, or start one process'
+    )
   if parts < 1 or mesh.size % parts:
     divisors = [str(n) for n in range(1, mesh.size + 1) if mesh.size % n == 0]
     raise ValueError(
@@ -91,9 +109,39 @@ def batch_sharding(mesh):
 def replicate(tree, mesh):
   """Puts `tree` on all devices. May share buffers with `tree`.
 
-  `copy_to_devices` does not.
+  `copy_to_devices` does not. All processes must give the same values.
   """
+  if processes.several():
+    return jax.tree.map(lambda leaf: _put(leaf, _replicated(mesh)), tree)
   return jax.device_put(tree, _replicated(mesh))
+
+
+def _put(leaf, sharding):
+  """`device_put` of what each process has whole, without its comparison.
+
+  JAX compares each array between the processes, a collective an array.
+  """
+  if jnp.issubdtype(jnp.result_type(leaf), jax.dtypes.prng_key):
+    data = _put(jax.random.key_data(leaf), sharding)
+    return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
+  if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
+    return leaf
+  leaf = np.asarray(leaf)
+  leaf = leaf.astype(jax.dtypes.canonicalize_dtype(leaf.dtype), copy=False)
+  return jax.make_array_from_callback(
+    leaf.shape, sharding, lambda index: leaf[index]
+  )
+
+
+def local(tree):
+  """Gives the arrays of this process: of a replicated `tree`, on one device.
+
+  What one process alone computes is computed of these. Where there is one
+  process, `tree` itself.
+  """
+  if not processes.several():
+    return tree
+  return jax.tree.map(lambda leaf: leaf.addressable_data(0), tree)
 
 
 @functools.cache
@@ -120,11 +168,17 @@ def copy_to_devices(tree, mesh, placed=None):
   leaves, structure = jax.tree.flatten(placed)
   # `device_put` alone, even with may_alias=False, hands back the old buffers
   # when the sharding already fits, and borrows those of NumPy arrays.
-  return _copier(structure, tuple(leaves))(jax.device_put(tree, placed))
+  if processes.several():  # None of whose meshes is split.
+    spread = replicate(tree, mesh)
+  else:
+    spread = jax.device_put(tree, placed)
+  return _copier(structure, tuple(leaves))(spread)
 
 
 def shard_batch(batch, mesh):
   """Puts `batch` on the devices, the leading axis of every leaf split.
+
+  All processes give the whole batch, or one that lies on the devices already.
 
   Raises:
     ValueError: a leaf's leading axis does not divide by the device count.
@@ -136,7 +190,10 @@ def shard_batch(batch, mesh):
         f"{leaf.shape[0]} rows of batch entry '{name}' do not divide over "
         f'{mesh.size} devices: use a multiple of {mesh.size}'
       )
-  return jax.device_put(batch, batch_sharding(mesh))
+  sharding = batch_sharding(mesh)
+  if processes.several():
+    return jax.tree.map(lambda leaf: _put(leaf, sharding), batch)
+  return jax.device_put(batch, sharding)
 
 
 def jit_step(step, mesh, *, placed=None, donate=True):

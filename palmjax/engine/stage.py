@@ -5,9 +5,12 @@ only its own directory, and ends with export/ and then DONE.json. A finished
 stage that was made of the same config, inputs and key is not run again; an
 unfinished one goes on from its ckpt/. Its key is fold_in(root, crc32(name)), so
 skipping one changes nothing later.
+
+Where several processes run a recipe, all run the body of a stage. What process
+0 exports counts: the others export into a folder of their own, which goes, and
+read the export of process 0 in the stages that follow.
 """
 
-import contextlib
 import copy
 import dataclasses
 import hashlib
@@ -15,6 +18,7 @@ import json
 import os
 import pathlib
 import shutil
+import tempfile
 import zlib
 from typing import Any
 
@@ -24,7 +28,7 @@ import numpy as np
 from absl import logging
 
 from palmjax import files
-from palmjax.engine import records, stopwatch
+from palmjax.engine import processes, records, stopwatch
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -95,7 +99,8 @@ def run(
 
   Raises:
     ValueError: the directory holds work of another config, other inputs or
-      another key, or an export that was changed; metrics that JSON cannot hold.
+      another key, or an export that was changed; metrics that JSON cannot hold;
+      processes that were given other values, or see another directory.
   """
   directory = pathlib.Path(workdir).absolute() / name
   export = directory / 'export'
@@ -108,37 +113,34 @@ def run(
     'key': jax.random.key_data(key).tolist(),
   }
   record = json.loads(files.to_json(record))
-  for path in (begun, done):
-    if path.exists():
-      records.require_same(
-        {k: v for k, v in records.read(path).items() if k in record},
-        record,
-        f"stage '{name}' in {directory}",
-        f'use another workdir or delete {directory}',
-      )
-  if done.exists():
+  processes.require_same(record, f"configuration of stage '{name}'")
+  if processes.is_first():
+    for path in (begun, done):
+      if path.exists():
+        records.require_same(
+          {k: v for k, v in records.read(path).items() if k in record},
+          record,
+          f"stage '{name}' in {directory}",
+          f'use another workdir or delete {directory}',
+        )
+  if processes.value_of_first(done.exists()):
     logging.info('%s: finished before', name)
   else:
     logging.info('%s: begins, or goes on', name)
-    files.make_folder(directory)
-    files.write_json(begun, record)
-    with stopwatch.running(directory):
-      partial = directory / 'export.tmp'
-      shutil.rmtree(partial, ignore_errors=True)
-      partial.mkdir()
-      metrics = body(
-        Stage(directory.parent, name, partial, stage_key(key, name), profile),
+
+    def work(export):
+      return body(
+        Stage(directory.parent, name, export, stage_key(key, name), profile),
         ml_collections.ConfigDict(copy.deepcopy(values)),
         **{name: result.path for name, result in inputs.items()},
       )
-      fingerprint = fingerprint_of(partial)
-      result = files.to_json(
-        {**record, 'metrics': metrics, 'fingerprint': fingerprint}
-      )
-      _sync(partial)
-      shutil.rmtree(export, ignore_errors=True)
-      partial.rename(export)
-      files.write_file(done, result + '\n')
+
+    if processes.is_first():
+      _make(directory, record, work)
+    else:
+      with tempfile.TemporaryDirectory() as scratch:
+        work(pathlib.Path(scratch))
+  processes.wait(f'stage {name}')
   finished = records.read(done)
   if fingerprint_of(export) != finished['fingerprint']:
     raise ValueError(
@@ -146,6 +148,25 @@ def run(
       f'{directory} and run again'
     )
   return Result(name, export, finished['metrics'], finished['fingerprint'])
+
+
+def _make(directory, record, work):
+  """Writes stage.json, then what `work` exports, then DONE.json."""
+  files.make_folder(directory)
+  files.write_json(directory / 'stage.json', record)
+  with stopwatch.running(directory):
+    partial, export = directory / 'export.tmp', directory / 'export'
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    metrics = work(partial)
+    fingerprint = fingerprint_of(partial)
+    result = files.to_json(
+      {**record, 'metrics': metrics, 'fingerprint': fingerprint}
+    )
+    _sync(partial)
+    shutil.rmtree(export, ignore_errors=True)
+    partial.rename(export)
+    files.write_file(directory / 'DONE.json', result + '\n')
 
 
 def stage_key(key, name):
@@ -166,84 +187,6 @@ def fingerprint_of(directory):
     content = hashlib.sha256(path.read_bytes()).hexdigest()
     total.update(f'{name}\0{content}\n'.encode())
   return total.hexdigest()
-
-
-# Keys of a config that change no result: a resumed run may have others.
-_FREE = ('profile',)
-_LOCK = '.lock'
-# By workdir: the open lock file, and the folders that were made for it, inner
-# ones first. The kernel drops a lock with its process, so a killed run leaves
-# none behind.
-_taken = {}
-
-
-def take_workdir(workdir, config):
-  """Locks `workdir` for this process; refuses a workdir of another config.
-
-  Args:
-    workdir: path; made if it is not there.
-    config: JSON values.
-
-  Raises:
-    ValueError: another process works there, or another config did.
-    OSError: the folder cannot be made or written; says what to do.
-  """
-  workdir = pathlib.Path(workdir).resolve()
-  if workdir not in _taken:
-    made = [path for path in (workdir, *workdir.parents) if not path.exists()]
-    files.make_folder(workdir)
-    _taken[workdir] = _lock(workdir), made
-  path = workdir / 'config.json'
-  if path.exists():
-    there = records.read(path)
-    if there.get('recipe') != config.get('recipe'):
-      raise ValueError(
-        f'workdir {workdir} holds a run of the recipe {there.get("recipe")}: '
-        'use another workdir'
-      )
-    here = json.loads(files.to_json(config))
-    records.require_same(
-      *({k: v for k, v in c.items() if k not in _FREE} for c in (there, here)),
-      f'workdir {workdir}',
-      'use another workdir or the old config',
-    )
-
-
-def drop_unused_workdir(workdir):
-  """Removes a workdir of `take_workdir` in which nothing was begun.
-
-  Only a workdir that holds the lock and nothing else is touched. The lock goes,
-  and so do the folders that were made for it.
-  """
-  workdir = pathlib.Path(workdir).resolve()
-  # Somebody may have removed it; a folder above may hold another run by now.
-  with contextlib.suppress(OSError):
-    if workdir in _taken and os.listdir(workdir) == [_LOCK]:
-      lock, made = _taken.pop(workdir)
-      with lock:
-        (workdir / _LOCK).unlink()
-        for folder in made:
-          folder.rmdir()
-
-
-def keep_config(workdir, config):
-  """Writes config.json; then `take_workdir` refuses any other config.
-
-  Called once the config has proved sound: a mistake must not lock its workdir.
-  """
-  path = pathlib.Path(workdir) / 'config.json'
-  if not path.exists():
-    files.write_json(path, config)
-
-
-def _lock(workdir):
-  try:
-    return files.lock(workdir / _LOCK, wait=False)
-  except BlockingIOError as error:
-    raise ValueError(
-      f'another process is at work in {workdir}: wait for it, or use another '
-      f'workdir'
-    ) from error
 
 
 def _files(directory):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from absl import logging
 
-from palmjax.engine import stage
+from palmjax.engine import run_folder, stage
 
 KEY = jax.random.key(3)
 CONFIG = {'steps': 5, 'model': {'width': 8, 'sizes': (1, 2)}}
@@ -44,9 +44,9 @@ def run(workdir, body=None, **changes):
 
 
 def test_a_workdir_of_another_recipe_is_named_as_such(tmp_path):
-  stage.keep_config(tmp_path, {'recipe': 'metric', 'loss': {'margin': 1}})
+  run_folder.keep_config(tmp_path, {'recipe': 'metric', 'loss': {'margin': 1}})
   with pytest.raises(ValueError, match='of the recipe metric: use another'):
-    stage.take_workdir(tmp_path, {'recipe': 'ssl', 'gan': {'steps': 3}})
+    run_folder.take(tmp_path, {'recipe': 'ssl', 'gan': {'steps': 3}})
 
 
 def test_first_run_and_second_hand_back_the_same(tmp_path):
@@ -211,32 +211,32 @@ def test_workdir_belongs_to_one_config(tmp_path):
   workdir = tmp_path / 'a/b'
   config = {'seed': 0, 'gan': {'steps': (1, 2)}}
   # Taken, and found unsound: the corrected config may use the same workdir.
-  stage.take_workdir(workdir, config | {'seed': 5})
-  stage.take_workdir(workdir, config)
-  stage.keep_config(workdir, config)
-  stage.take_workdir(workdir, {'gan': {'steps': [1, 2]}, 'seed': 0})
+  run_folder.take(workdir, config | {'seed': 5})
+  run_folder.take(workdir, config)
+  run_folder.keep_config(workdir, config)
+  run_folder.take(workdir, {'gan': {'steps': [1, 2]}, 'seed': 0})
   with pytest.raises(ValueError, match=r'gan.steps = .*, seed = 0 there') as e:
-    stage.take_workdir(workdir, {'seed': 1, 'gan': {'steps': [1, 3]}})
+    run_folder.take(workdir, {'seed': 1, 'gan': {'steps': [1, 3]}})
   assert '\n' not in str(e.value)
   # A trace changes no result.
-  stage.take_workdir(workdir, config | {'profile': '2:3'})
+  run_folder.take(workdir, config | {'profile': '2:3'})
   (workdir / 'config.json').write_text('{"seed"')
   with pytest.raises(ValueError, match=r'config.json is not JSON .* delete it'):
-    stage.take_workdir(workdir, {'seed': 0})
+    run_folder.take(workdir, {'seed': 0})
 
 
 def test_a_workdir_in_which_nothing_was_begun_goes(tmp_path):
   (tmp_path / 'before').mkdir()
   for name in ('runs/a', 'before', 'before/b'):
-    stage.take_workdir(tmp_path / name, {})
+    run_folder.take(tmp_path / name, {})
     assert (tmp_path / name / '.lock').exists()
-    stage.drop_unused_workdir(tmp_path / name)
+    run_folder.drop_unused(tmp_path / name)
     assert [path.name for path in tmp_path.rglob('*')] == ['before']
   # It can be taken again, and given up twice.
-  stage.take_workdir(tmp_path / 'runs/a', {})
-  stage.take_workdir(tmp_path / 'runs/b', {})
-  stage.drop_unused_workdir(tmp_path / 'runs/a')
-  stage.drop_unused_workdir(tmp_path / 'runs/a')
+  run_folder.take(tmp_path / 'runs/a', {})
+  run_folder.take(tmp_path / 'runs/b', {})
+  run_folder.drop_unused(tmp_path / 'runs/a')
+  run_folder.drop_unused(tmp_path / 'runs/a')
   assert [path.name for path in (tmp_path / 'runs').iterdir()] == ['b']
 
 
@@ -245,19 +245,19 @@ def test_a_workdir_that_holds_something_stays(tmp_path):
     workdir = tmp_path / name
     workdir.mkdir()
     if taken:
-      stage.take_workdir(workdir, {})
-      stage.keep_config(workdir, {})
+      run_folder.take(workdir, {})
+      run_folder.keep_config(workdir, {})
     else:
       (workdir / '.lock').touch()
     before = sorted(workdir.iterdir())
-    stage.drop_unused_workdir(workdir)
+    run_folder.drop_unused(workdir)
     assert sorted(workdir.iterdir()) == before
 
 
 def test_a_second_process_is_refused_until_the_first_dies(tmp_path):
   script = (
-    'import sys; from palmjax.engine import stage; '
-    'stage.take_workdir(sys.argv[1], {}); print("in", flush=True); '
+    'import sys; from palmjax.engine import run_folder; '
+    'run_folder.take(sys.argv[1], {}); print("in", flush=True); '
     'sys.stdin.read()'
   )
   process = subprocess.Popen(
@@ -272,11 +272,11 @@ def test_a_second_process_is_refused_until_the_first_dies(tmp_path):
   try:
     assert process.stdout.readline() == b'in\n'
     with pytest.raises(ValueError, match='another process is at work in'):
-      stage.take_workdir(tmp_path, {})
+      run_folder.take(tmp_path, {})
   finally:
     process.kill()
     process.communicate()
-  stage.take_workdir(tmp_path, {})
+  run_folder.take(tmp_path, {})
 
 
 def test_what_was_finished_before_is_told(tmp_path, caplog):

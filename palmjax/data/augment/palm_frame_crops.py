@@ -6,6 +6,7 @@ A network that learned such crops sees where the palm frame should be.
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from palmjax.data.augment import boxes as box_augment
 from palmjax.data.augment import palms as palm_augment
@@ -111,7 +112,7 @@ def make_crops(
 
 
 # In sides of an image: the palm frame of those that show none.
-_SOMEWHERE = jnp.array([[0.4, 0.4], [0.6, 0.4], [0.5, 0.8]])
+_SOMEWHERE = np.array([[0.4, 0.4], [0.6, 0.4], [0.5, 0.8]], np.float32)
 
 
 def _choose(framed, uniform):

@@ -16,7 +16,7 @@ import numpy as np
 from absl import logging
 
 from palmjax import files
-from palmjax.engine import stage
+from palmjax.engine import processes, run_folder, stage
 from palmjax.evals import bootstrap
 from palmjax.evals.recognition import gap, verification
 from palmjax.networks import export as exports
@@ -64,7 +64,7 @@ def run(config, workdir):
       fmr=config.device.fmr,
     )
     replay.require(everyone, config.device)
-  stage.keep_config(workdir, config.to_dict())
+  run_folder.keep_config(workdir, config.to_dict())
   logging.info('training: %s', palms.counts())
 
   def make(name, body, names, facts=None, **inputs):
@@ -111,6 +111,8 @@ def run(config, workdir):
     for arm in config.device.arms
   }
 
+  if not processes.is_first():
+    return  # It has taken part in all trainings.
   logging.info('measuring the networks; this takes a minute')
   networks = _load(results)
   scores = _measure(palms.evaluation, networks)

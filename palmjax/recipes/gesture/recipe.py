@@ -18,7 +18,7 @@ import functools
 from absl import logging
 
 from palmjax import files
-from palmjax.engine import stage
+from palmjax.engine import processes, run_folder, stage
 from palmjax.networks import export as exports
 from palmjax.networks import hand as hand_networks
 from palmjax.networks import palm_frame as palm_frame_networks
@@ -55,7 +55,7 @@ def run(config, workdir):
     config, stage.stage_key(root, 'data'), workdir / 'drawn'
   )
   hand_training.check_start(config, hands.classes)
-  stage.keep_config(workdir, config.to_dict())
+  run_folder.keep_config(workdir, config.to_dict())
   logging.info(
     'training: %d images; evaluation: %s',
     len(hands.training['image']),
@@ -106,6 +106,8 @@ def run(config, workdir):
     )
     for name, result in trained.items()
   }
+  if not processes.is_first():
+    return  # It has taken part in all trainings.
   logging.info('measuring the detectors; this takes a minute')
   scores = gesture_scores.score(config, hands, looks, reader)
   results = {

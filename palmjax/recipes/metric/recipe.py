@@ -20,7 +20,7 @@ from palmjax import files
 from palmjax.data import streams
 from palmjax.data.sets import stored_images
 from palmjax.engine import mesh as meshes
-from palmjax.engine import stage
+from palmjax.engine import processes, run_folder, stage
 from palmjax.evals import bootstrap
 from palmjax.evals.recognition import (
   binned_rates,
@@ -74,7 +74,7 @@ def run(config, workdir):
       validation=palms.validation and palm_images.turned(palms.validation),
     )
   tests = load_tests(config, palms)
-  stage.keep_config(workdir, config.to_dict())
+  run_folder.keep_config(workdir, config.to_dict())
   logging.info('training: %s', palms.counts())
   network = stage.run(
     'network',
@@ -92,6 +92,8 @@ def run(config, workdir):
     inputs={},
     profile=run_start.profile(config),
   )
+  if not processes.is_first():
+    return  # It has taken part in all trainings.
   logging.info('measuring the network; this takes a minute')
   trained = palm_networks.load(network.path)
   compared = [metric_protocols.compare(one, trained.embed) for one in tests]

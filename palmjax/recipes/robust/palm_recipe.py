@@ -14,7 +14,7 @@ import functools
 from absl import logging
 
 from palmjax import files
-from palmjax.engine import stage
+from palmjax.engine import processes, run_folder, stage
 from palmjax.evals import bootstrap
 from palmjax.evals.recognition import verification
 from palmjax.networks import palm as palm_networks
@@ -58,7 +58,7 @@ def run(config, workdir):
     palms = palm_images.load(task, data_key)
     probes = palm_measure.choose(palms.evaluation, task.attack.images)
     others = strangers.find(task, palms, data_key)
-  stage.keep_config(workdir, config.to_dict())
+  run_folder.keep_config(workdir, config.to_dict())
   logging.info('%s; attacked: %d', palms.counts(), len(probes.identities))
 
   trained, attacked, networks = arms.run(
@@ -76,6 +76,8 @@ def run(config, workdir):
     workdir,
     root,
   )
+  if not processes.is_first():
+    return  # It has taken part in all trainings.
   logging.info('measuring the networks; this takes a minute')
   palm_measure.transfer(attacked, networks, probes, task)
   test = palms.evaluation

@@ -28,7 +28,7 @@ import functools
 from absl import logging
 
 from palmjax import files
-from palmjax.engine import stage
+from palmjax.engine import processes, run_folder, stage
 from palmjax.evals import bootstrap
 from palmjax.networks import hand as hand_networks
 from palmjax.recipes.robust import arms, measure, palm_recipe, training
@@ -59,7 +59,7 @@ def run(config, workdir):
     config, stage.stage_key(root, 'data'), workdir / 'drawn'
   )
   start = training.read_start(config, hands.classes)
-  stage.keep_config(workdir, config.to_dict())
+  run_folder.keep_config(workdir, config.to_dict())
   tests = measure.chosen(hands.tests, config.attack.images)
   logging.info(
     'training: %d images; attacked: %s',
@@ -84,6 +84,8 @@ def run(config, workdir):
     workdir,
     root,
   )
+  if not processes.is_first():
+    return  # It has taken part in all trainings.
   logging.info('measuring the detectors; this takes a minute')
   measure.transfer(
     attacked, networks, list(tests.values()), hands.classes, config

@@ -13,6 +13,7 @@ from absl import logging
 from palmjax import files
 from palmjax.data.boxes import boxes
 from palmjax.data.hands import hands
+from palmjax.engine import processes
 from palmjax.ops import chunks
 from palmjax.recipes.shared import ending, hand_settings
 
@@ -183,16 +184,16 @@ def _draw_once(folder, key, number, **settings):
   said = [jax.random.key_data(key).tolist(), number, *sorted(settings.items())]
   name = hashlib.sha256(repr(said).encode()).hexdigest()[:16]
   path = pathlib.Path(folder) / f'{name}.npz'
-  if path.is_file():
-    try:
-      with np.load(path) as stored:
-        return dict(stored)
-    except (ValueError, OSError, zipfile.BadZipFile) as error:
-      raise ValueError(f'{path} is damaged: delete it') from error
-  drawn = draw(key, number, **settings)
-  path.parent.mkdir(parents=True, exist_ok=True)
-  files.write_file(path, functools.partial(np.savez, **drawn))
-  return drawn
+  if not path.is_file() and processes.is_first():
+    path.parent.mkdir(parents=True, exist_ok=True)
+    drawn = draw(key, number, **settings)
+    files.write_file(path, functools.partial(np.savez, **drawn))
+  processes.wait(f'drawn {name}')
+  try:
+    with np.load(path) as stored:
+      return dict(stored)
+  except (ValueError, OSError, zipfile.BadZipFile) as error:
+    raise ValueError(f'{path} is damaged: delete it') from error
 
 
 def _join(parts):

@@ -6,7 +6,7 @@ import re
 import jax
 
 from palmjax.engine import mesh as meshes
-from palmjax.engine import stage
+from palmjax.engine import run_folder
 
 
 def take(config, workdir, check):
@@ -25,7 +25,7 @@ def take(config, workdir, check):
   """
   profile(config)
   workdir = pathlib.Path(workdir)
-  stage.take_workdir(workdir, config.to_dict())
+  run_folder.take(workdir, config.to_dict())
   mesh = meshes.make(config.num_devices or None)
   check(config, mesh)
   return workdir, mesh, jax.random.key(config.seed)

@@ -24,7 +24,7 @@ from absl import logging
 from palmjax import files
 from palmjax.data import streams
 from palmjax.engine import mesh as meshes
-from palmjax.engine import stage
+from palmjax.engine import processes, run_folder, stage
 from palmjax.evals import bootstrap
 from palmjax.evals.recognition import verification
 from palmjax.losses import soft_label as soft_label_loss
@@ -60,7 +60,7 @@ def run(config, workdir):
   """
   workdir, mesh, root = run_start.take(config, workdir, ssl_checks.check)
   palms = palm_images.load(config, data_key(config))
-  stage.keep_config(workdir, config.to_dict())
+  run_folder.keep_config(workdir, config.to_dict())
   logging.info('labelled: %s', palms.counts())
 
   def make(name, body, sections, **inputs):
@@ -92,6 +92,8 @@ def run(config, workdir):
   cnn2 = make('cnn2', train_cnn2, (*cnn, 'soft'), soft=soft)
   control = make('control', train_control, cnn)
 
+  if not processes.is_first():
+    return  # It has taken part in all trainings.
   logging.info('measuring the networks; this takes a minute')
   trained = dict(zip(MODELS, (cnn1, cnn2, control), strict=True))
   scores = {
