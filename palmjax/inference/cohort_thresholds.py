@@ -46,9 +46,21 @@ def careful(scores, rows, columns, fmrs, rng):
   Returns:
     A float for each rate.
   """
-  usual, most, pairs = _drawn(scores, rows, columns, fmrs, rng)
-  share = min(1.0, _FEW_PAIRS / pairs)
+  normal, exponential = _drawn(scores, rows, columns, fmrs, rng)
+  usual = np.quantile(normal, _USUAL, axis=0)
+  most = np.quantile(exponential, _CAREFUL, axis=0)
+  share = min(1.0, _FEW_PAIRS / _pairs(rows, columns))
   return tuple((usual + share * (most - usual)).tolist())
+
+
+def upper(scores, rows, columns, fmrs, rng):
+  """Thresholds by the normal law that one draw in ten exceeds.
+
+  For many palms, where nobody may see what passes. Arguments and result as of
+  `careful`.
+  """
+  normal, _ = _drawn(scores, rows, columns, fmrs, rng)
+  return tuple(np.quantile(normal, _CAREFUL, axis=0).tolist())
 
 
 def strict(scores, rows, columns, fmrs, rng):
@@ -56,28 +68,29 @@ def strict(scores, rows, columns, fmrs, rng):
 
   Arguments and result as of `careful`.
   """
-  _, most, _ = _drawn(scores, rows, columns, fmrs, rng)
-  return tuple(most.tolist())
+  _, exponential = _drawn(scores, rows, columns, fmrs, rng)
+  return tuple(np.quantile(exponential, _CAREFUL, axis=0).tolist())
+
+
+def _pairs(rows, columns):
+  count = 1 + max(rows.max(), columns.max())
+  return count * (count - 1) // 2
 
 
 def _drawn(scores, rows, columns, fmrs, rng):
-  """(t(f) by the normal law, by the exponential law, number of pairs)."""
+  """t(f) of each draw by the normal and by the exponential law: [2, R, F]."""
   order = np.argsort(scores)
   scores, rows, columns = scores[order], rows[order], columns[order]
   count = 1 + max(rows.max(), columns.max())
-  pairs = count * (count - 1) // 2
-  tail = min(_MOST_TAIL, max(_LEAST_TAIL, _IN_TAIL / pairs))
+  tail = _IN_TAIL / _pairs(rows, columns)
+  tail = min(_MOST_TAIL, max(_LEAST_TAIL, tail))
   rates = np.asarray(fmrs)
   thresholds = np.empty((DRAWS, 2, len(rates)))
   for draw in range(DRAWS):
     drawn = np.bincount(rng.integers(0, count, count), minlength=count)
     weights = (drawn[rows] * drawn[columns]).astype(np.float64)
     thresholds[draw] = _thresholds(scores, weights, rates, tail)
-  return (
-    np.quantile(thresholds[:, 0], _USUAL, axis=0),
-    np.quantile(thresholds[:, 1], _CAREFUL, axis=0),
-    pairs,
-  )
+  return thresholds.swapaxes(0, 1)
 
 
 def _thresholds(scores, weights, rates, tail):

@@ -65,6 +65,10 @@ def test_thresholds_are_at_the_careful_end(count, share, monkeypatch):
     scores, rows, columns, rates, np.random.default_rng(2)
   )
   np.testing.assert_allclose(strict, draws[9, :, 1], rtol=1e-6)
+  upper = cohort_thresholds.upper(
+    scores, rows, columns, rates, np.random.default_rng(2)
+  )
+  np.testing.assert_allclose(upper, draws[9, :, 0], rtol=1e-6)
   assert np.diff(thresholds).min() > 0
 
 

@@ -33,6 +33,7 @@ def dry_run(script, *words, **environment):
 
 def test_there_is_one_script_for_each_place():
   assert [path.name for path in SCRIPTS] == [
+    'gpu.sh',
     'local.sh',
     'slurm.sh',
     'tpu_vm.sh',
