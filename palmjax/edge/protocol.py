@@ -43,7 +43,7 @@ Digest = Annotated[str, pydantic.Field(pattern=r'^[0-9a-f]{64}$')]
 
 
 class _Body(pydantic.BaseModel):
-  """A JSON body: unknown keys are refused."""
+  """A JSON body or a query: unknown keys are refused."""
 
   model_config = pydantic.ConfigDict(extra='forbid')
 
@@ -69,6 +69,12 @@ class Label(_Body):
   reference: uuid.UUID | None
   confidence: Share
   soft: list[Probability]
+
+
+class LabelsQuery(_Body):
+  """How many labels a device takes at once."""
+
+  limit: Annotated[int, pydantic.Field(ge=1, le=1000)] = 100
 
 
 class LatestPackage(_Body):

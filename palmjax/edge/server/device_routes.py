@@ -75,7 +75,7 @@ def delete_sample(
 def get_labels(
   request: fastapi.Request,
   device: access.Device,
-  limit: Annotated[int, fastapi.Query(ge=1, le=1000)] = 100,
+  query: Annotated[protocol.LabelsQuery, fastapi.Query()],
 ) -> list[protocol.Label]:
   """Labels of this device's samples, the oldest first, until deleted."""
   table = database.SampleRow
@@ -84,7 +84,7 @@ def get_labels(
       sa.select(table.label)
       .where(table.device == device, table.state == database.LABELLED)
       .order_by(table.made)
-      .limit(limit)
+      .limit(query.limit)
     ).all()
   return [protocol.Label(**json.loads(row)) for row in rows]
 

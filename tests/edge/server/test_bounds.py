@@ -91,6 +91,13 @@ def test_a_whole_number_may_have_a_point(server):
   assert answer.status_code == 201
 
 
+@pytest.mark.parametrize('query', ['limit=0', 'limit=1001', 'limits=5', 'x'])
+def test_queries_of_another_form_are_refused(server, query):
+  answer = server.client.get(f'/v1/labels?{query}', headers=server.device)
+  assert answer.status_code == 422
+  assert '\n' not in answer.json()['detail']
+
+
 @pytest.mark.parametrize(
   'address, allowed',
   [
