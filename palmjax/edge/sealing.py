@@ -85,7 +85,10 @@ def key_of_file(path, *, make=False):
     ValueError, OSError: no such file, or no key; one line.
   """
   if make and not os.path.exists(path):
-    write_secret(path, secrets.token_bytes(KEY_BYTES).hex().encode())
+    # Of two programs that start at once one makes the key.
+    with files.lock(f'{path}.lock', wait=True):
+      if not os.path.exists(path):
+        write_secret(path, secrets.token_bytes(KEY_BYTES).hex().encode())
   try:
     with open(path, 'rb') as file:
       content = file.read(4096)
@@ -116,10 +119,13 @@ def key_of_environment(name):
 
 
 def write_secret(path, content):
-  """Writes a new file that its owner alone may read.
+  """Writes a file that its owner alone may read, whole or not at all.
+
+  What is sealed with a key is lost without it, so the file survives a power cut
+  from now on.
 
   Raises:
-    OSError: one line; a file that is there stays.
+    OSError: one line; what was there stays.
   """
   partial = f'{path}.tmp'
   try:
@@ -129,6 +135,11 @@ def write_secret(path, content):
       file.flush()
       os.fsync(file.fileno())
     os.replace(partial, path)
+    folder = os.open(os.path.dirname(path) or '.', os.O_RDONLY)
+    try:
+      os.fsync(folder)
+    finally:
+      os.close(folder)
   except OSError as error:
     raise files.cannot('write', path, error) from error
 

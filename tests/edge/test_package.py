@@ -110,6 +110,19 @@ def with_member(name, content=b'x'):
   return lambda data: tar_of([*members(data).items(), (name, content)])
 
 
+def sparse(data):
+  """A member that claims more than the package holds."""
+  buffer = io.BytesIO(data)
+  with tarfile.open(fileobj=buffer, mode='a', format=tarfile.PAX_FORMAT) as tar:
+    member = tarfile.TarInfo('student/model.json')
+    member.pax_headers = {
+      'GNU.sparse.map': '0,0',
+      'GNU.sparse.size': str(10**8),
+    }
+    tar.addfile(member)
+  return buffer.getvalue()
+
+
 def linked(data):
   buffer = io.BytesIO(data)
   with tarfile.open(fileobj=buffer, mode='a') as tar:
@@ -134,6 +147,7 @@ def linked(data):
     (with_member('../student/model.json'), 'does not belong'),
     (with_member('/etc/passwd'), 'does not belong'),
     (with_member('student/model.json'), 'student/model.json is twice'),
+    (sparse, "'student/model.json' does not belong"),
     (linked, "'student/model.json' does not belong"),
     (lambda data: data[: len(data) // 2], 'cannot be read|cut off|lacks|no '),
     (lambda data: b'', 'cannot be read|no manifest'),

@@ -4,11 +4,17 @@ import datetime
 import json
 
 import jax
-import numpy as np
 import sqlalchemy as sa
 
 from palmjax.edge import rules, update
-from palmjax.edge.device import capture, jitter, models, people, store, tables
+from palmjax.edge.device import (
+  capture,
+  jitter,
+  material,
+  models,
+  store,
+  tables,
+)
 
 TAKEN, REFUSED, ROLLED_BACK = 'taken', 'refused', 'rolled back'
 _LAST, _VERSION, _INTENT = 'last update', 'version', 'intent'
@@ -47,25 +53,33 @@ def learn(device, student, now, settings=None):
     `tables.Trial`.
 
   Raises:
-    ValueError: there is no sample to learn from, or none to check it by.
+    ValueError: there is no sample to learn from, or none to check it by, or
+      another student came into use.
   """
+  with models.changing(device.folder):
+    if models.current(device.folder) != student.name:
+      raise ValueError('another student came into use meanwhile: try again')
+    return _learn(device, student, now, settings or update.Settings())
+
+
+def _learn(device, student, now, settings):
   with device.session() as session:
-    material = material_of(device, session, student)
-  if not len(material['samples'].labels):
+    kept = material.collect(device, session, student)
+  if not len(kept['samples'].labels):
     raise ValueError('no sample was kept yet: identify some palms first')
-  if not len(material['checks']):
+  if not len(kept['checks']):
     raise ValueError(
       'no image checks an update: enrol a second image of somebody'
     )
-  key = jax.random.key(int(material['seed']))
-  before = refused_share(student.network, student.preset, material)
+  key = jax.random.key(int(kept['seed']))
+  before = material.refused_share(student.network, student.preset, kept)
   name, after = student.name, 1.0
   try:
     trained, _ = update.update(
       student.whole,
-      material['references'],
-      material['samples'],
-      settings or update.Settings(),
+      kept['references'],
+      kept['samples'],
+      settings,
       key,
       strangers=student.rehearsed,
       augment=jitter.jitter,
@@ -75,7 +89,7 @@ def learn(device, student, now, settings=None):
     )
     name = models.keep_trained(device.folder, student, trained)
     fresh = models.load(device.folder, name)
-    after = refused_share(fresh.network, fresh.preset, material)
+    after = material.refused_share(fresh.network, fresh.preset, kept)
   except update.NotFiniteError:
     pass  # Refused: nothing was kept of it.
   taken = name != student.name and after <= before
@@ -86,16 +100,16 @@ def learn(device, student, now, settings=None):
     trial = _note(
       session,
       TAKEN if taken else REFUSED,
-      len(material['samples'].labels),
+      len(kept['samples'].labels),
       before,
       after,
     )
     elapsed = store.tick(device, session, now)
     store.put(device, session, _LAST, json.dumps(elapsed).encode())
     if taken:
-      _intend(device, session, name, material['ids'])
+      _intend(device, session, name, kept['ids'])
   if taken:
-    finish(device)
+    _finish(device)
   elif name != student.name:
     models.discard(device.folder, name)
   return trial
@@ -114,15 +128,16 @@ def take_package(device, read):
   Raises:
     ValueError, OSError: it cannot be used; the old one stays.
   """
-  if read.version <= known_version(device):
-    return False
-  name = models.install(device.folder, read)
-  student = models.load(device.folder, name)
-  with device.session() as session:
-    capture.complete_templates(device, session, student)
-    store.put(device, session, _VERSION, json.dumps(read.version).encode())
-    _intend(device, session, name, [])
-  finish(device)
+  with models.changing(device.folder):
+    if read.version <= known_version(device):
+      return False
+    name = models.install(device.folder, read)
+    student = models.load(device.folder, name)
+    with device.session() as session:
+      capture.complete_templates(device, session, student)
+      store.put(device, session, _VERSION, json.dumps(read.version).encode())
+      _intend(device, session, name, [])
+    _finish(device)
   return True
 
 
@@ -135,16 +150,27 @@ def known_version(device):
 
 def finish(device):
   """Ends a change of students that was decided, perhaps before a kill."""
-  with device.session() as session:
-    kept = store.get(device, session, _INTENT)
-  if kept is None:
-    return
-  intent = json.loads(kept)
+  # Nobody waits for an update that is under way.
+  if _intent(device):
+    with models.changing(device.folder):
+      _finish(device)
+
+
+def _finish(device):
+  intent = _intent(device)
+  if intent is None:
+    return  # Another process ended it.
   models.switch(device.folder, intent['name'])
   with device.session() as session:
     _consume(session, intent['ids'])
     _drop_templates(device, session)
     session.delete(session.get(tables.KeptSetting, _INTENT))
+
+
+def _intent(device):
+  with device.session() as session:
+    kept = store.get(device, session, _INTENT)
+  return json.loads(kept) if kept else None
 
 
 def _intend(device, session, name, ids):
@@ -162,20 +188,21 @@ def roll_back(device):
   Raises:
     ValueError: there is none.
   """
-  name = models.previous(device.folder)
-  if name is None:
-    raise ValueError('there is no earlier student to go back to')
-  old = models.load(device.folder, name)
-  with device.session() as session:
-    capture.complete_templates(device, session, old)
-    material = material_of(device, session, old)
-  student = models.load(device.folder, models.current(device.folder))
-  before = refused_share(student.network, student.preset, material)
-  after = refused_share(old.network, old.preset, material)
-  with device.session() as session:
-    trial = _note(session, ROLLED_BACK, 0, before, after)
-    _intend(device, session, name, [])
-  finish(device)
+  with models.changing(device.folder):
+    name = models.previous(device.folder)
+    if name is None:
+      raise ValueError('there is no earlier student to go back to')
+    old = models.load(device.folder, name)
+    with device.session() as session:
+      capture.complete_templates(device, session, old)
+      kept = material.collect(device, session, old)
+    student = models.load(device.folder, models.current(device.folder))
+    before = material.refused_share(student.network, student.preset, kept)
+    after = material.refused_share(old.network, old.preset, kept)
+    with device.session() as session:
+      trial = _note(session, ROLLED_BACK, 0, before, after)
+      _intend(device, session, name, [])
+    _finish(device)
   return trial
 
 
@@ -186,71 +213,6 @@ def _usable(session):
       tables.KeptSample.held.is_(False),
     )
   ).all()
-
-
-def material_of(device, session, student):
-  """References, checks and samples as arrays."""
-  owners = sorted(people.users(device, session))
-  number = {owner: i for i, owner in enumerate(owners)}
-
-  def image(row):
-    return capture.unpack(device.open(row, 'image'), student.size)
-
-  references, checks, whose = {}, [], []
-  for row in session.scalars(
-    sa.select(tables.KeptReference).order_by(tables.KeptReference.id)
-  ):
-    if row.check:
-      checks.append(image(row))
-      whose.append(number[row.user])
-    else:
-      references.setdefault(row.user, image(row))
-  images, labels, soft, has_soft, ids = [], [], [], [], []
-  for row in session.scalars(
-    sa.select(tables.KeptSample)
-    .where(tables.KeptSample.state == tables.USABLE)
-    .order_by(tables.KeptSample.made, tables.KeptSample.id)
-  ):
-    if row.held:
-      checks.append(image(row))
-      whose.append(number[row.user])
-      continue
-    probabilities = np.zeros(len(owners), np.float32)
-    content = device.open(row, 'soft')
-    for owner, value in (json.loads(content) if content else {}).items():
-      if owner in number:
-        probabilities[number[owner]] += value
-    # Somebody may have been forgotten since the teacher's answer.
-    total = probabilities.sum()
-    has_soft.append(total > 0)
-    soft.append(probabilities / total if total > 0 else probabilities)
-    images.append(image(row))
-    labels.append(number[row.user])
-    ids.append(row.id)
-  shape = (-1, student.size, student.size, 3)
-  return {
-    'references': np.array([references[owner] for owner in owners], np.uint8),
-    'samples': update.Samples(
-      np.array(images, np.uint8).reshape(shape),
-      np.array(labels, np.int64),
-      np.array(soft, np.float32).reshape(-1, len(owners)),
-      np.array(has_soft, bool),
-    ),
-    'checks': np.array(checks, np.uint8).reshape(shape),
-    'whose': np.array(whose, np.int64),
-    'ids': ids,
-    # Equal samples train equally.
-    'seed': len(ids),
-  }
-
-
-def refused_share(network, preset, material):
-  """Share of the checks that their owner's reference refuses; 0 of none."""
-  if not len(material['checks']):
-    return 0.0
-  references = network.embed(material['references'])[material['whose']]
-  cosines = np.sum(network.embed(material['checks']) * references, axis=1)
-  return float(np.mean(~rules.passes(rules.score(cosines), preset)))
 
 
 def _note(session, outcome, samples, before, after):

@@ -24,7 +24,7 @@ from palmjax.networks import palm as palm_networks
 from palmjax.networks import weights_file
 
 _STUDENTS, _CURRENT, _PREVIOUS = 'students', 'current', 'previous'
-_FACTS = 'device.json'
+_FACTS, _LOCK = 'device.json', 'lock'
 _SHORT = 16  # Hexadecimal digits of a digest in a name.
 
 
@@ -59,6 +59,15 @@ class Student:
   def size(self):
     """Side of an image in pixels."""
     return self.network.preprocess.image_size
+
+
+def changing(folder):
+  """Lock of those who change the student in use, as a context: one at a time.
+
+  Raises:
+    OSError: one line with the path and what to do.
+  """
+  return files.lock(pathlib.Path(folder) / _LOCK, wait=True)
 
 
 def install(folder, read):

@@ -53,8 +53,6 @@ class Store:
       with self.session() as session:
         if session.get(tables.KeptSetting, _CHECK) is None:
           put(self, session, _CHECK, b'palmjax')
-        else:
-          get(self, session, _CHECK)
     except sa.exc.DatabaseError as error:
       raise StoreError(
         f'{path} cannot be used: {error.orig}; give another --store'
@@ -70,12 +68,15 @@ class Store:
 
     Raises:
       StoreError: the disk is full, or the file is damaged; nothing changed.
+      SealError: the key is another one.
     """
     try:
       with (
         orm.Session(self.engine, expire_on_commit=False) as opened,
         opened.begin(),
       ):
+        # Another process may have changed the key since this one began.
+        get(self, opened, _CHECK)
         yield opened
     except sa.exc.OperationalError as error:
       raise StoreError(

@@ -59,10 +59,10 @@ class Server:
       pause = min(2.0**number, _LONGEST) * random.uniform(0.5, 1.0)
       try:
         answer = self._client.request(method, path, **options)
-      except httpx.HTTPError as error:
-        reason = type(error).__name__
       except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
         raise UnreachableError(f'--server: {error}') from error
+      except httpx.HTTPError as error:
+        reason = type(error).__name__
       else:
         if answer.status_code == 401:
           raise UnreachableError(

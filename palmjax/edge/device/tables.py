@@ -88,12 +88,15 @@ class Outgoing(StoreTable):
   """A request that the server has not acknowledged yet.
 
   Attributes:
-    number: order of sending.
+    number: order of sending; no other request ever has it.
     method, path: of the request.
     body: sealed bytes, or None.
   """
 
   __tablename__ = 'outgoing'
+  # SQLite would give the number of a deleted row to the next one. Whoever sent
+  # the deleted one would then remove the next one unsent.
+  __table_args__ = {'sqlite_autoincrement': True}  # noqa: RUF012
   number: orm.Mapped[int] = orm.mapped_column(primary_key=True)
   method: orm.Mapped[str]
   path: orm.Mapped[str]

@@ -1,5 +1,6 @@
 """Captures that come by themselves: files in a folder, or a camera."""
 
+import contextlib
 import pathlib
 import time
 
@@ -27,11 +28,12 @@ def folder(path, *, pause=0.5, once=False):
     raise ValueError(f'there is no folder {path}; make it')
   seen = set()
   while True:
-    images = [
-      (one.stat().st_mtime, one)
-      for one in path.iterdir()
-      if one.suffix.lower() in image_file.SUFFIXES and one not in seen
-    ]
+    images = []
+    for one in path.iterdir():
+      if one.suffix.lower() in image_file.SUFFIXES and one not in seen:
+        # It may be gone again.
+        with contextlib.suppress(FileNotFoundError):
+          images.append((one.stat().st_mtime, one))
     ready = sorted(x for x in images if time.time() - x[0] >= _SETTLED)
     for _, one in ready:
       seen.add(one)

@@ -139,6 +139,8 @@ def connect(url):
   """
   try:
     parsed = sqlalchemy.make_url(url)
+    if '@' in (parsed.host or ''):
+      raise sqlalchemy.exc.ArgumentError('write an @ of the password as %40')
     if parsed.drivername == 'postgresql':
       parsed = parsed.set(drivername='postgresql+psycopg')
     engine = sqlalchemy.create_engine(parsed, pool_pre_ping=True)
@@ -146,7 +148,8 @@ def connect(url):
       sqlite.prepare(engine)
     _migrate(engine)
   except (sqlalchemy.exc.SQLAlchemyError, ImportError) as error:
-    shown = str(url).partition('@')[2] or url
+    # A word may be before the last @, and in options.
+    shown = str(url).rpartition('@')[2].partition('?')[0]
     reason = str(getattr(error, 'orig', None) or error).splitlines()[0]
     raise ValueError(
       f'the database {shown} cannot be used: {reason}; give '

@@ -89,19 +89,17 @@ def get_labels(
   return [protocol.Label(**json.loads(row)) for row in rows]
 
 
-@router.get('/packages/latest', responses=_answers(404))
+@router.get('/packages/latest', responses=_answers())
 def latest(
   request: fastapi.Request, device: access.Device
 ) -> protocol.LatestPackage:
   """The package that the device should have."""
   del device
   with database.reading(request.app.state.service.engine) as session:
-    package_row = service.latest_package(session)
-    return protocol.LatestPackage(
-      digest=package_row.digest,
-      version=package_row.version,
-      size=len(package_row.content),
-    )
+    newest = service.latest_package(session)
+  return protocol.LatestPackage(
+    digest=newest.digest, version=newest.version, size=newest.size
+  )
 
 
 @router.get(

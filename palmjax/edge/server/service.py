@@ -149,8 +149,10 @@ def _offer(session, student, palms, fmr, key):
 
 
 def latest_package(session):
-  """The `database.PackageRow` that devices should have, or None."""
+  """(digest, version, size) of the package to ship by name, or None."""
   table = database.PackageRow
-  return session.scalar(
-    sa.select(table).order_by(table.version.desc()).limit(1)
-  )
+  size = sa.func.length(table.content).label('size')
+  query = sa.select(table.digest, table.version, size)
+  return session.execute(
+    query.order_by(table.version.desc()).limit(1)
+  ).one_or_none()

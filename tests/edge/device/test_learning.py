@@ -1,6 +1,7 @@
 """Updates that are taken, refused, undone, and killed at any moment."""
 
 import itertools
+import threading
 
 import jax
 import numpy as np
@@ -13,6 +14,7 @@ from palmjax.edge.device import (
   capture,
   jitter,
   learning,
+  material,
   models,
   people,
   store,
@@ -61,7 +63,7 @@ def learn(device):
 
 def test_a_student_that_refuses_no_more_is_taken(device, monkeypatch):
   """Its templates are made anew and its samples are consumed (claim 4)."""
-  monkeypatch.setattr(learning, 'refused_share', lambda *args: 0.5)
+  monkeypatch.setattr(material, 'refused_share', lambda *args: 0.5)
   old = models.current(device.folder)
   trial = learn(device)
   assert trial.outcome == learning.TAKEN
@@ -80,7 +82,7 @@ def test_a_student_that_refuses_no_more_is_taken(device, monkeypatch):
 def test_a_student_that_refuses_more_is_not_taken(device, monkeypatch):
   shares = itertools.count()
   monkeypatch.setattr(
-    learning, 'refused_share', lambda *args: float(next(shares))
+    material, 'refused_share', lambda *args: float(next(shares))
   )
   old, before = models.current(device.folder), samples(device)
   trial = learn(device)
@@ -101,7 +103,7 @@ def test_a_loss_that_is_not_finite_refuses(device, monkeypatch):
 
 
 def test_back_to_the_student_before(device, monkeypatch):
-  monkeypatch.setattr(learning, 'refused_share', lambda *args: 0.5)
+  monkeypatch.setattr(material, 'refused_share', lambda *args: 0.5)
   with pytest.raises(ValueError, match='no earlier student'):
     learning.roll_back(device)
   old = models.current(device.folder)
@@ -148,7 +150,7 @@ def test_a_kill_leaves_the_old_or_the_new_student_whole(
   device, monkeypatch, moment
 ):
   """At each write of the update; the next start ends what was decided."""
-  monkeypatch.setattr(learning, 'refused_share', lambda *args: 0.5)
+  monkeypatch.setattr(material, 'refused_share', lambda *args: 0.5)
   old, before = models.current(device.folder), samples(device)
   count = itertools.count(1)
 
@@ -173,7 +175,7 @@ def test_a_kill_leaves_the_old_or_the_new_student_whole(
   except Killed:
     killed = True
   monkeypatch.undo()
-  monkeypatch.setattr(learning, 'refused_share', lambda *args: 0.5)
+  monkeypatch.setattr(material, 'refused_share', lambda *args: 0.5)
   again = store.open_(device.path)
   learning.finish(again)
   now = models.current(again.folder)
@@ -214,11 +216,11 @@ def test_labels_of_the_server_are_learned_from(device):
     ).first()
     content = f'{{"{ids["Ann"]}": 0.3, "{ids["Bob"]}": 0.1, "gone": 0.6}}'
     row.soft = device.seal(content.encode(), row, 'soft')
-    material = learning.material_of(device, session, devices.student(device))
-  chosen = material['samples'].has_soft
+    collected = material.collect(device, session, devices.student(device))
+  chosen = collected['samples'].has_soft
   assert chosen.sum() == 1
   number = sorted(ids.values()).index(ids['Ann'])
-  soft = material['samples'].soft[chosen][0]
+  soft = collected['samples'].soft[chosen][0]
   assert soft[number] == pytest.approx(0.75)
   assert soft.sum() == pytest.approx(1)
 
@@ -257,3 +259,26 @@ def test_jitter_moves_images_a_little():
     for a, b in zip(images, moved, strict=True)
   ]
   assert 0.7 < min(correlations) < 0.9999
+
+
+def test_a_package_that_comes_while_the_student_learns_is_used(
+  device, folder, content, monkeypatch
+):
+  """The update is of the student before, so the package waits for its end."""
+  newer = devices.pack(folder, version=3, scale=2.0)
+  read = package.read(newer, public_key=package.public_text(devices.KEY))
+  arrival = threading.Thread(target=learning.take_package, args=[device, read])
+  train = update.update
+
+  def delayed(*args, **options):
+    arrival.start()
+    arrival.join(3)  # It could end in this time.
+    return train(*args, **options)
+
+  monkeypatch.setattr(update, 'update', delayed)
+  before = devices.student(device)
+  learning.learn(device, before, 100.0)
+  arrival.join()
+  assert models.facts(device.folder)['version'] == 3
+  with pytest.raises(ValueError, match='another student came into use'):
+    learning.learn(device, before, 101.0)

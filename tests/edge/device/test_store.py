@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+import threading
 
 import numpy as np
 import pytest
@@ -98,6 +99,18 @@ def test_a_fresh_key_seals_everything_anew(device):
     store.open_(device.path, key_file=device.path.with_name('old.key'))
 
 
+def test_a_process_with_the_old_key_writes_nothing_any_more(device):
+  other = store.open_(device.path)
+  device.rotate_key()
+  with (
+    pytest.raises(sealing.SealError, match='the key is another one'),
+    other.session() as session,
+  ):
+    store.put(other, session, 'name', b'lost')
+  with device.session() as session:
+    assert store.get(device, session, 'name') is None
+
+
 @pytest.mark.parametrize('done', [False, True])
 def test_a_rotation_that_was_killed_is_ended_or_undone(
   device, monkeypatch, done
@@ -127,6 +140,23 @@ def test_a_rotation_that_was_killed_is_ended_or_undone(
   assert not device.path.with_name('palm.db.key.next').exists()
   with again.session() as session:
     assert people.user_of(again, session, 'Ann')
+
+
+def test_programs_that_start_at_once_have_one_key(tmp_path):
+  path, keys = tmp_path / 'store.key', []
+  barrier = threading.Barrier(8)
+
+  def start():
+    barrier.wait()
+    keys.append(sealing.key_of_file(path, make=True))
+
+  threads = [threading.Thread(target=start) for _ in range(8)]
+  for thread in threads:
+    thread.start()
+  for thread in threads:
+    thread.join()
+  assert keys == [sealing.key_of_file(path)] * 8
+  assert path.stat().st_mode & 0o077 == 0
 
 
 def test_a_key_that_is_missing_or_none(device, tmp_path, monkeypatch):

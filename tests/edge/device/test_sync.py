@@ -197,6 +197,25 @@ def test_strangers_and_the_forgotten_get_no_label(device, content):
   assert server.references == {}
 
 
+def test_who_is_forgotten_while_the_last_request_is_sent_is_deleted(
+  device, content
+):
+  """Requests that come meanwhile are sent, whatever was removed."""
+  server = FakeServer(content)
+  answer = server.answer
+
+  def forget(request, path):
+    if request.method == 'PUT' and 'samples' in path:
+      with device.session() as session:
+        people.forget(device, session, 'Ann')
+    return answer(request, path)
+
+  server.answer = forget
+  run(device, server)
+  assert waiting(device) == 0
+  assert (server.references, server.samples) == ({}, {})
+
+
 def test_reports_tell_what_happened_and_no_names(device, content):
   server = FakeServer(content)
   devices.identify(device, devices.palm(1), SETTINGS)
@@ -229,6 +248,14 @@ def test_a_package_of_another_server_is_not_installed(tmp_path, content):
   assert models.current(device.folder) is None
   run(device, FakeServer(content))
   assert learning.known_version(device) == 1
+
+
+def test_an_address_that_is_none_is_told_at_once():
+  pauses = []
+  server = sync.Server('ftp://server', TOKEN, sleep=pauses.append)
+  with pytest.raises(sync.UnreachableError, match=r'--server: .*protocol'):
+    server.ask('GET', '/v1/labels')
+  assert pauses == []
 
 
 def test_a_device_that_has_not_joined(tmp_path):

@@ -41,7 +41,12 @@ def test_a_student_that_changed_is_the_next_version(tmp_path, export):
 
 
 def test_a_database_that_cannot_be_used_is_one_line(tmp_path):
-  for url in ('postgresql://u:secret@127.0.0.1:1/x', 'nonsense'):
+  for url in (
+    'postgresql://u:secret@127.0.0.1:1/x',
+    'postgresql://u:at@secret@127.0.0.1:1/x',
+    'postgresql://127.0.0.1:1/x?user=u&password=secret',
+    'nonsense',
+  ):
     with pytest.raises(ValueError, match='cannot be used') as caught:
       database.connect(url)
     assert 'secret' not in str(caught.value)
