@@ -13,7 +13,8 @@ _SETTLED = 0.5  # Seconds after its last change that a file counts as whole.
 def folder(path, *, pause=0.5, once=False):
   """Yields paths of images as they come into a folder, the oldest first.
 
-  A file is yielded once, when it has not changed for half a second.
+  A file is yielded once, when it has not changed for half a second. A file that
+  says it will change later does not wait: the clock was set back.
 
   Args:
     path: of the folder.
@@ -34,7 +35,7 @@ def folder(path, *, pause=0.5, once=False):
         # It may be gone again.
         with contextlib.suppress(FileNotFoundError):
           images.append((one.stat().st_mtime, one))
-    ready = sorted(x for x in images if time.time() - x[0] >= _SETTLED)
+    ready = sorted(x for x in images if abs(time.time() - x[0]) >= _SETTLED)
     for _, one in ready:
       seen.add(one)
       yield one
