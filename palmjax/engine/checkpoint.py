@@ -61,7 +61,7 @@ class Checkpoints:
     _silence_orbax()
     if processes.is_first():
       self.directory.mkdir(parents=True, exist_ok=True)
-      self._manager = self._open()
+      self._manager = self._open(clean=True)
 
   def __enter__(self):
     return self
@@ -135,7 +135,9 @@ class Checkpoints:
         raise problem
     except Exception as cause:  # Orbax documents no exception types.
       self._close()
-      self._manager = self._open()  # Removes what was written.
+      # Some threads of the failed save may still write: whoever opens the
+      # folder next removes what they leave.
+      self._manager = self._open(clean=False)
       free = shutil.disk_usage(self.directory).free
       kept = [f'checkpoint {kept} is intact' for kept in self.steps()]
       raise OSError(
@@ -188,7 +190,7 @@ class Checkpoints:
       )
     return jax.tree.structure(like).unflatten([saved[n] for n in expected])
 
-  def _open(self):
+  def _open(self, *, clean):
     alone = {}
     if processes.several():
       alone = {'create': False, 'multiprocessing_options': _ALONE}
@@ -196,7 +198,7 @@ class Checkpoints:
       self.directory,
       options=ocp.CheckpointManagerOptions(
         preservation_policy=ocp.checkpoint_managers.LatestN(_KEPT),
-        cleanup_tmp_directories=True,
+        cleanup_tmp_directories=clean,
         **alone,
       ),
     )
