@@ -18,6 +18,9 @@ from palmjax.edge.server import database, uploads
 # Labels need the embeddings of references.
 _TABLES = database.ReferenceRow, database.SampleRow
 _PAUSE = 1.0  # Seconds between two looks, where nobody calls.
+# Seconds after a batch that was not full. One image costs the teacher as much
+# as a batch, and uploads need the processor.
+_GATHER = 0.3
 
 
 class Worker:
@@ -67,6 +70,8 @@ class Worker:
         self.alive = True
       if not busy:
         self._called.wait(_PAUSE)
+      elif busy < self._service.limits.batch:
+        self._ended.wait(_GATHER)
 
   def _count(self):
     with database.reading(self._service.engine) as session:
