@@ -98,7 +98,7 @@ def _parse(argv):
   defaults = capture.KeepingRules()
   for name, text in (
     ('failures', 'failures in a row whose last image is kept'),
-    ('ask', 'kept failures that suffice to ask for labels'),
+    ('ask', 'kept failures that are sent though the device is in use'),
     ('enough', 'samples that suffice for an update'),
     ('capacity', 'samples that are kept at most'),
   ):
@@ -175,7 +175,7 @@ def _sync(device, args):
   token, public_key = sync.credentials(device)
   server = sync.Server(args.server, token, verify=args.certificate or True)
   try:
-    done = sync.run(device, server, public_key, _settings(args))
+    done = sync.run(device, server, public_key, _settings(args), time.time())
   except sync.UnreachableError as error:
     terminal.complain(error)
     return _UNREACHED

@@ -256,6 +256,13 @@ def _count_failure(device, session, value, student, settings, elapsed):
   return save
 
 
+def is_idle(device, session, settings, now):
+  """Whether the last session has ended; arguments as for `identify`."""
+  elapsed = store.tick(device, session, now)
+  kept = store.get(device, session, _FAILURES)
+  return not kept or elapsed - json.loads(kept)[1] > settings.session
+
+
 def _count(device, session, value):
   """Counts an accepted attempt; how many came before it."""
   number, total, squares = statistics(device, session)

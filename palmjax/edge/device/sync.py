@@ -13,7 +13,7 @@ import httpx
 import sqlalchemy as sa
 
 from palmjax.edge import package, protocol, rules
-from palmjax.edge.device import learning, reports, store, tables
+from palmjax.edge.device import capture, learning, reports, store, tables
 
 _TOKEN, _PUBLIC = 'token', 'public key'
 _TRIES, _LONGEST = 5, 60.0  # Of a request; seconds of a pause.
@@ -108,7 +108,7 @@ def credentials(device):
   return tuple(value.decode() for value in secrets)
 
 
-def run(device, server, public_key, settings):
+def run(device, server, public_key, settings, now):
   """Sends what waits, fetches labels and the newest student.
 
   Args:
@@ -116,6 +116,7 @@ def run(device, server, public_key, settings):
     server: `Server`.
     public_key: that packages must be signed with.
     settings: `capture.KeepingRules`.
+    now: seconds of the system's clock.
 
   Returns:
     {'sent', 'refused', 'asked', 'labels', 'student'}: counts, and whether the
@@ -128,7 +129,7 @@ def run(device, server, public_key, settings):
   # The first package before all else: nothing works without a student.
   done['student'] = _fetch_student(device, server, public_key)
   with device.session() as session:
-    done['asked'] = _ask_for_labels(device, session, settings)
+    done['asked'] = _ask_for_labels(device, session, settings, now)
     reports.owe(device, session)
   for key, count in _send(device, server).items():
     done[key] += count
@@ -163,7 +164,7 @@ def _fetch_student(device, server, public_key):
   return learning.take_package(device, read)
 
 
-def _ask_for_labels(device, session, settings):
+def _ask_for_labels(device, session, settings, now):
   """Puts second target samples into the outbox, once each (claim 5b)."""
   waiting = session.scalars(
     sa.select(tables.KeptSample).where(
@@ -172,7 +173,10 @@ def _ask_for_labels(device, session, settings):
     )
   ).all()
   if not rules.should_fetch_labels(
-    len(waiting), enough=settings.ask, online=True, idle=True
+    len(waiting),
+    enough=settings.ask,
+    online=True,
+    idle=capture.is_idle(device, session, settings, now),
   ):
     return 0
   for row in waiting:

@@ -1,6 +1,7 @@
 """The outbox: sent again until acknowledged, and never twice in effect."""
 
 import contextlib
+import dataclasses
 import json
 
 import httpx
@@ -93,9 +94,9 @@ class FakeServer:
     )
 
 
-def run(device, server):
+def run(device, server, settings=SETTINGS, now=0.0):
   public = package.public_text(devices.KEY)
-  return sync.run(device, server.client(), public, SETTINGS)
+  return sync.run(device, server.client(), public, settings, now)
 
 
 def waiting(device):
@@ -122,6 +123,13 @@ def test_a_sample_goes_out_and_its_label_comes_back(device, content):
   assert b'Ann' not in b''.join(server.references.values())
   again = run(device, server)
   assert (again['asked'], again['labels'], again['sent']) == (0, 0, 0)
+
+
+def test_few_failures_wait_until_nobody_uses_the_device(device, content):
+  """Claim 5b."""
+  server, settings = FakeServer(content), dataclasses.replace(SETTINGS, ask=2)
+  assert run(device, server, settings, 59.0)['asked'] == 0
+  assert run(device, server, settings, 121.0)['asked'] == 1
 
 
 @pytest.mark.parametrize(
@@ -244,7 +252,7 @@ def test_a_package_of_another_server_is_not_installed(tmp_path, content):
   device = store.open_(tmp_path / 'palm.db')
   other = package.public_text(package.load_private(bytes(32)))
   with pytest.raises(package.PackageError, match='not signed by the server'):
-    sync.run(device, FakeServer(content).client(), other, SETTINGS)
+    sync.run(device, FakeServer(content).client(), other, SETTINGS, 0.0)
   assert models.current(device.folder) is None
   run(device, FakeServer(content))
   assert learning.known_version(device) == 1
