@@ -7,9 +7,9 @@ and 0.9 % in float32 after all first weights had been multiplied by 1.0001; that
 of the palm network, by then 0.04, 12 % and 9 %; that of the GAN's discriminator
 2 % and 42 %. The GAN is compared over its first 40 iterations, before that.
 
-Perturbed images miss the percent: over all steps the loss was 1.6 to 2.3 % lower
-in bfloat16, and 1.0 % in float32 from those other weights. The distance that is
-pushed up, 0.002, was 15 % larger: rounding moves images apart as well.
+Perturbed images miss the percent: over all steps the loss was 1.6 to 2.3 %
+lower in bfloat16, and 1.0 % in float32 from those other weights. The distance
+that is pushed up, 0.002, was 15 % larger: rounding moves images apart as well.
 """
 
 import functools
