@@ -121,7 +121,7 @@ def test_a_process_ends_in_one_line(palmjax_command, tmp_path):
 )
 def test_a_refused_run_leaves_nothing(tmp_path, capsys, change, message):
   arguments = ['--config=ssl:smoke', f'--workdir={tmp_path}/runs/ssl']
-  assert main.main([*arguments, f'--config.{change}', '--no-cache']) == 1
+  assert main.main([*arguments, f'--config.{change}']) == 1
   assert message in capsys.readouterr().err
   assert list(tmp_path.iterdir()) == []
 

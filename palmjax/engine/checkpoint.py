@@ -135,8 +135,10 @@ class Checkpoints:
         raise problem
     except Exception as cause:  # Orbax documents no exception types.
       self._close()
-      # Some threads of the failed save may still write: whoever opens the
-      # folder next removes what they leave.
+      # Some threads of the failed save may still write: what they leave is
+      # removed by whoever opens the folder next.
+      for path in self.directory.glob('*-checkpoint-tmp'):
+        shutil.rmtree(path, ignore_errors=True)
       self._manager = self._open(clean=False)
       free = shutil.disk_usage(self.directory).free
       kept = [f'checkpoint {kept} is intact' for kept in self.steps()]

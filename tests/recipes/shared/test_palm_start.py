@@ -117,7 +117,7 @@ def test_weights_may_go_on_in_another_precision(config, create, saved):
   folder, variables = saved
   other = config.copy_and_resolve_references()
   other.network.dtype = 'bfloat16'
-  state = palm_training.start(create(2), other, folder)
+  state = palm_start.from_export(create(2), other, folder)
   jax.tree.map(
     np.testing.assert_array_equal,
     jax.device_get(state.params['backbone']),
