@@ -55,11 +55,10 @@ def rates(run, models, everyone):
       'device kept. Tests are a session of the users that no update saw and '
       f'{len(everyone.strangers)} other strangers, all at the last drift. The '
       'threshold is set for an FMR of '
-      f'{error_rates.short(device.fmr)} on palms of the server, which did not '
-      'drift, anew after each update. It counts as exact here, though it rests '
-      f'on {len(everyone.impostors)} palms. FNMR taken back: share of what the '
-      'drift cost. Differences are paired. In brackets 95 % intervals over '
-      'people.'
+      f'{error_rates.short(device.fmr)}, at the upper end of what '
+      f'{len(everyone.impostors)} palms of the server say, which did not drift, '
+      'anew after each update. FNMR taken back: share of what the drift cost. '
+      'Differences are paired. In brackets 95 % intervals over people.'
     ),
   )
 
