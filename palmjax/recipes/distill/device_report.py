@@ -56,8 +56,8 @@ def rates(run, models, everyone):
       f'{len(everyone.strangers)} other strangers, all at the last drift. The '
       'threshold is set for an FMR of '
       f'{error_rates.short(device.fmr)}, at the upper end of what '
-      f'{len(everyone.impostors)} palms of the server say, which did not drift, '
-      'anew after each update. FNMR taken back: share of what the drift cost. '
+      f'{len(everyone.impostors)} palms of the server say. They did not drift. '
+      'It is set anew after each update. FNMR taken back: share of what the drift cost. '
       'Differences are paired. In brackets 95 % intervals over people.'
     ),
   )
