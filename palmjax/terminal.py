@@ -62,8 +62,10 @@ class Parser(argparse.ArgumentParser):
     if rest:
       known = [one.lstrip('-') for one in self._option_string_actions]
       dashed = rest[0].startswith('-')
-      name = rest[0].partition('=')[0].lstrip('-')
-      near = nearest(name, known) if dashed else ''
+      option = rest[0].partition('=')[0]
+      if option in self._option_string_actions:
+        self.error(f'{option} is unknown after a command: give it before')
+      near = nearest(option.lstrip('-'), known) if dashed else ''
       self.error(f'unrecognized arguments: {" ".join(rest)}{near}')
     return args
 

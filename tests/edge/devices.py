@@ -6,7 +6,7 @@ import functools
 import numpy as np
 
 from palmjax.edge import package
-from palmjax.edge.device import capture, learning, models, store
+from palmjax.edge.device import capture, enrolment, learning, models, store
 from tests.edge import served
 from tests.networks import small_exits
 
@@ -69,9 +69,9 @@ def near(image, seed, amount=6):
 
 
 def enrol(device, name, *images):
-  """Enrols a user."""
+  """Enrols a user; an `enrolment.Enrolment`."""
   with device.session() as session:
-    capture.enrol(device, session, student(device), name, list(images))
+    return enrolment.enrol(device, session, student(device), name, list(images))
 
 
 def identify(device, image, settings=None, now=0.0):

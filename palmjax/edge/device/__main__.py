@@ -2,7 +2,8 @@
 
 python -m palmjax.edge.device --store=FILE COMMAND
 
-  join CODE          keeps the code that the server printed for this device
+  join CODE          keeps the code that the server printed for this device,
+                     with --server=URL and --certificate=FILE
   sync               sends what waits, fetches labels and the newest student
   enrol NAME IMAGE…  enrols a palm; of several images the last checks updates
   identify IMAGE     says whose palm it is
@@ -18,12 +19,13 @@ python -m palmjax.edge.device --store=FILE COMMAND
 All but join and sync work without a server, once the first student is there;
 --package=FILE --public-key=KEY install one without any server. An image shows a
 palm as python -m palmjax.verify takes it; with --photos it is a photo of a
-whole hand. The key of the store lies in FILE.key unless you say otherwise: keep
-it on another disk.
+whole hand. Options stand before COMMAND; --photos, --server and --certificate
+may stand after it, too. The key of the store lies in FILE.key unless you say
+otherwise: keep it on another disk.
 
 Exit codes: 0 done; 1 it cannot go on (the last line says why and what to do);
-2 the command line is wrong; 3 done, but the server was not reached; 4 the palm
-is nobody's.
+2 the command line is wrong; 3 all is kept here, but the server was not reached;
+4 the palm is nobody's.
 """
 
 import pathlib
@@ -31,13 +33,17 @@ import shlex
 import sys
 import time
 
-from palmjax import compile_cache, terminal
-from palmjax.inference import finder, palm_files
+from palmjax import file_names, terminal
+from palmjax.inference import finder, palm_files, palm_warnings
 
 try:
   from palmjax.edge import package
   from palmjax.edge.device import (
+    arguments,
     capture,
+    client,
+    enrolment,
+    joining,
     learning,
     models,
     people,
@@ -57,7 +63,7 @@ _UNREACHED, _NOBODY = 3, 4
 @terminal.command
 def main(argv=None):
   """The command line; returns the exit code."""
-  parser, args = _parse(argv)
+  args = arguments.parse(argv, __doc__)
   terminal.start(cache=not args.no_cache)
   device = store.open_(
     args.store,
@@ -67,89 +73,14 @@ def main(argv=None):
   )
   learning.finish(device)
   if args.package:
-    if not args.public_key:
-      parser.error('--package needs --public-key, which the server printed')
     content = pathlib.Path(args.package).read_bytes()
     read = package.read(content, public_key=args.public_key)
     learning.take_package(device, read)
-  return _COMMANDS[args.command](device, args) or 0
-
-
-def _parse(argv):
-  summary, _, text = __doc__.partition('\n')
-  parser = terminal.Parser('edge.device', description=summary, epilog=text)
-  path = terminal.path
-  parser.add_argument('--store', metavar='FILE', type=path, required=True)
-  parser.add_argument(
-    '--server', metavar='URL', default='http://127.0.0.1:8443'
-  )
-  parser.add_argument(
-    '--certificate', metavar='FILE', type=path, help='of the server, to trust'
-  )
-  parser.add_argument(
-    '--photos', action='store_true', help='images show whole hands'
-  )
-  keys = parser.add_mutually_exclusive_group()
-  keys.add_argument('--key-file', metavar='FILE', type=path)
-  keys.add_argument('--key-variable', metavar='NAME', help='of the environment')
-  keys.add_argument('--key-command', metavar='COMMAND', help='prints the key')
-  parser.add_argument('--package', metavar='FILE', type=path)
-  parser.add_argument('--public-key', metavar='KEY')
-  defaults = capture.KeepingRules()
-  for name, text in (
-    ('failures', 'failures in a row whose last image is kept'),
-    ('ask', 'kept failures that are sent though the device is in use'),
-    ('enough', 'samples that suffice for an update'),
-    ('capacity', 'samples that are kept at most'),
-  ):
-    value = getattr(defaults, name)
-    parser.add_argument(f'--{name}', type=int, default=value, help=text)
-  compile_cache.add_argument(parser)
-  commands = parser.add_subparsers(
-    dest='command', metavar='COMMAND', required=True, parser_class=_Plain
-  )
-  commands.add_parser('join').add_argument('code')
-  enrol = commands.add_parser('enrol')
-  enrol.add_argument('name')
-  enrol.add_argument('images', nargs='+', type=path)
-  commands.add_parser('identify').add_argument('image', type=path)
-  run = commands.add_parser('run')
-  run.add_argument('folder', nargs='?', type=path)
-  run.add_argument('--camera', type=int)
-  run.add_argument('--once', action='store_true', help='end with the folder')
-  commands.add_parser('update').add_argument(
-    '--now', action='store_true', help='whether or not it is time'
-  )
-  commands.add_parser('forget').add_argument('name')
-  for name in (
-    *('sync', 'rollback', 'status', 'rotate-key', 'rotate-token'),
-    'revoke-templates',
-  ):
-    commands.add_parser(name)
-  args = parser.parse_args(argv)
-  if args.command == 'run' and (args.folder is None) == (args.camera is None):
-    parser.error('run needs a folder or --camera, one of both')
-  for name in ('failures', 'ask', 'enough', 'capacity'):
-    if getattr(args, name) < 1:
-      parser.error(f'--{name}: give 1 or more')
-  return parser, args
-
-
-class _Plain(terminal.Parser):
-  """Parser of a command: --help shows its arguments alone."""
-
-  def __init__(self, *, prog, **options):
-    super().__init__('edge.device', **options)
-    self.prog = prog
-
-
-def _settings(args):
-  return capture.KeepingRules(
-    failures=args.failures,
-    ask=args.ask,
-    enough=args.enough,
-    capacity=args.capacity,
-  )
+  try:
+    return _COMMANDS[args.command](device, args) or 0
+  except client.UnreachableError as error:
+    terminal.complain(error)
+    return _UNREACHED
 
 
 def _student(device):
@@ -163,48 +94,75 @@ def _student(device):
 
 
 def _reader(args, student):
-  return palm_files.reader(size=student.size, photos=args.photos)
+  """path → image uint8 [S, S, 3]; warns of what may be no palm alone."""
+  read = palm_files.reader(size=student.size, photos=args.photos)
+
+  def image(path):
+    palm = read(path)
+    for line in palm_warnings.lines({file_names.printable(path): palm}):
+      terminal.complain(f'warning: {line}')
+    return palm.image
+
+  return image
 
 
 def _join(device, args):
-  sync.join(device, args.code)
-  print('joined; now run sync')
+  joined = joining.read_code(
+    device, args.code, url=args.server, certificate=args.certificate
+  )
+  # A server that is reached and refuses: the old code, if any, stays.
+  try:
+    joining.connect(joined, tries=1).latest()
+  except client.UnreachableError as error:
+    joining.keep(device, joined)
+    raise client.UnreachableError(
+      f'the code is kept, but not checked: {error}; then run sync'
+    ) from error
+  joining.keep(device, joined)
+  print(f'joined {joined.url}; now run sync')
+
+
+def _server(device, args):
+  """(`joining.Joined`, `client.Server`) of the command line and the store."""
+  joined = joining.kept(device, url=args.server, certificate=args.certificate)
+  return joined, joining.connect(joined)
 
 
 def _sync(device, args):
-  token, public_key = sync.credentials(device)
-  server = sync.Server(args.server, token, verify=args.certificate or True)
-  try:
-    done = sync.run(device, server, public_key, _settings(args), time.time())
-  except sync.UnreachableError as error:
-    terminal.complain(error)
-    return _UNREACHED
+  joined, server = _server(device, args)
+  rules = arguments.keeping_rules(args)
+  done = sync.run(device, server, joined.public_key, rules, time.time())
   print(words.synced(done))
-  return 0
 
 
 def _enrol(device, args):
   student = _student(device)
   read = _reader(args, student)
-  images = [read(path).image for path in args.images]
+  images = [read(path) for path in args.images]
   with device.session() as session:
-    capture.enrol(device, session, student, args.name, images)
-  print(f'{args.name} is enrolled with {len(images)} images')
+    done = enrolment.enrol(device, session, student, args.name, images)
+  for path, other in zip(args.images, done.others, strict=True):
+    if other:
+      path = file_names.printable(path)
+      terminal.complain(f'warning: {words.alike(path, args.name, other)}')
+  print(words.enrolled(args.name, len(images), done.count))
 
 
 def _identify(device, args):
   student = _student(device)
-  return _say(device, student, _reader(args, student)(args.image).image, args)
+  return _say(device, student, _reader(args, student)(*args.image), args)
 
 
 def _run(device, args):
   student = _student(device)
   if args.camera is None:
     read = _reader(args, student)
+    if not args.once:
+      print(f'watching {args.folder}; Ctrl-C ends it', flush=True)
     for path in watch.folder(args.folder, once=args.once):
       student = _moved(device, student)
       try:
-        image = read(path).image
+        image = read(path)
       except ValueError as error:
         terminal.complain(error)
         continue
@@ -212,6 +170,7 @@ def _run(device, args):
       _say(device, student, image, args)
     return
   find = finder.load() if args.photos else None
+  print(f'watching camera {args.camera}; Ctrl-C ends it', flush=True)
   for image in watch.palms(args.camera, student.size, find):
     student = _moved(device, student)
     _say(device, student, image, args)
@@ -227,19 +186,30 @@ def _moved(device, student):
 def _say(device, student, image, args):
   with device.session() as session:
     decision = capture.identify(
-      device, session, student, image, _settings(args), time.time()
+      device,
+      session,
+      student,
+      image,
+      arguments.keeping_rules(args),
+      time.time(),
     )
   print(words.decided(decision), flush=True)
   return 0 if decision.name else _NOBODY
 
 
 def _update(device, args):
-  student = _student(device)
+  student, rules = _student(device), arguments.keeping_rules(args)
+  interval = capture.first_interval(student.preset, rules)
   with device.session() as session:
-    due = learning.is_due(device, session, _settings(args), time.time())
+    due = learning.is_due(device, session, rules, time.time())
+    samples = learning.usable(session)
   if not due and not args.now:
-    print('it is not time for an update; see status, or give --now')
+    print(words.not_due(samples, rules, interval))
     return
+  if not samples:
+    raise ValueError(
+      f'no update without samples: {words.few(samples, rules, interval)}'
+    )
   print(words.tried(learning.learn(device, student, time.time())))
 
 
@@ -254,9 +224,9 @@ def _forget(device, args):
   print(f'{args.name} is forgotten here; the server forgets at the next sync')
 
 
-def _status(device, _):
+def _status(device, args):
   with device.session() as session:
-    print(words.status(device, session))
+    print(words.status(device, session, arguments.keeping_rules(args)))
 
 
 def _rotate_key(device, _):
@@ -265,9 +235,8 @@ def _rotate_key(device, _):
 
 
 def _rotate_token(device, args):
-  token, _ = sync.credentials(device)
-  server = sync.Server(args.server, token, verify=args.certificate or True)
-  sync.rotate_token(device, server)
+  _, server = _server(device, args)
+  joining.keep_token(device, server.rotate_token())
   print('this device has another token')
 
 

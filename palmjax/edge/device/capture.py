@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from PIL import Image
 
 from palmjax.edge import rules, templates
-from palmjax.edge.device import people, store, tables
+from palmjax.edge.device import store, tables
 
 _FAILURES, _TEMPLATE_KEY = 'failures', 'template key'
 _STATISTICS = 'statistics'
@@ -62,39 +62,12 @@ class Recognition:
   kept: str | None
 
 
-def enrol(device, session, student, name, images):
-  """Enrols a user, or adds images; of several the last one checks updates.
-
-  Args:
-    device: `store.Store`.
-    session: of it.
-    student: `models.Student`.
-    name: of the user.
-    images: list of uint8 [S, S, 3], at least one.
-  """
-  user = people.user_of(device, session, name)
-  if user is None:
-    user = tables.KeptUser(id=store.new_id(), tag=device.tag(name))
-    user.name = device.seal(name.encode(), user, 'name')
-    session.add(user)
-    session.flush()
-  known = session.scalar(
-    sa.select(sa.func.count())
-    .select_from(tables.KeptReference)
-    .where(tables.KeptReference.user == user.id)
+def first_interval(preset, settings):
+  """The `rules.FirstInterval` above a preset score, by `KeepingRules`."""
+  lo, hi = (
+    preset + share * (rules.HIGHEST - preset) for share in settings.interval
   )
-  for number, image in enumerate(images, start=known + 1):
-    row = tables.KeptReference(
-      id=store.new_id(),
-      user=user.id,
-      check=number > 1 and number == known + len(images),
-    )
-    content = pack(image)
-    row.image = device.seal(content, row, 'image')
-    session.add(row)
-    store.send(device, session, 'PUT', f'/v1/references/{row.id}', content)
-  session.flush()
-  complete_templates(device, session, student)
+  return rules.FirstInterval(preset, lo, hi)
 
 
 def complete_templates(device, session, student):
@@ -144,6 +117,32 @@ def revoke_templates(device, session, student):
   complete_templates(device, session, student)
 
 
+def best_user(device, session, student, image):
+  """Whose reference is most like an image; keeps nothing.
+
+  Args:
+    device: `store.Store`.
+    session: of it.
+    student: `models.Student`.
+    image: uint8 [S, S, 3].
+
+  Returns:
+    (id of the user, score): no id below the preset score, and (None, None)
+    where nobody is enrolled.
+  """
+  complete_templates(device, session, student)
+  owners, values = _gallery(device, session, student)
+  if not owners:
+    return None, None
+  probe = templates.protect(
+    student.network.embed(image[None]), template_key(device, session)
+  )
+  scores = rules.score(values @ probe[0])
+  best = int(np.argmax(scores))
+  value = float(scores[best])
+  return owners[best] if rules.passes(value, student.preset) else None, value
+
+
 def identify(device, session, student, image, settings, now):
   """Who is it? Keeps the sample that the rules ask for.
 
@@ -159,19 +158,12 @@ def identify(device, session, student, image, settings, now):
     `Recognition`.
   """
   elapsed = store.tick(device, session, now)
-  complete_templates(device, session, student)
-  owners, values = _gallery(device, session, student)
-  if not owners:
+  accepted, value = best_user(device, session, student, image)
+  if value is None:
     return Recognition(None, None, student.preset, None)
-  probe = templates.protect(
-    student.network.embed(image[None]), template_key(device, session)
-  )
-  scores = rules.score(values @ probe[0])
-  best = int(np.argmax(scores))
-  value, owner = float(scores[best]), owners[best]
-  accepted = owner if rules.passes(value, student.preset) else None
   save = _count_failure(device, session, value, student, settings, elapsed)
-  label = rules.first_label(value, accepted, _interval(student, settings))
+  interval = first_interval(student.preset, settings)
+  label = rules.first_label(value, accepted, interval)
   kept = None
   if label is not None:
     kept = tables.FIRST
@@ -232,14 +224,6 @@ def _gallery(device, session, student):
     for template, _ in rows
   ]
   return [owner for _, owner in rows], np.array(values)
-
-
-def _interval(student, settings):
-  lo, hi = (
-    student.preset + share * (rules.HIGHEST - student.preset)
-    for share in settings.interval
-  )
-  return rules.FirstInterval(student.preset, lo, hi)
 
 
 def _count_failure(device, session, value, student, settings, elapsed):

@@ -27,11 +27,23 @@ def is_due(device, session, settings, now, *, idle=True):
   elapsed = store.tick(device, session, now)
   last = store.get(device, session, _LAST)
   return rules.should_self_distill(
-    len(_usable(session)),
+    usable(session),
     elapsed - (json.loads(last) if last else 0.0),
     enough=settings.enough,
     period=settings.period,
     idle=idle,
+  )
+
+
+def usable(session):
+  """How many samples there are to train on."""
+  return session.scalar(
+    sa.select(sa.func.count())
+    .select_from(tables.KeptSample)
+    .where(
+      tables.KeptSample.state == tables.USABLE,
+      tables.KeptSample.held.is_(False),
+    )
   )
 
 
@@ -66,7 +78,7 @@ def _learn(device, student, now, settings):
   with device.session() as session:
     kept = material.collect(device, session, student)
   if not len(kept['samples'].labels):
-    raise ValueError('no sample was kept yet: identify some palms first')
+    raise ValueError('no sample to learn from was kept yet: identify more')
   if not len(kept['checks']):
     raise ValueError(
       'no image checks an update: enrol a second image of somebody'
@@ -204,15 +216,6 @@ def roll_back(device):
       _intend(device, session, name, [])
     _finish(device)
   return trial
-
-
-def _usable(session):
-  return session.scalars(
-    sa.select(tables.KeptSample.id).where(
-      tables.KeptSample.state == tables.USABLE,
-      tables.KeptSample.held.is_(False),
-    )
-  ).all()
 
 
 def _note(session, outcome, samples, before, after):

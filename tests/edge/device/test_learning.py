@@ -228,7 +228,7 @@ def test_labels_of_the_server_are_learned_from(device):
 def test_without_samples_nothing_is_learned(tmp_path, content):
   device = devices.open_(tmp_path, content)
   devices.enrol(device, 'Ann', devices.palm(1))
-  with pytest.raises(ValueError, match='identify some palms first'):
+  with pytest.raises(ValueError, match='no sample to learn from'):
     learn(device)
 
 

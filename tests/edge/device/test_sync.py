@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from palmjax.edge import package
 from palmjax.edge.device import (
   capture,
+  client,
   learning,
   models,
   people,
@@ -86,7 +87,7 @@ class FakeServer:
     }
 
   def client(self):
-    return sync.Server(
+    return client.Server(
       'http://server',
       TOKEN,
       transport=httpx.MockTransport(self.handle),
@@ -150,7 +151,7 @@ def test_a_network_that_is_cut_loses_and_doubles_nothing(
 ):
   """At each request, for as long as one sync tries; the next one goes on."""
   server = FakeServer(content, [None] * moment + [cut] * 5)
-  with contextlib.suppress(sync.UnreachableError):
+  with contextlib.suppress(client.UnreachableError):
     run(device, server)
   server.script.clear()
   run(device, server)
@@ -181,7 +182,9 @@ def test_a_request_that_is_refused_does_not_stop_the_others(device, content):
 def test_a_token_that_is_not_good_is_one_line(device, content):
   refused = httpx.Response(401, json={'detail': 'the token was revoked'})
   server = FakeServer(content, [refused])
-  with pytest.raises(sync.UnreachableError, match='token was revoked'):
+  with pytest.raises(
+    client.DeniedError, match=r'was revoked; ask .* run join CODE'
+  ):
     run(device, server)
   assert len(server.requests) == 1
   assert waiting(device) == 1
@@ -256,22 +259,3 @@ def test_a_package_of_another_server_is_not_installed(tmp_path, content):
   assert models.current(device.folder) is None
   run(device, FakeServer(content))
   assert learning.known_version(device) == 1
-
-
-def test_an_address_that_is_none_is_told_at_once():
-  pauses = []
-  server = sync.Server('ftp://server', TOKEN, sleep=pauses.append)
-  with pytest.raises(sync.UnreachableError, match=r'--server: .*protocol'):
-    server.ask('GET', '/v1/labels')
-  assert pauses == []
-
-
-def test_a_device_that_has_not_joined(tmp_path):
-  device = store.open_(tmp_path / 'palm.db')
-  with pytest.raises(ValueError, match='run `join CODE`'):
-    sync.credentials(device)
-  with pytest.raises(ValueError, match='this is no join code'):
-    sync.join(device, 'palm_x')
-  public = package.public_text(devices.KEY)
-  sync.join(device, f'{TOKEN}.{public}\n')
-  assert sync.credentials(device) == (TOKEN, public)
