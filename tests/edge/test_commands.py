@@ -45,6 +45,11 @@ def test_wrong_words_to_the_server(argv, message, capsys):
     (['--store=s', 'run'], 'a folder or --camera'),
     (['--store=s', 'run', 'f', '--camera=0'], 'a folder or --camera'),
     (['--store=s', '--ask=0', 'status'], '1 or more'),
+    (['--store=s', 'identify', 'a', 'b'], 'for many: run FOLDER'),
+    (['--store=s', '--server=ftp://a', 'sync'], 'give http://HOST:PORT'),
+    (['--store=s', 'sync', '--server=a:1'], 'give http://HOST:PORT'),
+    (['--store=s', 'update', '--enough=3'], '--enough is unknown after a'),
+    (['--store=s', '--package=p', 'status'], 'needs --public-key'),
     (['--store=s', '--key-file=a', '--key-variable=B', 'status'], 'allowed'),
   ],
 )

@@ -8,7 +8,8 @@ python -m palmjax.edge.device --store=FILE COMMAND
   enrol NAME IMAGE…  enrols a palm; of several images the last checks updates
   identify IMAGE     says whose palm it is
   run FOLDER         identifies images as they come; or run --camera 0
-  update             lets the student learn from kept samples, if it is time
+  update             lets the student learn from kept samples, if it is time;
+                     with --now at once
   rollback           goes back to the student before
   forget NAME        removes every trace of somebody
   status             users, samples, student, what waits for the server
