@@ -5,8 +5,10 @@ import os
 import ssl
 from typing import NamedTuple
 
+import sqlalchemy as sa
+
 from palmjax.edge import protocol
-from palmjax.edge.device import client, store
+from palmjax.edge.device import client, store, tables
 
 _TOKEN, _PUBLIC, _SERVER = 'token', 'public key', 'server'
 _DEFAULT = 'http://127.0.0.1:8443'
@@ -53,9 +55,16 @@ def read_code(device, code, *, url=None, certificate=None):
 
 
 def keep(device, joined):
-  """Keeps a `Joined` in the store."""
+  """Keeps a `Joined` in the store.
+
+  Under another token the server knows the device as a new one. So references,
+  and samples that await their label, are sent again.
+  """
   server = json.dumps([joined.url, joined.certificate])
   with device.session() as session:
+    old = store.get(device, session, _TOKEN)
+    if old not in (None, joined.token.encode()):
+      _send_again(device, session)
     store.put(device, session, _SERVER, server.encode())
     store.put(device, session, _PUBLIC, joined.public_key.encode())
     store.put(device, session, _TOKEN, joined.token.encode())
@@ -112,6 +121,19 @@ def connect(joined, *, tries=client.TRIES):
         '--certificate=FILE'
       ) from error
   return client.Server(joined.url, joined.token, verify=verify, tries=tries)
+
+
+def _send_again(device, session):
+  session.execute(
+    sa.update(tables.KeptSample)
+    .where(tables.KeptSample.state == tables.WAITING)
+    .values(asked=False)
+  )
+  paths = set(session.scalars(sa.select(tables.Outgoing.path)))
+  for row in session.scalars(sa.select(tables.KeptReference)):
+    path = f'/v1/references/{row.id}'
+    if path not in paths:
+      store.send(device, session, 'PUT', path, device.open(row, 'image'))
 
 
 def _server(device, session):

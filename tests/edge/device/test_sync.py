@@ -12,6 +12,7 @@ from palmjax.edge import package
 from palmjax.edge.device import (
   capture,
   client,
+  joining,
   learning,
   models,
   people,
@@ -190,6 +191,39 @@ def test_a_token_that_is_not_good_is_one_line(device, content):
   assert waiting(device) == 1
 
 
+def test_who_joins_again_as_a_new_device_sends_all_again(device, content):
+  """The new entry on the server knows nothing of the old one."""
+  public = package.public_text(devices.KEY)
+
+  def join(letter):
+    code = f'palm_{letter * 43}.{public}'
+    joining.keep(device, joining.read_code(device, code))
+
+  join('x')
+  assert waiting(device) == 1  # Ann waits already, and once.
+  server = FakeServer(content)
+  answer = server.answer
+
+  def without_labels(request, path):
+    if path == '/v1/labels':
+      return httpx.Response(200, json=[])
+    return answer(request, path)
+
+  server.answer = without_labels
+  run(device, server)
+  old = server.references, server.samples
+  assert list(map(len, old)) == [1, 1]
+  server.references, server.samples = {}, {}
+  join('x')
+  run(device, server)
+  assert (server.references, server.samples) == ({}, {})
+  join('y')
+  join('z')
+  assert waiting(device) == 1
+  run(device, server)
+  assert (server.references, server.samples) == old
+
+
 def test_strangers_and_the_forgotten_get_no_label(device, content):
   server = FakeServer(content)
   server.label = lambda sample: {
@@ -249,6 +283,15 @@ def test_reports_tell_what_happened_and_no_names(device, content):
   assert b'Ann' not in body
   run(device, server)
   assert len(server.reports) == 1  # Nothing new.
+
+
+def test_the_report_counts_samples_as_the_labels_leave_them(device, content):
+  server = FakeServer(content)
+  devices.identify(device, devices.palm(1), SETTINGS)
+  run(device, server)
+  ((_, body),) = server.reports.items()
+  report = json.loads(body)
+  assert (report['kept'], report['waiting']) == (1, 0)
 
 
 def test_a_package_of_another_server_is_not_installed(tmp_path, content):
