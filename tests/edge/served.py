@@ -58,8 +58,9 @@ def start(folder, export, **options):
   )
 
 
-def add_device(server, label='door'):
-  """Headers with the token of a new device."""
+def add_device(server, label=None):
+  """Headers with the token of a new device; no two have one label."""
+  label = label or f'door {new_id()}'
   with database.session(server.engine) as session:
     _, token = tokens.add_device(session, label, database.now())
   return bearer(token)

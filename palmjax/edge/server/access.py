@@ -108,7 +108,7 @@ ANSWERS = {
     400: 'A body that is no JSON',
     401: 'No good token',
     404: 'Nothing of this device has this id',
-    409: 'Other bytes came under this id before',
+    409: 'Other bytes came under this id before, or the label is taken',
     411: 'A body without a Content-Length',
     413: 'Too many bytes',
     415: 'No image of a palm',

@@ -41,14 +41,17 @@ def metrics(request: fastapi.Request):
   '/v1/devices',
   status_code=201,
   dependencies=_ADMIN,
-  responses={**_ERRORS, **access.ANSWERS_OF_JSON},
+  responses={**_ERRORS, 409: access.ANSWERS[409], **access.ANSWERS_OF_JSON},
 )
 def add_device(
   request: fastapi.Request, new: protocol.NewDevice
 ) -> protocol.Granted:
   """Adds a device; its token is told this once."""
   with database.session(request.app.state.service.engine) as session:
-    device, token = tokens.add_device(session, new.label, database.now())
+    try:
+      device, token = tokens.add_device(session, new.label, database.now())
+    except tokens.LabelError as error:
+      raise access.problem(409, str(error)) from error
     return _granted(device, token)
 
 
@@ -91,9 +94,9 @@ def rotate_device(
   responses={**_ERRORS, 404: access.ANSWERS[404]},
 )
 def revoke_device(request: fastapi.Request, name: uuid.UUID):
-  """Ends a device's token for good."""
+  """Ends a device for good; its references and samples are deleted."""
   with database.session(request.app.state.service.engine) as session:
-    _device(session, name).revoked = True
+    tokens.revoke(session, _device(session, name))
 
 
 def _device(session, name):

@@ -14,10 +14,15 @@ LIFE = datetime.timedelta(days=365)
 # The old token stays good so long after a rotation.
 GRACE = datetime.timedelta(minutes=10)
 _ADMIN = 'admin_hash'
+_ADVICE = 'ask the administrator for a new code, then run join CODE'
 
 
 class RefusedError(Exception):
   """A token is missing, wrong, expired or revoked; the text says which."""
+
+
+class LabelError(ValueError):
+  """A label is that of another device; the text says what to do."""
 
 
 def new():
@@ -56,7 +61,19 @@ def is_admin(session, token):
 
 
 def add_device(session, label, now):
-  """Adds a device; returns (`Device`, its token)."""
+  """Adds a device; returns (`Device`, its token).
+
+  Raises:
+    LabelError: another device has the label; it was not revoked.
+  """
+  table = database.DeviceRow
+  query = sa.select(table.id).where(
+    table.label == label, table.revoked.is_(False)
+  )
+  if session.scalar(query.limit(1)):
+    raise LabelError(
+      f'there is a device {label!r}: give another label, or revoke that device'
+    )
   token = new()
   device = database.DeviceRow(
     id=uuid.uuid4(),
@@ -69,6 +86,28 @@ def add_device(session, label, now):
   session.add(device)
   session.flush()
   return device, token
+
+
+def revoke(session, device):
+  """Ends a device for good: its token, and what it sent of people.
+
+  Args:
+    session: that holds the device for update.
+    device: `database.DeviceRow`.
+  """
+  device.revoked = True
+  # First the device: whoever labels meanwhile ends first, or finds it revoked.
+  session.flush()
+  gone = {'state': database.DELETED, 'digest': '', 'image': None}
+  for table, content in (
+    (database.ReferenceRow, 'embedding'),
+    (database.SampleRow, 'label'),
+  ):
+    session.execute(
+      sa.update(table)
+      .where(table.device == device.id)
+      .values(**gone, **{content: None})
+    )
 
 
 def rotate(device, now, used=None):
@@ -109,10 +148,10 @@ def device_of(session, token, now):
     )
   )
   if device is None:
-    raise RefusedError('the token is unknown; ask the administrator for one')
+    raise RefusedError(f'the token is unknown; {_ADVICE}')
   if device.revoked:
-    raise RefusedError('the token was revoked; ask the administrator')
+    raise RefusedError(f'the token was revoked; {_ADVICE}')
   current = device.token_hash == value
   if now >= (device.expires if current else device.old_expires):
-    raise RefusedError('the token has expired; ask the administrator for one')
+    raise RefusedError(f'the token has expired; {_ADVICE}')
   return device

@@ -115,9 +115,14 @@ def label_batch(service):
       functools.partial(_references, service, session)
     )
     for row, embedding, usable in zip(rows, embeddings, whole, strict=True):
-      # A deletion may have come in between.
+      # A deletion may have come in between, or the end of the device.
+      device = session.get(
+        database.DeviceRow, row.device, with_for_update={'read': True}
+      )
       current = session.get(table, (row.device, row.id), with_for_update=True)
-      if current.state == database.WAITING:
+      if device.revoked:
+        current.state, current.image = database.DELETED, None
+      elif current.state == database.WAITING:
         finish(service, references, current, embedding if usable else None)
         current.state, current.image = database.LABELLED, None
   return len(rows)

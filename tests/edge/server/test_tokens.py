@@ -48,6 +48,7 @@ def test_expired_and_revoked_tokens(server, device):
   answer = server.client.get('/v1/labels', headers=device)
   assert answer.status_code == 401
   assert 'revoked' in answer.json()['detail']
+  assert 'new code, then run join CODE' in answer.json()['detail']
 
 
 def test_tokens_are_rotated_and_old_ones_end(server, device):
@@ -68,6 +69,22 @@ def test_tokens_are_rotated_and_old_ones_end(server, device):
   assert get('/v1/labels', headers=fresh).status_code == 401
   again = served.bearer(answer.json()['token'])
   assert get('/v1/labels', headers=again).status_code == 200
+
+
+def test_a_label_is_free_again_once_its_device_is_revoked(server):
+  def add(label):
+    return server.client.post(
+      '/v1/devices', json={'label': label}, headers=server.admin
+    )
+
+  first = add('porch')
+  assert first.status_code == 201
+  taken = add('porch')
+  assert taken.status_code == 409
+  assert "a device 'porch'" in taken.json()['detail']
+  path = f'/v1/devices/{first.json()["device"]}'
+  assert server.client.delete(path, headers=server.admin).status_code == 204
+  assert add('porch').status_code == 201
 
 
 def test_a_token_is_nowhere_in_the_database(server):
