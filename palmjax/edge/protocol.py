@@ -125,6 +125,15 @@ class NewDevice(_Body):
   ]
 
 
+def is_label(text):
+  """Whether a device may have this label; one of spaces alone names nothing."""
+  try:
+    NewDevice(label=text)
+  except pydantic.ValidationError:
+    return False
+  return bool(text.strip())
+
+
 class Granted(_Body):
   """A token, which is told once."""
 

@@ -29,6 +29,11 @@ def refused(main, argv, capsys):
     ([*SERVER, '--scale=-1'], 'above 0'),
     ([*SERVER, '--tls-cert=a'], 'give both'),
     ([*SERVER, '--tls-cert=a', '--tls-key=b'], 'no such file'),
+    ([*SERVER, '--port=80000'], 'from 1 to 65535'),
+    ([*SERVER, '--port=0'], 'from 1 to 65535'),
+    ([*SERVER, '--add-device='], 'give a label'),
+    ([*SERVER, '--add-device= '], 'give a label'),
+    ([*SERVER, f'--add-device={81 * "x"}'], 'give a label'),
     ([*SERVER, '--tecaher=a'], 'did you mean --teacher'),
   ],
 )
@@ -74,7 +79,8 @@ def test_a_device_without_a_student_says_what_to_do(tmp_path, capsys):
 def test_a_teacher_without_a_scale_and_too_few_impostors(tmp_path, capsys):
   untrained_network.save(tmp_path / 'network')
   argv = [f'--teacher={tmp_path / "network"}', f'--data={tmp_path / "data"}']
-  argv += [f'--student={tmp_path / "none"}', '--database=nonsense']
+  argv += [f'--student={tmp_path / "network"}', '--database=nonsense']
+  argv += ['--add-device=door']  # No port is taken.
   (tmp_path / 'data').mkdir()
   assert server_command.main([*argv, f'--impostors={tmp_path}']) == 1
   assert 'palmjax: ' in capsys.readouterr().err

@@ -22,12 +22,21 @@ import sys
 
 from palmjax import compile_cache, files, terminal
 from palmjax.inference import palm_files
+from palmjax.networks import export as exports
 
 try:
   import uvicorn
 
   from palmjax.edge import protocol
-  from palmjax.edge.server import app, database, drawn, logs, service, tokens
+  from palmjax.edge.server import (
+    addresses,
+    app,
+    database,
+    drawn,
+    logs,
+    service,
+    tokens,
+  )
 except ModuleNotFoundError as error:
   raise SystemExit(
     f'palmjax: {error.name} is not installed: pip install palmjax[edge]'
@@ -38,13 +47,56 @@ except ModuleNotFoundError as error:
 def main(argv=None):
   """The command line; returns the exit code."""
   args = _parse(argv)
+  if args.add_device or args.new_admin_token:
+    _change(args)
+    return 0
+  # Mistakes show before palms are drawn.
+  with addresses.bind(args.host, args.port) as bound:
+    server, token = _start(args)
+    _tell(token)
+    _serve(server, bound, args)
+  return 0
+
+
+def _change(args):
+  server, token = _start(args)
+  with database.session(server.engine) as session:
+    if args.new_admin_token:
+      token = tokens.new_admin(session)
+    if args.add_device:
+      _, code = tokens.add_device(session, args.add_device, database.now())
+  _tell(token)
+  if args.add_device:
+    print(
+      'a second device on one machine needs another --store; for a device on '
+      'another machine start the server with --host, --tls-cert and --tls-key'
+    )
+    print(
+      'on the device: python -m palmjax.edge.device '
+      f'--server={_url(args, addresses.to_ask(args.host))} '
+      f'--store=palm.db join {protocol.join_code(code, server.public_key)}'
+    )
+
+
+def _tell(token):
+  if token:
+    print(f"the administrator's token, told this once: {token}", flush=True)
+
+
+def _start(args):
+  for export in (args.teacher, args.student):
+    exports.load(export)
   terminal.start(cache=not args.no_cache)
-  impostors, rehearsed = drawn.palms(files.make_folder(args.data))
-  server, token = service.start(
-    folder=args.data,
+  given = _read(args.impostors) if args.impostors else None
+  folder = files.make_folder(args.data)
+  if not drawn.are_kept(folder):
+    print('drawing palms for thresholds: only at the first start', flush=True)
+  impostors, rehearsed = drawn.palms(folder)
+  return service.start(
+    folder=folder,
     teacher=args.teacher,
     student=args.student,
-    impostors=_read(args.impostors) if args.impostors else impostors,
+    impostors=impostors if given is None else given,
     rehearsed=rehearsed,
     fmr=args.fmr,
     scale=args.scale,
@@ -53,34 +105,25 @@ def main(argv=None):
       rate=args.rate, burst=4 * args.rate, waiting=args.waiting
     ),
   )
-  if args.new_admin_token:
-    with database.session(server.engine) as session:
-      token = tokens.new_admin(session)
-  if token:
-    print(f"the administrator's token, told this once: {token}", flush=True)
-  if args.add_device:
-    with database.session(server.engine) as session:
-      _, token = tokens.add_device(session, args.add_device, database.now())
-    code = protocol.join_code(token, server.public_key)
-    print(
-      'on the device: python -m palmjax.edge.device '
-      f'--server={_address(args)} --store=palm.db join {code}'
+
+
+def _serve(server, bound, args):
+  if not args.tls_cert and not addresses.is_local(bound):
+    terminal.complain(
+      f'warning: --host={args.host} without --tls-cert: others can read tokens '
+      'and palms on the way'
     )
-  if args.add_device or args.new_admin_token:
-    return 0
-  print(f'serving {_address(args)}', flush=True)
-  uvicorn.run(
+  print(f'serving {_url(args, args.host)}', flush=True)
+  config = uvicorn.Config(
     app.create(server),
-    host=args.host,
-    port=args.port,
     ssl_certfile=args.tls_cert,
     ssl_keyfile=args.tls_key,
     access_log=False,  # It would hold paths and addresses.
     log_level='warning',
     server_header=False,
   )
+  uvicorn.Server(config).run(sockets=[bound])
   logs.log('ended')
-  return 0
 
 
 def _parse(argv):
@@ -133,6 +176,10 @@ def _parse(argv):
   )
   compile_cache.add_argument(parser)
   args = parser.parse_args(argv)
+  if not 1 <= args.port <= 65535:
+    parser.error(f'--port={args.port}: give a port from 1 to 65535')
+  if args.add_device is not None and not protocol.is_label(args.add_device):
+    parser.error('--add-device: give a label of 1 to 80 characters')
   if bool(args.tls_cert) != bool(args.tls_key):
     parser.error('--tls-cert and --tls-key belong together: give both')
   for name in ('tls_cert', 'tls_key'):
@@ -156,8 +203,8 @@ def _read(folder):
   return [palm.image for palm in gallery.palms.values()]
 
 
-def _address(args):
-  return f'{"https" if args.tls_cert else "http"}://{args.host}:{args.port}'
+def _url(args, host):
+  return addresses.url(host, args.port, tls=bool(args.tls_cert))
 
 
 if __name__ == '__main__':

@@ -14,6 +14,11 @@ _NAME = 'drawn_palms.npz'
 _IMPOSTORS, _REHEARSED, _SEED, _DIFFICULTY = 256, 150, 2011, 0.6
 
 
+def are_kept(folder):
+  """Whether `palms` finds its palms in a folder and draws none."""
+  return os.path.exists(os.path.join(folder, _NAME))
+
+
 def palms(folder):
   """Palms drawn once and kept in a folder.
 
@@ -24,7 +29,7 @@ def palms(folder):
     (impostors uint8 [256, 64, 64, 3], rehearsed uint8 [150, 64, 64, 3]).
   """
   path = os.path.join(folder, _NAME)
-  if os.path.exists(path):
+  if are_kept(folder):
     with open(path, 'rb') as file:
       images = weights_file.unpack(file.read(), path)['images']
     return images[:_IMPOSTORS], images[_IMPOSTORS:]
