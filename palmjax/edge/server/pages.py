@@ -121,12 +121,10 @@ def _facts(request, session):
   """What the template shows."""
   table = database.DeviceRow
   latest = service.latest_package(session)
-  devices = [
-    _device(session, row, latest)
-    for row in session.scalars(sa.select(table).order_by(table.made))
-  ]
+  rows = session.scalars(sa.select(table).order_by(table.made)).all()
   return {
-    'devices': devices,
+    'devices': [_device(session, r, latest) for r in rows if not r.revoked],
+    'revoked': [_device(session, r, latest) for r in rows if r.revoked],
     'latest': latest,
     'waiting': request.app.state.worker.waiting,
     'works': request.app.state.worker.alive,
@@ -141,10 +139,14 @@ def _device(session, row, latest):
     .order_by(database.ReportRow.made.desc())
     .limit(_POINTS)
   ).all()
-  bodies = [json.loads(body) for _, body in reversed(reports)]
-  newest = bodies[-1] if bodies else None
-  means = [b['score_mean'] for b in bodies if b['score_mean'] is not None]
-  updates = [update for body in bodies for update in body['updates']]
+  dated = [(made, json.loads(body)) for made, body in reversed(reports)]
+  newest = dated[-1][1] if dated else None
+  means = [
+    (made, body['score_mean'])
+    for made, body in dated
+    if body['score_mean'] is not None
+  ]
+  updates = [update for _, body in dated for update in body['updates']]
   if row.revoked:
     state = 'revoked'
   elif row.expires <= database.now():
@@ -156,7 +158,6 @@ def _device(session, row, latest):
     'id': str(row.id),
     'state': state,
     'seen': _time(row.seen),
-    'version': newest['version'] if newest else None,
     'current': bool(newest) and newest['version'] == latest.version,
     'waiting': session.scalar(
       sa.select(sa.func.count())
@@ -167,13 +168,29 @@ def _device(session, row, latest):
       )
     ),
     'newest': newest,
-    'curve': _curve(means),
-    'means': means,
+    'scores': _scores(means),
     'updates': list(reversed(updates))[:10],
   }
 
 
-def _curve(values):
+def _scores(means):
+  """What the chart shows of [(time, mean score)], the oldest first."""
+  if not means:
+    return None
+  values = [value for _, value in means]
+  return {
+    'number': len(values),
+    'first': values[0],
+    'last': values[-1],
+    'least': min(values),
+    'most': max(values),
+    'since': _time(means[0][0]),
+    'until': _time(means[-1][0]),
+    'points': _points(values),
+  }
+
+
+def _points(values):
   """Points of an SVG polyline; '' of fewer than two values."""
   if len(values) < 2:
     return ''

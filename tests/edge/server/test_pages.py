@@ -74,6 +74,66 @@ def test_the_page_shows_devices_to_the_administrator_alone(server):
     assert 'rolled back' not in client.get('/').text
 
 
+def logged_in(server):
+  """A browser of the administrator."""
+  browser = testclient.TestClient(server.client.app)
+  token = server.admin['Authorization'].removeprefix('Bearer ')
+  assert browser.post('/login', data={'token': token}).status_code == 200
+  return browser
+
+
+def card(page, label):
+  """The page's part about a device."""
+  (part,) = [x for x in page.split('<section')[1:] if f'>{label}<' in x]
+  return part.partition('</section>')[0]
+
+
+def test_the_page_explains_scores_updates_and_packages(server):
+  device = served.add_device(server.service, 'hall')
+  scores = 80.25, 90.5, 85.0
+  parts = []
+  for score in scores:
+    body = served.report(student='ab' * 32, score_mean=score)
+    path = f'/v1/reports/{served.new_id()}'
+    answer = server.client.post(path, json=body, headers=device)
+    assert answer.status_code == 201
+    parts.append(card(logged_in(server).get('/').text, 'hall'))
+  assert 'one report: 80.2' in parts[0]
+  assert '<svg' not in parts[0]
+  assert '3 reports: first 80.2, last 85.0' in parts[2]
+  for words in ('<span>90.5</span>', '<span>80.2</span>', '<svg'):
+    assert words in parts[2]
+  # Report and `status` of the device have this package.
+  assert 'package abababab<' in parts[2]
+  assert 'Own palms refused: before' in parts[2]
+  assert 'FNMR' not in parts[2]
+  # Narrow screens show names beside values.
+  assert parts[2].count('data-name="Own palms refused: after"') == 3
+  latest = server.client.get('/v1/packages/latest', headers=device).json()
+  page = logged_in(server).get('/').text
+  assert f'<dd>{latest["digest"][:8]}</dd>' in page
+
+
+def test_revoked_devices_are_below_all_others_and_folded(server):
+  made = server.client.post(
+    '/v1/devices', json={'label': 'cellar'}, headers=server.admin
+  ).json()
+  page = logged_in(server).get('/').text
+  assert f'ID {made["device"]}' in card(page, 'cellar')
+  assert 'cellar' in page.partition('<details>')[0]
+  path = f'/v1/devices/{made["device"]}'
+  server.client.delete(path, headers=server.admin)
+  served.add_device(server.service, 'attic')
+  others, _, revoked = logged_in(server).get('/').text.partition('<details>')
+  assert 'attic' in others
+  assert 'cellar' not in others
+  assert 'cellar' in revoked
+
+
+def test_who_lost_the_token_is_told_what_to_do(server):
+  assert '--new-admin-token' in server.client.get('/').text
+
+
 def test_health_and_metrics(server, device):
   assert server.client.get('/healthz').json() == {
     'database': True,
