@@ -16,14 +16,14 @@ def device_of(service, headers):
 
 def contents(service, name):
   """{(table, state, whether anything is left)} of a device's rows."""
-  found = set()
+  states = set()
   with database.session(service.engine) as session:
     for table in TABLES:
       for row in session.scalars(sa.select(table).where(table.device == name)):
         content = getattr(row, 'embedding', None) or getattr(row, 'label', None)
         left = bool(row.image or content or row.digest)
-        found.add((row.__tablename__, row.state, left))
-  return found
+        states.add((row.__tablename__, row.state, left))
+  return states
 
 
 def test_its_references_and_samples_are_deleted_and_others_stay(server, device):
@@ -35,7 +35,8 @@ def test_its_references_and_samples_are_deleted_and_others_stay(server, device):
     )
     assert answer.status_code == 202
     served.labels(server, headers)
-  name, another = (device_of(server.service, x) for x in (device, other))
+  name = device_of(server.service, device)
+  name_of_other = device_of(server.service, other)
   kept = {('reference', 'labelled', True), ('sample', 'labelled', True)}
   assert contents(server.service, name) == kept
   path = f'/v1/devices/{name}'
@@ -44,7 +45,7 @@ def test_its_references_and_samples_are_deleted_and_others_stay(server, device):
     ('reference', 'deleted', False),
     ('sample', 'deleted', False),
   }
-  assert contents(server.service, another) == kept
+  assert contents(server.service, name_of_other) == kept
 
 
 def test_an_image_that_came_too_late_is_deleted(tmp_path, export):

@@ -44,11 +44,11 @@ def test_a_port_in_use_is_one_line_before_all_else(
   argv, taken, tmp_path, capsys
 ):
   assert command.main([*argv, f'--port={taken}']) == 1
-  told = capsys.readouterr()
-  assert told.err == (
+  written = capsys.readouterr()
+  assert written.err == (
     f'palmjax: port {taken} is in use; give --port=N, or end the other server\n'
   )
-  assert told.out == ''
+  assert written.out == ''
   assert not (tmp_path / 'data').exists()
 
 
@@ -75,10 +75,10 @@ def test_a_folder_without_a_network_is_told_before_palms_are_drawn(
   option, argv, tmp_path, capsys
 ):
   assert command.main([*argv, f'--{option}={tmp_path / "none"}']) == 1
-  told = capsys.readouterr()
-  (line,) = told.err.splitlines()
+  written = capsys.readouterr()
+  (line,) = written.err.splitlines()
   assert str(tmp_path / 'none') in line
-  assert told.out == ''
+  assert written.out == ''
 
 
 def test_the_first_start_says_that_palms_are_drawn_once(argv, capsys):
@@ -93,10 +93,10 @@ def test_without_https_a_public_address_is_warned_of(
   host, warned, argv, capsys
 ):
   assert command.main([*argv, f'--host={host}']) == 0
-  told = capsys.readouterr()
+  written = capsys.readouterr()
   words = f'warning: --host={host} without --tls-cert'
-  assert (words in told.err) == warned
-  assert 'serving http://' in told.out
+  assert (words in written.err) == warned
+  assert 'serving http://' in written.out
 
 
 @pytest.mark.parametrize(
