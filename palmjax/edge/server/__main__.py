@@ -64,7 +64,10 @@ def _change(args):
     if args.new_admin_token:
       token = tokens.new_admin(session)
     if args.add_device:
-      _, code = tokens.add_device(session, args.add_device, database.now())
+      _, device_token = tokens.add_device(
+        session, args.add_device, database.now()
+      )
+      code = protocol.join_code(device_token, server.public_key)
   _tell(token)
   if args.add_device:
     print(
@@ -74,7 +77,7 @@ def _change(args):
     print(
       'on the device: python -m palmjax.edge.device '
       f'--server={_url(args, addresses.to_ask(args.host))} '
-      f'--store=palm.db join {protocol.join_code(code, server.public_key)}'
+      f'--store=palm.db join {code}'
     )
 
 

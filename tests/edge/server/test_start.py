@@ -3,10 +3,12 @@
 import contextlib
 import socket
 
+import numpy as np
 import pytest
 import uvicorn
 from PIL import Image
 
+from palmjax.data.palms import as_read
 from palmjax.edge.server import __main__ as command
 from palmjax.edge.server import addresses, drawn
 from tests.edge import served
@@ -84,6 +86,22 @@ def test_a_folder_without_a_network_is_told_before_palms_are_drawn(
 def test_the_first_start_says_that_palms_are_drawn_once(argv, capsys):
   assert command.main(argv) == 0
   assert 'only at the first start' in capsys.readouterr().out
+
+
+def test_palms_are_drawn_once(tmp_path, monkeypatch):
+  draws = []
+
+  def draw(seed, *, identities, square, **options):
+    draws.append(seed)
+    return np.zeros((identities, square, square, 3), np.uint8), None, None
+
+  monkeypatch.setattr(as_read, 'draw', draw)
+  assert not drawn.are_kept(tmp_path)
+  for _ in range(2):
+    impostors, rehearsed = drawn.palms(tmp_path)
+    assert (len(impostors), len(rehearsed)) == (256, 150)
+    assert drawn.are_kept(tmp_path)
+  assert len(draws) == 1
 
 
 @pytest.mark.parametrize(
