@@ -126,7 +126,7 @@ def status(device, session, settings):
     lines += [
       'samples to learn from: '
       + few(learning.usable(session), settings, interval),
-      f'student: of package {facts["package"][:12]}…, version '
+      f'student: of package {facts["package"][:8]}, version '
       f'{facts["version"]}; score to pass {facts["preset"]:.1f}, for a false '
       f'match rate of {facts["fmr"]:g}',
     ]

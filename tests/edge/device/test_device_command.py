@@ -224,7 +224,7 @@ def test_status_counts_as_update_does(device, run):
   status = run('status')[1]
   # The id is the one that the server's page shows.
   digest = models.facts(device.folder)['package']
-  assert f'student: of package {digest[:12]}…, version 1' in status
+  assert f'student: of package {digest[:8]}, version 1' in status
   assert 'server: none yet; run join CODE' in status
 
 
