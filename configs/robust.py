@@ -9,21 +9,15 @@ python -m palmjax.main --config configs/robust.py --workdir runs/robust
 'full'   all six arms under every attack of the battery; it has never run
 'palms'  all six arms of the palm embedding
 
-The same for the palm embedding, from the shipped palm weights:
-
-python -m palmjax.main --config configs/robust.py --config.task=recognise \
-  --workdir runs/robust_palms
-
-It reads the section `recognise`, and of the others `start`, `arms`, `stop`,
-`attack` and `evaluation`. A value that a task does not read is refused.
-
-One arm until its target loss is at most a threshold:
+`--config.task=recognise` does the same for the palm embedding, from the shipped
+palm weights. It reads the section `recognise`, and of the others `start`,
+`arms`, `stop`, `attack` and `evaluation`. A value that a task does not read is
+refused. One arm until its target loss is at most a threshold:
 
 python -m palmjax.main --config configs/robust.py --config.arms="('ot',)" \
   --config.stop.loss=7 --config.train.steps=5000 --workdir runs/robust_until
 
 Sweep, three seeds, all arms:
-
 python -m launch.sweep --config configs/robust.py:table --workdir runs/NAME
 """
 
