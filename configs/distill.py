@@ -37,7 +37,7 @@ _SMOKE = {
   'student.cnn.warmup_steps': 2,
   'student.cnn.ckpt_every': 3,
   'distill.unlabelled': 8,
-  'device.arms': ('both', 'statistics'),
+  'device.arms': ('both', 'statistics', 'placebo'),
   'device.sessions': 2,
   # Random networks are sure of nothing.
   'device.interval': (0.0, 0.99),

@@ -15,7 +15,7 @@ from tests.recipes import kills
 SMOKE = '--config=configs/distill.py:smoke'
 NETWORKS = ('teacher', *training.TEACHERS)
 
-DEVICES = ('device_both', 'device_statistics')
+DEVICES = ('device_both', 'device_statistics', 'device_placebo')
 
 pytestmark = pytest.mark.slow
 
