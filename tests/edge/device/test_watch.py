@@ -40,6 +40,16 @@ def test_a_file_that_is_still_written_waits(tmp_path, monkeypatch):
   assert pauses == [0.5]
 
 
+def test_a_file_of_a_later_day_does_not_wait(tmp_path, monkeypatch):
+  """The clock was set back after the file had come."""
+  path = tmp_path / 'a.png'
+  path.write_bytes(b'whole')
+  os.utime(path, (90_000.0, 90_000.0))
+  monkeypatch.setattr(watch.time, 'time', lambda: 1000.0)
+  monkeypatch.setattr(watch.time, 'sleep', lambda seconds: pytest.fail('waits'))
+  assert [x.name for x in watch.folder(tmp_path, once=True)] == ['a.png']
+
+
 def test_a_folder_that_is_not_there(tmp_path):
   with pytest.raises(ValueError, match='make it'):
     next(watch.folder(tmp_path / 'none'))
