@@ -1,6 +1,6 @@
 """Measures how palms are verified; writes the tables of docs/results.md.
 
-python -m launch.verifier --out=docs/results [--photos=DIR]
+python -m launch.verifier --out=docs/results
 
 Errors: drawn palms of 600 identities × 4 images at three difficulties are
 compared by every part, by their fusion with a cohort of 200 other palms, by the
@@ -8,15 +8,9 @@ fusion without a cohort, by correlation, and by what was tried and left out
 (`launch.verifier_trials`). Differences are those of the fused score with a
 cohort to each other one; both see the same resamples.
 
-Rates: what share of strangers passes the threshold for a rate, with 20 random
-cohorts of 40 and of 200 palms each, and without a cohort, tested on at most 400
-palms that are not in the cohort (`launch.verifier_rates`). Three more sets of
-drawn palms are in a light, of a skin and by a camera that nothing was chosen on
-(`palmjax.data.palms.drift`, one knob at its end each). --photos adds palms of
-real skin: photographs of open hands as DIR/<identity>/5_<name>.jpg, one a
-person. Generator seeds are others than those of the choices: weights and
-whitening were chosen on seeds 51 and 61 (`launch.verifier_choice`), the kind of
-fusion on 11 to 14, thresholds on 31 to 33 at difficulties 0.3, 0.5, 0.7.
+Generator seeds are others than those of the choices: weights and whitening were
+chosen on seeds 51 and 61 (`launch.verifier_choice`), the kind of fusion on 11
+to 14. What share of strangers passes a threshold: `launch.verifier_rates`.
 """
 
 import argparse
@@ -26,9 +20,9 @@ import sys
 import jax
 import numpy as np
 
-from launch import verifier_rates, verifier_trials
+from launch import verifier_trials
 from palmjax import files
-from palmjax.data.palms import as_read, drift
+from palmjax.data.palms import as_read
 from palmjax.evals import bootstrap
 from palmjax.evals.recognition import verification
 from palmjax.inference import (
@@ -38,21 +32,12 @@ from palmjax.inference import (
   uncalibrated,
   verifier,
 )
-from release import photographed_palms
 
 _SIZE = 64
 # Of palms that errors are measured on, and of others.
 _SEEDS = {0.4: (71, 91), 0.6: (72, 92), 0.8: (73, 93)}
-_IDENTITIES, _OTHERS = 600, 400
-# How cameras, lights and hands differ that no palm of a choice had.
-_STYLES = {
-  'dim light from one side': drift.Drift(light=1.0),
-  'dry skin': drift.Drift(dryness=1.0),
-  'worn camera': drift.Drift(camera=1.0),
-}
-_STYLE_SEED, _STYLE_DIFFICULTY = 94, 0.6
+_IDENTITIES = 600
 IMAGES, COHORT = 4, 200  # Of an identity; palms of the cohort.
-_SIZES = 40, 200  # Of cohorts.
 # At which FNMR is read.
 _FMRS = (1e-3, 1e-4)
 
@@ -64,45 +49,27 @@ def main(argv=None):
   )
   parser.add_argument('--out', default='docs/results', metavar='DIR')
   parser.add_argument('--commit', default='', help='to name in the files')
-  parser.add_argument('--photos', metavar='DIR', help='hands, 5_*.jpg')
   args = parser.parse_args(argv)
   judge = verifier.load()
   before = verifier.load(score='network')
-  errors, differences, rates = {}, {}, {}
+  errors, differences = {}, {}
   for difficulty, seeds in _SEEDS.items():
     images = draw(seeds[0], difficulty, _IDENTITIES, IMAGES)
     test = judge.templates(images)
-    others = judge.templates(draw(seeds[1], difficulty, _OTHERS, 1))
+    others = judge.templates(draw(seeds[1], difficulty, COHORT, 1))
     name = f'difficulty {difficulty:g}'
-    scores, camera = _scores(test, others.take(slice(COHORT)), images)
+    scores, camera = _scores(test, others, images)
     for score, columns in _errors(scores, camera, before).items():
       errors.setdefault(score, {}).update(
         {f'{name}: {column}': value for column, value in columns.items()}
       )
     for score, value in _differences(scores).items():
       differences.setdefault(score, {})[f'eer, {difficulty:g}'] = value
-    apart = [
-      np.concatenate(both)
-      for both in zip(test.take(slice(None, None, IMAGES)), others, strict=True)
-    ]
-    rates |= verifier_rates.rates(
-      f'drawn, {name}', parts.Templates(*apart), _SIZES, before
-    )
-    measured = {'errors': errors, 'differences': differences, 'rates': rates}
+    measured = {'errors': errors, 'differences': differences}
     print(files.to_json(measured), flush=True)
-  plain = draw(_STYLE_SEED, _STYLE_DIFFICULTY, _IDENTITIES + _OTHERS, 1)
-  for number, (style, knobs) in enumerate(_STYLES.items()):
-    key = jax.random.fold_in(jax.random.key(_STYLE_SEED), number)
-    styled = judge.templates(np.asarray(drift.apply(plain, knobs, key)))
-    rates |= verifier_rates.rates(f'drawn, {style}', styled, _SIZES, before)
-  if args.photos:
-    cut_out = judge.templates(photographed_palms.read(args.photos, size=_SIZE))
-    rates |= verifier_rates.rates(
-      'cut from photographs', cut_out, _SIZES[:1], before
-    )
-  for name, table in tables(errors, differences, rates).items():
+  for name, table in tables(errors, differences).items():
     content = {
-      'command': _command(args),
+      'command': 'python -m launch.verifier',
       'measured_at': args.commit,
       'runs': 'one run; 95 % intervals over identities in this file',
       'table': table,
@@ -111,18 +78,16 @@ def main(argv=None):
     print(files.to_json(content), flush=True)
 
 
-def tables(errors, differences, rates):
-  """The four tables of docs/results.md.
+def tables(errors, differences):
+  """The three tables of docs/results.md.
 
   Args:
     errors: {score: {'difficulty D: COLUMN': value}}.
     differences: {row: {column: value}}.
-    rates: {row: {column: value}}.
 
   Returns:
     {'errors': of all pairs, 'differences', 'thresholds': errors at the
-    threshold that comes with a score, 'rates'}, each {row: {column: {'mean',
-    …}}}.
+    threshold that comes with a score}, each {row: {column: {'mean', …}}}.
   """
   by_pairs, by_threshold = {}, {}
   measured = ('eer', *map(verification.fnmr_name, _FMRS))
@@ -139,7 +104,6 @@ def tables(errors, differences, rates):
     'errors': by_pairs,
     'differences': differences,
     'thresholds': by_threshold,
-    'rates': rates,
   }
 
 
@@ -266,11 +230,6 @@ def _errors(scores, camera, before):
       },
     }
   return errors
-
-
-def _command(args):
-  photos = ' --photos=DIR' if args.photos else ''
-  return f'python -m launch.verifier{photos}'
 
 
 if __name__ == '__main__':

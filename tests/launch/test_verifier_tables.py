@@ -15,7 +15,7 @@ def test_errors_have_a_column_for_each_rate_and_difficulty():
       for difficulty in (0.4, 0.8)
     )
   }
-  tables = verifier.tables({'fused': values}, {}, {})
+  tables = verifier.tables({'fused': values}, {})
   assert {name: x['mean'] for name, x in tables['errors']['fused'].items()} == {
     'eer, 0.4': 0.0,
     'eer, 0.8': 0.1,
