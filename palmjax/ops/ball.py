@@ -1,7 +1,7 @@
 """The l∞ ball around images, cut off at their range: where perturbations live.
 
 Images are float in [−1, 1]. A radius is a share of this range, as if it were
-[0, 1]: 4/255 is four grey levels.
+[0, 1]: 4/255 is four grey levels. `project` follows arXiv:1706.06083.
 """
 
 import jax
