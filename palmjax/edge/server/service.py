@@ -15,6 +15,8 @@ from palmjax.networks import export as exports
 from palmjax.networks import palm as palm_networks
 
 _SEALING, _SIGNING, _DATABASE = 'sealing.key', 'signing.key', 'server.db'
+# A row that only the key of the database opens.
+_SEALED = 'sealed'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,10 +117,27 @@ def start(
     limits=limits or Limits(),
   )
   with database.session(service.engine) as session:
+    _require_key(session, service.sealer, folder / _SEALING)
     token = tokens.first_admin(session)
     palms = [_resized(images, side) for images in (impostors, rehearsed)]
     _offer(session, student, palms, fmr, signing)
   return service, token
+
+
+def _require_key(session, sealer, path):
+  """Raises ValueError if the database was sealed with another key."""
+  table = database.SettingRow
+  sealed = sealer.seal(b'', _SEALED).hex()
+  if database.insert(session, table, name=_SEALED, value=sealed):
+    return
+  kept = session.get(table, _SEALED).value
+  try:
+    sealer.open(bytes.fromhex(kept), _SEALED)
+  except sealing.SealError as error:
+    raise ValueError(
+      f'{path} is not the key that this database was sealed with: put that '
+      'file back, or give another --database'
+    ) from error
 
 
 def _resized(images, side):

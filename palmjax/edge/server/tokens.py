@@ -67,6 +67,8 @@ def add_device(session, label, now):
     LabelError: another device has the label; it was not revoked.
   """
   table = database.DeviceRow
+  # Of two that come at once the second one waits, and then sees the first.
+  session.get(database.SettingRow, _ADMIN, with_for_update=True)
   query = sa.select(table.id).where(
     table.label == label, table.revoked.is_(False)
   )

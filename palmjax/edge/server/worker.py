@@ -12,7 +12,7 @@ import time
 import numpy as np
 import sqlalchemy as sa
 
-from palmjax.edge import labels
+from palmjax.edge import labels, sealing
 from palmjax.edge.server import database, uploads
 
 # Labels need the embeddings of references.
@@ -108,7 +108,7 @@ def label_batch(service):
     return 0
   finish = _FINISH[table]
   embeddings, whole = _embed(
-    service, [service.sealer.open(row.image, purpose(row)) for row in rows]
+    service, [_opened(service, row.image, row) or b'' for row in rows]
   )
   with database.session(service.engine) as session:
     references = functools.cache(
@@ -131,6 +131,14 @@ def label_batch(service):
 def purpose(row):
   """What an image or an embedding of a row is sealed for."""
   return f'{row.__tablename__}/{row.device}/{row.id}'
+
+
+def _opened(service, sealed, row):
+  """Bytes of a row; None if they were damaged, for the key is the right one."""
+  try:
+    return service.sealer.open(sealed, purpose(row))
+  except sealing.SealError:
+    return None
 
 
 def _embed(service, contents):
@@ -186,10 +194,9 @@ def _references(service, session, device):
     # A deletion waits until the label is written, and then finds it.
     .with_for_update(read=True)
   ).all()
-  return [str(row.id) for row in rows], [
-    np.frombuffer(service.sealer.open(row.embedding, purpose(row)), np.float32)
-    for row in rows
-  ]
+  contents = {str(row.id): _opened(service, row.embedding, row) for row in rows}
+  whole = {name: kept for name, kept in contents.items() if kept is not None}
+  return [*whole], [np.frombuffer(kept, np.float32) for kept in whole.values()]
 
 
 _FINISH = {

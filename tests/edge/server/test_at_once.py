@@ -132,3 +132,14 @@ def test_all_who_are_forgotten_are_in_no_label(server, device):
     (label,) = server.client.get('/v1/labels', headers=device).json()
     assert (label['reference'], label['soft']) == (None, [])
     server.client.delete(path, headers=device)
+
+
+def test_of_equal_labels_one_is_given(server):
+  for number in range(TIMES):
+    post = (
+      'POST',
+      '/v1/devices',
+      {'json': {'label': f'door {number}'}, 'headers': server.admin},
+    )
+    statuses = answers(server, [post] * AT_ONCE)
+    assert sorted(statuses) == [201] + [409] * (AT_ONCE - 1)

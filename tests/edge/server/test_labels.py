@@ -83,6 +83,47 @@ def test_a_device_without_references_learns_that_it_has_none(server, device):
   assert (label['reference'], label['soft']) == (None, [])
 
 
+def test_damaged_rows_stop_nobody(server, device):
+  """A reference and a sample whose bytes were changed, beside sound ones."""
+  damaged, sound = (served.enrol(server, device, seed) for seed in (21, 22))
+  # After this label both references are embedded.
+  server.client.put(
+    f'/v1/samples/{served.new_id()}', content=served.png(21), headers=device
+  )
+  served.labels(server, device)
+  sample, other = served.new_id(), served.new_id()
+  now = database.now()
+  with database.session(server.service.engine) as session:
+    session.execute(
+      sa.update(database.ReferenceRow)
+      .where(database.ReferenceRow.id == uuid.UUID(damaged))
+      .values(embedding=b'changed')
+    )
+    owner = session.scalar(
+      sa.select(database.ReferenceRow.device).where(
+        database.ReferenceRow.id == uuid.UUID(damaged)
+      )
+    )
+    session.add(
+      database.SampleRow(
+        device=owner,
+        id=uuid.UUID(sample),
+        state=database.WAITING,
+        digest='',
+        made=now,
+        image=b'changed',
+      )
+    )
+  server.client.put(
+    f'/v1/samples/{other}', content=served.png(22), headers=device
+  )
+  got = {
+    label['sample']: label for label in served.labels(server, device, count=3)
+  }
+  assert (got[sample]['reference'], got[sample]['soft']) == (None, [])
+  assert [p['reference'] for p in got[other]['soft']] == [sound]
+
+
 def test_requests_that_come_twice_or_late_make_nothing_new(server, device):
   name, content = served.new_id(), served.png(5)
   path = f'/v1/samples/{name}'

@@ -135,3 +135,18 @@ def test_a_socket_is_local_or_not():
   for host, local in (('127.0.0.1', True), ('0.0.0.0', False)):
     with contextlib.closing(addresses.bind(host, 0)) as bound:
       assert addresses.is_local(bound) == local
+
+
+def test_another_sealing_key_is_refused(argv, tmp_path, capsys):
+  assert command.main(argv) == 0
+  key = tmp_path / 'data' / 'sealing.key'
+  right = key.read_bytes()
+  key.unlink()  # A fresh one is made.
+  capsys.readouterr()
+  assert command.main(argv) == 1
+  assert capsys.readouterr().err == (
+    f'palmjax: {key} is not the key that this database was sealed with: put '
+    'that file back, or give another --database\n'
+  )
+  key.write_bytes(right)
+  assert command.main(argv) == 0
