@@ -26,13 +26,23 @@ def _tables(text):
 
 
 def _agrees(cell, value):
-  """Whether a cell shows a value {'mean', 'std'}, rounded as it is written."""
-  parts = [part.strip().replace(',', '') for part in cell.split('±')]
-  if len(parts) == 1 and value.get('std'):
+  """Whether a cell shows a value, rounded as it is written.
+
+  Args:
+    cell: 'mean', 'mean ± std' or 'mean [low, high]'.
+    value: {'mean'}, perhaps with 'std', or with 'low' and 'high'.
+  """
+  parts, names = [cell], ('mean',)
+  if '±' in cell:
+    parts, names = cell.split('±'), ('mean', 'std')
+  elif '[' in cell:
+    parts, names = re.split(r'\[|, ', cell.strip(']')), ('mean', 'low', 'high')
+  elif value.get('std'):
     return False
+  parts = [part.strip().replace(',', '') for part in parts]
   return all(
-    f'{value[name]:.{len(part.partition(".")[2])}f}' == part
-    for part, name in zip(parts, ('mean', 'std'), strict=False)
+    name in value and f'{value[name]:.{len(part.partition(".")[2])}f}' == part
+    for part, name in zip(parts, names, strict=True)
   )
 
 
@@ -87,6 +97,14 @@ def test_a_wrong_cell_is_found():
     ['a', '0.1234 ± 0.01', '–'],
   ):
     assert len(_differences([head, row], values)) == 1, row
+
+
+def test_a_wrong_interval_is_found():
+  values = {'a': {'eer': {'mean': 0.1234, 'low': -0.0512, 'high': 0.2}}}
+  head = ['model', 'eer']
+  assert not _differences([head, ['a', '0.123 [-0.051, 0.200]']], values)
+  for cell in ('0.123 [-0.052, 0.200]', '0.123 [-0.051, 0.201]', '0.123 ± 0.1'):
+    assert len(_differences([head, ['a', cell]], values)) == 1, cell
 
 
 def test_every_table_of_the_readme_is_one_of_the_results():
