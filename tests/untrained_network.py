@@ -19,10 +19,15 @@ _NETWORK = {
 }
 
 
-def save(directory):
-  """Writes the export of a network for images of `IMAGE_SIZE`."""
+def save(directory, **numbers):
+  """Writes the export of a network for images of `IMAGE_SIZE`.
+
+  Args:
+    directory: folder of the export.
+    **numbers: of the pre-processing, where they are not the usual ones.
+  """
   model = backbones.build(**{**_NETWORK, 'dtype': np.float32})
-  spec = preprocess.Preprocess(image_size=IMAGE_SIZE)
+  spec = preprocess.Preprocess(image_size=IMAGE_SIZE, **numbers)
   variables = jax.jit(functools.partial(model.init, train=False))(
     jax.random.key(0), np.zeros((1, *spec.shape), np.float32)
   )

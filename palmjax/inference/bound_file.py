@@ -23,7 +23,10 @@ NOTE = (
   'Templates of palms, made by palmjax. They hold no images, but they are '
   'biometric data: palms can be recognised by them. Keep them as such.'
 )
-_DIGEST = '_sha256'  # End of the keys of digests in `of`.
+# Digests in `of` that change with any other weights or architecture …
+_NETWORK = ('model_sha256', 'weights_sha256')
+# … and one that may change alone.
+_PREPROCESS = 'preprocess_sha256'
 # What reading damaged zip files raised when bytes were flipped.
 _DAMAGE = (
   AttributeError, EOFError, KeyError, MemoryError, OverflowError, RuntimeError,
@@ -102,12 +105,18 @@ def load(path, *, of, kind, versions, again):
 
 
 def difference(one, other):
-  """Names what differs between two `of`: 'another network and other turns'."""
-  keys = sorted(key for key in {*one, *other} if one.get(key) != other.get(key))
-  digests = [key for key in keys if key.endswith(_DIGEST)]
-  settings = ' and '.join(key for key in keys if key not in digests)
-  words = ['another network'] if digests else []
-  return ' and '.join(words + ([f'other {settings}'] if settings else []))
+  """Names what differs between two `of`: 'another network and other turns'.
+
+  Of another network the pre-processing is not named: it belongs to it.
+  """
+  keys = {key for key in {*one, *other} if one.get(key) != other.get(key)}
+  settings = ' and '.join(sorted(keys - {*_NETWORK, _PREPROCESS}))
+  words = [f'other {settings}'] if settings else []
+  if not keys.isdisjoint(_NETWORK):
+    words.insert(0, 'another network')
+  elif _PREPROCESS in keys:
+    words.insert(0, 'another pre-processing')
+  return ' and '.join(words)
 
 
 def place(path, name):

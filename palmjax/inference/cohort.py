@@ -141,9 +141,10 @@ def fit_with_scores(templates, *, dataset, seed=0):
     (`Cohort`, `cross_fitted` scores that it was made of).
 
   Raises:
-    ValueError: fewer than `LEAST` palms.
+    ValueError: fewer than `LEAST` palms, or an embedding that is not finite.
   """
   _require_enough(templates)
+  parts.require_finite(templates)
   count = len(templates.network)
   rng = np.random.default_rng(seed)
   scores = cross_fitted(templates, rng)
@@ -223,8 +224,10 @@ def screen(templates):
     `Screening`.
 
   Raises:
-    ValueError: the images look like images of one palm.
+    ValueError: the images look like images of one palm, or an embedding is not
+      finite.
   """
+  parts.require_finite(templates)
   count = len(templates.network)
   raw = parts.compare(
     templates, templates, parts.no_means(templates.network.shape[1])

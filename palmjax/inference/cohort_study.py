@@ -56,9 +56,9 @@ def study(judge, palms, *, dataset, known=False, seed=0):
     `Study`.
 
   Raises:
-    ValueError: fewer palms than `cohort.LEAST`; palms that are no cohort, by
-      the names of their files; with `known`, no palm with two images; else
-      folders with several images of a palm.
+    ValueError: fewer palms than `cohort.LEAST`; palms that are no cohort, or
+      whose embedding is not finite, by the names of their files; with `known`,
+      no palm with two images; else folders with several images of a palm.
   """
   names = list(palms)
   whose = [
@@ -78,6 +78,7 @@ def study(judge, palms, *, dataset, known=False, seed=0):
       '--known'
     )
   templates = judge.templates(list(palms.values()))
+  parts.require_finite(templates, names)
   _screen(templates, names, first, known)
   members = templates.take(first)
   cohort, scores = cohorts.fit_with_scores(members, dataset=dataset, seed=seed)

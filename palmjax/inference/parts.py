@@ -110,6 +110,24 @@ def templates(embed, images):
   return Templates(*codes, embed(images))
 
 
+def require_finite(templates, names=None):
+  """Raises ValueError where an embedding has NaN or infinity; one line.
+
+  Args:
+    templates: `Templates` of N palms.
+    names: of the palms, N strings; by default 'images[0]', ….
+  """
+  broken = ~np.isfinite(templates.network).all(axis=1)
+  if broken.any():
+    first = int(np.argmax(broken))
+    name = f'images[{first}]' if names is None else names[first]
+    raise ValueError(
+      f'{name}: its embedding has NaN or infinity, as those of '
+      f'{broken.sum():,} of {len(broken):,} images: the network is damaged, '
+      'train or export it again'
+    )
+
+
 def means(templates):
   """The `Means` of palms, each of which counts once."""
   return Means(

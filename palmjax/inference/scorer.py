@@ -108,8 +108,9 @@ class Scorer:
       float32 [P, G].
 
     Raises:
-      ValueError: no palm, an image of another type or shape, a gallery of
-        another network, or one for a score that is not fused.
+      ValueError: no palm, an image of another type or shape, an embedding of
+        the fused score that is not finite, a gallery of another network, or one
+        for a score that is not fused.
     """
     if not (len(probes) and len(gallery)):
       raise ValueError('no palm to compare: give one or more on each side')
@@ -144,16 +145,19 @@ class Scorer:
       palms: G palms, 1 or more, or {name: palm}.
 
     Raises:
-      ValueError: no palm, an image of another type or shape, or a score that is
-        not the fused one.
+      ValueError: no palm, an image of another type or shape, an embedding that
+        is not finite, or a score that is not the fused one.
     """
     self.require_fused('a gallery')
     if not len(palms):
       raise ValueError('no palm to enrol: give one or more')
-    if not isinstance(palms, dict):
+    named = isinstance(palms, dict)
+    if not named:
       palms = {str(number): palm for number, palm in enumerate(palms)}
+    templates = self.templates(list(palms.values()))
+    parts.require_finite(templates, list(palms) if named else None)
     return galleries.Gallery(
-      templates=self.templates(list(palms.values())),
+      templates=templates,
       names=tuple(palms),
       sides=tuple(map(decision.side, palms.values())),
       of=self.identity,
@@ -189,7 +193,9 @@ class Scorer:
       return templates
     embed = self._embed if self.cohort else parts.no_network
     squares = decision.squares(palms, size=self.image_size)
-    return parts.templates(embed, squares)
+    templates = parts.templates(embed, squares)
+    parts.require_finite(templates)
+    return templates
 
   def _fused(self, probes, gallery):
     """float32 [P, G] of `parts.Templates`."""

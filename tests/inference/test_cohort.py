@@ -120,3 +120,15 @@ def test_standards_are_of_cross_fitted_pairs():
 def test_too_few_palms(count):
   with pytest.raises(ValueError, match=f'^{count} palms: a cohort needs 30'):
     cohort.fit(palms(count), dataset='numbers')
+
+
+@pytest.mark.parametrize('number', [np.nan, np.inf])
+@pytest.mark.parametrize('use', [cohort.screen, cohort.require_clean])
+def test_embeddings_that_are_not_finite(number, use):
+  templates = palms(32)
+  templates.network[[7, 9], 3] = number
+  message = r'^images\[7\]: its embedding has NaN or infinity, as those of 2 of'
+  with pytest.raises(ValueError, match=message):
+    use(templates)
+  with pytest.raises(ValueError, match=message):
+    cohort.fit(templates, dataset='numbers')

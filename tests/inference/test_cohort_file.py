@@ -7,7 +7,8 @@ import zipfile
 import numpy as np
 import pytest
 
-from palmjax.inference import cohort, cohort_file, parts
+from palmjax.inference import cohort, cohort_file, parts, verifier
+from tests import untrained_network
 
 OF = {'weights.npz': 'abc', 'turns': False, 'codes': {'fine': ['fine', 6.0]}}
 
@@ -112,13 +113,42 @@ def test_the_file_says_that_it_is_biometric(path):
     ({'codes': {}, 'turns': True}, 'was made with other codes and turns'),
     ({'new': 1}, 'was made with other new'),
     ({'weights_sha256': 'b', 'turns': True}, 'another network and other turns'),
-    ({'preprocess_sha256': 'b'}, 'was made with another network: make it'),
+    ({'preprocess_sha256': 'b'}, 'was made with another pre-processing: make'),
+    (
+      {'preprocess_sha256': 'b', 'turns': True},
+      'another pre-processing and other turns: make it',
+    ),
+    (
+      {'preprocess_sha256': 'b', 'model_sha256': 'b'},
+      'was made with another network: make it',
+    ),
   ],
 )
 def test_cohorts_of_another_network(path, changes, message):
   text = refusal(path, {**OF, **changes})
   assert message in text
   assert 'the network and the options that you verify with' in text
+
+
+def test_another_pre_processing_alone_is_named(path, tmp_path):
+  """Two real exports of one network."""
+  one, other = tmp_path / 'one', tmp_path / 'other'
+  untrained_network.save(one)
+  untrained_network.save(other, contrast_clip=2.0)
+  mine, theirs = (verifier.load(export) for export in (one, other))
+  of, differing = mine.identity, theirs.identity
+  assert {key for key in of if of[key] != differing[key]} == {
+    'preprocess_sha256'
+  }
+  cohort_file.save(path, small(), of=of)
+  assert mine.load_cohort(path).cohort.palms == 3
+  with pytest.raises(ValueError, match='was made with another pre-processing:'):
+    theirs.load_cohort(path)
+  gallery = mine.enrol([np.full((64, 64), 9, np.uint8)])
+  with pytest.raises(
+    ValueError, match='was enrolled with another pre-processing: enrol it again'
+  ):
+    theirs.scores(gallery, gallery)
 
 
 def test_damage_in_any_byte_is_found(path):

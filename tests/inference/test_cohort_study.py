@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from palmjax.inference import cohort_study, palm_files
+from tests.inference import drawn_palms
 
 
 def photos(sides):
@@ -51,3 +52,11 @@ def test_palms_that_measure_a_rate(fmr, palms):
   assert cohort_study.palms_for(fmr) == palms
   assert fmr * palms * (palms - 1) / 2 >= 30
   assert fmr * (palms - 1) * (palms - 2) / 2 < 30
+
+
+def test_a_palm_whose_embedding_is_not_finite_is_named_by_its_file():
+  templates = drawn_palms.random_templates(np.random.default_rng(0), 60)
+  templates.network[40:42] = np.nan
+  judge = types.SimpleNamespace(templates=lambda palms: templates)
+  with pytest.raises(ValueError, match=r'^p20/a\.png: its embedding has NaN'):
+    cohort_study.study(judge, photos(['left', 'right']), dataset='')

@@ -1,6 +1,8 @@
 """Decisions by the fused score, on drawn palms and the shipped network."""
 
+import dataclasses
 import shutil
+import types
 
 import numpy as np
 import pytest
@@ -186,6 +188,40 @@ def test_images_that_are_no_cohort(plain, members, palms):
     plain.with_cohort([*members[:30], grey, *members[30:]])
   with pytest.raises(ValueError, match='look like images of one palm'):
     plain.with_cohort([members[0]] * 30)
+
+
+def test_embeddings_that_are_not_finite_are_told(
+  plain, calibrated, members, palms
+):
+  def embed(images):
+    embeddings = np.array(plain.network.embed(images))
+    embeddings[1] = np.nan
+    return embeddings
+
+  broken = types.SimpleNamespace(
+    embed=embed,
+    preprocess=plain.network.preprocess,
+    digests=plain.network.digests,
+  )
+  bare, camera = (
+    dataclasses.replace(judge, network=broken) for judge in (plain, calibrated)
+  )
+  some = palms[0]
+  for use, name, count in (
+    (lambda: bare.with_cohort(members), r'images\[1\]', 44),
+    (lambda: bare.enrol(some), r'images\[1\]', FEW),
+    (lambda: bare.enrol({'a': some[0], 'b': some[1]}), 'b', 2),
+    (lambda: camera.scores(some, some), r'images\[1\]', FEW),
+  ):
+    with pytest.raises(
+      ValueError,
+      match=f'^{name}: its embedding has NaN or infinity, as those of 1 of '
+      f'{count} images: the network is damaged',
+    ) as caught:
+      use()
+    assert '\n' not in str(caught.value)
+  # Without a cohort the network takes no part.
+  assert np.isfinite(bare.scores(some, some)).all()
 
 
 def test_cohorts_are_of_the_fused_score(members, tmp_path):
