@@ -122,9 +122,10 @@ def _parse(argv):
   )
   parser.add_argument(
     '--cohort',
-    metavar='FILE',
+    metavar='FILE|DIR',
     type=terminal.path,
-    help='palms of the camera in use, made by python -m palmjax.calibrate',
+    help='palms of the camera in use, made by python -m palmjax.calibrate; of '
+    'a folder its cohort.npz',
   )
   parser.add_argument('--json', action='store_true', help='print JSON')
   compile_cache.add_argument(parser)

@@ -13,7 +13,7 @@ Pairs share palms, so few palms tell little: their thresholds are at the careful
 end of what the pairs say, see `inference.cohort_thresholds`.
 
 An FMR that makes 30 false matches of all pairs is measured (rule of 30). One up
-to `_FARTHEST` times as rare is extrapolated, and `describe` says so.
+to `FARTHEST` times as rare is extrapolated, and `describe` says so.
 """
 
 from typing import NamedTuple
@@ -25,12 +25,12 @@ from palmjax.inference import cohort_thresholds, parts
 
 LEAST = 30  # Palms. Of fewer nothing is said.
 FMRS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
+FARTHEST = 50  # How much rarer than what the pairs measure a rate may be.
 
 # Folds of few palms, and of many: more folds take longer, and the means are
 # more like those of all palms. With 200 palms 5 folds let 15 % fewer strangers
 # pass than asked for 1e-3, for scores of the pairs are a little too high.
 _FOLDS, _MANY, _FOLDS_OF_MANY = 5, 100, 10
-_FARTHEST = 50
 # A pair beyond the score that so many of a whole cohort's pairs reach is one
 # palm twice.
 _HIDDEN = 1e-2
@@ -153,7 +153,7 @@ def fit_with_scores(templates, *, dataset, seed=0):
   standard = parts.standard(impostors, count)
   fused = parts.fuse(impostors, standard)
   least = error_rates.RULE_OF_30 / (count * (count - 1) // 2)
-  rates = [fmr for fmr in FMRS if fmr * _FARTHEST >= least]
+  rates = [fmr for fmr in FMRS if fmr * FARTHEST >= least]
   thresholds = cohort_thresholds.careful(fused, rows, columns, rates, rng)
   cohort = Cohort(
     means=parts.means(templates),

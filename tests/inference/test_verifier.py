@@ -6,6 +6,7 @@ import types
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from palmjax.inference import (
   cohort,
@@ -114,6 +115,25 @@ def test_probe_and_gallery_exchanged(judge, palms):
   assert judge.compare(a, b).score == pytest.approx(
     judge.compare(b, a).score, abs=1e-4
   )
+
+
+@pytest.mark.parametrize(
+  'angle, down, right', [(6, 4, -4), (-7, -4, 3), (5, 0, 4), (-4, 3, 0)]
+)
+def test_a_moved_and_turned_palm_is_the_winner(
+  judge, members, palms, angle, down, right
+):
+  """Squares of 48 of 64 px: 4 px are nearly the three cells of the search."""
+  everything = np.stack([*palms[0], *members])
+
+  def cut(images, y=0, x=0):
+    return images[:, 8 + y : 56 + y, 8 + x : 56 + x]
+
+  turned = ndimage.rotate(
+    everything[: 2 * FEW], angle, axes=(1, 2), reshape=False, order=1
+  )
+  scores = judge.scores(cut(turned, down, right), cut(everything))
+  np.testing.assert_array_equal(scores.argmax(1), np.arange(2 * FEW))
 
 
 def test_mirrored_palms_are_other_palms(judge, palms):

@@ -6,7 +6,9 @@
   verifier with a cohort codes and network fused, by a cohort of the set itself
 
 The cohort has one image of each of some palms of the set. The others are
-tested, without the cohort and with it, so both rows are of the same pairs.
+tested, without the cohort and with it, so both rows are of the same pairs. What
+`cohort.screen` names is left out of the cohort: `palmjax.calibrate` makes none
+before its user does that.
 """
 
 import dataclasses
@@ -17,6 +19,7 @@ import numpy as np
 from palmjax.data.sets import splits
 from palmjax.evals.recognition import claims, verification
 from palmjax.inference import cohort, matcher, verifier
+from palmjax.recipes.shared import calibration
 
 CLAIMS = (1e-2, 1e-3)
 
@@ -100,12 +103,12 @@ def rates(tests, compared, trained, directory, *, others, seed, resampling):
 
 def _of_network(directory, others, *, of_run):
   """{FMR claimed: threshold of the network alone, or why there is none}."""
-  calibration = _calibration(directory)
-  if calibration is None:
+  of_network = _calibration(directory)
+  if of_network is None:
     return dict.fromkeys(CLAIMS, _why_unset(others))
   if of_run and others.tested:
     return dict.fromkeys(CLAIMS, 'the threshold was set on these palms')
-  return _thresholds(calibration.threshold)
+  return _thresholds(of_network.threshold)
 
 
 def _calibration(directory):
@@ -163,25 +166,32 @@ def measure(test, judge, *, seed, resampling):
     f'verifier{test.suffix}': _rates(alone, gallery, labels, resampling)
   }
   name = f'verifier with a cohort{test.suffix}'
-  if not len(palms.cohort):
-    few = {
-      'value': None,
-      'reason': f'fewer than {2 * cohort.LEAST} palms, too few for a cohort '
-      'and a test',
-    }
+  try:
+    camera = _with_cohort(alone, test, palms.cohort, seed)
+  except ValueError as error:
     names = ['eer']
     for fmr in CLAIMS:
       names += claims.fmr_name(fmr), claims.fnmr_name(fmr)
-    return {**models, name: dict.fromkeys(names, few)}
-  members = alone.templates(test.read(palms.cohort, judge.image_size))
-  camera = dataclasses.replace(
-    alone, cohort=cohort.fit(members, dataset=test.name, seed=seed)
-  )
+    none = {'value': None, 'reason': str(error)}
+    return {**models, name: dict.fromkeys(names, none)}
   models[name] = {
     **_rates(camera, gallery, labels, resampling),
-    'cohort': {'value': len(palms.cohort)},
+    'cohort': {'value': camera.cohort.palms},
   }
   return models
+
+
+def _with_cohort(judge, test, members, seed):
+  """The verifier with a cohort; raises ValueError if the palms make none."""
+  if not len(members):
+    raise ValueError(
+      f'fewer than {2 * cohort.LEAST} palms, too few for a cohort and a test'
+    )
+  templates = judge.templates(test.read(members, judge.image_size))
+  kept = templates.take(calibration.screened(templates, test.name))
+  return dataclasses.replace(
+    judge, cohort=cohort.fit(kept, dataset=test.name, seed=seed)
+  )
 
 
 def _rates(judge, gallery, labels, resampling):

@@ -20,7 +20,8 @@ _VERIFIER = (
   'The verifier is what python -m palmjax.verify uses: without a cohort the '
   'orientation codes alone and a careful threshold; with a cohort also the '
   'network, and thresholds of palms of the set. These palms are not among the '
-  'tested ones, which are the same in both rows, at most 2,000 images. '
+  'tested ones, which are the same in both rows, at most 2,000 images. Images '
+  'that look like no palm, or like another one, are left out of the cohort. '
 )
 
 

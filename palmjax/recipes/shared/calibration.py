@@ -28,9 +28,6 @@ from palmjax.inference import (
 )
 from palmjax.recipes.shared import controls
 
-# How much rarer than what the pairs measure a rate may be, as in a cohort.
-_FARTHEST = 50
-
 
 def write(directory, strangers):
   """Writes the thresholds of an exported network.
@@ -77,7 +74,7 @@ def _calibrations(judge, images, dataset):
 
 def _calibration(scores, pairs, name, dataset, standard):
   least = error_rates.RULE_OF_30 / len(scores)
-  rates = [fmr for fmr in cohort.FMRS if fmr * _FARTHEST >= least]
+  rates = [fmr for fmr in cohort.FMRS if fmr * cohort.FARTHEST >= least]
   thresholds = cohort_thresholds.careful(
     scores.astype(np.float64), *pairs, rates, np.random.default_rng(0)
   )
@@ -103,20 +100,45 @@ def _cohort(judge, images, dataset):
   """A `cohort.Cohort` without templates."""
   _require_enough(len(images))
   templates = judge.templates(images)
-  wrong = cohort.screen(templates)
-  twins = {second for _, second in wrong.twins}
-  if wrong.odd or twins:
-    logging.warning(
-      '%s: %d look like no other palm and %d like another one of them; they '
-      'are left out of the thresholds',
-      dataset,
-      len(wrong.odd),
-      len(twins),
-    )
-  kept = np.setdiff1d(np.arange(len(images)), [*wrong.odd, *twins])
+  kept = screened(templates, dataset)
+  if left_out := len(images) - len(kept):
+    dataset += f', less {left_out} that look like no palm or like another one'
   made = cohort.fit(templates.take(kept), dataset=dataset)
   # An export is passed on, and templates are biometric data.
   return made._replace(templates=made.templates.take(slice(0)))
+
+
+def screened(templates, dataset):
+  """The palms of a cohort without those that `cohort.screen` names.
+
+  Of two images of one palm the first is kept. The log says what went.
+
+  Args:
+    templates: `parts.Templates` of N palms.
+    dataset: what they are, in words.
+
+  Returns:
+    int [K], indices of the palms that are kept, rising.
+
+  Raises:
+    ValueError: most of the images look like images of one palm.
+  """
+  count = len(templates.network)
+  wrong = cohort.screen(templates)
+  twins = {second for _, second in wrong.twins}
+  kept = np.setdiff1d(np.arange(count), [*wrong.odd, *twins])
+  if len(kept) < count:
+    pairs, left = (n * (n - 1) // 2 for n in (count, len(kept)))
+    logging.warning(
+      '%s: %d look like no other palm and %d like another one of them; they '
+      'are left out of the cohort, and with them %d of %d pairs',
+      dataset,
+      len(wrong.odd),
+      len(twins),
+      pairs - left,
+      pairs,
+    )
+  return kept
 
 
 def _require_enough(count):

@@ -64,34 +64,73 @@ def _test(images, labels):
   )
 
 
+def _looped(scores, labels, threshold):
+  """(FMR, FNMR) at a threshold, pair by pair."""
+  matched, missed = [], []
+  for i in range(len(labels)):
+    for j in range(i):
+      passes = scores[i, j] >= threshold
+      if labels[i] == labels[j]:
+        missed.append(not passes)
+      else:
+        matched.append(passes)
+  return sum(matched) / len(matched), sum(missed) / len(missed)
+
+
 @pytest.mark.slow
 def test_rates_are_those_of_the_verifier(judge):
-  images = np.concatenate([drawn_palms.draw(6, 0.3, n) for n in (0, 1)])
-  labels = np.tile(np.arange(drawn_palms.COUNT), 2)
+  labels = np.repeat(np.arange(164), 2)
+  images = drawn_palms.draw_all(100, labels, np.tile([0, 1], 164), 0.7)
+  palms = operating.choose(labels, labels // 2, seed=0)
+  # One of the cohort shows no palm, as `calibrate` would say.
+  images[palms.cohort[5]] = 128
   measured = operating.measure(
     _test(images, labels), judge, seed=0, resampling=RESAMPLING
   )
   assert [*measured] == ['verifier, on d', 'verifier with a cohort, on d']
-  palms = operating.choose(labels, labels // 2, seed=0)
-  assert len(palms.cohort) == 32
-  tested = images[palms.tested]
+  assert len(palms.cohort) == 82
+  assert measured['verifier with a cohort, on d']['cohort'] == {'value': 81}
+  members = np.delete(palms.cohort, 5)
+  tested, whose = images[palms.tested], labels[palms.tested]
+  assert len(set(whose)) == 82
   camera = dataclasses.replace(
-    judge,
-    cohort=cohort.fit(judge.templates(images[palms.cohort]), dataset='d'),
+    judge, cohort=cohort.fit(judge.templates(images[members]), dataset='d')
   )
   for name, one in zip(measured, (judge, camera), strict=True):
-    scores = verification.matrix_scores(
-      one.scores(tested, tested), labels[palms.tested]
-    )
+    scores = one.scores(tested, tested)
+    fmr, fnmr = _looped(scores, whose, one.threshold(1e-2))
     rate = measured[name]['fmr@claimed=1e-2']
-    # 1,984 pairs are too few for 1e-2 by the rule of 30.
-    assert rate['value'] is None
-    assert 'not measurable' in rate['reason']
-    assert measured[name]['fnmr@claimed=1e-2']['value'] == np.mean(
-      scores.genuine < one.threshold(1e-2)
-    )
+    assert rate['value'] == fmr
+    assert rate['low'] <= fmr < rate['high']
+    assert measured[name]['fnmr@claimed=1e-2']['value'] == fnmr
+    # 13,284 pairs are too few for it, by the rule of 30.
+    rare = measured[name]['fmr@claimed=1e-3']
+    assert rare == {
+      'value': None,
+      'reason': 'not measurable with 13284 pairs',
+    }
     assert measured[name]['eer']['value'] < 0.2
-  assert measured['verifier with a cohort, on d']['cohort'] == {'value': 32}
+  # Strangers do pass, or nothing was compared above.
+  assert 0.002 < fmr < 0.03
+
+
+@pytest.mark.slow
+def test_palms_that_make_no_cohort_have_no_row_of_one(judge):
+  labels = np.arange(64)
+  images = np.array(drawn_palms.draw(6, 0.3))
+  palms = operating.choose(labels, labels // 2, seed=0)
+  # Of 32 palms 29 are left.
+  images[palms.cohort[[3, 8, 21]]] = 128
+  measured = operating.measure(
+    _test(np.concatenate([images, images]), np.tile(labels, 2)),
+    judge,
+    seed=0,
+    resampling=RESAMPLING,
+  )
+  assert measured['verifier, on d']['eer']['value'] is not None
+  for rate in measured['verifier with a cohort, on d'].values():
+    assert rate['value'] is None
+    assert rate['reason'].startswith('29 palms: a cohort needs 30 or more')
 
 
 @pytest.mark.slow

@@ -155,8 +155,12 @@ def test_one_palm_twice_counts_once(exports, images, tmp_path, caplog):
   shutil.copytree(exports / 'bare', tmp_path / 'twins')
   twice = _strangers(np.concatenate([images, images[:1]]), drawn=False)
   calibration.write(tmp_path / 'twins', twice)
-  assert '1 like another one' in caplog.text
+  assert '0 look like no other palm and 1 like another one' in caplog.text
+  assert 'and with them 40 of 820 pairs' in caplog.text
   fitted = verifier.load(tmp_path / 'twins').cohort
   assert fitted.palms == PALMS
+  assert fitted.dataset == (
+    'palms of the folder p, less 1 that look like no palm or like another one'
+  )
   whole = verifier.load(exports / 'folder').cohort
   assert fitted.thresholds == whole.thresholds
