@@ -16,6 +16,7 @@ from palmjax.evals.recognition import error_rates, verification
 from palmjax.inference import verifier
 from palmjax.networks import palm as palm_networks
 from palmjax.recipes.shared import controls, palm_images
+from palmjax.report import metrics
 from tests.recipes import kills
 
 pytestmark = pytest.mark.slow
@@ -126,7 +127,22 @@ def test_claims_stand_beside_what_was_found(run):
   assert few['fmr@claimed=1e-3']['reason'].startswith('fewer than 60 palms')
   assert 'fmr@claimed=1e-2' in models['network']
   text = (run / 'report.html').read_text()
-  assert 'FMR claimed / FMR found' in text
+  assert '>FMR claimed / FMR found</h2>' in text
+  # The line in the report of the standard, not the title of that table.
+  (line,) = re.findall(
+    r'FMR claimed / FMR found, at thresholds of other palms: ([^<]*)', text
+  )
+  assert (
+    line
+    == '; '.join(
+      f'{short} / '
+      + metrics.show(
+        models['network'][f'fmr@claimed={short}'], unit='%', digits=3
+      )
+      for short in ('1e-2', '1e-3')
+    )
+    + '.'
+  )
   assert 'drawn palms, difficulty 0.5, none trained on' in text
 
 

@@ -5,6 +5,10 @@ import types
 import numpy as np
 
 from configs import metric as metric_config
+from palmjax.data.sets.builders import layout
+from palmjax.evals import bootstrap
+from palmjax.evals.recognition import claims, iso19795, verification
+from palmjax.recipes.metric import protocols as metric_protocols
 from palmjax.recipes.metric import report, tables
 
 RATE = {'value': 0.1, 'low': 0.05, 'high': 0.2}
@@ -46,6 +50,54 @@ def test_the_verifier_is_told_of_where_it_has_a_row():
   assert 'on other palms. Set on palms of p. In brackets' in table.text
   table = tables.claimed({**models, 'verifier, on d': row}, 'Set.')
   assert 'Set. The verifier is what' in table.text
+
+
+def test_the_report_of_the_standard_has_fmr_claimed_and_found():
+  labels = np.repeat(np.arange(82), 2)
+  rng = np.random.default_rng(0)
+  embeddings = rng.normal(size=(41, 8))[labels // 4] * 0.4
+  embeddings += rng.normal(size=(82, 8))[labels] + rng.normal(size=(164, 8)) / 4
+  embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
+  pairs = verification.pair_scores(embeddings.astype(np.float32), labels)
+  resampling = bootstrap.Resampling(draws=50)
+  threshold = 0.9
+  network = {
+    **verification.fnmr_rates(pairs, fmrs=(1e-1, 1e-2), resampling=resampling),
+    **iso19795.failures(np.full(82, 2), np.zeros(82, int)),
+    **claims.rates(
+      pairs,
+      {1e-2: threshold, 1e-3: 'no threshold was set'},
+      resampling=resampling,
+    ),
+  }
+  config = metric_config.get_config('smoke')
+  config.evaluation.fmrs = (1e-1, 1e-2)
+  test = metric_protocols.Test(
+    *('', None, labels, np.full(164, layout.NO_SESSION), np.full(164, '')),
+    *(np.full(82, 2), np.zeros(82, int)),
+  )
+  table = tables.performance(
+    types.SimpleNamespace(config=config),
+    network,
+    metric_protocols.Compared(test, {'network': pairs}, {}, {}),
+  )
+  passed, strangers = 0, 0
+  for i in range(164):
+    for j in range(i):
+      if labels[i] != labels[j]:
+        strangers += 1
+        passed += embeddings[i] @ embeddings[j] >= threshold
+  assert 0 < passed < strangers / 10
+  low, high = (
+    100 * network['fmr@claimed=1e-2'][end] for end in ('low', 'high')
+  )
+  assert table.title == 'Performance test (ISO/IEC 19795-1)'
+  assert table.text.replace('\xa0', ' ').endswith(
+    'FMR claimed / FMR found, at thresholds of other palms: 1e-2 / '
+    f'{100 * passed / strangers:.3f} % [{low:.3f}, {high:.3f}]; '
+    '1e-3 / no threshold was set.'
+  )
+  assert [*table.rows] == ['FMR 1e-1', 'FMR 1e-2']
 
 
 def test_the_headline_names_controls_without_errors():
