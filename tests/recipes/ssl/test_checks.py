@@ -1,6 +1,7 @@
-"""Every variant of the config describes networks that can be built."""
+"""Every variant of the config can be built; what cannot work is refused."""
 
 import inspect
+import json
 
 import chex
 import jax
@@ -15,6 +16,7 @@ from palmjax.recipes.metric import checks as metric_checks
 from palmjax.recipes.shared import palm_training
 from palmjax.recipes.ssl import checks as ssl_checks
 from palmjax.recipes.ssl import gan as ssl_gan
+from palmjax.recipes.ssl import recipe as ssl_recipe
 from palmjax.steps.gan import updates as gan_steps
 
 
@@ -89,3 +91,60 @@ def test_variants_of_metric(variant):
     jax.random.key(0),
   )
   assert embeddings.shape == (2, config.network.embedding_size)
+
+
+def test_another_config_in_the_same_workdir_is_refused(tmp_path):
+  config = ssl_config.get_config('smoke')
+  (tmp_path / 'config.json').write_text(
+    json.dumps(config.to_dict() | {'seed': 7})
+  )
+  with pytest.raises(ValueError, match='seed = 7 there and 0 here'):
+    ssl_recipe.run(config, tmp_path)
+
+
+@pytest.mark.parametrize(
+  'key,value,message',
+  [
+    ('image_size', 50, 'image size 50'),
+    ('num_devices', 99, 'devices'),
+    ('preprocess.channels', 'blue', 'channels'),
+    ('cnn.loss', 'hinge', 'softmax or arcface'),
+    ('cnn.steps', 0, 'config.cnn.steps=0'),
+    ('cnn.warmup_steps', 30, 'warm-up'),
+    ('gan.order', 'random', 'order'),
+    ('gan.images', 'dreams', 'creases or photos'),
+    ('gan.r1_interval', 0, 'interval'),
+    ('gan.eval_images', 3, 'config.gan.eval_images=3'),
+    ('soft.share', 1.0, 'share'),
+    ('soft.share', 0.0, 'share'),
+    ('soft.images', 0, 'config.soft.images=0'),
+    ('soft.temperature', 0.0, 'config.soft.temperature'),
+    ('evaluation.fars', [1.0], 'config.evaluation.fars'),
+    ('evaluation.resamples', 0, 'config.evaluation.resamples=0'),
+    ('data.name', 'internet', 'palms, folder or a prepared set'),
+    ('data.name', 'folder', 'config.data.dir'),
+    ('data.samples', 1, 'data.samples'),
+    ('labelled.identities', 2, 'fewer than 4'),
+    ('labelled.identities', 1, 'config.labelled.identities=1'),
+    ('image_size', 16, 'VGG16'),
+    ('augment.rotation', -1.0, 'rotation'),
+    ('network.dtype', 'fp16', 'config.network.dtype=fp16'),
+    ('gan.dtype', 'fp16', 'config.gan.dtype=fp16'),
+    ('gan.ada_kimg', 0.0, 'config.gan.ada_kimg=0'),
+    ('gan.fmap_base', 8, 'without channels at 32 px'),
+    ('gan.style_mixing', 1.5, 'config.gan.style_mixing=1.5'),
+    ('preprocess.contrast', 'none', 'use --config.gan.images=photos'),
+  ],
+)
+def test_settings_that_cannot_work_are_refused_at_once(
+  tmp_path, key, value, message
+):
+  config = ssl_config.get_config('smoke')
+  if key == 'labelled.identities':
+    config.labelled.images = 1
+  config.update_from_flattened_dict({key: value})
+  with pytest.raises(ValueError, match=message) as caught:
+    ssl_recipe.run(config, tmp_path)
+  assert '\n' not in str(caught.value)
+  # Nothing was begun, and the corrected config may use the same workdir.
+  assert {path.name for path in tmp_path.iterdir()} <= {'.lock'}
