@@ -144,6 +144,7 @@ def _calibrate(args):
     palm_folder.palms,
     dataset=f'palms of {file_names.printable(folder)}',
     known=args.known,
+    network=_alone(args, judge),
   )
   summary = cohort_study.summary(study)
   cohort = study.cohort._replace(photos=args.photos)
@@ -163,6 +164,15 @@ def _calibrate(args):
     'report': file_names.printable(args.report),
     'next': _next(args),
   }
+
+
+def _alone(args, judge):
+  """The `Verifier` of the network alone; None if it came without thresholds."""
+  try:
+    network = verifier.load(args.export, turns=judge.turns, score='network')
+  except ValueError:  # They are damaged: `verify --score=network` says so.
+    return None
+  return network if network.calibration else None
 
 
 def _lie(cohort):

@@ -12,7 +12,13 @@ import numpy as np
 
 from palmjax.evals.recognition import error_rates
 from palmjax.inference import cohort as cohorts
-from palmjax.inference import known_palms, palm_files, parts, uncalibrated
+from palmjax.inference import (
+  known_palms,
+  matcher,
+  palm_files,
+  parts,
+  uncalibrated,
+)
 
 _ALIKE = 5  # Pairs that look most alike.
 _NAMED = 5  # Files, or pairs of files, in an error.
@@ -28,6 +34,9 @@ class Study(NamedTuple):
     genuine: `known_palms.GenuinePairs`, None if nobody knows whose palms.
     careful: (impostor float64 [I], genuine float64 [G] or None): the fused
       scores without the cohort.
+    alone: (impostor float32 [I], genuine float32 [G] or None): cosines of the
+      network alone, nothing taken off; None without `calibration`.
+    calibration: `matcher.Calibration` that the network came with, or None.
     det: {score: (FMR, FNMR)}, points of curves; empty if nobody knows.
     alike: ((file, file, fused score), …), the pairs of palms with the highest.
   """
@@ -37,11 +46,13 @@ class Study(NamedTuple):
   fused: np.ndarray
   genuine: known_palms.GenuinePairs | None
   careful: tuple[np.ndarray, np.ndarray | None]
+  alone: tuple[np.ndarray, np.ndarray | None] | None
+  calibration: matcher.Calibration | None
   det: dict[str, tuple[np.ndarray, np.ndarray]]
   alike: tuple[tuple[str, str, float], ...]
 
 
-def study(judge, palms, *, dataset, known=False, seed=0):
+def study(judge, palms, *, dataset, known=False, network=None, seed=0):
   """Makes a cohort of palms and measures it.
 
   Args:
@@ -50,6 +61,8 @@ def study(judge, palms, *, dataset, known=False, seed=0):
     dataset: what they are, in words.
     known: whether images of one folder show one palm: the first is in the
       cohort, and all of them measure FNMR. Else each image is another palm.
+    network: `verifier.Verifier` of the network alone, with the thresholds that
+      it came with; None if there are none.
     seed: of folds and draws.
 
   Returns:
@@ -88,7 +101,12 @@ def study(judge, palms, *, dataset, known=False, seed=0):
   genuine = None
   if known:
     genuine = known_palms.genuine(templates, identities, scores, seed=seed)
-  careful = _careful(templates, first, (rows, columns), genuine)
+  pairs = first[rows], first[columns]
+  careful = _of_pairs(_careful(templates), pairs, genuine)
+  alone = None
+  if network is not None:
+    cosines = _alone(network, list(palms.values()), judge, templates)
+    alone = _of_pairs(cosines, pairs, genuine)
   highest = np.argsort(-fused, kind='stable')[:_ALIKE]
   return Study(
     cohort=cohort,
@@ -96,6 +114,8 @@ def study(judge, palms, *, dataset, known=False, seed=0):
     fused=fused,
     genuine=genuine,
     careful=careful,
+    alone=alone,
+    calibration=None if network is None else network.calibration,
     det=_curves(impostor, fused, genuine, careful) if known else {},
     alike=tuple(
       (names[first[rows[i]]], names[first[columns[i]]], float(fused[i]))
@@ -128,6 +148,13 @@ def summary(study):
       for one, other, score in study.alike
     ],
   }
+  if study.calibration is not None:
+    values['network_set_on'] = study.calibration.describe()
+    values['network'] = [
+      _without(fmr, threshold, study.alone, genuine)
+      for fmr, threshold in study.calibration.thresholds
+      if any(row['fmr'] == fmr for row in values['rates'])
+    ]
   if genuine is not None:
     values['genuine_pairs'] = len(genuine.fused)
     values['genuine_palms'] = len(np.unique(genuine.identity))
@@ -166,19 +193,26 @@ def _listed(texts):
   return ', '.join(texts[:_NAMED]) + (f' and {more} more' if more > 0 else '')
 
 
-def _careful(templates, first, pairs, genuine):
-  """Fused scores without the cohort, of impostor and of genuine pairs."""
-  members = templates if genuine is not None else templates.take(first)
-  scores = parts.compare(members, members, parts.no_means(_size(members)))
-  scores = parts.fuse(scores[: len(parts.CODES)], uncalibrated.STANDARD)
-  if genuine is None:
-    return scores[pairs], None
-  rows, columns = (first[side] for side in pairs)
-  return scores[rows, columns], scores[genuine.rows, genuine.columns]
+def _of_pairs(scores, pairs, genuine):
+  """(Scores of impostor pairs, of genuine ones or None) of scores [N, N]."""
+  mated = None if genuine is None else scores[genuine.rows, genuine.columns]
+  return scores[pairs], mated
 
 
-def _size(templates):
-  return templates.network.shape[1]
+def _careful(templates):
+  """Fused scores without the cohort, [N, N]."""
+  size = templates.network.shape[1]
+  scores = parts.compare(templates, templates, parts.no_means(size))
+  return parts.fuse(scores[: len(parts.CODES)], uncalibrated.STANDARD)
+
+
+def _alone(network, palms, judge, templates):
+  """Cosines of the network alone, [N, N]."""
+  embeddings = templates.network
+  if network.image_size != judge.image_size:
+    embeddings = network.embed(palms)
+  # Rounding leaves a palm and itself beyond 1.
+  return np.clip(embeddings @ embeddings.T, -1.0, 1.0)
 
 
 def _curves(impostor, fused, genuine, careful):

@@ -8,13 +8,21 @@ from palmjax.report import cohort_figures, html, score_plots, upright_lines
 _THRESHOLDS = (
   'The threshold of palmjax.verify for each FMR. Other palms of this camera '
   'would give somewhat other thresholds. Of few palms a high one of these is '
-  'taken, of many one near their middle. With 200 palms the FMR is half to '
-  'twice the one that was asked for.'
+  'taken, of many one near their middle. With cohorts of 200 drawn palms, for '
+  '1e-2 and 1e-3, the FMR of strangers was measured: it was half to twice the '
+  'one that was asked for. Of other rates and other numbers of palms this is '
+  'not said.'
 )
 _WITHOUT = (
   'What palmjax.verify does with these palms if it gets no cohort. The score '
   'is another one, of the two codes alone. Its thresholds come from palms of '
   'another camera.'
+)
+_ALONE = (
+  'What palmjax.verify --score=network does with these palms. The score is the '
+  'cosine of two embeddings. Its thresholds came with the network. They were '
+  'set on {set_on}. The last columns show the thresholds of the cohort again, '
+  'for the same FMR.'
 )
 _SCORES = (
   'An impostor pair is two different palms. Each pair has a score: higher is '
@@ -51,15 +59,18 @@ def write(path, study, summary, *, notes=()):
     OSError: the file cannot be written; an older one stays as it was.
   """
   known, means = study.genuine is not None, study.cohort.means
+  own = summary.get('network')
   figures = [
     cohort_figures.fused(study, summary['rates']),
     *([score_plots.det(study.det, title='DET')] if known else ()),
     cohort_figures.careful(study, summary['without']),
+    *([cohort_figures.alone(study, summary['network'])] if own else ()),
     *cohort_figures.parts(study),
   ]
   sections = [
     _table('Thresholds', summary['rates'], _THRESHOLDS, known),
     _table('Without a cohort', summary['without'], _WITHOUT, known),
+    *([_alone(summary, known)] if own else ()),
     html.Figures('Scores', figures, text=_SCORES + (_DET if known else '')),
     html.Figures(
       'Directions of lines',
@@ -149,14 +160,42 @@ def _table(title, rates, text, known):
   if known:
     columns.append(html.Column('fnmr', 'FNMR of these pairs', '%', 1))
   rows = {
-    # A hyphen would be the end of a line.
-    _name(row['fmr']).replace('-', '\N{NON-BREAKING HYPHEN}'): {
+    _unbroken(row['fmr']): {
       **row,
       'source': 'measured' if row.get('measured') else 'extrapolated',
     }
     for row in rates
   }
   return html.Table(title, columns, rows, corner='FMR', text=text)
+
+
+def _alone(summary, known):
+  """The network's own thresholds beside those of the cohort."""
+  columns, rows = [], {row['fmr']: {} for row in summary['network']}
+  for kind, name in (('network', 'Network'), ('rates', 'Cohort')):
+    columns += [
+      html.Column(f'{kind} threshold', f'{name}: threshold'),
+      html.Column(f'{kind} fmr_found', f'{name}: FMR of these pairs', '%', 3),
+    ]
+    if known:
+      columns.append(
+        html.Column(f'{kind} fnmr', f'{name}: FNMR of these pairs', '%', 1)
+      )
+    for row in summary[kind]:
+      if row['fmr'] in rows:
+        rows[row['fmr']].update({f'{kind} {k}': v for k, v in row.items()})
+  return html.Table(
+    'The network alone, by the thresholds that came with it',
+    columns,
+    {_unbroken(fmr): cells for fmr, cells in rows.items()},
+    corner='FMR',
+    text=_ALONE.format(set_on=summary['network_set_on']),
+  )
+
+
+def _unbroken(fmr):
+  """A rate for a narrow column: a hyphen would be the end of a line."""
+  return _name(fmr).replace('-', '\N{NON-BREAKING HYPHEN}')
 
 
 def _name(fmr):

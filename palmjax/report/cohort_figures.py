@@ -37,6 +37,13 @@ def careful(study, rates):
   )
 
 
+def alone(study, rates):
+  """Histogram of the network's cosines, with its thresholds; see `fused`."""
+  return _histogram(
+    *study.alone, title='Network alone', thresholds=_pairs(rates)
+  )
+
+
 def parts(study):
   """Histograms of the parts of the fused score; see `fused`."""
   genuine = study.genuine

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from palmjax import calibrate
+from palmjax.inference import matcher
 from palmjax.networks import palm as palm_networks
 from tests import untrained_network
 from tests.inference import drawn_palms
@@ -19,10 +20,29 @@ PALMS, IMAGES = 41, 2
 
 
 @pytest.fixture(scope='module')
-def untrained(tmp_path_factory):
-  """The export of a network as it was drawn."""
+def bare(tmp_path_factory):
+  """The export of a network as it was drawn, without thresholds."""
   directory = tmp_path_factory.mktemp('export')
   untrained_network.save(directory)
+  return directory
+
+
+@pytest.fixture(scope='module')
+def untrained(bare, tmp_path_factory):
+  """The same network with thresholds that were set elsewhere."""
+  directory = tmp_path_factory.mktemp('exports') / 'calibrated'
+  shutil.copytree(bare, directory)
+  matcher.save(
+    directory,
+    [
+      matcher.Calibration(
+        comparison='cosine',
+        dataset='drawn palms of a test',
+        impostor_pairs=31_125,
+        thresholds=((1e-2, 0.97), (1e-3, 0.99)),
+      )
+    ],
+  )
   return directory
 
 

@@ -1,6 +1,8 @@
 """palmjax.calibrate on drawn palms, as a user would run it."""
 
+import html
 import json
+import re
 import shutil
 
 import numpy as np
@@ -53,6 +55,49 @@ def test_a_cohort_of_a_folder_decides(ask, folders, untrained, flat_cohort):
   assert '<img' not in page
 
 
+def _table(page, title):
+  """[[text of each cell], …] of a table of the report."""
+  section = page.partition(f'<h2>{title}</h2>')[2].partition('</table>')[0]
+  rows = re.findall(r'<tr[^>]*>(.*?)</tr>', section, re.DOTALL)
+  cells = [re.findall(r'<t[hd][^>]*>(.*?)</t[hd]>', x, re.DOTALL) for x in rows]
+  return [
+    [html.unescape(re.sub(r'<[^>]*>', '', x)).strip() for x in row]
+    for row in cells
+  ]
+
+
+def test_the_network_s_own_thresholds_stand_beside_those_of_the_cohort(
+  folders, untrained, flat_cohort
+):
+  v = verifier.load(untrained, score='network')
+  camera = verifier.load(untrained).load_cohort(flat_cohort[0])
+  paths = sorted((folders / 'flat').iterdir())
+  images = [np.asarray(Image.open(path)) for path in paths]
+  scores = v.scores(images, images)
+  page = flat_cohort[0].with_suffix('.html').read_text()
+  assert 'set on 31,125 impostor pairs: drawn palms of a test' in page
+  assert 'Network alone: histograms of impostor pairs' in page
+  head, *rows = _table(
+    page, 'The network alone, by the thresholds that came with it'
+  )
+  assert head[1:3] == ['Network: threshold', 'Network: FMR of these pairs']
+  assert head[3:] == ['Cohort: threshold', 'Cohort: FMR of these pairs']
+  assert len(rows) == 2
+  for row, fmr in zip(rows, (1e-2, 1e-3), strict=True):
+    passed = sum(
+      scores[i, j] >= v.threshold(fmr) for i in range(PALMS) for j in range(i)
+    )
+    assert 0 < passed < 820
+    assert row[:4] == [
+      f'{fmr:.0e}'.replace('e-0', 'e\N{NON-BREAKING HYPHEN}'),
+      f'{v.threshold(fmr):.2f}',
+      f'{100 * passed / 820:.3f}\xa0%',
+      f'{camera.threshold(fmr):.2f}',
+    ]
+  # And the line of no cohort is there, too.
+  assert _table(page, 'Without a cohort')[0][1] == 'Threshold'
+
+
 @pytest.mark.slow
 def test_known_palms_give_fnmr(ask, folders, flat_cohort, untrained, tmp_path):
   out = tmp_path / 'cohort.npz'
@@ -79,18 +124,23 @@ def test_known_palms_give_fnmr(ask, folders, flat_cohort, untrained, tmp_path):
     assert row['threshold'] == v.threshold(row['fmr'])
 
 
-def test_damaged_images_are_left_out(ask, flat, tmp_path):
+def test_damaged_images_are_left_out(ask, bare, flat, tmp_path):
   (flat / 'p00.png').write_bytes(b'no image')
   out = tmp_path / 'out'
   out.mkdir()
-  code, text, _ = ask(flat, f'--out={out}', f'--report={tmp_path}/r.html')
+  code, text, _ = ask(
+    *(flat, f'--export={bare}', f'--out={out}', f'--report={tmp_path}/r.html')
+  )
   assert code == 3
   lines = text.splitlines()
   assert lines[0].startswith('left out: ')
   assert 'p00.png: cannot identify image file' in lines[0]
   assert lines[1].startswith(f'{PALMS - 1} palms, ')
   assert (out / 'cohort.npz').exists()
-  assert (tmp_path / 'r.html').exists()
+  # A network without thresholds is no table of them.
+  page = (tmp_path / 'r.html').read_text()
+  assert 'Without a cohort' in page
+  assert 'The network alone' not in page
 
 
 def test_too_few_palms(refusal, flat):
