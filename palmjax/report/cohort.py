@@ -59,18 +59,18 @@ def write(path, study, summary, *, notes=()):
     OSError: the file cannot be written; an older one stays as it was.
   """
   known, means = study.genuine is not None, study.cohort.means
-  own = summary.get('network')
+  network = summary.get('network')
   figures = [
     cohort_figures.fused(study, summary['rates']),
     *([score_plots.det(study.det, title='DET')] if known else ()),
     cohort_figures.careful(study, summary['without']),
-    *([cohort_figures.alone(study, summary['network'])] if own else ()),
+    *([cohort_figures.alone(study, summary['network'])] if network else ()),
     *cohort_figures.parts(study),
   ]
   sections = [
     _table('Thresholds', summary['rates'], _THRESHOLDS, known),
     _table('Without a cohort', summary['without'], _WITHOUT, known),
-    *([_alone(summary, known)] if own else ()),
+    *([_alone(summary, known)] if network else ()),
     html.Figures('Scores', figures, text=_SCORES + (_DET if known else '')),
     html.Figures(
       'Directions of lines',
@@ -170,7 +170,7 @@ def _table(title, rates, text, known):
 
 
 def _alone(summary, known):
-  """The network's own thresholds beside those of the cohort."""
+  """The thresholds of the network alone beside those of the cohort."""
   columns, rows = [], {row['fmr']: {} for row in summary['network']}
   for kind, name in (('network', 'Network'), ('rates', 'Cohort')):
     columns += [

@@ -83,7 +83,7 @@ def test_strangers_of_random_cohorts(table):
   rng = np.random.default_rng(0)
   assert len(rows) == 2 + len(SIZES)
   for size in SIZES:
-    found = {fmr: [] for fmr in FMRS}
+    each = {fmr: [] for fmr in FMRS}
     for seed in range(COHORTS):
       order = rng.permutation(COUNT)
       camera = cohort.fit(templates.take(order[:size]), dataset='', seed=seed)
@@ -95,10 +95,10 @@ def test_strangers_of_random_cohorts(table):
           camera.means,
           lambda s, c=camera, f=fmr: fused(s, c.standard) >= c.threshold(f),
         )
-        found[fmr].append(share)
+        each[fmr].append(share)
     row = rows[f'd; {COHORTS} cohorts of {size}']
-    assert len(set(found[1e-1])) > 1
-    for fmr, shares in found.items():
+    assert len(set(each[1e-1])) > 1
+    for fmr, shares in each.items():
       assert row[f'FMR for {fmr:g}'] == {
         'mean': pytest.approx(np.mean(shares)),
         'std': pytest.approx(np.std(shares)),
