@@ -34,6 +34,7 @@ _FOLDS, _MANY, _FOLDS_OF_MANY = 5, 100, 10
 # A pair beyond the score that so many of a whole cohort's pairs reach is one
 # palm twice.
 _HIDDEN = 1e-2
+# No command makes the counts that are named below.
 # Raw scores of the part 'fine' are about 0.12 to 0.2 between palms.
 _ONE_PALM = 0.35
 # Robust deviations from the other images. No palm was beyond it in 1,600
@@ -215,7 +216,8 @@ def screen(templates):
   and palms that are turned.
 
   Among 60 drawn palms a second image of a palm was found in 80 of 80 cases at a
-  difficulty of 0.4, in 73 at 0.6 and in 64 at 0.8.
+  difficulty of 0.4, in 73 at 0.6 and in 64 at 0.8. No command makes these
+  counts. Text, hands and backs of hands are counted by `launch.nonpalms`.
 
   Args:
     templates: `parts.Templates` of N palms, N at least 3.
