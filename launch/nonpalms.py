@@ -89,7 +89,7 @@ def _kinds(rng, find, photos, boxes):
   open_hands = sorted(photos.glob(photographed_palms.SIGN_5))[:_COUNT]
   opened = (np.asarray(Image.open(path).convert('RGB')) for path in open_hands)
   names = rng.permutation(json.loads(_BACKS.read_text())['shown']['back'])
-  backs = (path for x in names for path in boxes.glob(f'*/images/{x}*'))
+  backs = (path for x in names for path in sorted(boxes.glob(f'*/images/{x}*')))
   drawn = hands.draw_batch(
     *(jax.random.key(_SEED), np.arange(_COUNT)),
     **{'size': 2 * _SIZE, 'difficulty': _DIFFICULTY, 'count': 1},

@@ -26,19 +26,15 @@ from palmjax.inference import cohort_thresholds, parts
 LEAST = 30  # Palms. Of fewer nothing is said.
 FMRS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
 FARTHEST = 50  # How much rarer than what the pairs measure a rate may be.
-
-# Folds of few palms, and of many: more folds take longer, and the means are
-# more like those of all palms. With 200 palms 5 folds let 15 % fewer strangers
-# pass than asked for 1e-3, for scores of the pairs are a little too high.
+# More folds take longer. With 200 palms, 5 of them let 15 % fewer strangers pass
+# than asked for 1e-3: means of few palms make scores of pairs higher.
 _FOLDS, _MANY, _FOLDS_OF_MANY = 5, 100, 10
-# A pair beyond the score that so many of a whole cohort's pairs reach is one
-# palm twice.
+# A pair above the score that so many of all pairs reach is one palm twice.
 _HIDDEN = 1e-2
 # No command makes the counts that are named below.
 # Raw scores of the part 'fine' are about 0.12 to 0.2 between palms.
 _ONE_PALM = 0.35
-# Robust deviations from the other images. No palm was beyond it in 1,600
-# cohorts of 30 to 120 drawn or real palms.
+# Robust deviations. No palm was beyond it in 1,600 cohorts, drawn or real.
 _ODD = 6.5
 # Images of noise have a coherence of 0.147 ± 0.008. The lowest of 2,400 drawn
 # palms had 0.174, and of 123 real ones, from small photos, 0.269 …
