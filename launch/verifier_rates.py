@@ -146,16 +146,16 @@ def held_out(all_palms):
   each = {fmr: [] for fmr in FMRS}
   for _ in range(_COHORTS):
     order = rng.permutation(count)
-    own, others = (
+    known, strangers = (
       raw[:, half[:, None], half][:, ~np.eye(len(half), dtype=bool)]
       for half in (order[: count // 2], order[count // 2 :])
     )
-    standard = parts.Standard(own.mean(axis=1), own.std(axis=1))
+    standard = parts.Standard(known.mean(axis=1), known.std(axis=1))
     rows, columns = np.nonzero(~np.eye(count // 2, dtype=bool))
     thresholds = cohort_thresholds.strict(
-      parts.fuse(own, standard), rows, columns, FMRS, rng
+      parts.fuse(known, standard), rows, columns, FMRS, rng
     )
-    scores = parts.fuse(others, standard)
+    scores = parts.fuse(strangers, standard)
     for fmr, threshold in zip(FMRS, thresholds, strict=True):
       each[fmr].append(float(np.mean(scores >= threshold)))
   return _row(each)

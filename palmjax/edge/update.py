@@ -71,7 +71,7 @@ class Settings:
   scale: float = 32.0
   temperature: float = 3.0
   alpha: float = 0.3
-  beta: float = 0.03
+  beta: float = 2e-4
   statistics_only: bool = False
 
 

@@ -111,15 +111,17 @@ def test_false_match_rates_of_strangers(count, cohorts, effect, law):
   strangers = 3_000_000
   apart = effect * math.sqrt(2) * rng.normal(size=strangers)
   apart = np.sort(apart + drawn_noise(law, rng, strangers))
-  found = []
+  rates_of_strangers = []
   for _ in range(cohorts):
     palm = effect * rng.normal(size=count)
     noise = drawn_noise(law, rng, len(rows))
     thresholds = cohort_thresholds.careful(
       palm[rows] + palm[columns] + noise, rows, columns, rates, rng
     )
-    found.append(1 - np.searchsorted(apart, thresholds) / strangers)
-  share = np.array(found) / rates
+    rates_of_strangers.append(
+      1 - np.searchsorted(apart, thresholds) / strangers
+    )
+  share = np.array(rates_of_strangers) / rates
   assert ((share <= 2).mean(axis=0) >= 0.95).all()
   if (count, law) == (40, 'normal'):
     assert ((share <= 1).mean(axis=0) >= 0.65).all()
