@@ -26,8 +26,8 @@ from palmjax.inference import cohort_thresholds, parts
 LEAST = 30  # Palms. Of fewer nothing is said.
 FMRS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
 FARTHEST = 50  # How much rarer than what the pairs measure a rate may be.
-# More folds take longer. 5 folds of 200 palms let 15 % fewer strangers pass than
-# asked for 1e-3: means of few palms make scores of pairs higher.
+# More folds take longer. 5 folds of 200 palms let 15 % fewer strangers pass
+# than asked for 1e-3: means of few palms make scores of pairs higher.
 _FOLDS, _MANY, _FOLDS_OF_MANY = 5, 100, 10
 # A pair above the score that so many of all pairs reach is one palm twice.
 _HIDDEN = 1e-2
