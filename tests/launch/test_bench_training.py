@@ -4,11 +4,23 @@ import types
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
+from configs import robust as robust_config
 from configs import ssl as ssl_config
 from launch.bench import __main__ as bench
-from launch.bench import accelerator, costs, drawing, steps, timing, training
+from launch.bench import (
+  accelerator,
+  costs,
+  drawing,
+  perturbed,
+  steps,
+  timing,
+  training,
+)
+from palmjax.losses import detection as detection_losses
+from palmjax.steps import detect
 
 
 def test_a_product_costs_what_its_formula_says(capsys):
@@ -175,6 +187,38 @@ def test_pytorch_has_the_same_network(name):
 
   row = compare.recognition(name, 32, 2, 10, 1, 'float32')
   assert row['params'] == row['torch_params']
+
+
+@pytest.mark.slow
+def test_pytorch_has_the_same_detector():
+  pytest.importorskip('torch')
+  from launch.bench.pytorch import hands
+
+  config = robust_config.get_config('smoke')
+  row = hands.row(config, 1)
+  assert row['params'] == row['torch_params']
+  assert row['name'] == 'detector, 32 px × 8'
+
+
+def test_pytorch_has_the_same_losses_of_the_detector():
+  torch = pytest.importorskip('torch')
+  from launch.bench.pytorch import detection, hands
+
+  batch = perturbed.annotated_noise(3, 64)
+  rng = np.random.default_rng(1)
+  channels = {'class': 10, 'size': 2, 'offset': 2, 'palm_frame': 7, 'points': 9}
+  maps = {
+    name: rng.normal(size=(3, 16, 16, count)).astype(np.float32)
+    for name, count in channels.items()
+  }
+  wanted = detect.targets(maps, batch, radius='published', cells=9)
+  loss, _ = detection_losses.detection_loss(maps, wanted)
+  _, annotations = hands.to_torch(batch, 'cpu')
+  other = detection.loss(
+    {name: torch.from_numpy(x).permute(0, 3, 1, 2) for name, x in maps.items()},
+    detection.targets(annotations, (16, 16), 10, 4),
+  )
+  assert float(other) == pytest.approx(float(loss), rel=1e-5)
 
 
 @pytest.mark.slow

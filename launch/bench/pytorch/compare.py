@@ -3,15 +3,13 @@
 pip install torch && python -m launch.bench pytorch [--size=64] [--batch=32]
 
 Both sides train the same network on the same shapes: a normalised softmax of
-1,000 classes and SGD with momentum, or the four updates of the GAN without
-ADA. PyTorch has channels last; on a GPU also autocast to the type that palmjax
-computes in, and torch.compile. Machines are shared: the two take turns and the
-fastest of several repeats counts.
+1,000 classes and SGD with momentum, the losses of the detector and AdamW, or
+the four updates of the GAN without ADA. PyTorch has channels last; on a GPU
+also autocast to the type that palmjax computes in, and torch.compile. Machines
+are shared: the two take turns and the fastest of several repeats counts.
 """
 
-import contextlib
 import functools
-import time
 
 import jax
 import jax.numpy as jnp
@@ -20,10 +18,11 @@ import optax
 import torch
 from torch import nn
 
+from configs import robust as robust_config
 from configs import ssl as ssl_config
 from launch.bench import steps, training
 from launch.bench.pytorch import gan as torch_gan
-from launch.bench.pytorch import networks
+from launch.bench.pytorch import hands, networks, turns
 from palmjax.engine import mesh as meshes
 from palmjax.engine import optim
 from palmjax.losses import metric
@@ -37,7 +36,7 @@ _SCALE = 32.0
 
 
 def run(args):
-  """MobileFaceNet, ResNet-18, ResNet-50 and the GAN of the default run.
+  """MobileFaceNet, ResNet-18, ResNet-50, the detector, the GAN of a run.
 
   Yields:
     {'name', 'seconds', 'torch_seconds', 'ratio'} of each.
@@ -45,6 +44,9 @@ def run(args):
   size, count = args.size or (32 if args.small else 64), args.batch
   for name in networks.NETWORKS:
     yield recognition(name, size, count, 1000, args.repeats, 'float32')
+  config = robust_config.get_config('smoke' if args.small else '')
+  config.image_size = args.size or config.image_size
+  yield hands.row(config, args.repeats)
   yield gan(ssl_config.get_config('smoke' if args.small else ''), args.repeats)
 
 
@@ -64,8 +66,8 @@ def recognition(name, size, count, classes, repeats, dtype):
   labels = rng.integers(0, classes, count, np.int32)
   theirs, their_count = _torch_step(name, images, labels, classes, dtype)
   ours, our_count = _jax_step(name, images, labels, classes, dtype)
-  seconds = _take_turns({'ours': ours, 'theirs': theirs}, repeats)
-  return _report(
+  seconds = turns.take_turns({'ours': ours, 'theirs': theirs}, repeats)
+  return turns.report(
     f'{name}, {size} px × {count}',
     seconds['ours'],
     seconds['theirs'],
@@ -75,18 +77,21 @@ def recognition(name, size, count, classes, repeats, dtype):
 
 def gan(config, repeats):
   """The row of the GAN without ADA: a batch of its schedule, on average."""
-  device = _device()
+  device = turns.device()
   theirs, their_counts = torch_gan.updates(
     config,
     device,
-    autocast=_autocast(device, config.gan.dtype),
-    compiled=_compiled(device),
+    autocast=turns.autocast(device, config.gan.dtype),
+    compiled=turns.compiled(device),
   )
   ours, our_counts = _jax_updates(config)
-  seconds = _take_turns(
+  seconds = turns.take_turns(
     {
       **{f'ours {name}': update for name, update in ours.items()},
-      **{f'theirs {name}': _synced(update) for name, update in theirs.items()},
+      **{
+        f'theirs {name}': turns.synced(update)
+        for name, update in theirs.items()
+      },
     },
     repeats,
   )
@@ -96,7 +101,7 @@ def gan(config, repeats):
     )
     for side in ('ours', 'theirs')
   )
-  return _report(
+  return turns.report(
     f'gan without ADA, {config.image_size} px × {config.gan.batch_size}',
     mine,
     other,
@@ -104,61 +109,9 @@ def gan(config, repeats):
   )
 
 
-def _report(name, mine, other, counts):
-  print(
-    f'{name:36} palmjax {1e3 * mine:.1f} ms ({counts[0]:,} parameters), '
-    f'PyTorch {1e3 * other:.1f} ms ({counts[1]:,}), ratio {mine / other:.2f}',
-    flush=True,
-  )
-  return {
-    'name': name,
-    'seconds': mine,
-    'torch_seconds': other,
-    'ratio': mine / other,
-    'params': counts[0],
-    'torch_params': counts[1],
-  }
-
-
-def _take_turns(made, repeats):
-  """{name: fewest seconds} of functions that wait for their results."""
-  times = {name: [] for name in made}
-  for _ in range(repeats + 1):
-    for name, step in made.items():
-      begun = time.perf_counter()
-      step()
-      times[name].append(time.perf_counter() - begun)
-  return {name: min(each[1:]) for name, each in times.items()}
-
-
-def _device():
-  return torch.device('cuda' if torch.cuda.is_available() else 'cpu')
-
-
-def _autocast(device, dtype):
-  if device.type == 'cpu' or dtype == 'float32':
-    return contextlib.nullcontext
-  return functools.partial(torch.autocast, 'cuda', getattr(torch, dtype))
-
-
-def _compiled(device):
-  return torch.compile if device.type == 'cuda' else lambda network: network
-
-
-def _synced(update):
-  """An update that waits for the GPU."""
-
-  def step():
-    update()
-    if torch.cuda.is_available():
-      torch.cuda.synchronize()
-
-  return step
-
-
 def _torch_step(name, images, labels, classes, dtype):
   """(an update that waits, number of parameters) of PyTorch."""
-  device = _device()
+  device = turns.device()
   network = networks.NETWORKS[name](images.shape[1])
   network = network.to(device, memory_format=torch.channels_last)
   grey = torch.from_numpy(images[..., 0] / np.float32(127.5) - 1)[:, None]
@@ -169,7 +122,10 @@ def _torch_step(name, images, labels, classes, dtype):
     torch.randn(classes, length, device=device) * length**-0.5
   )
   optimiser = torch.optim.SGD([*network.parameters(), head], 0.01, 0.9)
-  embed, autocast = _compiled(device)(network), _autocast(device, dtype)
+  embed, autocast = (
+    turns.compiled(device)(network),
+    turns.autocast(device, dtype),
+  )
 
   def update():
     optimiser.zero_grad(set_to_none=True)
@@ -181,7 +137,7 @@ def _torch_step(name, images, labels, classes, dtype):
     loss.backward()
     optimiser.step()
 
-  return _synced(update), sum(p.numel() for p in network.parameters())
+  return turns.synced(update), sum(p.numel() for p in network.parameters())
 
 
 def _jax_step(name, images, labels, classes, dtype):
