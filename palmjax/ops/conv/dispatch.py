@@ -11,12 +11,7 @@ kernel flip) and takes the lowering that was measured fastest on the backend;
 * grouped 3×3, 8 groups of 8, 16²: kernel gradient 660 ms; as a dense
   convolution with a block-diagonal kernel 4 ms.
 * 1×1: as a matrix product 2 to 4 times faster than the convolution.
-* dense 3×3 of stride 1 with 64 channels or more: by Winograd's transforms
-  (`winograd`) 64²×64 takes 190 ms with its gradients, 32²×128 91, 16²×256
-  66, 8²×512 62; XLA's own 347, 185, 154 and 176.
-* dense of stride 2: in blocks (`blocked`) 64²×64 → 128 takes 35 ms and its
-  gradients 74, XLA's own 72 and 182. One input channel: 11 and 5 ms instead of
-  20 and 44.
+* dense: see `dense_lowering`.
 """
 
 import contextlib
@@ -77,7 +72,7 @@ def dense(x, kernel, *, stride=1, padding='SAME', lowering=None):
   chex.assert_rank([x, kernel], 4)
   chex.assert_shape(kernel, (None, None, x.shape[-1], None))
   padding = _explicit_padding(x, kernel, stride, padding)
-  match lowering or _fastest(x, kernel, stride, padding):
+  match lowering or dense_lowering(x, kernel, stride, padding):
     case 'winograd':
       if not _is_winograd(kernel, stride, padding):
         raise ValueError(
@@ -93,6 +88,60 @@ def dense(x, kernel, *, stride=1, padding='SAME', lowering=None):
       raise ValueError(
         f"dense lowering {other!r}: use 'winograd', 'blocked' or 'lax'"
       )
+
+
+def dense_lowering(x, kernel, stride, padding):
+  """Returns the lowering of `dense` that was measured fastest at a shape.
+
+  On a CPU, by the size of the map, P = B·H·W pixels, C channels and K features:
+
+  * 'blocked' if the map is smaller than the window, or P < max(C, K). XLA has
+    no fast program for the first and takes 100 times as long.
+  * 'winograd' if it can be, C and K are 32 or more, and C·K is 2,048 or more:
+    the transforms of the tiles are shared by many channels, those of the kernel
+    by many pixels. Not in bfloat16, as the transforms cost digits.
+  * 'blocked' for fewer than 4 channels, and at a stride from 32 channels on.
+  * 'lax' for all else.
+
+  Milliseconds of CPU time, forward / both gradients, 3×3, batch 32, on 2 cores
+  with AVX-512, jax 0.10.2; ● marks what is taken:
+
+    map, C → K              lax            blocked         winograd
+    2², 512 → 512       407 / 402       ● 3.2 / 11          24 / 35
+    4², 512 → 512        13 / 31           11 / 27       ● 8.0 / 18
+    8², 512 → 512        50 / 116          44 / 62        ● 22 / 42
+    12², 128 → 128      5.8 / 16          7.0 / 9.6      ● 3.7 / 8.2
+    32², 48 → 48        6.8 / 20           11 / 12       ● 8.0 / 9.7
+    64², 32 → 64         19 / 110          38 / 52        ● 25 / 23
+    64², 32 → 32       ● 10 / 36           23 / 22          17 / 28
+    24², 32 → 32      ● 1.6 / 4.8         3.1 / 3.3        2.4 / 3.7
+    64², 1 → 64         2.2 / 41        ● 6.0 / 5.0
+    4², 512, stride 2   7.0 / 472       ● 2.9 / 7.5
+
+  and of one image, forward: 8², 512 → 512 1.7 by lax, ● 1.5 blocked, 4.4 by
+  winograd; 32², 128 → 128 1.5, 1.5, ● 0.9.
+  """
+  if not _on_cpu():
+    return 'lax'
+  height, width = x.shape[1:3]
+  rows, columns, channels, features = kernel.shape
+  pixels = x.size // channels
+  if (
+    height < rows
+    or width < columns
+    or pixels < max(channels, features)
+    or channels < 4
+    or (stride > 1 and channels >= 32)
+  ):
+    return 'blocked'
+  if (
+    _is_winograd(kernel, stride, padding)
+    and min(channels, features) >= 32
+    and channels * features >= 2048
+    and x.dtype == jnp.float32
+  ):
+    return 'winograd'
+  return 'lax'
 
 
 def depthwise(x, kernel, *, stride=1, padding='SAME', lowering=None):
@@ -151,8 +200,8 @@ def grouped(x, kernel, *, groups, stride=1, padding='SAME', lowering=None):
   padding = _explicit_padding(x, kernel, stride, padding)
   match lowering or ('block_diagonal' if _on_cpu() else 'lax'):
     case 'block_diagonal':
-      dense = _block_diagonal(kernel, groups)
-      return convolve(x, dense, stride=stride, padding=padding)
+      whole = _block_diagonal(kernel, groups)
+      return dense(x, whole, stride=stride, padding=padding)
     case 'lax':
       return convolve(x, kernel, stride=stride, padding=padding, groups=groups)
     case other:
@@ -187,25 +236,6 @@ def pointwise(x, kernel, *, lowering=None):
 
 def _on_cpu():
   return jax.default_backend() == 'cpu' and not _PLAIN.get()
-
-
-def _fastest(x, kernel, stride, padding):
-  """The lowering of `dense` that was measured fastest, see above."""
-  if not _on_cpu():
-    return 'lax'
-  channels, features = kernel.shape[2:]
-  pixels = x.size // channels
-  if (
-    _is_winograd(kernel, stride, padding)
-    # What the transforms cost must be shared by many products, of the map's
-    # by channels, of the kernel's by pixels; and they cost digits.
-    and min(channels, features) >= 64
-    and pixels >= channels
-    and x.dtype == jnp.float32
-  ):
-    return 'winograd'
-  few = channels < 4
-  return 'blocked' if few or (channels >= 32 and stride > 1) else 'lax'
 
 
 def _is_winograd(kernel, stride, padding):

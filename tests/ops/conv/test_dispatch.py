@@ -211,3 +211,21 @@ def test_depthwise_in_bfloat16_is_added_up_in_float32():
     results(jnp.bfloat16), results(jnp.float32), strict=True
   ):
     np.testing.assert_allclose(half, whole, rtol=3 * 2**-8)
+
+
+@pytest.mark.parametrize('side, stride', [(2, 1), (1, 1), (2, 2)])
+def test_dense_on_a_map_smaller_than_the_window(side, stride):
+  """Blocks are taken, and equal XLA's convolution."""
+  x, kernel = random(4, side, side, 5), random(3, 3, 5, 2, seed=1)
+  options = {'stride': stride, 'padding': _ONE}
+  got, want = (
+    derivatives(
+      lambda x, kernel, lowering=lowering: conv.dense(
+        x, kernel, lowering=lowering, **options
+      ),
+      x,
+      kernel,
+    )
+    for lowering in (None, 'lax')
+  )
+  chex.assert_trees_all_close(got, want, rtol=1e-4, atol=2e-3)

@@ -33,15 +33,30 @@ def test_the_transforms_filter_a_signal():
 
 
 def test_tiles_overlap_by_two_and_see_zeros_beyond_the_border():
-  rows = winograd.all_tiles(7, 2, 1)
-  assert rows.shape == (12, 7)
-  signal = np.arange(1.0, 8.0)
-  padded = np.concatenate([[0.0], signal, np.zeros(9)])
+  x = random(2, 5, 7, 3)
+  tiles = np.asarray(winograd.all_tiles(x, ((1, 1), (2, 0))))
+  tiles = tiles.reshape(6, 6, 2, 2, 2, 3)
+  padded = np.pad(x, ((0, 0), (1, 9), (2, 9), (0, 0)))
   for k in range(2):
-    np.testing.assert_allclose(
-      rows.reshape(6, 2, 7)[:, k] @ signal,
-      winograd.INPUT @ padded[4 * k : 4 * k + 6],
-    )
+    for j in range(2):
+      np.testing.assert_array_equal(
+        np.moveaxis(tiles[:, :, :, k, j], 2, 0),
+        padded[:, 4 * k : 4 * k + 6, 4 * j : 4 * j + 6],
+      )
+
+
+def test_blocks_are_as_large_as_fit_and_divide_the_batch():
+  def images(batch, side, channels, features):
+    x = np.zeros((batch, side, side, channels), np.float32)
+    return winograd.images_per_block(x, features, _ONE)
+
+  # Tiles of an image: 36 numbers for each of 16², 4 bytes, by channels.
+  assert images(32, 64, 64, 64) == 1
+  assert images(32, 16, 64, 64) == 16
+  assert images(30, 16, 64, 64) == 15
+  assert images(32, 16, 64, 32) == images(32, 16, 32, 64) == 16
+  # Tiles of a block are a quarter of a large kernel.
+  assert images(64, 8, 512, 512) == 32
 
 
 @pytest.mark.parametrize(
@@ -54,7 +69,13 @@ def test_tiles_overlap_by_two_and_see_zeros_beyond_the_border():
     (1, (1, 2), _ONE),
   ],
 )
-def test_equals_lax_up_to_second_derivatives(batch, size, padding):
+@pytest.mark.parametrize('block', [1, 2])
+def test_equals_lax_up_to_second_derivatives(
+  batch, size, padding, block, monkeypatch
+):
+  monkeypatch.setattr(
+    winograd, 'images_per_block', lambda x, *_: min(block, len(x))
+  )
   # Small numbers: sines of large ones would magnify the last digits. Second
   # derivatives reach 40 all the same: relative to that, 1e-5.
   x = random(batch, *size, 3)
@@ -103,38 +124,6 @@ def test_many_maps_at_once():
   got = np.asarray(jax.jit(jax.vmap(convolve))(x))
   want = jax.jit(convolve)(x.reshape(6, 5, 5, 2))
   np.testing.assert_allclose(got.reshape(want.shape), want, atol=1e-5)
-
-
-def lowering_of(x, kernel, **options):
-  """What `conv.dense` takes, from its program."""
-  text = str(
-    jax.make_jaxpr(lambda x, k: conv.dense(x, k, **options))(x, kernel)
-  )
-  if 'conv_general_dilated' in text:
-    return 'lax'
-  return 'blocked' if 'custom_vjp_call' in text else 'winograd'
-
-
-@pytest.mark.skipif(
-  jax.default_backend() != 'cpu', reason='rules of a CPU are tested'
-)
-def test_it_is_taken_where_it_pays():
-  def shapes(batch, side, channels, features=None, dtype=jnp.float32, window=3):
-    return (
-      np.zeros((batch, side, side, channels), dtype),
-      np.zeros((window, window, channels, features or channels), dtype),
-    )
-
-  assert lowering_of(*shapes(8, 16, 64)) == 'winograd'
-  assert lowering_of(*shapes(8, 16, 64), padding='VALID') == 'winograd'
-  # Few channels of either kind, few pixels, few digits, another window.
-  assert lowering_of(*shapes(8, 16, 32, 64)) == 'lax'
-  assert lowering_of(*shapes(8, 16, 64, 32)) == 'lax'
-  assert lowering_of(*shapes(1, 8, 128)) == 'lax'
-  assert lowering_of(*shapes(8, 16, 64, dtype=jnp.bfloat16)) == 'lax'
-  assert lowering_of(*shapes(8, 16, 64, window=5)) == 'lax'
-  assert lowering_of(*shapes(8, 16, 64), stride=2) == 'blocked'
-  assert lowering_of(*shapes(8, 16, 1)) == 'blocked'
 
 
 def test_bad_arguments():
