@@ -11,7 +11,7 @@ python -m launch.bench [SUBJECT …] [--size=32] [--batch=32] [--repeats=5]
   training     every train step, with its memory, and its FLOP/s beside those of
                a large matrix product; --peer=torch: beside PyTorch
   perturbed    steps of a detector on perturbed images, beside a plain one
-  pytorch      steps of recognition and of the GAN beside PyTorch's
+  pytorch      steps of recognition, the detector and the GAN beside PyTorch's
   serving      the server of devices under load, 100 uploads a second
   identities   a step with a million identities, on --devices=8; alone, 10 GB
   accelerator  what an H200 is to reach, beside PyTorch (launch/gpu.sh)

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from palmjax.ops import sums
 
@@ -12,8 +13,10 @@ def random(*shape, seed=0):
   return jnp.asarray(rng.normal(size=shape), jnp.float32)
 
 
-def test_channel_sums_and_their_gradient():
-  arrays = random(2, 3, 4, 5), random(2, 3, 4, 5, seed=1)
+# Rows that are added up in parts, in one part, and whole.
+@pytest.mark.parametrize('width', [16, 12, 4, 1, 11])
+def test_channel_sums_and_their_gradient(width):
+  arrays = random(2, 3, width, 5), random(2, 3, width, 5, seed=1)
   for got, array in zip(sums.channel_sums(*arrays), arrays, strict=True):
     np.testing.assert_allclose(got, np.sum(array, axis=(0, 1, 2)), atol=1e-5)
 

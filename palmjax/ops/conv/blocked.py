@@ -10,11 +10,10 @@ With R the rows of x, G those of g and a stride of 1,
 with k' the kernel turned by 180° and its channels exchanged: both gradients
 share G. At other strides the gradients are R's transpose times g kᵀ, and Rᵀ g.
 
-What it gains in a whole training step, measured as in `winograd`: ResNet-18
-with the small stem, of half width at 64 px, takes 2.8 s with it and 3.1 s
-without (1.12 ×); of a quarter width at 48 px 1.02 ×. MobileFaceNet, which has
-only its first layer here, takes 0.17 s either way. That layer stays in blocks,
-for the outputs of the shipped palm network keep their bits.
+It is taken where `dispatch.dense_lowering` says so: strides, one to three input
+channels, maps smaller than the window. The first layer of the shipped palm
+network is one of them, and its outputs keep their bits while that layer stays
+in blocks.
 """
 
 import functools
