@@ -18,14 +18,17 @@ V the transformed tiles, U the transformed kernel and Z = A (gradient in y) Aᵀ
 where the tiles overlap by two and are added up. V is made again rather than
 kept.
 
-What it takes, forward and all gradients, beside XLA's convolution (CPU
-milliseconds of 2 cores with AVX-512, batch 32, jax 0.10.2; the machine was
-shared, so these are not times of a clock):
+What it takes, forward and both gradients: CPU milliseconds on 2 cores with
+AVX-512, batch 32, jax 0.10.2, freed memory kept (`engine.allocator`). Other
+programs ran beside it, which moves single numbers by a fifth. "Whole batch" is
+the same in one block, with V kept for the gradients:
 
-  map, channels     64²×64   32²×128   16²×256   8²×512   16²×64   4²×256
-  whole batches        457       213       131      114       11        7
-  in blocks            175        92        86       92        8        7
-  XLA                  348       196       172      173       11       10
+  map, channels     64²×64   64²×32   32²×128   16²×256   8²×512   4²×256
+  whole batch          221      110       102        71       68        7
+  in blocks            134       58        95        84       67        7
+  XLA                  265       50       175       185      185       11
+
+V of 64²×64 is 75 MB a layer.
 
 In float32 the result is off by about 1e-5 of the largest value: Bᵀ and A add
 and subtract numbers of up to 8 times the size.
