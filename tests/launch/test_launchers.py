@@ -5,12 +5,14 @@ import pathlib
 import shlex
 import subprocess
 
+import jsonschema
 import kubernetes_validate
 import pytest
 import yaml
 
 from palmjax import main
 from tests.engine import process_group
+from tests.launch import jobset_schema
 
 ROOT = pathlib.Path(__file__).parents[2]
 LAUNCH = ROOT / 'launch'
@@ -104,6 +106,60 @@ def test_the_job_of_gke_fits_the_schema_of_kubernetes():
   job['spec']['completion'] = 2
   with pytest.raises(Exception, match='completion'):
     kubernetes_validate.validate(job, '1.31', strict=True)
+
+
+def test_the_set_of_gke_fits_the_schema_of_jobset():
+  jsonschema.Draft202012Validator.check_schema(jobset_schema.JOB_SET)
+  jsonschema.validate(job_set(), jobset_schema.JOB_SET)
+
+
+def misspelt(at):
+  """The set with another name of a field: '…/maxRestarts' + 's'."""
+  manifest = job_set()
+  *parents, last = at
+  inner = manifest
+  for part in parents:
+    inner = inner[part]
+  inner[last + 's'] = inner.pop(last)
+  return manifest
+
+
+@pytest.mark.parametrize(
+  'at',
+  [
+    ('apiVersion',),
+    ('metadata', 'name'),
+    ('spec', 'failurePolicy'),
+    ('spec', 'failurePolicy', 'maxRestarts'),
+    ('spec', 'replicatedJobs'),
+    ('spec', 'replicatedJobs', 0, 'name'),
+    ('spec', 'replicatedJobs', 0, 'template'),
+    ('spec', 'replicatedJobs', 0, 'template', 'spec'),
+  ],
+  ids=lambda at: '.'.join(map(str, at)),
+)
+def test_a_misspelt_field_of_the_set_is_refused(at):
+  with pytest.raises(jsonschema.ValidationError, match=f"'{at[-1]}s'"):
+    jsonschema.validate(misspelt(at), jobset_schema.JOB_SET)
+
+
+@pytest.mark.parametrize(
+  'change, error',
+  [
+    ({'failurePolicy': {'maxRestarts': '3'}}, "'3' is not of type 'integer'"),
+    ({'failurePolicy': {'restartStrategy': 'Never'}}, "'Never' is not one of"),
+    ({'successPolicy': {}}, "'operator' is a required property"),
+    ({'replicatedJobs': []}, 'non-empty'),
+    ({'replicatedJobs': [{'name': 'hosts'}]}, "'template' is a required"),
+    ({'network': {'subdomain': 'Palm Jax'}}, 'does not match'),
+    ({'coordinator': {'podIndex': 0}}, "'replicatedJob' is a required"),
+  ],
+)
+def test_a_wrong_value_of_the_set_is_refused(change, error):
+  manifest = job_set()
+  manifest['spec'].update(change)
+  with pytest.raises(jsonschema.ValidationError, match=error):
+    jsonschema.validate(manifest, jobset_schema.JOB_SET)
 
 
 def test_the_processes_of_gke_find_each_other(monkeypatch):
