@@ -20,6 +20,7 @@ import numpy as np
 from palmjax.engine import (
   checkpoint,
   costs,
+  feed,
   logs,
   processes,
   signals,
@@ -74,8 +75,8 @@ def fit(
       `start`; pytrees of arrays with a leading batch axis.
     num_steps: iterations, counted over all resumptions.
     key: root key of the stage; the steps fold in their own clock.
-    workdir: gets metrics.jsonl, and in directory `name` events, ckpt/ and
-      costs.json.
+    workdir: gets metrics.jsonl, and in directory `name` events, ckpt/,
+      costs.json and input_wait.json.
     mesh: of `mesh.make` or `mesh.split`.
     name: of the stage.
     ckpt_every: iterations between two checkpoints; the end has one too.
@@ -149,6 +150,8 @@ def fit(
       )
     )
 
+    fed = feed.Feed(batches, mesh, directory.parent)
+
     def settle(pending):
       """Logs an iteration; refuses it if a metric is not finite."""
       if pending is None:
@@ -173,6 +176,7 @@ def fit(
       state = jax.device_get(state)
       _check_state(name, step, state, saved)
       log.flush(step)
+      fed.write()
       saved.save(
         step,
         _progress(state, memories, evaluated=evaluated, reason=reason),
@@ -191,7 +195,6 @@ def fit(
     trace = stack.enter_context(tracing.Trace(directory.parent, profile))
     stopping = False
     pending = None
-    iterator = None
     for i in range(start, num_steps + 1):
       if any(rule.due(i) for rule in stop):
         settle(pending)
@@ -238,14 +241,11 @@ def fit(
         break
       evaluated = False
 
-      if iterator is None:
-        iterator = iter(batches(i))
-      batch = next(iterator, None)
+      batch = fed.batch(i)
       if batch is None:
         raise ValueError(
           f"stage '{name}': the data ended before step {i} of {num_steps}"
         )
-      batch = meshes.shard_batch(batch, mesh)
       metrics = []
       trace.before(i, state)
       with jax.profiler.StepTraceAnnotation(name, step_num=i):
@@ -256,6 +256,7 @@ def fit(
           counted.note(step, state, frozen, batch, key)
           metrics.append(values)
       settle(pending)
+      fed.settled()
       pending = (i + 1, metrics, costs.count_images(batch))
     saved.wait()
     stopping = asked_to_stop(bool(caught))

@@ -7,7 +7,7 @@ import resource
 import jax
 
 from palmjax import files
-from palmjax.engine import costs, stopwatch
+from palmjax.engine import costs, feed, stopwatch
 from palmjax.report import html
 
 # Identities or images. Fewer say that a run works, not how well.
@@ -24,12 +24,14 @@ def write(workdir, *, skipped, **more):
     **more: further entries, plain values.
 
   Returns:
-    What was written: 'seconds' by stage, 'cost' by stage and step,
-    'skipped images', 'versions', 'machine', and `more`.
+    What was written: 'seconds' by stage, 'cost' by stage and step, 'input
+    wait' by stage (share of the time of its iterations), 'skipped images',
+    'versions', 'machine', and `more`.
   """
   facts = {
     'seconds': stopwatch.read(workdir),
     'cost': costs.read(workdir),
+    'input wait': feed.shares(workdir),
     'skipped images': list(skipped),
     'versions': {
       'python': platform.python_version(),
