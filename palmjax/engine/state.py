@@ -84,6 +84,24 @@ def apply_gradients(state, tx, grads, *, loss=None, stats=None, ema_decay=None):
   return state, norms(grads, updates)
 
 
+def descend(state, tx, loss_fn):
+  """One update along the gradient of a loss: the end of most steps.
+
+  Args:
+    state: `TrainState`; its `params` are differentiated.
+    tx: as of `apply_gradients`.
+    loss_fn: params → (scalar, (new statistics, metrics)), metrics with 'loss'.
+
+  Returns:
+    (next `TrainState`, the metrics and the `norms` of the update).
+  """
+  grads, (stats, metrics) = jax.grad(loss_fn, has_aux=True)(state.params)
+  state, sizes = apply_gradients(
+    state, tx, grads, loss=metrics['loss'], stats=stats
+  )
+  return state, metrics | sizes
+
+
 def norms(grads, updates):
   """Global norms of the gradient (not clipped) and of the update.
 

@@ -84,11 +84,7 @@ def make_step(
       metrics = {'loss': loss} | prefixed('loss', terms)
       return loss, (stats, metrics)
 
-    grads, (stats, metrics) = jax.grad(loss_fn, has_aux=True)(state.params)
-    state, norms = train_state.apply_gradients(
-      state, tx, grads, loss=metrics['loss'], stats=stats
-    )
-    return state, metrics | norms
+    return train_state.descend(state, tx, loss_fn)
 
   return step
 

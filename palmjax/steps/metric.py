@@ -112,10 +112,6 @@ def make_step(
       }
       return loss, ({**new_stats, 'norms': norms}, metrics)
 
-    grads, (new_stats, metrics) = jax.grad(loss_fn, has_aux=True)(state.params)
-    state, norms = train_state.apply_gradients(
-      state, tx, grads, loss=metrics['loss'], stats=new_stats
-    )
-    return state, metrics | norms
+    return train_state.descend(state, tx, loss_fn)
 
   return step

@@ -59,11 +59,7 @@ def make_step(model, tx, *, crops, weights=palm_frame_losses.WEIGHTS):
       metrics = {f'loss/{name}': term for name, term in terms.items()}
       return loss, (stats, {'loss': loss} | metrics)
 
-    grads, (stats, metrics) = jax.grad(loss_fn, has_aux=True)(state.params)
-    state, norms = train_state.apply_gradients(
-      state, tx, grads, loss=metrics['loss'], stats=stats
-    )
-    return state, metrics | norms
+    return train_state.descend(state, tx, loss_fn)
 
   return step
 

@@ -96,11 +96,7 @@ def make_step(
     if statistics_only:
       _, (stats, metrics) = loss_fn(state.params)
       return state.replace(step=state.step + 1, stats=stats), metrics
-    grads, (stats, metrics) = jax.grad(loss_fn, has_aux=True)(state.params)
-    state, norms = train_state.apply_gradients(
-      state, tx, grads, loss=metrics['loss'], stats=stats
-    )
-    return state, metrics | norms
+    return train_state.descend(state, tx, loss_fn)
 
   return step
 

@@ -139,15 +139,12 @@ def make_step(
       }
       return loss, (stats, metrics)
 
-    grads, (stats, metrics) = jax.grad(loss_fn, has_aux=True)(trained.params)
-    trained, norms = train_state.apply_gradients(
-      trained, tx, grads, loss=metrics['loss'], stats=stats
-    )
+    trained, metrics = train_state.descend(trained, tx, loss_fn)
     if share < 1:
       trained = _map_heads(
         lambda rows, head: put(head, drawn, rows), trained, state
       )
-    return trained, metrics | norms
+    return trained, metrics
 
   return step
 

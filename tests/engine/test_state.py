@@ -75,6 +75,26 @@ def test_norms_are_those_of_the_gradient_and_of_the_update():
   }
 
 
+def test_descend_follows_the_gradient_of_the_loss():
+  tx = optax.sgd(0.5)
+  old = state.create({'w': jnp.float32(3.0)}, {'s': jnp.zeros(())}, tx)
+
+  def loss_fn(params):
+    loss = params['w'] ** 2
+    return loss, ({'s': old.stats['s'] + 1}, {'loss': loss, 'half': loss / 2})
+
+  new, metrics = state.descend(old, tx, loss_fn)
+  # The gradient is 6.
+  assert (float(new.params['w']), float(new.stats['s'])) == (0.0, 1.0)
+  assert int(new.step) == 1
+  assert metrics == {
+    'loss': 9.0,
+    'half': 4.5,
+    'grad_norm': pytest.approx(6.0),
+    'update_norm': pytest.approx(3.0),
+  }
+
+
 def test_a_rate_on_plateau_sees_the_loss():
   tx = optim.sgd(
     1.0,
