@@ -18,7 +18,8 @@ What is maximised can be changed, to tell what transport adds:
   'none'         there are no target images
 
 Images are float in [−1, 1]; ε and α are shares of this range, as if it were
-[0, 1]: 4/255 is four grey levels.
+[0, 1]: 4/255 is four grey levels. The network computes in float32 here, see
+`steps.perturbed_tasks`.
 """
 
 import functools
@@ -165,9 +166,9 @@ def _attacked(task, variables, statistics, images):
   """Outputs for the attack; statistics that it makes are thrown away."""
   params, stats = variables
   if statistics == 'running':
-    return task.apply_eval(params, stats, images)
+    return task.attack_eval(params, stats, images)
   # Without dropout there is nothing random.
-  outputs, _ = task.apply_train(params, stats, images, jax.random.key(0))
+  outputs, _ = task.attack_train(params, stats, images, jax.random.key(0))
   return outputs
 
 

@@ -2,6 +2,10 @@
 
 A task is what `steps.robust` must know of a network: how a batch becomes images
 and targets, the forward pass, the loss, and the feature vectors of an image.
+
+The attack computes in float32, whatever the update computes in. Vectors of an
+image and of its copy are nearly equal: rounding to bfloat16 moved them 11 to
+16 % further apart, and the loss on the images found was 1 to 2 % higher.
 """
 
 from collections.abc import Callable
@@ -25,6 +29,7 @@ class Task(NamedTuple):
     prepare: (key, batch) → (images float [B, h, w, c] in [−1, 1], targets).
     apply_eval: (params, stats, images) → outputs, by running statistics.
     apply_train: (params, stats, images, key) → (outputs, new statistics).
+    attack_eval, attack_train: the same in float32, to find perturbed images.
     loss: (params, outputs, targets) → (scalar, {term: scalar}).
     vectors: outputs → list of float [B, D], each compared by itself.
   """
@@ -32,6 +37,8 @@ class Task(NamedTuple):
   prepare: Callable
   apply_eval: Callable
   apply_train: Callable
+  attack_eval: Callable
+  attack_train: Callable
   loss: Callable
   vectors: Callable
 
@@ -49,7 +56,7 @@ def detector(
   """The task of a hand detector.
 
   Args:
-    model: detector, images → (maps, levels).
+    model: detector, images → (maps, levels), with a `dtype`.
     augment, shrink, radius, cells, weights: as of `detect.make_step`.
     vector: 'pooled' mean of the deepest level on the way down over its cells;
       'levels' such means of all levels; 'logits' of the classes in all cells;
@@ -70,9 +77,6 @@ def detector(
     batch = augment(key, batch)
     images = pool.block_mean(pixels.to_float(batch['image']), shrink)
     return images, batch
-
-  def apply_train(params, stats, images, key):
-    return forward.apply_train(model, params['detector'], stats, images, key)
 
   def loss(params, outputs, batch):
     del params
@@ -96,10 +100,8 @@ def detector(
 
   return Task(
     prepare,
-    lambda params, stats, images: forward.apply_eval(
-      model, params['detector'], stats, images
-    ),
-    apply_train,
+    *_passes(model, 'detector', lambda images: images),
+    *_passes(_in_float32(model), 'detector', lambda images: images),
     loss,
     vectors,
   )
@@ -120,10 +122,6 @@ def recogniser(model, *, preprocess, augment, logits_fn):
     images = augment(key, pixels.to_float(batch['image']))
     return images, batch['label']
 
-  def apply_train(params, stats, images, key):
-    inputs = preprocess(images)
-    return forward.apply_train(model, params['backbone'], stats, inputs, key)
-
   def loss(params, embeddings, labels):
     logits = logits_fn(embeddings, params['head'], labels)
     predicted = jnp.argmax(logits_fn(embeddings, params['head'], None), axis=-1)
@@ -133,10 +131,26 @@ def recogniser(model, *, preprocess, augment, logits_fn):
 
   return Task(
     prepare,
-    lambda params, stats, images: forward.apply_eval(
-      model, params['backbone'], stats, preprocess(images)
-    ),
-    apply_train,
+    *_passes(model, 'backbone', preprocess),
+    *_passes(_in_float32(model), 'backbone', preprocess),
     loss,
     lambda embeddings: [embeddings],
   )
+
+
+def _in_float32(model):
+  """The same network, for the same parameters, that computes in float32."""
+  return model.clone(dtype=jnp.float32)
+
+
+def _passes(model, name, preprocess):
+  """(apply_eval, apply_train) of a `Task`; `name` is that of its parameters."""
+
+  def apply_eval(params, stats, images):
+    return forward.apply_eval(model, params[name], stats, preprocess(images))
+
+  def apply_train(params, stats, images, key):
+    inputs = preprocess(images)
+    return forward.apply_train(model, params[name], stats, inputs, key)
+
+  return apply_eval, apply_train

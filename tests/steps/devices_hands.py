@@ -1,6 +1,7 @@
 """Steps of detectors on one and on eight devices; see devices_program.py."""
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -32,10 +33,11 @@ class Detector(nn.Module):
 
   features: int = 6
   factor: int = 1
+  dtype: Any = jnp.float32
 
   @nn.compact
   def __call__(self, images, *, train):
-    x, levels = images, []
+    x, levels = images.astype(self.dtype), []
     for side in (2 * self.factor, 2):
       x = nn.Conv(self.features, (side, side), side)(x)
       x = nn.BatchNorm(use_running_average=not train, momentum=0.5)(x)

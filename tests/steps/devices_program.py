@@ -8,6 +8,7 @@ A process of its own: JAX counts devices when it starts. Set XLA_FLAGS to
 
 import functools
 import sys
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -38,9 +39,11 @@ HEAD = heads.init_head(jax.random.key(2), CLASSES, 16)
 class Embedder(nn.Module):
   """A small network: tracing a real one takes longer than all the steps."""
 
+  dtype: Any = jnp.float32
+
   @nn.compact
   def __call__(self, images, *, train):
-    x = nn.Conv(8, (4, 4), 4)(images)
+    x = nn.Conv(8, (4, 4), 4)(images.astype(self.dtype))
     x = nn.BatchNorm(use_running_average=not train, momentum=0.5)(x)
     return nn.Dense(16)(nn.relu(x).reshape(len(x), -1))
 

@@ -1,5 +1,8 @@
 """Tasks: a palm network, whose embeddings are matched, before and after."""
 
+import functools
+from typing import Any
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -16,11 +19,14 @@ LABELS = np.array([0, 1, 2, 0], np.int32)
 
 
 class Embedder(nn.Module):
+  dtype: Any = jnp.float32
+
   @nn.compact
   def __call__(self, images, *, train):
-    x = nn.Conv(6, (4, 4), 4)(images)
+    x = nn.Conv(6, (4, 4), 4, dtype=self.dtype)(images)
     x = nn.BatchNorm(use_running_average=not train, momentum=0.5)(x)
-    return nn.Dense(8)(nn.relu(x).reshape(len(x), -1))
+    x = nn.relu(x).reshape(len(x), -1)
+    return nn.Dense(8, dtype=self.dtype)(x).astype(jnp.float32)
 
 
 def halved(images):
@@ -98,6 +104,34 @@ def test_images_are_perturbed_before_they_are_prepared():
   assert np.abs(perturbed[..., 0] - start[..., 0]).max() > 1e-3
   assert metrics['ot/distance'] > 0
   assert embeddings.shape == (4, 8)
+
+
+@pytest.mark.parametrize('statistics', perturb.ATTACK_STATISTICS)
+@pytest.mark.parametrize('kind', ['ot', 'distance', 'adversarial'])
+def test_the_attack_computes_in_float32(kind, statistics):
+  state = create_state()
+  half = perturbed_tasks.recogniser(MODEL.clone(dtype=jnp.bfloat16), **PARTS)
+  examples = TASK.prepare(KEY, data())
+  perturbation = tiny_robust.perturbation(kind, statistics=statistics)
+
+  def attack(task, variables, examples):
+    return perturb.find_target_images(
+      task, perturbation, variables, examples, KEY
+    )
+
+  attacks = [
+    jax.make_jaxpr(functools.partial(attack, task))(
+      (state.params, state.stats), examples
+    )
+    for task in (TASK, half)
+  ]
+  assert str(attacks[0]) == str(attacks[1])
+  assert 'bf16' not in str(attacks[1])
+  # The update does not.
+  outputs = jax.make_jaxpr(half.apply_eval)(
+    state.params, state.stats, examples[0]
+  )
+  assert 'bf16' in str(outputs)
 
 
 def test_the_target_loss_has_the_margin():

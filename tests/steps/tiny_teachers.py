@@ -1,5 +1,8 @@
 """A detector of one layer, and a batch for it."""
 
+from typing import Any
+
+import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
@@ -12,10 +15,11 @@ class Tiny(nn.Module):
   features: int = 6
   level: int = 1
   factor: int = 1
+  dtype: Any = jnp.float32
 
   @nn.compact
   def __call__(self, images, *, train):
-    x, levels = images, []
+    x, levels = images.astype(self.dtype), []
     for level in (1, 2):
       side = 2 * (self.factor if level == self.level else 1)
       x = nn.Conv(self.features, (side,) * 2, side, padding='VALID')(x)
