@@ -7,9 +7,11 @@ and 0.9 % in float32 after all first weights had been multiplied by 1.0001; that
 of the palm network, by then 0.04, 12 % and 9 %; that of the GAN's discriminator
 2 % and 42 %. The GAN is compared over its first 40 iterations, before that.
 
-Trainings on perturbed images drift apart sooner: from other weights the mean
-loss over all 200 steps differed by up to 1.4 % in float32 alone. So they are
-also compared step by step, from the states of one training in float32.
+Trainings on perturbed images drift apart sooner: over all 200 steps the mean
+loss differed by up to 1.4 % in float32, from other weights, and by up to 4.2 %
+in bfloat16. At a fifth of the rate these were 1.3 % and 0.1 %. So no training
+shows the percent. Each step is compared from the states of one training in
+float32, and whole trainings at the lower rate within 3 %.
 """
 
 import functools
@@ -37,13 +39,16 @@ STEPS, GAN_STEPS = 200, 40
 CLASSES, BATCH, SIDE, SIZE = 8, 32, 32, 32
 KEY = jax.random.key(1)
 LOGITS = functools.partial(metric_losses.arcface_logits, margin=0.1, scale=8.0)
-SGD = optim.sgd(
-  0.005,
-  momentum=0.9,
-  num_steps=STEPS,
-  warmup_steps=10,
-  weight_decay=5e-4,
-  max_norm=5.0,
+SLOW_SGD, SGD = (
+  optim.sgd(
+    rate,
+    momentum=0.9,
+    num_steps=STEPS,
+    warmup_steps=10,
+    weight_decay=5e-4,
+    max_norm=5.0,
+  )
+  for rate in (0.001, 0.005)
 )
 ADAM = optim.adamw(
   1e-3, num_steps=STEPS, warmup_steps=10, weight_decay=1e-4, max_norm=10.0
@@ -96,10 +101,10 @@ def backbone(dtype):
   )
 
 
-def palm_state(model):
+def palm_state(model, tx=SGD):
   return classify.create_state(
     model,
-    SGD,
+    tx,
     jax.random.key(0),
     input_shape=(SIDE, SIDE, 3),
     head=heads.init_head(jax.random.key(2), CLASSES, SIZE),
@@ -112,19 +117,20 @@ def classification(dtype):
   return train(always(step), palm_state(model), patterns)
 
 
-def perturbed_step(dtype):
+def perturbed_step(dtype, tx):
   task = perturbed_tasks.recogniser(backbone(dtype), logits_fn=LOGITS, **IMAGES)
   target = perturb.Perturbation(
     epsilon=4 / 255,
     step_size=4 / 255,
     solver=functools.partial(transport.sinkhorn, num_iterations=50),
   )
-  return robust.make_step(task, SGD, target, statistics='joint')
+  return robust.make_step(task, tx, target, statistics='joint')
 
 
 def perturbation(dtype):
-  step = perturbed_step(dtype)
-  return train(always(step), palm_state(backbone(dtype)), patterns)
+  step = perturbed_step(dtype, SLOW_SGD)
+  state = palm_state(backbone(dtype), SLOW_SGD)
+  return train(always(step), state, patterns)
 
 
 def detection(dtype):
@@ -159,7 +165,11 @@ def gan(dtype):
   'training, names, tolerance',
   [
     (classification, ('loss', 'accuracy', 'embedding_norm'), 0.01),
-    (perturbation, ('loss', 'clean/accuracy'), 0.03),
+    (
+      perturbation,
+      ('loss', 'clean', 'perturbed', 'clean/accuracy'),
+      0.03,
+    ),
     (detection, ('loss', 'loss/class', 'loss/offset', 'loss/size'), 0.01),
     (gan, ('d/loss', 'g/loss', 'g/path_length'), 0.01),
   ],
@@ -178,7 +188,7 @@ def test_bfloat16_trains_as_float32(training, names, tolerance):
 @pytest.mark.slow
 def test_bfloat16_perturbs_as_float32_from_equal_states():
   whole, half = (
-    jax.jit(perturbed_step(dtype)) for dtype in (jnp.float32, jnp.bfloat16)
+    jax.jit(perturbed_step(dtype, SGD)) for dtype in (jnp.float32, jnp.bfloat16)
   )
   state = palm_state(backbone(jnp.float32))
   seen = []
