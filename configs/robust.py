@@ -33,9 +33,6 @@ _SMOKE = {
   'data.images': 24,
   'data.evaluation_images': 8,
   'train.batch_size': 8,
-  # Random weights have no running statistics yet.
-  'train.statistics': 'separate',
-  'perturb.statistics': 'batch',
   'train.steps': 6,
   'train.warmup_steps': 2,
   'train.ckpt_every': 3,
@@ -53,8 +50,6 @@ _SMOKE = {
   'recognise.network.width': 0.125,
   'recognise.network.embedding_size': 32,
   'recognise.cnn.batch_size': 8,
-  'recognise.cnn.statistics': 'separate',
-  'recognise.perturb.statistics': 'batch',
   'recognise.cnn.steps': 6,
   'recognise.cnn.warmup_steps': 2,
   'recognise.cnn.ckpt_every': 3,
@@ -151,9 +146,9 @@ def get_config(arg=''):
       'schedule': 'constant',
       # w in L = L1 + w L2.
       'weight': 1.0,
-      # Of BatchNorm in the update: 'running', 'joint', 'separate'. 'running'
-      # keeps the statistics of the start; random weights have none.
-      'statistics': 'running',
+      # Of BatchNorm in the update: 'running' keeps those of the start, 'joint',
+      # 'separate', or 'auto': 'running', with random weights 'joint'.
+      'statistics': 'auto',
       'ckpt_every': 100,
     }
   )
@@ -209,8 +204,9 @@ def _perturb(*, epsilon, step_size):
       'solver_iterations': 500,
       'solver_tolerance': 0.0,  # 0.1: the stop of the published code
       'detach_plan': False,
-      # Of BatchNorm in the attack: 'running' or 'batch'.
-      'statistics': 'running',
+      # Of BatchNorm in the attack: 'running', 'batch', or 'auto': 'running',
+      # with random weights 'batch'.
+      'statistics': 'auto',
       # Updates by each batch of the arm 'free'.
       'replays': 4,
     }
@@ -264,7 +260,7 @@ def _recognise():
         'ckpt_every': 100,
         # As in `train`.
         'weight': 1.0,
-        'statistics': 'running',
+        'statistics': 'auto',
       },
       # False match rate of clean pairs that the threshold is set for.
       'fmr': 1e-3,

@@ -25,7 +25,7 @@ from palmjax.data.hands import hands
 from palmjax.engine import mesh as meshes
 from palmjax.engine import state as train_state
 from palmjax.networks import hand as hand_networks
-from palmjax.recipes.robust import training
+from palmjax.recipes.robust import statistics, training
 from palmjax.recipes.shared import hand_images, hand_settings
 
 CONTROL = 'plain'
@@ -38,7 +38,7 @@ GOAL = 3.2
 
 def run(args):
   """A step of each arm, of the shipped detector."""
-  config = robust_config.get_config()
+  config = statistics.settle(robust_config.get_config(), 'train')
   config.image_size = args.size or config.image_size
   steps = make_steps(config, [CONTROL, *args.arms])
   # The first call compiles, on one core.

@@ -1,13 +1,13 @@
 """Refuses settings of the recipe `robust` that fail late or do nothing."""
 
-from palmjax.recipes.robust import battery, training
+from palmjax.recipes.robust import battery, statistics, training
 from palmjax.recipes.shared import config_keys, hand_checks
-from palmjax.steps import perturbed_tasks, robust
+from palmjax.steps import perturbed_tasks
 
 _AT_LEAST = {'detector.depth': 0, 'train.weight': 0}
 _CHOICES = {
   'perturb.vector': perturbed_tasks.DETECTOR_VECTORS,
-  'train.statistics': robust.STATISTICS,
+  'train.statistics': statistics.OF_UPDATE,
 }
 # Of perturbations and attacks.
 _ATTACKS_AT_LEAST = {
@@ -47,8 +47,7 @@ def check(config, mesh):
   config_keys.check_least(config, _AT_LEAST)
   config_keys.check_choices(config, _CHOICES)
   config_keys.check_above(config, ('detector.width',))
-  check_attacks(config)
-  check_start(config, 'train')
+  check_attacks(config, 'train')
   if config.data.detail != 1 or config.augment.closer:
     raise ValueError(
       f'--config.data.detail={config.data.detail}, --config.augment.closer='
@@ -57,38 +56,28 @@ def check(config, mesh):
   hand_checks.check_training(config, mesh, trained=_TRAINED)
 
 
-def check_start(config, section):
-  """Refuses statistics that stay for ever as those of random weights are.
+def check_attacks(config, section):
+  """Checks perturbations and attacks, which are alike for hands and palms.
 
   Args:
-    config: with `start`.
-    section: name of the section with `statistics` of the update.
+    config: with known `arms`, and with `start`, `perturb` and `attack`.
+    section: name of the section with known `statistics` of the update.
 
   Raises:
-    ValueError: names the keys and what to give.
+    ValueError: names the key and what it may be.
   """
   if not config.start and config[section].statistics == 'running':
     raise ValueError(
       f'--config.{section}.statistics=running keeps mean 0 and variance 1 for '
       f"ever with the random weights of --config.start='': give "
-      f'--config.{section}.statistics=joint'
+      f'--config.{section}.statistics={statistics.AUTO}'
     )
-
-
-def check_attacks(config):
-  """Checks perturbations and attacks, which are alike for hands and palms.
-
-  Args:
-    config: with known `arms`, and with `perturb` and `attack`.
-
-  Raises:
-    ValueError: names the key and what it may be.
-  """
   config_keys.check_least(config, _ATTACKS_AT_LEAST)
   config_keys.check_choices(
     config,
     {
       'perturb.solver': training.SOLVERS,
+      'perturb.statistics': statistics.OF_ATTACK,
       'attack.battery': battery.BATTERIES,
     },
   )
@@ -106,6 +95,7 @@ def check_attacks(config):
       f'--config.attack.radii={radii}: give rising grey levels from above 0 to '
       '255'
     )
+  settled = statistics.settle(config, section)
   with config_keys.named('perturb'):
     for arm in config.arms:
-      training.perturbation(config, arm)
+      training.perturbation(settled, arm)

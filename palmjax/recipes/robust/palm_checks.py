@@ -1,9 +1,8 @@
 """Refuses settings of the recipe `robust` with palms that cannot work."""
 
 from palmjax.recipes.robust import checks as robust_checks
-from palmjax.recipes.robust import training
+from palmjax.recipes.robust import statistics, training
 from palmjax.recipes.shared import config_keys, ending, palm_training
-from palmjax.steps import robust
 
 _AT_LEAST = {
   'image_size': 8,
@@ -17,7 +16,7 @@ _AT_LEAST = {
   'cnn.weight': 0,
   'evaluation.resamples': 1,
 }
-_CHOICES = {'cnn.statistics': robust.STATISTICS}
+_CHOICES = {'cnn.statistics': statistics.OF_UPDATE}
 
 
 def check(config, mesh):
@@ -45,8 +44,7 @@ def check(config, mesh):
       'two numbers above 0, or 0 and 0 to train on all'
     )
   config_keys.check_arms(config, training.ARMS)
-  robust_checks.check_attacks(config)
-  robust_checks.check_start(config, 'cnn')
+  robust_checks.check_attacks(config, 'cnn')
   palm_training.check_network(config)
   with config_keys.named('cnn'):
     palm_training.optimiser(config.cnn)

@@ -25,6 +25,7 @@ from palmjax.recipes.robust import (
   palm_measure,
   palm_report,
   palm_scores,
+  statistics,
 )
 from palmjax.recipes.robust import scores as robust_scores
 from palmjax.recipes.shared import (
@@ -52,7 +53,7 @@ def run(config, workdir):
   """
   workdir, mesh, root = run_start.take(config, workdir, _check)
   data_key = stage.stage_key(root, 'data')
-  task = sections.of(config, SECTION)
+  task = statistics.settle(sections.of(config, SECTION), 'cnn')
   with sections.named(config, SECTION):
     start = palm_arms.read_start(task)
     palms = palm_images.load(task, data_key)

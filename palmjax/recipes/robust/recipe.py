@@ -31,7 +31,13 @@ from palmjax import files
 from palmjax.engine import processes, run_folder, stage
 from palmjax.evals import bootstrap
 from palmjax.networks import hand as hand_networks
-from palmjax.recipes.robust import arms, measure, palm_recipe, training
+from palmjax.recipes.robust import (
+  arms,
+  measure,
+  palm_recipe,
+  statistics,
+  training,
+)
 from palmjax.recipes.robust import checks as robust_checks
 from palmjax.recipes.robust import report as robust_report
 from palmjax.recipes.robust import scores as robust_scores
@@ -60,6 +66,7 @@ def run(config, workdir):
   )
   start = training.read_start(config, hands.classes)
   run_folder.keep_config(workdir, config.to_dict())
+  config = statistics.settle(config, 'train')
   tests = measure.chosen(hands.tests, config.attack.images)
   logging.info(
     'training: %d images; attacked: %s',

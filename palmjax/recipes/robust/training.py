@@ -92,7 +92,7 @@ def read_start(config, classes):
     raise ValueError(
       f'--config.start={config.start} tells {", ".join(network.classes)} apart '
       f'and the data has {", ".join(classes)}: give data or a start with the '
-      'same classes in the same order'
+      "same classes in the same order, or --config.start='' for random weights"
     )
   if network.description['factor'] != 1:
     raise ValueError(
@@ -104,7 +104,7 @@ def read_start(config, classes):
 
 
 def perturbation(config, arm):
-  """`perturb.Perturbation` of an arm."""
+  """`perturb.Perturbation` of an arm; config of `statistics.settle`."""
   section = config.perturb
   if section.solver not in SOLVERS:
     raise ValueError(

@@ -10,9 +10,14 @@ from palmjax.engine import mesh
 from palmjax.networks import hand as hand_networks
 from palmjax.networks import shipped
 from palmjax.recipes.robust import checks as robust_checks
+from palmjax.recipes.robust import (
+  palm_checks,
+  palm_recipe,
+  statistics,
+  training,
+)
 from palmjax.recipes.robust import recipe as robust_recipe
-from palmjax.recipes.robust import training
-from palmjax.recipes.shared import ending
+from palmjax.recipes.shared import ending, sections
 
 
 @pytest.mark.parametrize(
@@ -36,10 +41,14 @@ from palmjax.recipes.shared import ending
     ('perturb.vector', 'mean', 'vector=mean: choose one of pooled, levels'),
     ('perturb.solver', 'lp', 'solver=lp: choose one of sinkhorn, ipot'),
     ('perturb.solver_epsilon', 0.0, r'solver_epsilon=0\.0: give a number abo'),
-    ('perturb.statistics', 'none', r'perturb\.statistics=none: choose one'),
+    (
+      'perturb.statistics',
+      'none',
+      r'perturb\.statistics=none: choose one of a',
+    ),
     ('perturb.replays', 0, r'replays=0: give 1 or more'),
-    ('train.statistics', 'none', r'train\.statistics=none: choose one of run'),
-    ('train.statistics', 'running', r"running keeps .*start='': give .*=joint"),
+    ('train.statistics', 'none', r'train\.statistics=none: choose one of aut'),
+    ('train.statistics', 'running', r"running keeps .*start='': give .*=auto"),
     ('train.weight', -1.0, r'train\.weight=-1\.0: give 0 or more'),
     ('train.learning_rate', 0.0, r'learning_rate=0\.0: give a number abov'),
     ('attack.radii', (), r'attack\.radii=\(\): give rising grey levels'),
@@ -65,6 +74,30 @@ def test_settings_that_cannot_work_are_refused_at_once(
 @pytest.mark.parametrize('variant', ['', 'smoke', 'table', 'table4', 'full'])
 def test_the_variants_can_run(variant):
   robust_checks.check(robust_config.get_config(variant), mesh.make(1))
+
+
+@pytest.mark.parametrize(
+  'start, update, attack',
+  [('shipped', 'running', 'running'), ('', 'joint', 'batch')],
+)
+@pytest.mark.parametrize('section', ['train', 'cnn'])
+def test_statistics_follow_from_the_start(start, update, attack, section):
+  """Random weights have none that could stay; what is given stays."""
+  config = robust_config.get_config()
+  config.start = start
+  if section == 'cnn':
+    config = sections.of(config, palm_recipe.SECTION)
+    palm_checks.check(config, mesh.make(1))
+  else:
+    robust_checks.check(config, mesh.make(1))
+  settled = statistics.settle(config, section)
+  assert settled[section].statistics == update
+  assert settled.perturb.statistics == attack
+  # What is written into config.json stays as it was given.
+  assert config[section].statistics == config.perturb.statistics == 'auto'
+  config[section].statistics, config.perturb.statistics = 'separate', 'running'
+  settled = statistics.settle(config, section)
+  assert settled.to_dict() == config.to_dict()
 
 
 @pytest.mark.parametrize('variant', ['', 'table', 'table4', 'full', 'palms'])
@@ -119,7 +152,8 @@ def test_a_start_of_another_kind_is_refused():
 def test_a_start_with_other_classes_is_refused():
   config = robust_config.get_config()
   with pytest.raises(
-    ValueError, match=r'start=shipped tells .* apart and the data has cat: give'
+    ValueError,
+    match=r"tells .* the data has cat: give .*--config\.start='' for ran",
   ):
     training.read_start(config, ('cat',))
 

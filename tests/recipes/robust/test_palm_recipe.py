@@ -16,7 +16,6 @@ OPTIONS = (
   '--config=configs/robust.py:smoke',
   '--config.task=recognise',
   f'--config.arms={ARMS}',
-  '--config.recognise.cnn.statistics=separate',
 )
 
 pytestmark = pytest.mark.slow

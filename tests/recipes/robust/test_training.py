@@ -10,7 +10,12 @@ from configs import robust as robust_config
 from palmjax.engine import mesh as meshes
 from palmjax.engine import stage as stages
 from palmjax.losses import transport
-from palmjax.recipes.robust import palm_arms, palm_recipe, training
+from palmjax.recipes.robust import (
+  palm_arms,
+  palm_recipe,
+  statistics,
+  training,
+)
 from palmjax.recipes.shared import (
   hand_images,
   hand_training,
@@ -41,7 +46,7 @@ def stage(tmp_path):
 
 
 def train_hands(stage, arm):
-  config = robust_config.get_config('smoke')
+  config = statistics.settle(robust_config.get_config('smoke'), 'train')
   config.stop.loss = 7.0
   hands = hand_images.HandImages(
     training={
@@ -82,7 +87,7 @@ def train_palms(stage, arm):
     None,
     None,
     stage,
-    sections.of(config, palm_recipe.SECTION),
+    statistics.settle(sections.of(config, palm_recipe.SECTION), 'cnn'),
     arm=arm,
     key=KEY,
   )
@@ -127,6 +132,7 @@ def test_plans_of_the_default_solver_converge(section):
   config = robust_config.get_config()
   if section:
     config = sections.of(config, palm_recipe.SECTION)
+  config = statistics.settle(config, 'cnn' if section else 'train')
   solver = training.perturbation(config, 'ot').solver
   for seed in range(3):
     rng = np.random.default_rng(seed)
