@@ -23,7 +23,7 @@ python -m launch.sweep --config configs/robust.py:table --workdir runs/NAME
 
 import ml_collections
 
-from configs import common
+from configs import common, robust_sections
 
 _SMOKE = {
   'image_size': 32,
@@ -57,20 +57,22 @@ _SMOKE = {
   'recognise.fmr': 0.1,
 }
 
+# Six arms of a seed then take an hour of one CPU core.
+_ATTACKED = 100
 _TABLE = {
   'arms': ('plain', 'random', 'distance', 'ot', 'adversarial', 'free'),
-  'attack.queries': 100,
+  'attack.battery': 'table',
+  'attack.restarts': 3,
+  'attack.queries': 1000,
+  'attack.images': _ATTACKED,
+  # Else there would not be as many images to attack.
+  'data.evaluation_images': _ATTACKED,
 }
 _FULL = {
   **_TABLE,
   'attack.battery': 'full',
   'attack.steps': 50,
-  'attack.restarts': 3,
   'attack.targets': 3,
-  'attack.queries': 1000,
-  'attack.images': 100,
-  # Else there would be no 100 images to attack.
-  'data.evaluation_images': 100,
 }
 # Some arms do better with it: a fair comparison shows both tables.
 _SMALLER = {'perturb.epsilon': 4 / 255, 'perturb.step_size': 4 / 255}
@@ -127,7 +129,7 @@ def get_config(arg=''):
   # 'plain' sees no perturbed images; the other arms differ in how these are
   # found: 'ot', 'adversarial', 'random', 'distance', 'free' (steps/perturb.py).
   config.arms = ('plain', 'ot', 'adversarial')
-  config.perturb = _perturb(epsilon=8 / 255, step_size=8 / 255)
+  config.perturb = robust_sections.perturb(epsilon=8 / 255, step_size=8 / 255)
   # What transport matches: 'pooled', 'levels', 'logits', 'flat'. Of palms it
   # matches embeddings.
   config.perturb.vector = 'logits'
@@ -162,15 +164,15 @@ def get_config(arg=''):
       'radii': (1, 2, 4, 8),  # grey levels, of 255
       'steps': 20,  # of PGD and APGD
       'restarts': 1,  # of PGD
-      'battery': 'short',  # or 'full', every objective; of hands
+      'battery': 'short',  # or 'table', 'full': more objectives; of hands
       'targets': 2,  # images whose features others are moved toward
-      'queries': 60,  # of the square attack; a weak check below 1000
-      'images': 40,  # of each test, evenly spaced; of palms one an identity
+      'queries': 60,  # of the square attack; no check below 1000
+      'images': 40,  # of each test, evenly spaced; with palms one of each
       'batch_size': 8,  # images attacked together
     }
   )
   config.evaluation = ml_collections.ConfigDict({'resamples': 1000})
-  config.recognise = _recognise()
+  config.recognise = robust_sections.recognise()
 
   variants = {
     '': {},
@@ -181,91 +183,6 @@ def get_config(arg=''):
     'palms': {**_TABLE, 'task': 'recognise'},
   }
   return common.override(config, common.variant(variants, arg, 'robust'))
-
-
-def _perturb(*, epsilon, step_size):
-  """The section `perturb`: how perturbed images are found."""
-  return ml_collections.ConfigDict(
-    {
-      'epsilon': epsilon,  # ε, share of the range
-      'step_size': step_size,  # α
-      'num_steps': 1,
-      'solver': 'sinkhorn',  # or 'ipot'
-      # Weight of the entropy; of ipot: β. Logits of six batches of 16 augmented
-      # drawn hands, and of copies with noise of 8/255: iterations to a marginal
-      # error of 1e-3, and share of the mass that moves to the own copy (of a
-      # uniform plan 0.06). 0.003 has 0.994 or more, 0.0003 is like 0.001:
-      #          shipped detector     after 300 steps     after 600 steps
-      #   0.01   14–30   0.65–0.86    43–89  0.88–0.98    64–141  0.86–0.98
-      #   0.001  1–64    1.00         1      1.00         1       1.00
-      # Where all mass moves to the own copy, 'ot' is the arm 'distance'.
-      'solver_epsilon': 0.01,
-      # Pooled features need up to 207; 500 take 1.3 ms of a step.
-      'solver_iterations': 500,
-      'solver_tolerance': 0.0,  # 0.1: the stop of the published code
-      'detach_plan': False,
-      # Of BatchNorm in the attack: 'running', 'batch', or 'auto': 'running',
-      # with random weights 'batch'.
-      'statistics': 'auto',
-      # Updates by each batch of the arm 'free'.
-      'replays': 4,
-    }
-  )
-
-
-def _recognise():
-  """The section `recognise`; what it names stands for the same keys above."""
-  return ml_collections.ConfigDict(
-    {
-      'image_size': 64,
-      'data': {
-        # As in configs/metric.py.
-        'name': 'palms',
-        'dir': '',
-        'turn': 0,
-        'identities': 240,
-        'samples': 4,
-        'difficulty': 0.5,
-      },
-      'evaluation_share': 0.5,
-      'labelled': {'identities': 0, 'images': 0},
-      # Noise and blur would be perturbations of their own.
-      'augment': common.augment(blur=0.0, noise=0.0),
-      # Of random weights; an export brings its own.
-      'preprocess': {'channels': 'grey', 'contrast': 'local'},
-      'network': {
-        'name': 'mobilefacenet',
-        'width': 0.5,
-        'embedding_size': 128,
-        'attention': False,
-        'dtype': 'float32',
-        'batch_norm_momentum': 0.9,
-      },
-      # Single runs of 60 steps of the adversarial arm: with 8/255 its clean EER
-      # was 26 %. With 2/255 all embeddings were close to each other. With 1/255
-      # it learned, and had an EER of 6 % under attack at 1/255.
-      'perturb': _perturb(epsilon=1 / 255, step_size=1 / 255),
-      # ArcFace, with a new head over the identities of the training.
-      'loss': {'margin': 0.3, 'scale': 32.0},
-      'cnn': {
-        'batch_size': 32,
-        'steps': 200,
-        'learning_rate': 0.02,
-        'momentum': 0.9,
-        'weight_decay': 5e-4,
-        'warmup_steps': 20,
-        'max_norm': 5.0,
-        **common.schedule(),
-        'schedule': 'constant',
-        'ckpt_every': 100,
-        # As in `train`.
-        'weight': 1.0,
-        'statistics': 'auto',
-      },
-      # False match rate of clean pairs that the threshold is set for.
-      'fmr': 1e-3,
-    }
-  )
 
 
 def sweep(arg=''):

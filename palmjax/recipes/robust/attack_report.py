@@ -1,6 +1,7 @@
 """The part of a report of the recipe `robust` that is about its attacks."""
 
 from palmjax.evals.detection import robustness
+from palmjax.recipes.robust import scores as robust_scores
 from palmjax.recipes.robust import training_report
 from palmjax.report import html, plots
 
@@ -9,8 +10,6 @@ NAMES = training_report.NAMES
 _HEADLINE = 4
 # Of a cell that lists attacks.
 _ATTACKS = 3
-# Of an attack without gradients that is a check of those with gradients.
-_QUERIES = 1000
 
 
 def headline_radius(radii):
@@ -147,17 +146,17 @@ def masked_gradients(sentences, queries):
     sentences: the warnings.
     queries: of the square attack.
   """
-  weak = (
-    f' The square attack made {queries} queries: below {_QUERIES} this check '
-    'is weak.'
-    if queries < _QUERIES
-    else ''
-  )
+  rows = dict(enumerate(sentences, start=1)) or {'': 'none seen'}
+  if queries < robust_scores.MIN_QUERIES:
+    rows['Attack without gradients'] = (
+      f'not tested: it made {queries} queries and needs '
+      f'{robust_scores.MIN_QUERIES}'
+    )
   return html.Values(
     'Signs of masked gradients',
-    dict(enumerate(sentences, start=1)) or {'': 'none seen'},
+    rows,
     'An attack without gradients should be weaker than those with gradients, '
     'images made for another network weaker than those made for this one, and '
     'an attack that may make any image should leave nothing. Where that is not '
-    f'so, read the lowest number.{weak}',
+    'so, read the lowest number.',
   )

@@ -42,8 +42,10 @@ class Attacked(NamedTuple):
 def attack(tests, classes, key, stage, config, **exports):
   """Attacks the detector of one arm and keeps what it found.
 
-  The attack whose images other arms are shown is made within every radius. Of
-  a test without a box nothing is attacked.
+  The attack whose images other arms are shown is made within every radius. An
+  image of which all hands are lost within a radius is attacked within larger
+  ones by `battery.on_every_image` alone; under the other attacks it keeps the
+  attempt that lost them. Of a test without a box nothing is attacked.
 
   Args:
     tests: list of annotated images, see `chosen`.
@@ -65,6 +67,7 @@ def attack(tests, classes, key, stage, config, **exports):
     look = _Look(network, config, test, classes)
     clean = np.asarray(pixels.to_float(test['image']))
     detections[number, CLEAN, 0] = look.detections(clean)
+    lost = _Lost(look, detections[number, CLEAN, 0])
     for name, strengths in robustness.corruptions().items():
       for level, strength in enumerate(strengths, start=1):
         changed = robustness.corrupt(test['image'], name, strength)
@@ -75,19 +78,21 @@ def attack(tests, classes, key, stage, config, **exports):
       logging.info('a test without a box is not attacked: nothing can be lost')
       continue
 
-    def look_under(name, radius, *, test=test, number=number, look=look):
+    def look_under(name, radius, part, *, number=number, look=look, lost=lost):
       """AP50 under an attack whose detections are kept."""
       made = battery.attack_images(
         attacks[name],
         network,
-        test,
+        look.test,
         config,
         radius=radius / 255,
         key=jax.random.fold_in(key, list(attacks).index(name)),
+        part=part,
       )
       if name == strongest and radius in config.attack.radii:
         images[number, radius] = made
-      objects = look.detections(made)
+      objects = lost.filled(look.detections(made), part)
+      lost.note(objects)
       detections[number, name, radius] = objects
       value = look.ap50(objects)
       logging.info('%s under %s at %g/255: AP50 %.3f', arm, name, radius, value)
@@ -97,9 +102,17 @@ def attack(tests, classes, key, stage, config, **exports):
     for radius in config.attack.radii:
       left = lowest >= NOTHING
       names = attacks if left else [strongest]
-      lowest = min(lowest, *(look_under(name, radius) for name in names))
+      whole, seen = np.arange(len(lost.images)), np.flatnonzero(~lost.images)
+      parts = {
+        name: whole if name in battery.on_every_image(config.attack) else seen
+        for name in names
+      }
+      for name, part in parts.items():
+        if len(part):
+          lowest = min(lowest, look_under(name, radius, part))
     if WHOLE not in config.attack.radii:
-      look_under(battery.unsaturated(config.attack), WHOLE)
+      name = battery.unsaturated(config.attack)
+      look_under(name, WHOLE, np.arange(len(lost.images)))
   _write(stage.export, Attacked(detections, images))
   return {'attacks': len(detections)}
 
@@ -178,20 +191,52 @@ def matches(test, attempts, names):
 
 
 class _Look:
-  """A detector on one test."""
+  """A detector on one test, which is `test`."""
 
   def __init__(self, network, config, test, classes):
+    self.test = test
     self._network, self._config = network, config
-    self._test, self._classes = test, classes
+    self._classes = classes
 
   def detections(self, images):
     objects = battery.detect_objects(self._network, images, self._config)
     return {name: objects[name] for name in _KEPT}
 
   def ap50(self, objects):
-    matched = matches(self._test, [objects], self._classes)
-    every = np.ones((1, len(self._test['boxes'])), int)
+    matched = matches(self.test, [objects], self._classes)
+    every = np.ones((1, len(self.test['boxes'])), int)
     return float(average_precision.ap50(matched, every)[0])
+
+  def has_hits(self, objects):
+    """Whether any box of an image is found, at the IoU of AP50: bool [N]."""
+    matched = matches(self.test, [objects], self._classes)
+    (place,) = np.flatnonzero(np.isclose(box_matching.IOUS, 0.5))
+    hits = np.zeros(len(self.test['boxes']), bool)
+    hits[matched.image[matched.hit[0, place]]] = True
+    return hits
+
+
+class _Lost:
+  """Which images have lost all their hands, `images`, and what lost them."""
+
+  def __init__(self, look, clean):
+    self._look = look
+    self.images = ~look.has_hits(clean)
+    self._kept = {name: array.copy() for name, array in clean.items()}
+
+  def note(self, objects):
+    """Takes note of the detections under one more attempt."""
+    new = ~self._look.has_hits(objects) & ~self.images
+    for name, array in self._kept.items():
+      array[new] = objects[name][new]
+    self.images |= new
+
+  def filled(self, objects, part):
+    """Detections in some images, with what was kept of the others."""
+    whole = {name: array.copy() for name, array in self._kept.items()}
+    for name, array in whole.items():
+      array[part] = objects[name]
+    return whole
 
 
 def _write(directory, attacked):

@@ -38,7 +38,9 @@ def write(
     sentence
     for table in tables
     for arm in names
-    for sentence in robust_scores.warnings(table, arm, config.attack.radii)
+    for sentence in robust_scores.warnings(
+      table, arm, config.attack.radii, config.attack.queries
+    )
   ]
   rows = logs.read(run.workdir / 'metrics.jsonl')
   facts = run_facts.write(

@@ -33,6 +33,7 @@ from palmjax.evals import bootstrap
 from palmjax.networks import hand as hand_networks
 from palmjax.recipes.robust import (
   arms,
+  battery,
   measure,
   palm_recipe,
   statistics,
@@ -73,6 +74,8 @@ def run(config, workdir):
     len(hands.training['image']),
     ' and '.join(f'{len(test["image"])}' for test in tests.values()),
   )
+  if config.attack.battery == 'short':
+    logging.info(battery.SHORT)
 
   trained, attacked, networks = arms.run(
     arms.ArmStages(
@@ -98,7 +101,9 @@ def run(config, workdir):
     attacked, networks, list(tests.values()), hands.classes, config
   )
   tables = {
-    suffix: robust_scores.table(attacked, number, test, hands.classes)
+    suffix: robust_scores.table(
+      attacked, number, test, hands.classes, config.attack.radii
+    )
     for number, (suffix, test) in enumerate(tests.items())
   }
   results = {

@@ -3,6 +3,7 @@
 from palmjax.evals.detection import robustness
 from palmjax.recipes.robust import (
   attack_report,
+  battery,
   measure,
   page,
   pictures,
@@ -78,8 +79,11 @@ def _sections(run, tests, tables, results, networks):
       radii,
       suffix,
       rate=lambda value: value,
-      text='AP50. A dash: nothing was left to find at a smaller radius. No '
-      'single row tells how robust a detector is.',
+      text='AP50. A dash: nothing was left to find at a smaller radius. An '
+      'image whose hands are all lost keeps within larger radii the attempt '
+      'that lost them; only '
+      f'{" and ".join(battery.on_every_image(config.attack))} go on with it. '
+      'No single row tells how robust a detector is.',
     )
   for suffix in tests:
     yield _corruptions(tables[suffix], arms, suffix)
@@ -116,15 +120,16 @@ def _summary(config, tests, ended):
     if config.train.statistics == 'running'
     else ''
   )
+  short = f'{battery.SHORT} ' if config.attack.battery == 'short' else ''
   return (
     f'{training_report.equality(ended, steps, replays)} A batch has '
     f'{config.train.batch_size} images. {count} images that no training saw '
     'were attacked. The number under attack takes the worst attack on each '
-    'image within the radius. Intervals are over images; one seed says nothing '
-    'of other seeds (launch/sweep.py runs three). Trainings and attacks look '
-    f'once at images of {config.image_size} px{frozen}. `palmjax.detect` takes '
-    'the mean of several looks, at mirror images and other sizes too: these '
-    'numbers are not about it.'
+    f'image within the radius. {short}Intervals are over images; one seed says '
+    'nothing of other seeds (launch/sweep.py runs three). Trainings and '
+    f'attacks look once at images of {config.image_size} px{frozen}. '
+    '`palmjax.detect` takes the mean of several looks, at mirror images and '
+    'other sizes too: these numbers are not about it.'
   )
 
 

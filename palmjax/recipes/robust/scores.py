@@ -17,6 +17,9 @@ CONTROL = 'plain'
 _NO_BOXES = {'value': None, 'reason': 'not measurable with 0 boxes'}
 # AP50 that an attack may leave which can make any image.
 _LEFT = 0.02
+# Of the square attack. With fewer it is weaker than gradients in any case, and
+# says nothing of masked ones.
+MIN_QUERIES = 1000
 
 
 class Composed(NamedTuple):
@@ -47,8 +50,19 @@ class AttackTable(NamedTuple):
   composed: dict
 
 
-def table(attacked, number, test, classes):
-  """`AttackTable` of test `number` from {arm: `measure.Attacked`}."""
+def table(attacked, number, test, classes, radii):
+  """Matches and ranks what all arms found in a test.
+
+  Args:
+    attacked: {arm: `measure.Attacked`}.
+    number: of the test.
+    test: annotated images.
+    classes: names.
+    radii: of the section `attack`; nothing is composed beyond them.
+
+  Returns:
+    `AttackTable`.
+  """
   result = AttackTable({}, {}, {}, {})
   count = len(test['boxes'])
   every = np.ones((1, count), int)
@@ -66,12 +80,12 @@ def table(attacked, number, test, classes):
       result.matches[arm, *attempt] = matches
       result.values[arm, *attempt] = None if np.isnan(value) else value
     result.worst[arm], result.composed[arm] = _under_attack(
-      arm, attempts, result.values, stacked
+      arm, attempts, result.values, stacked, max(radii)
     )
   return result
 
 
-def _under_attack(arm, attempts, values, stacked):
+def _under_attack(arm, attempts, values, stacked, largest):
   """`AttackTable.worst` and `AttackTable.composed` of an arm."""
   corruptions = robustness.corruptions()
   # Clean images lie within every radius, too.
@@ -82,7 +96,7 @@ def _under_attack(arm, attempts, values, stacked):
   }
   if not attacks:
     return {}, {}
-  radii = sorted({radius for _, radius in attacks})
+  radii = sorted({radius for _, radius in attacks if radius <= largest})
   # What is no attack lies beyond every radius.
   within = [
     attempt if attempt in attacks else (attempt[0], np.inf)
@@ -188,13 +202,14 @@ def reached(radii, radius):
   return max(at for at in radii if at <= radius)
 
 
-def warnings(table, arm, radii):
+def warnings(table, arm, radii, queries):
   """Signs that an attack failed or that gradients are masked (1902.06705).
 
   Args:
     table: `AttackTable`.
     arm: its name.
     radii: of the section `attack`.
+    queries: of the square attack; it is not looked at below `MIN_QUERIES`.
 
   Returns:
     List of sentences; none is a good sign.
@@ -205,7 +220,7 @@ def warnings(table, arm, radii):
     white = _of(mine, 'pgd', 'apgd', 'fgsm')
     if not white or min(white) < measure.NOTHING:
       continue
-    if mine.get('square', 1.0) < min(white):
+    if queries >= MIN_QUERIES and mine.get('square', 1.0) < min(white):
       sentences.append(
         f'{arm} at {radius:g}/255: the attack without gradients is stronger '
         'than all with gradients; gradients may be masked'

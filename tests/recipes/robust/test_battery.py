@@ -8,6 +8,7 @@ import ml_collections
 import numpy as np
 import pytest
 
+from configs import robust as robust_config
 from palmjax.models import forward
 from palmjax.recipes.robust import battery
 from tests.steps import tiny_teachers
@@ -149,6 +150,44 @@ def logit_margin(network, batch, images):
     highest = np.sort(image[wrong])[-10:]
     margins.append(highest.mean() - (np.mean(right) if right else 0.0))
   return np.array(margins)
+
+
+def test_the_table_has_the_attacks_that_the_method_is_to_withstand():
+  section = robust_config.get_config('table').attack
+  attacks = battery.battery(section)
+  names = {'fgsm', 'square'}
+  names |= {f'pgd20-{term}' for term in ('class', 'box', 'sum')}
+  names |= {f'apgd20-{term}' for term in ('class', 'sum', 'margin')}
+  names |= {f'apgd20-{goal}' for goal in ('features', 'toward')}
+  assert names == attacks.keys()
+  assert dict(attacks['pgd20-box'].options)['restarts'] == 3
+  assert dict(attacks['square'].options)['num_steps'] >= 1000
+  assert {*battery.on_every_image(section)} < names
+
+
+def test_some_images_are_attacked(network):
+  """Those that are named, moved toward images of the whole test."""
+  batch = tiny_teachers.batch(1, size=4)
+  config = settings(targets=1)
+  images = battery.attack_images(
+    battery.battery(config.attack)['apgd4-toward'],
+    network,
+    batch,
+    config,
+    radius=8 / 255,
+    key=jax.random.key(1),
+    part=np.array([1, 3]),
+  )
+  clean = batch['image'] / np.float32(127.5) - 1
+  assert images.shape == (2, *clean.shape[1:])
+  assert np.abs(images - clean[[1, 3]]).max() <= 16 / 255 + 1e-6
+  features = feature_vectors(network, clean)
+  moved = feature_vectors(network, images)
+  toward, before = (
+    [[x[rows] for x in group] for group in features]
+    for rows in ([3, 1], [1, 3])
+  )
+  assert (cosines(moved, toward) > cosines(before, toward)).all()
 
 
 @pytest.mark.slow

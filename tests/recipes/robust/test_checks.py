@@ -56,7 +56,7 @@ from palmjax.recipes.shared import ending, sections
     ('attack.radii', (0, 2), r'attack\.radii=\(0, 2\): give rising'),
     ('attack.steps', 0, r'attack\.steps=0: give 1 or more'),
     ('attack.targets', 0, r'attack\.targets=0: give 1 or more'),
-    ('attack.battery', 'all', r'battery=all: choose one of short, full'),
+    ('attack.battery', 'all', r'battery=all: choose one of short, table'),
     ('evaluation.resamples', 0, r'resamples=0: give 1 or more'),
   ],
 )

@@ -10,7 +10,7 @@ from configs import robust as robust_config
 from palmjax.evals import bootstrap
 from palmjax.evals.detection import robustness
 from palmjax.networks import hand as hand_networks
-from palmjax.recipes.robust import battery, measure, scores
+from palmjax.recipes.robust import attack_report, battery, measure, scores
 
 
 def objects_of(boxes, score):
@@ -67,6 +67,7 @@ def test_the_table_shows_the_worst_attack(test):
     0,
     test,
     ('hand',),
+    (2, 4, 8),
   )
   assert table.worst['plain'][2.0] == ('pgd', 2.0)
   assert table.worst['ot'][2.0] == ('square', 2.0)
@@ -100,11 +101,19 @@ def test_masked_gradients_are_told(test):
     0,
     test,
     ('hand',),
+    (2,),
   )
-  assert scores.warnings(table, 'plain', (2,)) == []
-  messages = scores.warnings(table, 'ot', (2,))
+  assert scores.warnings(table, 'plain', (2,), 1000) == []
+  messages = scores.warnings(table, 'ot', (2,), 1000)
   assert len(messages) == 2
   assert 'without gradients is stronger' in messages[0]
+  # With so few queries it was not tested, and the report says so.
+  assert scores.warnings(table, 'ot', (2,), 999) == messages[1:]
+  for queries, words in ((999, 'not tested: it made 999'), (1000, '')):
+    part = attack_report.masked_gradients([], queries)
+    assert part.values[''] == 'none seen'
+    assert part.values.get('Attack without gradients', '').startswith(words)
+    assert ('Attack without gradients' in part.values) == bool(words)
 
 
 def test_chosen_images_are_evenly_spaced():
@@ -133,7 +142,7 @@ def test_each_image_has_its_worst_attack(test):
   detections[0, 'a', 2.0] = objects_in(range(4))
   detections[0, 'b', 4.0] = objects_in(range(4, 8))
   table = scores.table(
-    {'plain': measure.Attacked(detections, {})}, 0, test, ('hand',)
+    {'plain': measure.Attacked(detections, {})}, 0, test, ('hand',), (2, 4)
   )
   cells = scores.models({'': table}, (2, 4), bootstrap.Resampling(draws=20))
   plain = cells['plain']
@@ -156,7 +165,9 @@ def test_ratios_and_corruptions_have_intervals(test):
       detections[0, name, 1.0] = right(test, 0.5 + level / 10)
     return measure.Attacked(detections, {})
 
-  table = scores.table({'plain': arm(0.5), 'ot': arm(0.75)}, 0, test, ('hand',))
+  table = scores.table(
+    {'plain': arm(0.5), 'ot': arm(0.75)}, 0, test, ('hand',), (2,)
+  )
   cells = scores.models({'': table}, (2,), bootstrap.Resampling(draws=200))
   ratio = cells['ot']['ap50@2/255 / plain']
   assert ratio['low'] < ratio['value'] < ratio['high']
@@ -177,13 +188,13 @@ def test_a_test_without_boxes_is_passed_over(test):
   for name in robustness.corruptions():
     detections[0, name, 1.0] = right(test, 0.5)
   arms = dict.fromkeys(('plain', 'ot'), measure.Attacked(detections, {}))
-  table = scores.table(arms, 0, test, ('hand',))
+  table = scores.table(arms, 0, test, ('hand',), (2,))
   cells = scores.models({'': table}, (2,), bootstrap.Resampling(draws=20))
   assert {
     cells['ot'][name]['reason']
     for name in ('ap50', 'ap50@2/255', 'ap50@corruptions')
   } == {'not measurable with 0 boxes'}
-  assert scores.warnings(table, 'ot', (2,)) == []
+  assert scores.warnings(table, 'ot', (2,), 1000) == []
   named = scores.names_of_worst({'': table}, (2,))
   assert named['ot'] == {'2/255': 'not measurable with 0 boxes'}
   assert scores.chosen_attacks({'': table}, (2,))['ot'] == {'2/255': {}}
@@ -194,9 +205,11 @@ def test_what_withstands_any_change_is_told(test):
     detections = {(0, 'pgd20-sum', 2.0): right(test, 0.5)}
     detections[0, 'apgd20-margin', 255.0] = right(test, share)
     table = scores.table(
-      {'ot': measure.Attacked(detections, {})}, 0, test, ('hand',)
+      {'ot': measure.Attacked(detections, {})}, 0, test, ('hand',), (2,)
     )
-    return scores.warnings(table, 'ot', (2,))
+    # What may be any image is not composed: nobody would read it.
+    assert max(table.composed['ot']) == 2
+    return scores.warnings(table, 'ot', (2,), 1000)
 
   assert warnings(0.0) == []
   (sentence,) = warnings(0.5)
@@ -205,21 +218,30 @@ def test_what_withstands_any_change_is_told(test):
 
 @pytest.fixture
 def attacked(test, monkeypatch, tmp_path):
-  """Attacks a detector of one arm that finds something, or nothing."""
+  """Attacks a detector of one arm that finds the hands of some images."""
   calls = []
 
-  def attack_images(attack, network, test, config, *, radius, key):
-    calls.append((attack.objective, round(255 * radius), key))
-    return np.zeros(test['image'].shape, np.float32)
+  def attack_images(attack, network, test, config, *, radius, key, part):
+    calls.append((attack.objective, round(255 * radius), key, part.tolist()))
+    return test['image'][part]
 
   def run(arm, share):
     calls.clear()
+    # An image is its own number, which tells what is found in it.
+    test['image'] = np.tile(
+      np.arange(8, dtype=np.uint8)[:, None, None, None], (1, 8, 8, 3)
+    )
+    whole = right(test, share)
+
+    def detect_objects(network, images, config):
+      numbers = np.asarray(images)[:, 0, 0, 0]
+      if numbers.dtype != np.uint8:  # Clean and corrupted ones.
+        return right(test, 1.0)
+      return {name: array[numbers] for name, array in whole.items()}
+
     monkeypatch.setattr(hand_networks, 'load', lambda directory: None)
     monkeypatch.setattr(battery, 'attack_images', attack_images)
-    monkeypatch.setattr(
-      battery, 'detect_objects', lambda *_: right(test, share)
-    )
-    test['image'] = np.zeros((8, 8, 8, 3), np.uint8)
+    monkeypatch.setattr(battery, 'detect_objects', detect_objects)
     stage = types.SimpleNamespace(
       export=tmp_path, name=arm, key=jax.random.key(len(arm))
     )
@@ -242,25 +264,43 @@ def test_where_nothing_is_left_only_the_images_for_others_are_made(attacked):
   radii = {(0, 1.0), (0, 2.0), (0, 4.0), (0, 8.0)}
   assert seen.images.keys() == lost.images.keys() == radii
   assert len(seen.detections) > len(lost.detections)
-  at = {radius: [o for o, of, _ in calls if of == radius] for radius in (1, 2)}
+  at = {r: [o for o, of, *_ in calls if of == r] for r in (1, 2)}
   assert len(at[1]) > 5
   assert at[2] == ['class']
   # Any image may be made, once.
-  assert [of for _, of, _ in calls].count(255) == 1
+  assert [of for _, of, *_ in calls].count(255) == 1
   assert (0, 'apgd20-margin', 255.0) in lost.detections
+
+
+def test_images_whose_hands_are_lost_are_passed_over(attacked, test):
+  """Within larger radii, and not by the two strongest attacks."""
+  found, calls = attacked('plain', 0.5)
+  whole, seen = [*range(8)], [*range(4)]
+  for objective, radius, _, part in calls:
+    always = radius in (1, 255) or objective in ('class', 'margin')
+    # PGD of the short battery is of the margin, too.
+    if objective == 'margin' and radius not in (1, 255):
+      assert part in (whole, seen)
+    else:
+      assert part == (whole if always else seen), (objective, radius)
+  assert {len(images) for images in found.images.values()} == {8}
+  # What lost the hands stands for the attempts that were spared.
+  spared = found.detections[0, 'apgd20-sum', 4.0]
+  for name, array in right(test, 0.5).items():
+    np.testing.assert_array_equal(spared[name], array)
 
 
 def test_all_arms_are_attacked_from_the_same_starts(attacked):
   (_, plain), (_, other) = (attacked(arm, 1.0) for arm in ('plain', 'ot'))
   keys = [
-    [jax.random.key_data(key).tolist() for *_, key in calls]
+    [jax.random.key_data(key).tolist() for _, _, key, _ in calls]
     for calls in (plain, other)
   ]
   assert keys[0] == keys[1]
   # But no two attacks within a radius.
   first = [
     tuple(key)
-    for key, (_, radius, _) in zip(keys[0], plain, strict=True)
+    for key, (_, radius, *_) in zip(keys[0], plain, strict=True)
     if radius == 1
   ]
   assert len(set(first)) == len(first)
