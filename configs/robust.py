@@ -33,6 +33,7 @@ _SMOKE = {
   'data.images': 24,
   'data.evaluation_images': 8,
   'train.batch_size': 8,
+  'train.statistics': 'separate',
   'train.steps': 6,
   'train.warmup_steps': 2,
   'train.ckpt_every': 3,
@@ -50,6 +51,7 @@ _SMOKE = {
   'recognise.network.width': 0.125,
   'recognise.network.embedding_size': 32,
   'recognise.cnn.batch_size': 8,
+  'recognise.cnn.statistics': 'separate',
   'recognise.cnn.steps': 6,
   'recognise.cnn.warmup_steps': 2,
   'recognise.cnn.ckpt_every': 3,
@@ -57,8 +59,8 @@ _SMOKE = {
   'recognise.fmr': 0.1,
 }
 
-# Six arms of a seed then take an hour of one CPU core.
-_ATTACKED = 100
+# Six arms of a seed then take about an hour of one CPU core.
+_ATTACKED = 72
 _TABLE = {
   'arms': ('plain', 'random', 'distance', 'ot', 'adversarial', 'free'),
   'attack.battery': 'table',
@@ -196,18 +198,21 @@ def columns(arg=''):
   config = get_config(arg)
   name = {'detect': 'ap50', 'recognise': 'eer'}[config.task]
   radii = [f'{name}@{radius}/255' for radius in config.attack.radii]
-  more = ['ap50@corruptions'] if config.task == 'detect' else []
-  return [name, *radii, *more]
+  if config.task != 'detect':
+    return [name, *radii, f'{name}@1/255 - adversarial']
+  # What the goals are about.
+  goals = ['ap50 - plain', 'ap50@4/255 - plain', 'ap50@4/255 - adversarial']
+  return [name, *radii, 'ap50@corruptions', *goals]
 
 
 def unread(config):
   """{key or section that the task of a config does not read: what to do}."""
   if config.task != 'recognise':
     return {'recognise': 'leave it out, or give --config.task=recognise'}
-  mine = {*common.get_config('robust'), 'task', 'recognise', 'start'}
-  mine |= {'arms', 'stop', 'attack', 'evaluation'}
+  read = {*common.get_config('robust'), 'task', 'recognise', 'start'}
+  read |= {'arms', 'stop', 'attack', 'evaluation'}
   advice = 'with --config.task=recognise give keys of --config.recognise'
-  names = [name for name in config if name not in mine]
+  names = [name for name in config if name not in read]
   return dict.fromkeys(names, advice) | dict.fromkeys(
     ('attack.battery', 'attack.targets'), 'it is of hands; leave it out'
   )

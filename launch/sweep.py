@@ -5,12 +5,14 @@ python -m launch.sweep --config configs/metric.py:losses --workdir runs/losses
 
 sweep() returns dicts of overrides, columns() the metrics that the table shows.
 Without the key 'row' every model of the recipe is a row of the table; with it,
-every value of 'row' is one, for the model given by --model.
+every value of 'row' is one, for the model given by --model, or for the only
+model of the run. A row of one run has no s.d.; its interval stands in brackets.
 
 Every run is a process of its own in WORKDIR/<overrides>. The runs share their
 compiled programs (`palmjax.compile_cache`). The same command again resumes what
-was cut off and skips what is done. WORKDIR/table.md is the table, and
-WORKDIR/table.json holds the same numbers for machines.
+was cut off and skips what is done. WORKDIR/table.md is the table. For machines
+WORKDIR/table.json holds the same numbers, the value of each run and its
+interval. --out writes a JSON file as docs/results has them.
 """
 
 import json
@@ -21,7 +23,7 @@ import sys
 
 from absl import app, flags
 
-from palmjax import config_file
+from palmjax import config_file, files
 
 _CONFIG = flags.DEFINE_string('config', None, 'File of the sweep.')
 _WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of the whole sweep.')
@@ -29,6 +31,8 @@ _METRICS = flags.DEFINE_list(
   'metrics', None, "Columns, in place of the configuration's."
 )
 _MODEL = flags.DEFINE_string('model', 'network', 'Model of tables by row.')
+_OUT = flags.DEFINE_string('out', None, 'JSON file, as in docs/results.')
+_COMMIT = flags.DEFINE_string('commit', '', 'Commit to name in that file.')
 _ARGS = flags.DEFINE_multi_string(
   'override', [], 'KEY=VALUE for every run, e.g. data.difficulty=0.3.'
 )
@@ -38,12 +42,14 @@ def summarise(groups, metrics):
   """Collects mean and standard deviation over runs.
 
   Args:
-    groups: {row: two or more {metric: {'value', …}}, one of each run}.
+    groups: {row: one or more {metric: {'value', …}}, one of each run}.
     metrics: names of the columns.
 
   Returns:
-    {row: {metric: {'mean', 'std', 'values'}}}; a metric that some run could
-    not measure is {'reason': text}; one that a row lacks is left out.
+    {row: {metric: {'mean', 'std', 'values', 'intervals'}}}; of one run there is
+    no 'std', and of metrics without intervals no 'intervals', which are pairs
+    (low, high) in the order of the values. A metric that some run could not
+    measure is {'reason': text}; one that a row lacks is left out.
   """
   table = {}
   for name, rows in groups.items():
@@ -52,17 +58,21 @@ def summarise(groups, metrics):
       if None in cells:
         continue
       missing = [cell['reason'] for cell in cells if cell['value'] is None]
-      values = [cell['value'] for cell in cells]
       table.setdefault(name, {})[metric] = (
-        {'reason': missing[0]}
-        if missing
-        else {
-          'mean': statistics.fmean(values),
-          'std': statistics.stdev(values),
-          'values': values,
-        }
+        {'reason': missing[0]} if missing else _over_runs(cells)
       )
   return table
+
+
+def _over_runs(cells):
+  values = [cell['value'] for cell in cells]
+  summary = {'mean': statistics.fmean(values)}
+  if len(values) > 1:
+    summary['std'] = statistics.stdev(values)
+  summary['values'] = values
+  if all('low' in cell for cell in cells):
+    summary['intervals'] = [(cell['low'], cell['high']) for cell in cells]
+  return summary
 
 
 def markdown(table, metrics):
@@ -82,9 +92,39 @@ def _text(cell):
     return '–'
   if 'reason' in cell:
     return cell['reason']
-  if all(isinstance(value, int) for value in cell['values']):
-    return f'{cell["mean"]:,.0f} ± {cell["std"]:,.0f}'  # A count.
-  return f'{cell["mean"]:.4f} ± {cell["std"]:.4f}'
+  # Counts have no decimals.
+  form = ',.0f' if all(isinstance(v, int) for v in cell['values']) else '.4f'
+  text = format(cell['mean'], form)
+  if 'std' in cell:
+    return f'{text} ± {cell["std"]:{form}}'
+  if 'intervals' not in cell:
+    return text
+  low, high = cell['intervals'][0]
+  return f'{text} [{low:{form}}, {high:{form}}]'
+
+
+def record(table, runs):
+  """What a file of docs/results holds, from a table and its runs."""
+  words = [f'--config {_CONFIG.value}', f'--workdir {_WORKDIR.value}']
+  words += [f'--override {pair}' for pair in _ARGS.value]
+  seeds = list(dict.fromkeys(run['seed'] for run in runs if 'seed' in run))
+  return {
+    'command': ' '.join(['python -m launch.sweep', *words]),
+    'measured_at': _COMMIT.value,
+    'runs': f'seeds {", ".join(map(str, seeds))}',
+    'table': _rounded(table),
+  }
+
+
+def _rounded(value):
+  match value:
+    case dict():
+      return {name: _rounded(one) for name, one in value.items()}
+    case list() | tuple():
+      return [_rounded(one) for one in value]
+    case float():
+      return round(value, 6)
+  return value
 
 
 def is_done(directory, overrides):
@@ -152,11 +192,14 @@ def main(argv):
       sys.exit(f'sweep: stopped in {directory}; the same command resumes')
     models = read(directory)
     if row is not None:
-      models = {row: models[_MODEL.value]}
+      (only,) = models if len(models) == 1 else (_MODEL.value,)
+      models = {row: models[only]}
     for name, values in models.items():
       groups.setdefault(name, []).append(values)
   table = summarise(groups, columns)
   (workdir / 'table.json').write_text(json.dumps(table, indent=2) + '\n')
+  if _OUT.value:
+    files.write_json(pathlib.Path(_OUT.value), record(table, runs))
   text = markdown(table, columns)
   (workdir / 'table.md').write_text(text)
   print(text)

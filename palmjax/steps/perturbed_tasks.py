@@ -81,8 +81,8 @@ def detector(
   def loss(params, outputs, batch):
     del params
     maps, _ = outputs
-    wanted = detect.targets(maps, batch, radius=radius, cells=cells)
-    return detection.detection_loss(maps, wanted, weights=weights)
+    targets = detect.targets(maps, batch, radius=radius, cells=cells)
+    return detection.detection_loss(maps, targets, weights=weights)
 
   def vectors(outputs):
     maps, levels = outputs

@@ -144,31 +144,31 @@ def _losses(
   task, statistics, params, stats, images, target_images, targets, key
 ):
   """(L1, its terms, L2, new statistics); without target images L2 is 0."""
-  mine = network_stats(stats)
-  none = target_images is None
+  own_stats = network_stats(stats)
+  unperturbed = target_images is None
 
   def loss(outputs):
     return task.loss(params, outputs, targets)
 
   if statistics == 'running':
-    clean, terms = loss(task.apply_eval(params, mine, images))
+    clean, terms = loss(task.apply_eval(params, own_stats, images))
     perturbed = 0.0
-    if not none:
-      perturbed, _ = loss(task.apply_eval(params, mine, target_images))
+    if not unperturbed:
+      perturbed, _ = loss(task.apply_eval(params, own_stats, target_images))
     return clean, terms, jnp.asarray(perturbed), dict(stats)
-  if none:
-    outputs, new = task.apply_train(params, mine, images, key)
+  if unperturbed:
+    outputs, new = task.apply_train(params, own_stats, images, key)
     clean, terms = loss(outputs)
     return clean, terms, jnp.zeros(()), {**stats, **new}
   if statistics == 'joint':
     both = jnp.concatenate([images, target_images])
-    outputs, new = task.apply_train(params, mine, both, key)
+    outputs, new = task.apply_train(params, own_stats, both, key)
     halves = [
       jax.tree.map(lambda x, i=i: jnp.split(x, 2)[i], outputs) for i in (0, 1)
     ]
     (clean, terms), (perturbed, _) = map(loss, halves)
     return clean, terms, perturbed, {**stats, **new}
-  outputs, new = task.apply_train(params, mine, images, key)
+  outputs, new = task.apply_train(params, own_stats, images, key)
   clean, terms = loss(outputs)
   outputs, other = task.apply_train(
     params, stats['perturbed'], target_images, key

@@ -35,6 +35,22 @@ def test_what_one_run_could_not_measure_is_no_number():
   assert '| control | 0.1500 ± 0.0707 | not measurable with 9 pairs |' in text
 
 
+def test_intervals_of_all_runs_are_kept():
+  cells = [{'value': v, 'low': v - 0.1, 'high': v + 0.1} for v in (0.25, 0.5)]
+  rows = [{'ap': cell, 'params': {'value': 7}} for cell in cells]
+  table = sweep.summarise({'a': rows, 'b': rows[:1]}, ['ap', 'params'])
+  assert table['a']['ap']['intervals'] == [(0.15, 0.35), (0.4, 0.6)]
+  assert 'intervals' not in table['a']['params']
+  # Of one run there is no deviation.
+  assert table['b']['ap'] == {
+    'mean': 0.25,
+    'values': [0.25],
+    'intervals': [(0.15, 0.35)],
+  }
+  text = sweep.markdown(table, ['ap', 'params'])
+  assert '| b | 0.2500 [0.1500, 0.3500] | 7 |' in text
+
+
 def test_the_sweep_of_ssl_has_three_seeds():
   runs = sweep.runs_of(str(ROOT / 'configs/ssl.py'))
   assert [run['seed'] for run in runs] == [10, 11, 12]
@@ -141,6 +157,36 @@ def test_rows_of_a_sweep(runs, capsys):
   assert '| a | 0.1100 ± 0.0141 | 12,345 ± 0 | 2.0000 ± 0.0000 |' in table
   assert '| b | 0.3100 ± 0.0141 | 12,345 ± 0 | 2.0000 ± 0.0000 |' in table
   assert table in capsys.readouterr().out
+
+
+def test_a_file_for_the_docs(runs, monkeypatch, tmp_path):
+  _, workdir = runs
+  out = tmp_path / 'record.json'
+  for name, value in (
+    ('out', str(out)),
+    ('commit', '0123abc'),
+    ('override', ['loss.boundaries=(3,)']),
+  ):
+    monkeypatch.setattr(flags.FLAGS[name], 'value', value)
+  sweep.main([])
+  content = json.loads(out.read_text())
+  assert content['command'] == (
+    f'python -m launch.sweep --config {flags.FLAGS["config"].value} '
+    f'--workdir {workdir} --override loss.boundaries=(3,)'
+  )
+  assert content['runs'] == 'seeds 0, 1'
+  assert content['measured_at'] == '0123abc'
+  assert content['table']['a']['eer']['values'] == [0.1, 0.12]
+  assert content['table']['a']['eer']['std'] == 0.014142
+
+
+@pytest.mark.parametrize('only', ['ot', 'network'])
+def test_a_row_is_the_only_model_of_its_runs(runs, monkeypatch, only):
+  _, workdir = runs
+  models = {only: {'eer': {'value': 0.1}}}
+  monkeypatch.setattr(sweep, 'read', lambda directory: models)
+  sweep.main([])
+  assert '| a | 0.1000 ± 0.0000 |' in (workdir / 'table.md').read_text()
 
 
 def test_every_model_may_have_a_time(tmp_path):

@@ -106,9 +106,9 @@ def compose(stacked, start, attempts, *, passes=5):
     changed = False
     for i in range(len(choice)):
       others = np.delete(np.arange(len(choice)) * each + choice, i)
-      wanted = np.concatenate([others, i * each + attempts])
-      trial = _only(part, np.searchsorted(rows, np.sort(wanted)))
-      weights = _trials(np.sort(wanted), others, i * each + attempts)
+      numbers = np.concatenate([others, i * each + attempts])
+      trial = _only(part, np.searchsorted(rows, np.sort(numbers)))
+      weights = _trials(np.sort(numbers), others, i * each + attempts)
       values = average_precision.ap50(trial, weights)
       best = int(np.argmin(values))
       # Sums of shares: what differs by rounding is no gain.

@@ -114,7 +114,7 @@ def made_for_others(attacked, arm):
   Yields:
     (name of the attack, key of the images, float32 [N, S, S, 3]).
   """
-  for other, theirs in attacked.items():
+  for other, found in attacked.items():
     if other != arm:
-      for key, images in theirs.images.items():
+      for key, images in found.images.items():
         yield f'transfer from {other}', key, images

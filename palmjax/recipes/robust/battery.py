@@ -235,13 +235,13 @@ def _run(program, variables, images, notes, weights, key, radius):
     return forward.apply_eval(program.model, params['detector'], stats, images)
 
   if program.features:
-    wanted = _features(program, look(jnp.where(weights.toward, others, images)))
+    goals = _features(program, look(jnp.where(weights.toward, others, images)))
 
     def objective(images):
       cosine = sum(
         share * _cosine(*group)
         for share, *group in zip(
-          weights[:2], wanted, _features(program, look(images)), strict=True
+          weights[:2], goals, _features(program, look(images)), strict=True
         )
       )
       return jnp.where(weights.toward, cosine, 1.0 - cosine)
@@ -272,10 +272,10 @@ def _features(program, outputs):
   ]
 
 
-def _cosine(wanted, features):
+def _cosine(goals, features):
   """Mean over a list of the cosines of vectors of unit norm: float [B]."""
   cosines = [
-    jnp.sum(a * b, axis=-1) for a, b in zip(wanted, features, strict=True)
+    jnp.sum(a * b, axis=-1) for a, b in zip(goals, features, strict=True)
   ]
   return sum(cosines) / len(cosines)
 
@@ -283,12 +283,12 @@ def _cosine(wanted, features):
 def _loss(program, weights, maps, notes):
   of_loss, of_margin = weights
   maps, notes = jax.tree.map(lambda x: x[None], (maps, notes))
-  wanted = detect.targets(
+  targets = detect.targets(
     maps, notes, radius=program.radius, cells=program.cells
   )
-  value, _ = detection.detection_loss(maps, wanted, weights=of_loss)
+  value, _ = detection.detection_loss(maps, targets, weights=of_loss)
   return value + of_margin * margin.margin(
-    maps['class'], wanted, notes['classes']
+    maps['class'], targets, notes['classes']
   )
 
 

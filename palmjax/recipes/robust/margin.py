@@ -17,26 +17,26 @@ from palmjax.ops.maps import cells
 _FALSE_ALARMS = 10
 
 
-def margin(logits, wanted, classes):
+def margin(logits, targets, classes):
   """The margin of one image.
 
   Args:
     logits: float [1, h, w, C].
-    wanted: of `ops.maps.centers.encode`, of M objects.
+    targets: of `ops.maps.centers.encode`, of M objects.
     classes: int [1, M].
 
   Returns:
     float scalar.
   """
-  right = wanted['heatmap'] > 0
+  right = targets['heatmap'] > 0
   wrong = jnp.where(right, jnp.min(logits), logits).ravel()
   wrong = jnp.mean(jax.lax.top_k(wrong, _FALSE_ALARMS)[0])
   # [1, cells of an object, M]: a neighbour that is left tells the same box.
   count = classes.shape[1]
-  true = cells.at_cells(logits, wanted['cells'])
+  true = cells.at_cells(logits, targets['cells'])
   true = true.reshape(1, -1, count, true.shape[-1])
   true = jnp.take_along_axis(true, classes[:, None, :, None], axis=-1)[..., 0]
-  present = wanted['present'].reshape(true.shape)
+  present = targets['present'].reshape(true.shape)
   true = jnp.max(jnp.where(present, true, jnp.min(logits)), axis=1)
   present = present[:, 0]
   total = jnp.sum(jnp.where(present, true, 0.0))

@@ -52,8 +52,8 @@ def read_start(config):
     batch_norm_momentum=batch_norm.momentum_of(network.description),
   )
   config.preprocess.update(channels=spec.channels, contrast=spec.contrast)
-  _, mine = palm_training.build(config, comparison=spec.metric)
-  if mine != spec:
+  _, rebuilt = palm_training.build(config, comparison=spec.metric)
+  if rebuilt != spec:
     raise ValueError(
       f'--config.start={config.start} prepares its palms with other numbers '
       'than this version: train it again'

@@ -69,10 +69,10 @@ def models(attacked, clean, config, resampling):
   Returns:
     Per arm 'eer' and 'fnmr@fmr=F' of all clean pairs; 'eer@R/255', 'fnmr@R/255'
     and 'fmr@R/255' of the attacked pairs, R = 0 being the same pairs unchanged,
-    at the threshold that all clean pairs have for F; and for arms beside the
-    control 'eer@R/255 - plain', paired.
+    at the threshold that all clean pairs have for F; and paired, as
+    `robust_scores.models` has them, 'eer@R/255 - plain' and 'eer@R/255 -
+    adversarial'.
   """
-  control = attacked.get(robust_scores.CONTROL)
   result = {}
   for arm, one in attacked.items():
     cells = verification.fnmr_rates(
@@ -80,14 +80,14 @@ def models(attacked, clean, config, resampling):
     )
     threshold = _threshold(clean[arm].impostor, config.fmr)
     for radius in (0, *config.attack.radii):
-      mine = worst_pairs(one, radius)
+      pairs = worst_pairs(one, radius)
       rates = chosen_pairs.rates(
-        mine, threshold=threshold, resampling=resampling
+        pairs, threshold=threshold, resampling=resampling
       )
       cells |= {f'{name}@{radius:g}/255': rate for name, rate in rates.items()}
-      if control is not None and one is not control:
-        cells[f'eer@{radius:g}/255 - plain'] = chosen_pairs.eer_difference(
-          mine, worst_pairs(control, radius), resampling=resampling
+      for baseline in robust_scores.baselines(arm, attacked):
+        cells[f'eer@{radius:g}/255 - {baseline}'] = chosen_pairs.eer_difference(
+          pairs, worst_pairs(attacked[baseline], radius), resampling=resampling
         )
     result[arm] = cells
   return result

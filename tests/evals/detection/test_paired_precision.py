@@ -41,6 +41,23 @@ def test_ap50_alone_is_that_of_all_rates():
   )
 
 
+def test_a_difference_is_that_of_all_rates():
+  truths, detections = small_sets.random_set(3)
+  matches = box_matching.match(truths, detections, names=small_sets.NAMES)
+  fewer = [
+    (boxes[1:], scores[1:], labels[1:]) for boxes, scores, labels in detections
+  ]
+  baseline = box_matching.match(truths, fewer, names=small_sets.NAMES)
+  pair = matches, baseline
+  gain = paired_precision.difference(*pair, resampling=RESAMPLING)
+  assert gain == average_precision.difference(
+    *pair, metric='ap50', resampling=RESAMPLING
+  )
+  assert gain['low'] < gain['high']
+  same = paired_precision.difference(matches, matches, resampling=RESAMPLING)
+  assert same == {'value': 0.0, 'low': 0.0, 'high': 0.0}
+
+
 def test_a_ratio_is_of_the_same_draws():
   more, fewer = share(18), share(14)
   ratio = paired_precision.ratio(more, fewer, resampling=RESAMPLING)

@@ -137,7 +137,15 @@ def test_a_sweep_shows_the_metric_of_its_task(variant, name):
   assert robust_config.columns(variant) == [
     name,
     *(f'{name}@{radius}/255' for radius in radii),
-    *(['ap50@corruptions'] if name == 'ap50' else []),
+    *{
+      'ap50': (
+        'ap50@corruptions',
+        'ap50 - plain',
+        'ap50@4/255 - plain',
+        'ap50@4/255 - adversarial',
+      ),
+      'eer': ('eer@1/255 - adversarial',),
+    }[name],
   ]
 
 

@@ -182,6 +182,32 @@ def test_ratios_and_corruptions_have_intervals(test):
   )
 
 
+def test_arms_are_compared_with_plain_and_adversarial_training(test):
+  """Clean and under attack, and neither with itself."""
+
+  def arm(clean, share):
+    detections = {(0, 'clean', 0.0): right(test, clean)}
+    detections[0, 'pgd', 2.0] = right(test, share)
+    for name in robustness.corruptions():
+      detections[0, name, 1.0] = right(test, clean)
+    return measure.Attacked(detections, {})
+
+  shares = {'plain': (1.0, 0.25), 'ot': (0.75, 0.75), 'adversarial': (1.0, 0.5)}
+  arms = {name: arm(*both) for name, both in shares.items()}
+  table = scores.table(arms, 0, test, ('hand',), (2,))
+  cells = scores.models({'': table}, (2,), bootstrap.Resampling(draws=20))
+  for name in ('ap50', 'ap50@2/255'):
+    for baseline in ('plain', 'adversarial'):
+      gain = cells['ot'][f'{name} - {baseline}']
+      assert gain['low'] <= gain['value'] <= gain['high']
+      assert gain['value'] == pytest.approx(
+        cells['ot'][name]['value'] - cells[baseline][name]['value']
+      )
+    assert f'{name} - plain' in cells['adversarial']
+    assert f'{name} - adversarial' not in cells['adversarial']
+  assert not any(' - ' in name for name in cells['plain'])
+
+
 def test_a_test_without_boxes_is_passed_over(test):
   test['valid'][:] = False
   detections = {(0, 'clean', 0.0): right(test, 1.0)}

@@ -61,6 +61,25 @@ def test_a_run_leaves_metrics_and_a_report(run):
   assert not re.search(r'(src|href)="https?:', text)
 
 
+def test_random_weights_need_no_further_option(run, palmjax_command, tmp_path):
+  """Their statistics are those that the default config has for them."""
+  del run  # Made first: what it compiled is used again.
+  _finish(
+    palmjax_command(
+      *OPTIONS,
+      f'--workdir={tmp_path}',
+      "--config.arms=('ot',)",
+      '--config.recognise.cnn.statistics=auto',
+      '--config.attack.radii=(2,)',
+    )
+  )
+  (model,) = json.loads((tmp_path / 'metrics.json').read_text())['models']
+  assert model == 'ot'
+  done = json.loads((tmp_path / 'ot' / 'DONE.json').read_text())
+  assert done['config']['cnn']['statistics'] == 'joint'
+  assert done['config']['perturb']['statistics'] == 'batch'
+
+
 def test_exports_verify(run, tmp_path, capsys):
   images = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3), np.uint8)
   photos = []

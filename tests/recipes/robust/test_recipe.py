@@ -51,7 +51,8 @@ def controls_run(run, palmjax_command, tmp_path_factory):
       '--config.train.steps=8',
       '--config.perturb.replays=2',
       '--config.perturb.vector=levels',
-      '--config.train.statistics=separate',
+      # As the default config has it, of random weights.
+      '--config.train.statistics=auto',
     )
   )
   return workdir

@@ -214,3 +214,4 @@ def test_each_pair_is_attacked_in_the_worst_way():
   assert plain['fmr@4/255']['value'] == plain['eer@4/255']['value'] == 1.0
   assert plain['eer@8/255'] == plain['eer@4/255']
   assert ot['eer@8/255 - plain']['value'] == -1.0
+  assert not any(' - ' in name for name in plain)
