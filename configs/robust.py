@@ -8,6 +8,7 @@ python -m palmjax.main --config configs/robust.py --workdir runs/robust
 'table4' the same with images perturbed within 4/255 in place of 8/255
 'full'   all six arms under every attack of the battery; it has never run
 'palms'  all six arms of the palm embedding
+'ablation' the arm 'ot' alone; its sweep changes one setting in each run
 
 `--config.task=recognise` does the same for the palm embedding, from the shipped
 palm weights. It reads the section `recognise`, and of the others `start`,
@@ -17,8 +18,9 @@ refused. One arm until its target loss is at most a threshold:
 python -m palmjax.main --config configs/robust.py --config.arms="('ot',)" \
   --config.stop.loss=7 --config.train.steps=5000 --workdir runs/robust_until
 
-Sweep, three seeds, all arms:
+Sweep, three seeds, all arms; or one development seed, one change a row:
 python -m launch.sweep --config configs/robust.py:table --workdir runs/NAME
+python -m launch.sweep --config configs/robust.py:ablation --workdir runs/NAME
 """
 
 import ml_collections
@@ -78,6 +80,26 @@ _FULL = {
 }
 # Some arms do better with it: a fair comparison shows both tables.
 _SMALLER = {'perturb.epsilon': 4 / 255, 'perturb.step_size': 4 / 255}
+_ABLATION = {'arms': ('ot',), 'attack.radii': (1, 4)}
+# {row of the table: what it changes}; each row changes one thing.
+_CHANGES = {
+  'plain': {'arms': ('plain',)},
+  'ot, as it is': {},
+  '3 steps of ascent': {'perturb.num_steps': 3},
+  'vector pooled': {'perturb.vector': 'pooled'},
+  'vector levels': {'perturb.vector': 'levels'},
+  'vector flat': {'perturb.vector': 'flat'},
+  'solver ε 0.001': {'perturb.solver_epsilon': 0.001},
+  'solver ε 0.1': {'perturb.solver_epsilon': 0.1},
+  # As many updates, so half and twice as many images.
+  'batch 8': {'train.batch_size': 8},
+  'batch 32': {'train.batch_size': 32},
+  'BatchNorm in the attack: batch': {'perturb.statistics': 'batch'},
+  'BatchNorm in the update: joint': {'train.statistics': 'joint'},
+  'BatchNorm in the update: separate': {'train.statistics': 'separate'},
+  'weight of L2 0.5': {'train.weight': 0.5},
+  'weight of L2 2': {'train.weight': 2.0},
+}
 
 
 def get_config(arg=''):
@@ -183,13 +205,18 @@ def get_config(arg=''):
     'table4': {**_TABLE, **_SMALLER},
     'full': _FULL,
     'palms': {**_TABLE, 'task': 'recognise'},
+    'ablation': _ABLATION,
   }
   return common.override(config, common.variant(variants, arg, 'robust'))
 
 
 def sweep(arg=''):
-  """Runs of the table: three seeds, each of which trains every arm."""
+  """Runs of the table: three seeds of every arm, or one of every change."""
   get_config(arg)  # Refuses another name.
+  if arg == 'ablation':
+    return [
+      {'row': row, **changes, 'seed': 100} for row, changes in _CHANGES.items()
+    ]
   return [{'seed': seed} for seed in range(3)]
 
 
@@ -198,6 +225,8 @@ def columns(arg=''):
   config = get_config(arg)
   name = {'detect': 'ap50', 'recognise': 'eer'}[config.task]
   radii = [f'{name}@{radius}/255' for radius in config.attack.radii]
+  if arg == 'ablation':
+    return [name, *radii]
   if config.task != 'detect':
     return [name, *radii, f'{name}@1/255 - adversarial']
   # What the goals are about.

@@ -107,11 +107,12 @@ def record(table, runs):
   """What a file of docs/results holds, from a table and its runs."""
   words = [f'--config {_CONFIG.value}', f'--workdir {_WORKDIR.value}']
   words += [f'--override {pair}' for pair in _ARGS.value]
-  seeds = list(dict.fromkeys(run['seed'] for run in runs if 'seed' in run))
+  given = dict(pair.split('=', 1) for pair in _ARGS.value)
+  seeds = [given['seed']] if 'seed' in given else [run['seed'] for run in runs]
   return {
     'command': ' '.join(['python -m launch.sweep', *words]),
     'measured_at': _COMMIT.value,
-    'runs': f'seeds {", ".join(map(str, seeds))}',
+    'runs': f'seeds {", ".join(map(str, dict.fromkeys(seeds)))}',
     'table': _rounded(table),
   }
 

@@ -17,7 +17,7 @@ from palmjax.recipes.robust import (
   training,
 )
 from palmjax.recipes.robust import recipe as robust_recipe
-from palmjax.recipes.shared import ending, sections
+from palmjax.recipes.shared import config_keys, ending, sections
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,9 @@ def test_settings_that_cannot_work_are_refused_at_once(
   assert {path.name for path in tmp_path.iterdir()} <= {'.lock'}
 
 
-@pytest.mark.parametrize('variant', ['', 'smoke', 'table', 'table4', 'full'])
+@pytest.mark.parametrize(
+  'variant', ['', 'smoke', 'table', 'table4', 'full', 'ablation']
+)
 def test_the_variants_can_run(variant):
   robust_checks.check(robust_config.get_config(variant), mesh.make(1))
 
@@ -127,6 +129,38 @@ def test_two_tables_differ_in_the_radius_alone():
     other.perturb[key] = 8 / 255
   assert config.to_dict() == other.to_dict()
   assert robust_config.sweep('table') == robust_config.sweep('table4')
+
+
+def test_each_row_of_the_ablation_changes_one_setting():
+  usual = robust_config.get_config('ablation')
+  rows = {}
+  for run in robust_config.sweep('ablation'):
+    assert run.pop('seed') == 100
+    name = run.pop('row')
+    assert len(run) == (name != 'ot, as it is')
+    config = robust_config.get_config('ablation')
+    config.update_from_flattened_dict(run)
+    robust_checks.check(config, mesh.make(1))
+    for key, value in run.items():
+      assert value != config_keys.get(usual, key)
+    assert len(config.arms) == 1
+    rows[name] = run
+  changed = {key for run in rows.values() for key in run}
+  assert changed == {
+    'arms',
+    'perturb.num_steps',
+    'perturb.vector',
+    'perturb.solver_epsilon',
+    'perturb.statistics',
+    'train.batch_size',
+    'train.statistics',
+    'train.weight',
+  }
+  assert robust_config.columns('ablation') == [
+    'ap50',
+    'ap50@1/255',
+    'ap50@4/255',
+  ]
 
 
 @pytest.mark.parametrize(
