@@ -32,6 +32,12 @@ from palmjax.losses import transport
 from palmjax.ops import ball
 
 KINDS = ('none', 'random', 'ot', 'distance', 'adversarial', 'free')
+# Kinds that raise an objective, with the metric that it is.
+ASCENTS = {
+  'ot': 'ot/distance',
+  'distance': 'distance',
+  'adversarial': 'adversarial/loss',
+}
 # In the attack: of the running statistics, or of the perturbed batch.
 ATTACK_STATISTICS = ('running', 'batch')
 
@@ -98,8 +104,8 @@ def ascend(objective, start, images, *, epsilon, step_size, num_steps):
     epsilon, step_size, num_steps: ε, α and the number of steps.
 
   Returns:
-    (x*, objective at `start`, what came with it there). Where the gradient is
-    NaN nothing moves: of an objective that is not finite the images stay so.
+    (x*, objective at `start`, what came with it there). A value whose gradient
+    is NaN does not move: if the objective is not finite, x* is `start`.
   """
   gradient = jax.value_and_grad(objective, has_aux=True)
   perturbed, first = start, None
@@ -162,6 +168,27 @@ def find_target_images(task, perturbation, variables, examples, key):
   return target_images, metrics
 
 
+def gained(perturbation, metrics, standard, perturbed, loss):
+  """How far an ascent has raised its objective.
+
+  Args:
+    perturbation: `Perturbation` of a kind of `ASCENTS`.
+    metrics: of `find_target_images`, with the objective before the ascent.
+    standard, perturbed: vectors of x and of x*, lists of float [B, D].
+    loss: of x*, scalar.
+
+  Returns:
+    {'ot/gained', 'distance/gained' or 'adversarial/gained': scalar}.
+  """
+  kind = perturbation.kind
+  after = loss
+  if kind != 'adversarial':
+    pairs = list(zip(standard, perturbed, strict=True))
+    after, _ = _mean_distance(pairs, perturbation)
+  # If it is not finite, the objective is, by its own name, what is refused.
+  return {f'{kind}/gained': jnp.nan_to_num(after - metrics[ASCENTS[kind]])}
+
+
 def _attacked(task, variables, statistics, images):
   """Outputs for the attack; statistics that it makes are thrown away."""
   params, stats = variables
@@ -175,7 +202,13 @@ def _attacked(task, variables, statistics, images):
 def _distance(task, forward, standard, perturbation, images):
   """(mean distance of the vectors' sets, metrics)."""
   perturbed = task.vectors(forward(images))
-  pairs = list(zip(standard, perturbed, strict=True))
+  return _mean_distance(
+    list(zip(standard, perturbed, strict=True)), perturbation
+  )
+
+
+def _mean_distance(pairs, perturbation):
+  """`_distance` of pairs (float [B, D] of x, of its copies)."""
   if perturbation.kind == 'distance':
     value = sum(transport.paired_distance(*pair) for pair in pairs) / len(pairs)
     return value, {'distance': value}

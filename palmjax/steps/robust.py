@@ -22,7 +22,7 @@ from palmjax.steps import perturb
 STATISTICS = ('running', 'joint', 'separate')
 # Entries of `TrainState.stats` that are not the network's.
 OF_TRAINING = ('perturbed', 'perturbation')
-# Every use folds its own constant into the key of the clock.
+# Every use of a step's key folds its own constant into it.
 _PREPARE, _START, _DROPOUT = range(3)
 
 
@@ -66,9 +66,10 @@ def make_step(task, tx, perturbation, *, weight=1.0, statistics='running'):
 
   Returns:
     step(state, frozen, batch, key) → (state, metrics). Metrics are 'loss', the
-    target loss, 'clean' and 'perturbed', its parts, 'clean/TERM', and those of
-    `perturb.find_target_images`. With kind 'free' give each batch `replays`
-    times.
+    target loss, 'clean' and 'perturbed', its parts, 'clean/TERM', those of
+    `perturb.find_target_images`, and, where the update and the attack read
+    BatchNorm alike, that of `perturb.gained`. With kind 'free' give each batch
+    `replays` times.
 
   Raises:
     ValueError: as `perturb.check`; other statistics, or a negative weight.
@@ -82,7 +83,13 @@ def make_step(task, tx, perturbation, *, weight=1.0, statistics='running'):
     raise ValueError(f'weight={weight}: give 0 or more')
   kind, epsilon = perturbation.kind, perturbation.epsilon
   replays = perturbation.replays if kind == 'free' else 1
-  losses = functools.partial(_losses, task, statistics)
+  look = functools.partial(_look, task, statistics)
+  # Then L2 is taken of what the attack would see after its last step: how far
+  # the ascent came needs no further forward pass.
+  sees_the_attack = kind in perturb.ASCENTS and (
+    (perturbation.statistics, statistics)
+    in (('running', 'running'), ('batch', 'separate'))
+  )
 
   def step(state, frozen, batch, key):
     del frozen
@@ -105,15 +112,25 @@ def make_step(task, tx, perturbation, *, weight=1.0, statistics='running'):
       )
 
     def loss_fn(params, target_images):
-      clean, terms, perturbed, stats = losses(
-        params, state.stats, images, target_images, targets, dropout
+      outputs, target_outputs, stats = look(
+        params, state.stats, images, target_images, dropout
       )
+      clean, terms = task.loss(params, outputs, targets)
+      perturbed = jnp.zeros(())
+      if target_outputs is not None:
+        perturbed, _ = task.loss(params, target_outputs, targets)
       loss = clean + weight * perturbed
       parts = {'loss': loss, 'clean': clean, 'perturbed': perturbed}
-      return loss, (
-        stats,
-        parts | {f'clean/{name}': value for name, value in terms.items()},
-      )
+      parts |= {f'clean/{name}': value for name, value in terms.items()}
+      if sees_the_attack:
+        parts |= perturb.gained(
+          perturbation,
+          metrics,
+          task.vectors(outputs),
+          task.vectors(target_outputs),
+          perturbed,
+        )
+      return loss, (stats, parts)
 
     if kind == 'free':
       (grads, direction), (stats, loss_terms) = jax.grad(
@@ -140,38 +157,30 @@ def _attacked_stats(stats, statistics):
   return network_stats(stats)
 
 
-def _losses(
-  task, statistics, params, stats, images, target_images, targets, key
-):
-  """(L1, its terms, L2, new statistics); without target images L2 is 0."""
+def _look(task, statistics, params, stats, images, target_images, key):
+  """(outputs, those of the target images or None, new statistics)."""
   own_stats = network_stats(stats)
   unperturbed = target_images is None
-
-  def loss(outputs):
-    return task.loss(params, outputs, targets)
-
   if statistics == 'running':
-    clean, terms = loss(task.apply_eval(params, own_stats, images))
-    perturbed = 0.0
-    if not unperturbed:
-      perturbed, _ = loss(task.apply_eval(params, own_stats, target_images))
-    return clean, terms, jnp.asarray(perturbed), dict(stats)
-  if unperturbed:
-    outputs, new = task.apply_train(params, own_stats, images, key)
-    clean, terms = loss(outputs)
-    return clean, terms, jnp.zeros(()), {**stats, **new}
-  if statistics == 'joint':
+    outputs = task.apply_eval(params, own_stats, images)
+    if unperturbed:
+      return outputs, None, dict(stats)
+    return (
+      outputs,
+      task.apply_eval(params, own_stats, target_images),
+      dict(stats),
+    )
+  if statistics == 'joint' and not unperturbed:
     both = jnp.concatenate([images, target_images])
     outputs, new = task.apply_train(params, own_stats, both, key)
     halves = [
       jax.tree.map(lambda x, i=i: jnp.split(x, 2)[i], outputs) for i in (0, 1)
     ]
-    (clean, terms), (perturbed, _) = map(loss, halves)
-    return clean, terms, perturbed, {**stats, **new}
+    return *halves, {**stats, **new}
   outputs, new = task.apply_train(params, own_stats, images, key)
-  clean, terms = loss(outputs)
-  outputs, other = task.apply_train(
+  if unperturbed:
+    return outputs, None, {**stats, **new}
+  target_outputs, other = task.apply_train(
     params, stats['perturbed'], target_images, key
   )
-  perturbed, _ = loss(outputs)
-  return clean, terms, perturbed, {**stats, **new, 'perturbed': other}
+  return outputs, target_outputs, {**stats, **new, 'perturbed': other}

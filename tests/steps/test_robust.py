@@ -72,6 +72,39 @@ def test_one_update_by_hand(kind):
     assert np.abs(change).max() <= 2 * tiny_robust.EPSILON + 2e-7
 
 
+@pytest.mark.parametrize('statistics', ['running', 'separate'])
+def test_the_distance_after_the_ascent_is_told(statistics):
+  """By hand, at the target images; without labels it rises."""
+  attack = {'running': 'running', 'separate': 'batch'}[statistics]
+  step, state = tiny_updates.make(
+    'ot', statistics=statistics, changes={'statistics': attack}
+  )
+  data = tiny_robust.batch()
+  _, metrics = tiny_robust.quick_jit(step)(state, None, data, tiny_updates.KEY)
+  assert metrics['ot/gained'] > 0.1 * metrics['ot/distance'] > 0
+  if statistics == 'running':
+    variables = state.params, robust.network_stats(state.stats)
+    after = tiny_robust.distance(
+      variables,
+      tiny_updates.target_images('ot', state, data),
+      tiny_robust.images(data),
+    )
+    assert metrics['ot/distance'] + metrics['ot/gained'] == pytest.approx(
+      float(after), rel=1e-3
+    )
+
+
+@pytest.mark.parametrize(
+  'attack, update', [('running', 'joint'), ('running', 'separate')]
+)
+def test_another_look_than_that_of_the_attack_tells_no_gain(attack, update):
+  _, _, metrics = tiny_updates.run(
+    'ot', statistics=update, changes={'statistics': attack}
+  )
+  assert 'ot/distance' in metrics
+  assert 'ot/gained' not in metrics
+
+
 @pytest.mark.slow
 def test_without_target_images_it_is_the_detector_s_step():
   """The arm 'plain', with the keys of an augmentation."""

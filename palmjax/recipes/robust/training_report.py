@@ -19,7 +19,8 @@ _CURVES = {
   'Target loss L1 + L2': 'loss',
   'L1, clean images': 'clean',
   'L2, target images': 'perturbed',
-  'Feature matching distance': 'ot/distance',
+  'Feature matching distance before the ascent': 'ot/distance',
+  'What the ascent adds to it': 'ot/gained',
   'Share of converged plans': 'ot/converged',
   'Share of the mass that moves to the own copy': 'ot/diagonal',
 }
