@@ -1,11 +1,12 @@
-"""Attacked test pictures in the report of the recipe `robust`."""
+"""Pictures in the report of the recipe `robust`: attacked, and trained on."""
 
 import jax
 import numpy as np
 
 from palmjax.ops import pixels
-from palmjax.recipes.robust import battery
+from palmjax.recipes.robust import battery, training, training_report
 from palmjax.report import drawn_boxes, html
+from palmjax.steps import perturb
 
 _TILES = 4
 # A change is shown so many times as large.
@@ -56,6 +57,60 @@ def attacked(run, test, networks, radius, suffix):
     'drawn.',
     large=True,
   )
+
+
+def target_images(run, networks):
+  """Images of the training and what an arm perturbs them to.
+
+  Args:
+    run: `hand_training.HandRun`.
+    networks: {arm: `networks.hand.HandDetector`}.
+
+  Returns:
+    List of one `html.Grid`, of the arm 'ot' or the last one that searches its
+    perturbed images by an ascent; empty if there is none.
+  """
+  arms = [arm for arm in networks if training.ARMS[arm] in perturb.ASCENTS]
+  if not arms:
+    return []
+  arm = 'ot' if 'ot' in arms else arms[-1]
+  config, network = run.config, networks[arm]
+  task = training.hand_task(run.hands, network.model, config)
+  made = training.perturbation(config, arm)
+
+  @jax.jit
+  def find(variables, batch, key):
+    prepare, start = jax.random.split(key)
+    images, targets = task.prepare(prepare, batch)
+    found, metrics = perturb.find_target_images(
+      task, made, variables, (images, targets), start
+    )
+    return images, found, metrics[perturb.ASCENTS[made.kind]]
+
+  batch = {
+    name: array[: config.train.batch_size]
+    for name, array in run.hands.training.items()
+  }
+  images, found, objective = jax.device_get(
+    find((network.params, network.stats), batch, jax.random.key(config.seed))
+  )
+  clean, changed = images[:_TILES], found[:_TILES]
+  return [
+    html.Grid(
+      'Images of the training, and what they are perturbed to',
+      {
+        'Clean, x': [html.tile(_bytes(x), alt='Hands') for x in clean],
+        'Perturbed, x*': [html.tile(_bytes(x), alt='Hands') for x in changed],
+        f'Difference × {ENLARGED}': differences(clean, changed),
+      },
+      f'{training_report.NAMES[arm]}: the first images, not chosen, augmented '
+      'as in the training, and x* within '
+      f'{255 * config.perturb.epsilon:g}/255 by the weights after the '
+      f'training. Before the ascent {perturb.ASCENTS[made.kind]} of the batch '
+      f'was {objective:.4g}.',
+      large=True,
+    )
+  ]
 
 
 def differences(clean, images):

@@ -89,6 +89,7 @@ def _sections(run, tests, tables, results, networks):
     yield _corruptions(tables[suffix], arms, suffix)
   for suffix, test in tests.items():
     yield pictures.attacked(run, test, networks, radius, suffix)
+  yield from pictures.target_images(run, networks)
 
 
 def _headline(models, arms, radius):
