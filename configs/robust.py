@@ -191,7 +191,7 @@ def get_config(arg=''):
       'battery': 'short',  # or 'table', 'full': more objectives; of hands
       'targets': 2,  # images whose features others are moved toward
       'queries': 60,  # of the square attack; no check below 1000
-      'images': 40,  # of each test, evenly spaced; with palms one of each
+      'images': 40,  # of each test, evenly spaced; palms: one each
       'batch_size': 8,  # images attacked together
     }
   )

@@ -1,8 +1,12 @@
 """Training steps on perturbed images, beside a plain one; prints the ratios.
 
-The floor of an arm with one step of ascent is three plain steps: forward and
-backward on the images, on the target images, and for the ascent. The arms take
-turns, as machines are shared, and the fastest of several repeats counts.
+By its convolutions an arm with one step of ascent is three plain steps: forward
+and backward on the images, on the target images, and for the ascent two passes
+forward and one back to the images. Its time can be less than three times as
+long. Augmentation, the maps to be learned and the optimiser's update come once
+in a step of any arm, and with running statistics the ascent's pass over the
+unchanged images is that of the update, which a compiler may do once. The arms
+take turns, as machines are shared, and the fastest of several repeats counts.
 
 Nearly all the time goes into compilation: a quarter for the plain step, two
 thirds for 'ot'. So only these two are compiled unless more arms are asked for,
@@ -38,7 +42,7 @@ GOAL = 3.2
 
 def run(args):
   """A step of each arm, of the shipped detector."""
-  config = statistics.settle(robust_config.get_config(), 'train')
+  config = robust_config.get_config()
   config.image_size = args.size or config.image_size
   steps = make_steps(config, [CONTROL, *args.arms])
   # The first call compiles, on one core.
@@ -85,6 +89,7 @@ def table(seconds):
 
 def make_steps(config, arms):
   """{arm: `functools.partial` of a compiled step, from the start}."""
+  config = statistics.settle(config, 'train')
   side = config.image_size
   start = training.read_start(config, hands.GESTURES)
   model = hand_networks.build(start.description)

@@ -131,7 +131,7 @@ def unsaturated(section):
 def on_every_image(section):
   """Names of attacks that go on with images of which all hands are lost.
 
-  Other images lose more where the false alarms of these rise further.
+  The more false alarms there, the more precision do other images lose.
   """
   return strongest(section), unsaturated(section)
 

@@ -42,10 +42,10 @@ class Attacked(NamedTuple):
 def attack(tests, classes, key, stage, config, **exports):
   """Attacks the detector of one arm and keeps what it found.
 
-  The attack whose images other arms are shown is made within every radius. An
-  image of which all hands are lost within a radius is attacked within larger
+  An image of which all hands are lost within a radius is attacked within larger
   ones by `battery.on_every_image` alone; under the other attacks it keeps the
-  attempt that lost them. Of a test without a box nothing is attacked.
+  attempt that lost them. Where nearly nothing is left of the whole test, these
+  attacks alone go on. A test without a box is not attacked.
 
   Args:
     tests: list of annotated images, see `chosen`.
@@ -98,14 +98,13 @@ def attack(tests, classes, key, stage, config, **exports):
       logging.info('%s under %s at %g/255: AP50 %.3f', arm, name, radius, value)
       return value
 
-    lowest = np.inf
+    lowest, always = np.inf, battery.on_every_image(config.attack)
     for radius in config.attack.radii:
       left = lowest >= NOTHING
-      names = attacks if left else [strongest]
       whole, seen = np.arange(len(lost.images)), np.flatnonzero(~lost.images)
       parts = {
-        name: whole if name in battery.on_every_image(config.attack) else seen
-        for name in names
+        name: whole if name in always else seen
+        for name in (attacks if left else always)
       }
       for name, part in parts.items():
         if len(part):
