@@ -4,6 +4,7 @@ import dataclasses
 
 import jax
 
+from palmjax.data.augment import palms as palm_augment
 from palmjax.models import batch_norm
 from palmjax.networks import palm as palm_networks
 from palmjax.networks import shipped
@@ -61,6 +62,20 @@ def read_start(config):
   return network
 
 
+def palm_task(network, config):
+  """`perturbed_tasks.Task` of a trained network, as it was trained."""
+  return perturbed_tasks.recogniser(
+    network.model,
+    preprocess=network.preprocess.apply,
+    augment=palm_augment.make_augment(**config.augment.to_dict()),
+    logits_fn=palm_training.logits_fn(_loss(config)),
+  )
+
+
+def _loss(config):
+  return {'loss': 'arcface', **config.loss.to_dict()}
+
+
 def train(palms, mesh, start, strangers, stage, config, *, arm, key):
   """Trains an arm from the start, exports it and sets its thresholds.
 
@@ -81,7 +96,7 @@ def train(palms, mesh, start, strangers, stage, config, *, arm, key):
   """
   made = training.perturbation(config, arm)
   section, side = config.cnn, config.image_size
-  loss = {'loss': 'arcface', **config.loss.to_dict()}
+  loss = _loss(config)
   logits_fn = palm_training.logits_fn(loss)
 
   def create_state(*args, **sizes):

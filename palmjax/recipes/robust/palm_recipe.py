@@ -106,6 +106,7 @@ def run(config, workdir):
     table,
     results,
     attacked=attacked,
+    networks=networks,
   )
 
 

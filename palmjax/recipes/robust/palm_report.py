@@ -7,9 +7,11 @@ from palmjax.ops import pixels
 from palmjax.recipes.robust import (
   attack_report,
   page,
+  palm_arms,
   palm_battery,
   palm_measure,
   pictures,
+  training,
   training_report,
 )
 from palmjax.recipes.robust import scores as robust_scores
@@ -22,7 +24,7 @@ _VERBS = {'genuine': 'dodging', 'impostor': 'impersonation'}
 _RATES = {'fnmr': 'dodging', 'fmr': 'impersonation'}
 
 
-def write(run, probes, table, results, *, attacked):
+def write(run, probes, table, results, *, attacked, networks):
   """Writes run.json and report.html into the workdir.
 
   Args:
@@ -31,6 +33,7 @@ def write(run, probes, table, results, *, attacked):
     table: `robust_scores.AttackTable`.
     results: what metrics.json holds.
     attacked: {arm: `palm_measure.AttackedPalms`}.
+    networks: {arm: `networks.palm.PalmNetwork`}.
   """
   config, models = run.config, results['models']
   arms = page.arms(results)
@@ -54,11 +57,11 @@ def write(run, probes, table, results, *, attacked):
       for arm in arms
       for rate, what in _RATES.items()
     ],
-    sections=_sections(run, probes, table, results, attacked),
+    sections=_sections(run, probes, table, results, attacked, networks),
   )
 
 
-def _sections(run, probes, table, results, attacked):
+def _sections(run, probes, table, results, attacked, networks):
   """What is shown of palms alone."""
   config, models = run.config, results['models']
   arms, radii = page.arms(results), config.attack.radii
@@ -91,6 +94,15 @@ def _sections(run, probes, table, results, attacked):
     'radius. No single row tells how robust a network is.',
   )
   yield from _pictures(probes, attacked, arms, radius, config)
+  labelled = run.palms.labelled
+  yield from pictures.target_images(
+    networks,
+    config,
+    lambda network: palm_arms.palm_task(network, config),
+    training.first_batch(
+      {'image': labelled.images, 'label': labelled.labels}, config.cnn
+    ),
+  )
 
 
 def headline(models, arms, radius):

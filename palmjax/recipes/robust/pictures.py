@@ -59,55 +59,51 @@ def attacked(run, test, networks, radius, suffix):
   )
 
 
-def target_images(run, networks):
+def target_images(networks, config, task_of, batch):
   """Images of the training and what an arm perturbs them to.
 
   Args:
-    run: `hand_training.HandRun`.
-    networks: {arm: `networks.hand.HandDetector`}.
+    networks: {arm: network with `model`, `params` and `stats`}.
+    config: with `perturb` and `seed`.
+    task_of: network → `perturbed_tasks.Task`.
+    batch: {name: array [B, …]}, the first images of the training.
 
   Returns:
-    List of one `html.Grid`, of the arm 'ot' or the last one that searches its
-    perturbed images by an ascent; empty if there is none.
+    List of one `html.Grid`, of the first arm that there is of 'ot' and
+    'distance', whose ascents read no label; empty if there is none.
   """
-  arms = [arm for arm in networks if training.ARMS[arm] in perturb.ASCENTS]
-  if not arms:
+  arm = next((arm for arm in ('ot', 'distance') if arm in networks), None)
+  if arm is None:
     return []
-  arm = 'ot' if 'ot' in arms else arms[-1]
-  config, network = run.config, networks[arm]
-  task = training.hand_task(run.hands, network.model, config)
-  made = training.perturbation(config, arm)
+  network, made = networks[arm], training.perturbation(config, arm)
+  task, objective = task_of(network), perturb.ASCENTS[made.kind]
 
   @jax.jit
   def find(variables, batch, key):
     prepare, start = jax.random.split(key)
     images, targets = task.prepare(prepare, batch)
-    found, metrics = perturb.find_target_images(
+    changed, metrics = perturb.find_target_images(
       task, made, variables, (images, targets), start
     )
-    return images, found, metrics[perturb.ASCENTS[made.kind]]
+    return images, changed, metrics[objective]
 
-  batch = {
-    name: array[: config.train.batch_size]
-    for name, array in run.hands.training.items()
-  }
-  images, found, objective = jax.device_get(
+  clean, changed, before = jax.device_get(
     find((network.params, network.stats), batch, jax.random.key(config.seed))
   )
-  clean, changed = images[:_TILES], found[:_TILES]
+  clean, changed = clean[:_TILES], changed[:_TILES]
+  groups = {
+    name: [html.tile(_bytes(image), alt='Image of the training') for image in x]
+    for name, x in (('Clean, x', clean), ('Perturbed, x*', changed))
+  }
+  groups[f'Difference × {ENLARGED}'] = differences(clean, changed)
   return [
     html.Grid(
       'Images of the training, and what they are perturbed to',
-      {
-        'Clean, x': [html.tile(_bytes(x), alt='Hands') for x in clean],
-        'Perturbed, x*': [html.tile(_bytes(x), alt='Hands') for x in changed],
-        f'Difference × {ENLARGED}': differences(clean, changed),
-      },
+      groups,
       f'{training_report.NAMES[arm]}: the first images, not chosen, augmented '
       'as in the training, and x* within '
       f'{255 * config.perturb.epsilon:g}/255 by the weights after the '
-      f'training. Before the ascent {perturb.ASCENTS[made.kind]} of the batch '
-      f'was {objective:.4g}.',
+      f'training. Before the ascent {objective} of the batch was {before:.4g}.',
       large=True,
     )
   ]

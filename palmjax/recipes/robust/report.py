@@ -7,6 +7,7 @@ from palmjax.recipes.robust import (
   measure,
   page,
   pictures,
+  training,
   training_report,
 )
 from palmjax.recipes.robust import scores as robust_scores
@@ -89,7 +90,12 @@ def _sections(run, tests, tables, results, networks):
     yield _corruptions(tables[suffix], arms, suffix)
   for suffix, test in tests.items():
     yield pictures.attacked(run, test, networks, radius, suffix)
-  yield from pictures.target_images(run, networks)
+  yield from pictures.target_images(
+    networks,
+    config,
+    lambda network: training.hand_task(run.hands, network.model, config),
+    training.first_batch(run.hands.training, config.train),
+  )
 
 
 def _headline(models, arms, radius):

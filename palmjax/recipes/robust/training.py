@@ -192,6 +192,11 @@ def batches(arrays, mesh, batch_size, key, replays):
   return streams.repeated(once, replays)
 
 
+def first_batch(arrays, section):
+  """As many of the first images as a batch has; {name: array [B, …]}."""
+  return {name: array[: section.batch_size] for name, array in arrays.items()}
+
+
 def hand_task(hands, model, config):
   """`perturbed_tasks.Task` of a config."""
   return perturbed_tasks.detector(

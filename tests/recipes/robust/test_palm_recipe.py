@@ -12,11 +12,8 @@ from palmjax.networks import export as exports
 from tests.recipes import kills
 
 ARMS = ('plain', 'ot', 'free')
-OPTIONS = (
-  '--config=configs/robust.py:smoke',
-  '--config.task=recognise',
-  f'--config.arms={ARMS}',
-)
+PALMS = '--config=configs/robust.py:smoke', '--config.task=recognise'
+OPTIONS = *PALMS, f'--config.arms={ARMS}'
 
 pytestmark = pytest.mark.slow
 
@@ -56,7 +53,7 @@ def test_a_run_leaves_metrics_and_a_report(run):
   assert ot['loss'] == pytest.approx(ot['clean'] + ot['perturbed'])
   assert ot['clean'] == pytest.approx(plain['clean'], rel=5e-3)
   text = (run / 'report.html').read_text()
-  for words in ('impersonation', 'apgd2', 'transfer from ot', 'FNMR'):
+  for words in ('impersonation', 'apgd2', 'transfer from ot', 'FNMR', 'x*'):
     assert words in text
   assert not re.search(r'(src|href)="https?:', text)
 
@@ -66,7 +63,7 @@ def test_random_weights_need_no_further_option(run, palmjax_command, tmp_path):
   del run  # Made first: what it compiled is used again.
   _finish(
     palmjax_command(
-      *OPTIONS,
+      *PALMS,
       f'--workdir={tmp_path}',
       "--config.arms=('ot',)",
       '--config.recognise.cnn.statistics=auto',
