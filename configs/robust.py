@@ -4,8 +4,8 @@ python -m palmjax.main --config configs/robust.py --workdir runs/robust
 
 ''       2 CPU cores, 15 minutes: the shipped detector, 96 px, drawn hands
 'smoke'  the same path in miniature, for tests
-'table'  the same with all six arms
-'table4' the same with images perturbed within 4/255 in place of 8/255
+'table'  the same with all six arms, more images and more attacks
+'table4' as 'table', with images perturbed within 4/255 in place of 8/255
 'full'   all six arms under every attack of the battery; it has never run
 'palms'  all six arms of the palm embedding
 'ablation' the arm 'ot' alone; its sweep changes one setting in each run

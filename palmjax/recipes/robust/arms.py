@@ -114,7 +114,7 @@ def made_for_others(attacked, arm):
   Yields:
     (name of the attack, key of the images, float32 [N, S, S, 3]).
   """
-  for other, found in attacked.items():
+  for other, one in attacked.items():
     if other != arm:
-      for key, images in found.images.items():
+      for key, images in one.images.items():
         yield f'transfer from {other}', key, images

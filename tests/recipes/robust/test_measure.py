@@ -300,7 +300,7 @@ def test_where_nothing_is_left_the_two_strongest_attacks_go_on(attacked):
 
 def test_images_whose_hands_are_lost_are_passed_over(attacked, test):
   """Within larger radii, and not by the two strongest attacks."""
-  found, calls = attacked('plain', 0.5)
+  result, calls = attacked('plain', 0.5)
   whole, seen = [*range(8)], [*range(4)]
   for objective, radius, _, part in calls:
     always = radius in (1, 255) or objective in ('class', 'margin')
@@ -309,9 +309,9 @@ def test_images_whose_hands_are_lost_are_passed_over(attacked, test):
       assert part in (whole, seen)
     else:
       assert part == (whole if always else seen), (objective, radius)
-  assert {len(images) for images in found.images.values()} == {8}
+  assert {len(images) for images in result.images.values()} == {8}
   # What lost the hands stands for the attempts that were spared.
-  spared = found.detections[0, 'apgd20-sum', 4.0]
+  spared = result.detections[0, 'apgd20-sum', 4.0]
   for name, array in right(test, 0.5).items():
     np.testing.assert_array_equal(spared[name], array)
 
