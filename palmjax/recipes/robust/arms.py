@@ -79,7 +79,7 @@ def run(stages, config, workdir, root):
 
   digests = exports.start_digests(stages.start)
   # One key for all arms: equal new weights, equal batches, equal draws, and
-  # equal starts of attacks.
+  # equal starts of attacks as long as the same images are attacked.
   key = stage.stage_key(root, 'arms')
   attack_key = stage.stage_key(root, 'attacks')
   result = FinishedArms({}, {}, {})
