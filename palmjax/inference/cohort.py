@@ -29,19 +29,6 @@ FARTHEST = 50  # How much rarer than what the pairs measure a rate may be.
 # More folds take longer. 5 folds of 200 palms let 15 % fewer strangers pass
 # than asked for 1e-3: means of few palms make scores of pairs higher.
 _FOLDS, _MANY, _FOLDS_OF_MANY = 5, 100, 10
-# A pair above the score that so many of all pairs reach is one palm twice.
-_HIDDEN = 1e-2
-# No command makes the counts that are named below.
-# Raw scores of the part 'fine' are about 0.12 to 0.2 between palms.
-_ONE_PALM = 0.35
-# Robust deviations. No palm was beyond it in 1,600 cohorts, drawn or real.
-_ODD = 6.5
-# Images of noise have a coherence of 0.147 ± 0.008. The lowest of 2,400 drawn
-# palms had 0.174, and of 123 real ones, from small photos, 0.269 …
-_NOISE = 0.1625
-# … but where all palms are noisy none of them is odd. Noise among 37 drawn
-# palms was 3 robust deviations or more below them in 95 % of draws.
-_BELOW = 3.0
 
 
 class Cohort(NamedTuple):
@@ -109,18 +96,6 @@ class Cohort(NamedTuple):
     return f'{self.pairs:,} pairs of {self.palms} palms{how}: {self.dataset}'
 
 
-class Screening(NamedTuple):
-  """Images that make a cohort wrong: odd images, and one palm twice.
-
-  Attributes:
-    odd: images that look like no other palm.
-    twins: pairs (i, j), i < j, that show one palm; neither is odd.
-  """
-
-  odd: tuple[int, ...]
-  twins: tuple[tuple[int, int], ...]
-
-
 def fit(templates, *, dataset, seed=0):
   """Fits a `Cohort` to palms; see `fit_with_scores`."""
   return fit_with_scores(templates, dataset=dataset, seed=seed)[0]
@@ -140,7 +115,7 @@ def fit_with_scores(templates, *, dataset, seed=0):
   Raises:
     ValueError: fewer than `LEAST` palms, or an embedding that is not finite.
   """
-  _require_enough(templates)
+  require_enough(templates)
   parts.require_finite(templates)
   count = len(templates.network)
   rng = np.random.default_rng(seed)
@@ -167,7 +142,8 @@ def fit_with_scores(templates, *, dataset, seed=0):
   return cohort, scores
 
 
-def _require_enough(templates):
+def require_enough(templates):
+  """Raises ValueError for fewer than `LEAST` palms."""
   if (count := len(templates.network)) < LEAST:
     raise ValueError(
       f'{count} palms: a cohort needs {LEAST} or more, each there once'
@@ -200,101 +176,3 @@ def cross_fitted(templates, rng):
       scores[:, columns[:, None], rows] = block.transpose(0, 2, 1)
   scores[:, np.eye(count, dtype=bool)] = np.nan
   return scores
-
-
-def screen(templates):
-  """Finds odd images and duplicate palms among the images of a cohort.
-
-  An odd image scores lower with the others than palms do, or the directions of
-  neighbouring lines agree more or less than in palms. One colour and blur are
-  found, bold patterns often, and nine of ten images of white noise. Not found,
-  as a rule: noise among noisy palms, blur as fine as creases, slow gradients,
-  and palms that are turned.
-
-  Among 60 drawn palms a second image of a palm was found in 80 of 80 cases at a
-  difficulty of 0.4, in 73 at 0.6 and in 64 at 0.8. No command makes these
-  counts. Text, hands and backs of hands are counted by `launch.nonpalms`.
-
-  Args:
-    templates: `parts.Templates` of N palms, N at least 3.
-
-  Returns:
-    `Screening`.
-
-  Raises:
-    ValueError: the images look like images of one palm, or an embedding is not
-      finite.
-  """
-  parts.require_finite(templates)
-  count = len(templates.network)
-  raw = parts.compare(
-    templates, templates, parts.no_means(templates.network.shape[1])
-  )
-  upper = np.triu_indices(count, 1)
-  raw = np.stack([part[upper] for part in raw])
-  if np.median(raw[0]) > _ONE_PALM:
-    raise ValueError(
-      'most of these images look like images of one palm: give one image each '
-      'of different palms'
-    )
-  total = np.zeros((count, count))
-  total[upper] = raw[:2].mean(axis=0)
-  typical = (total + total.T).sum(axis=1) / (count - 1)
-  coherence = _coherence(templates)
-  z = _robust(np.stack([typical, _agreement(templates.fine), coherence]))
-  odd = (z[0] < -_ODD) | (np.abs(z[1]) > _ODD)
-  odd |= (coherence < _NOISE) & (z[2] < -_BELOW)
-  fused = parts.fuse(_robust(raw), parts.Standard(np.zeros(3), np.ones(3)))
-  # Hidden twins are in the last percent, and not in what is fitted.
-  start, stop = np.quantile(fused, (0.95, 0.99))
-  slope = (stop - start) / np.log(0.05 / 0.01)
-  limit = start + slope * np.log(0.05 * len(fused) / _HIDDEN)
-  alike = (fused > limit) & ~odd[upper[0]] & ~odd[upper[1]]
-  twins = zip(*(x[alike].tolist() for x in upper), strict=True)
-  return Screening(tuple(np.flatnonzero(odd).tolist()), tuple(twins))
-
-
-def _agreement(codes):
-  """How far the directions in a cell agree, [N]: 1 if all are one."""
-  upright = codes[:, parts.UPRIGHT].astype(np.float64)
-  squares = (upright / parts.orientation_code.SCALE) ** 2
-  return np.sqrt(squares.sum(axis=-1).mean(axis=(1, 2)))
-
-
-def _coherence(templates):
-  """How far directions agree within 2 × 2 and 4 × 4 cells, [N].
-
-  The mean over both codes. Lines are longer than that, and noise has none.
-  """
-  shares = []
-  for codes in templates[: len(parts.CODES)]:
-    upright = codes[:, parts.UPRIGHT] / parts.orientation_code.SCALE
-    for cells in (2, 4):
-      blocks = upright.shape[1] // cells
-      means = upright.reshape(-1, blocks, cells, blocks, cells, 2)
-      squares = means.mean(axis=(2, 4)) ** 2
-      shares.append(squares.sum(axis=-1).mean(axis=(1, 2)))
-  return np.mean(shares, axis=0)
-
-
-def _robust(values):
-  """Deviations from the median of each row, [K, I]."""
-  middle = np.median(values, axis=1, keepdims=True)
-  spread = np.median(np.abs(values - middle), axis=1, keepdims=True)
-  return (values - middle) / np.maximum(1.4826 * spread, 1e-6)
-
-
-def require_clean(templates):
-  """Raises ValueError where `screen` finds something wrong; names the first."""
-  _require_enough(templates)
-  wrong = screen(templates)
-  if wrong.odd:
-    raise ValueError(
-      f'images {", ".join(map(str, wrong.odd[:5]))} look like no other palm: '
-      'leave them out'
-    )
-  if wrong.twins:
-    pairs = ', '.join(f'{i} and {j}' for i, j in wrong.twins[:5])
-    raise ValueError(
-      f'images {pairs} look like one palm: give one image of each palm'
-    )

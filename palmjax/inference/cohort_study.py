@@ -13,6 +13,7 @@ import numpy as np
 from palmjax.evals.recognition import error_rates
 from palmjax.inference import cohort as cohorts
 from palmjax.inference import (
+  cohort_screen,
   known_palms,
   matcher,
   palm_files,
@@ -172,7 +173,7 @@ def palms_for(fmr):
 
 def _screen(templates, names, first, known):
   """Raises ValueError for palms that are no cohort, by their files."""
-  wrong = cohorts.screen(templates.take(first))
+  wrong = cohort_screen.screen(templates.take(first))
   names = [names[i] for i in first]
   if wrong.odd:
     files = _listed([names[i] for i in wrong.odd])

@@ -26,6 +26,7 @@ import os
 from palmjax.inference import cohort as cohorts
 from palmjax.inference import (
   cohort_file,
+  cohort_screen,
   decision,
   matcher,
   scorer,
@@ -79,7 +80,7 @@ class Verifier(scorer.Scorer):
     """
     self.require_fused('a cohort')
     templates = self.templates(images)
-    cohorts.require_clean(templates)
+    cohort_screen.require_clean(templates)
     return dataclasses.replace(
       self, cohort=cohorts.fit(templates, dataset=dataset)
     )

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from palmjax.inference import cohort, parts
+from palmjax.inference import cohort, cohort_screen, parts
 from tests.inference import drawn_palms
 
 
@@ -123,7 +123,9 @@ def test_too_few_palms(count):
 
 
 @pytest.mark.parametrize('number', [np.nan, np.inf])
-@pytest.mark.parametrize('use', [cohort.screen, cohort.require_clean])
+@pytest.mark.parametrize(
+  'use', [cohort_screen.screen, cohort_screen.require_clean]
+)
 def test_embeddings_that_are_not_finite(number, use):
   templates = palms(32)
   templates.network[[7, 9], 3] = number

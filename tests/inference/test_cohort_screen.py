@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from palmjax.inference import cohort, parts
+from palmjax.inference import cohort_screen, parts
 from tests.inference import drawn_palms
 
 COUNT = 60
@@ -37,14 +37,14 @@ def palms():
   ],
 )
 def test_different_palms_are_a_cohort(seed, difficulty):
-  screened = cohort.screen(drawn_palms.templates(seed, difficulty))
+  screened = cohort_screen.screen(drawn_palms.templates(seed, difficulty))
   assert screened == ((), ())
 
 
 @pytest.mark.parametrize('palm', [0, 17])
 def test_a_hidden_twin_is_found_and_it_alone(palms, palm):
   again = templates(drawn_palms.draw(2, 0.4, sample=1)[palm : palm + 1])
-  screened = cohort.screen(joined(palms, again))
+  screened = cohort_screen.screen(joined(palms, again))
   assert screened.twins == ((palm, COUNT),)
   assert screened.odd == ()
 
@@ -54,9 +54,9 @@ def test_images_of_one_palm(palms):
   images = drawn_palms.draw(2, 0.4)[:1] + noise
   one = templates(np.clip(images, 0, 255).astype(np.uint8))
   with pytest.raises(ValueError, match='look like images of one palm'):
-    cohort.screen(one)
+    cohort_screen.screen(one)
   with pytest.raises(ValueError, match='give one image each of different'):
-    cohort.screen(joined(one, palms.take(slice(0, 10))))
+    cohort_screen.screen(joined(one, palms.take(slice(0, 10))))
 
 
 def one_colour(rng):
@@ -81,7 +81,7 @@ def test_images_of_no_palm_are_named(palms, images):
   among = joined(
     palms.take(slice(0, 20)), templates(odd), palms.take(slice(20, 37))
   )
-  screened = cohort.screen(among)
+  screened = cohort_screen.screen(among)
   assert screened.odd == (20, 21, 22)
   # Alike as they are, they are no palm twice.
   assert screened.twins == ()
@@ -90,4 +90,4 @@ def test_images_of_no_palm_are_named(palms, images):
 def test_palms_of_a_noisy_camera_are_palms():
   noise = np.random.default_rng(0).normal(0, 20, (COUNT, 64, 64, 3))
   noisy = np.clip(drawn_palms.draw(2, 0.4)[:COUNT] + noise, 0, 255)
-  assert cohort.screen(templates(noisy.astype(np.uint8))) == ((), ())
+  assert cohort_screen.screen(templates(noisy.astype(np.uint8))) == ((), ())

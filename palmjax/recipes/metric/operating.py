@@ -7,8 +7,8 @@
 
 The cohort has one image of each of some palms of the set. The others are
 tested, without the cohort and with it, so both rows are of the same pairs. What
-`cohort.screen` names is left out of the cohort: `palmjax.calibrate` makes none
-before its user does that.
+`cohort_screen.screen` names is left out of the cohort: `palmjax.calibrate`
+makes none before its user does that.
 """
 
 import dataclasses

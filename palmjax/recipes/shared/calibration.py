@@ -21,6 +21,7 @@ from palmjax.evals.recognition import error_rates
 from palmjax.inference import (
   cohort,
   cohort_file,
+  cohort_screen,
   cohort_thresholds,
   decision,
   matcher,
@@ -109,7 +110,7 @@ def _cohort(judge, images, dataset):
 
 
 def screened(templates, dataset):
-  """The palms of a cohort without those that `cohort.screen` names.
+  """The palms of a cohort without those that `cohort_screen.screen` names.
 
   Of two images of one palm the first is kept. The log says what went.
 
@@ -124,7 +125,7 @@ def screened(templates, dataset):
     ValueError: most of the images look like images of one palm.
   """
   count = len(templates.network)
-  wrong = cohort.screen(templates)
+  wrong = cohort_screen.screen(templates)
   twins = {second for _, second in wrong.twins}
   kept = np.setdiff1d(np.arange(count), [*wrong.odd, *twins])
   if len(kept) < count:
