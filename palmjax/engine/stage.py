@@ -126,7 +126,7 @@ def run(
   if processes.value_of_first(done.exists()):
     logging.info('%s: finished before', name)
   else:
-    logging.info('%s: begins, or goes on', name)
+    logging.info('%s: %s', name, _start(directory, begun))
 
     def work(export):
       return body(
@@ -148,6 +148,18 @@ def run(
       f'{directory} and run again'
     )
   return Result(name, export, finished['metrics'], finished['fingerprint'])
+
+
+def _start(directory, begun):
+  """How an unfinished stage starts, in words."""
+  if not processes.value_of_first(begun.exists()):
+    return 'begins'
+  ckpt = directory / 'ckpt'
+  names = [path.name for path in ckpt.iterdir()] if ckpt.is_dir() else []
+  step = max((int(name) for name in names if name.isdecimal()), default=None)
+  if step is None:
+    return 'begun before, without a checkpoint: begins again'
+  return f'goes on from step {step}'
 
 
 def _make(directory, record, work):

@@ -281,7 +281,28 @@ def test_a_second_process_is_refused_until_the_first_dies(tmp_path):
 
 def test_what_was_finished_before_is_told(tmp_path, caplog):
   logging.set_verbosity(logging.INFO)
-  for words in ('net: begins, or goes on', 'net: finished before'):
+  for words in ('net: begins', 'net: finished before'):
     caplog.clear()
     run(tmp_path)
     assert caplog.messages == [words]
+
+
+@pytest.mark.parametrize(
+  'steps, words',
+  [
+    ([], 'net: begun before, without a checkpoint: begins again'),
+    (['20', '100', '120-checkpoint-tmp'], 'net: goes on from step 100'),
+  ],
+)
+def test_where_a_stage_goes_on_is_told(tmp_path, caplog, steps, words):
+  def stop(current, config):
+    for name in steps:
+      (tmp_path / 'net' / 'ckpt' / name).mkdir(parents=True)
+    raise KeyboardInterrupt
+
+  with pytest.raises(KeyboardInterrupt):
+    run(tmp_path, stop)
+  logging.set_verbosity(logging.INFO)
+  caplog.clear()
+  run(tmp_path)
+  assert caplog.messages == [words]
