@@ -46,7 +46,7 @@ def test_without_onnx_it_says_what_to_install(tmp_path, capsys, monkeypatch):
     (['--to=onnx', '--out=x', '--size=0'], 2, '--size=0: give 1 or more'),
     (['--to=tflite', '--out=x'], 2, "choose from 'onnx', 'stablehlo'"),
     (['--to=onnx'], 2, '--out'),
-    (['nowhere', '--to=stablehlo', '--out=x'], 1, 'model.json is missing'),
+    (['nowhere', '--to=stablehlo', '--out=x'], 1, 'nowhere: there is no such'),
   ],
 )
 def test_mistakes_are_one_line(

@@ -31,7 +31,7 @@ def test_wrong_command_line(capsys, arguments, message):
 def test_another_reader_of_palm_frames_is_asked_for_by_name(tmp_path, capsys):
   arguments = ['none.jpg', f'--out={tmp_path}', f'--palm-frame={tmp_path}/none']
   assert detect.main(arguments) == 1
-  assert f'{tmp_path}/none/model.json is missing' in capsys.readouterr().err
+  assert f'{tmp_path}/none: there is no such folder' in capsys.readouterr().err
 
 
 def test_as_a_program_without_a_network(tmp_path):

@@ -16,6 +16,7 @@ export or the new one, whole, and other files in it (calibration.json) stay.
 """
 
 import dataclasses
+import glob
 import hashlib
 import json
 import os
@@ -34,6 +35,7 @@ _DIGEST = {_WEIGHTS: 'weights_sha256', _PREPROCESS: 'preprocess_sha256'}
 _MODEL_DIGEST = 'model_sha256'
 # Of a file that model.json may not point to yet.
 _NEW = '.new'
+_NAMED = 4  # Exports below a folder that holds none.
 # Palm networks are called as their backbones.
 _KINDS = {
   'detector': 'hand detector',
@@ -272,7 +274,23 @@ def _read(directory, name):
     with open(path, 'rb') as file:
       return file.read()
   except FileNotFoundError:
-    raise FileNotFoundError(
-      f'{path} is missing; give a folder that holds {_WEIGHTS}, {_MODEL} and '
-      f'{_PREPROCESS}'
-    ) from None
+    raise FileNotFoundError(_missing(os.fspath(directory), path)) from None
+
+
+def _missing(directory, path):
+  """What to do about a file that is missing."""
+  if not os.path.isdir(directory):
+    return f'{directory}: there is no such folder; give that of an export'
+  # The folder of a run, or of one of its stages?
+  pattern = os.path.join(glob.escape(directory), '{}', _MODEL)
+  below = [
+    os.path.dirname(found)
+    for levels in ('*', '*/*')
+    for found in sorted(glob.glob(pattern.format(levels)))
+  ]
+  if below:
+    return f'{path} is missing; did you mean {" or ".join(below[:_NAMED])}?'
+  return (
+    f'{path} is missing; give a folder that holds {_WEIGHTS}, {_MODEL} and '
+    f'{_PREPROCESS}'
+  )

@@ -210,8 +210,23 @@ def test_missing_file(tmp_path, name):
 
 
 def test_missing_folder(tmp_path):
-  with pytest.raises(FileNotFoundError, match='is missing; give a folder'):
+  with pytest.raises(FileNotFoundError, match='none: there is no such folder;'):
     export.load(tmp_path / 'none')
+
+
+def test_the_folder_of_a_run_is_no_export(tmp_path):
+  near, far = tmp_path / 'b' / 'export', tmp_path / 'a' / 'network' / 'export'
+  small_export.save(near)
+  small_export.save(far)
+  for folder, meant in (
+    (tmp_path, [near]),
+    (tmp_path / 'a', [far]),
+    (tmp_path / 'a' / 'network', [far]),
+  ):
+    with pytest.raises(FileNotFoundError) as error:
+      export.load(folder)
+    names = ' or '.join(map(str, meant))
+    assert str(error.value).endswith(f'is missing; did you mean {names}?')
 
 
 @pytest.mark.parametrize('keep', [0.0, 0.5, 0.99])
@@ -291,5 +306,5 @@ def test_what_a_training_starts_from(tmp_path):
   small_export.save(tmp_path)
   digests = export.start_digests(tmp_path)
   assert digests == export.digests(tmp_path)
-  with pytest.raises(FileNotFoundError, match='is missing; give a folder'):
+  with pytest.raises(FileNotFoundError, match='there is no such folder; give'):
     export.start_digests(tmp_path / 'none')

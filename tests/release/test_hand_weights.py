@@ -246,5 +246,5 @@ def test_a_run_is_not_measured_with_a_reader_that_was_there(
   hand_weights.main([f'--run={tmp_path}/run', out])
   hand_weights.main([out])
   assert used == [shipped.PALM_FRAME, tmp_path / 'frame_reader']
-  with pytest.raises(SystemExit, match='is missing; give a folder'):
+  with pytest.raises(SystemExit, match='there is no such folder; give'):
     hand_weights.main([f'--out={tmp_path}/none'])

@@ -263,7 +263,7 @@ def test_the_network_is_that_of_the_run(packed):
 
 
 def test_what_was_packed_is_measured_again(packed, monkeypatch, tmp_path):
-  with pytest.raises(SystemExit, match='is missing; give a folder'):
+  with pytest.raises(SystemExit, match='there is no such folder; give'):
     palm_weights.main([f'--out={tmp_path}/none'])
   monkeypatch.setattr(palms, 'draw_batch', small_palm_run.draw_batch)
   monkeypatch.setattr(palm_networks, 'load', lambda _: packed.load(packed.out))
