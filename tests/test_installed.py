@@ -69,7 +69,9 @@ def test_shipped_configs_are_found_from_any_folder(installed, tmp_path, config):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('name', ['', '-verify', '-detect', '-prepare'])
+@pytest.mark.parametrize(
+  'name', ['', '-verify', '-calibrate', '-detect', '-prepare', '-convert']
+)
 def test_console_commands_know_their_names(installed, tmp_path, name):
   process = run(installed, tmp_path, f'palmjax{name}', '--help')
   assert process.returncode == 0, process.stderr
