@@ -38,7 +38,7 @@ from PIL import Image
 
 from palmjax import compile_cache, file_names, files, terminal
 from palmjax.images import photo, photo_paths, roi
-from palmjax.inference import finder
+from palmjax.inference import finder, words
 from palmjax.networks import shipped
 from palmjax.report import drawn_boxes
 
@@ -260,18 +260,14 @@ def _faces(hand, size):
 
 def _summary(counts, palms, failed, out):
   # No rate of failures: nobody says here which photos show a palm.
-  shown = len(counts) - counts.count(0)
+  of = f'{len(counts) - counts.count(0)} of ' if len(counts) != 1 else ''
   text = (
-    f'{_count(sum(counts), "hand")} in {shown} of '
-    f'{_count(len(counts), "image")}, {_count(palms, "palm")} cut out'
+    f'{words.count(sum(counts), "hand")} in {of}'
+    f'{words.count(len(counts), "image")}, {words.count(palms, "palm")} cut out'
   )
   if failed:
     text += f', {failed} not read'
   return text + (f'; results in {file_names.printable(out)}' if counts else '')
-
-
-def _count(number, noun):
-  return f'{number} {noun}' + ('' if number == 1 else 's')
 
 
 if __name__ == '__main__':

@@ -51,7 +51,7 @@ def test_what_is_written_of_a_photo(run, save, tmp_path):
   assert lines == [
     f'{path}: five 0.43 (left, palm of 21 px, enlarged), '
     'four 0.34 (right, back), fist 0.31',
-    f'3 hands in 1 of 1 image, 1 palm cut out; results in {tmp_path}/out',
+    f'3 hands in 1 image, 1 palm cut out; results in {tmp_path}/out',
   ]
   out = tmp_path / 'out'
   assert names(out) == ['a.json', 'a_boxes.jpg', 'a_roi0.png']
@@ -150,12 +150,11 @@ def test_the_rest_is_done_where_files_cannot_be_read(run, save, tmp_path):
   )
   assert code == 1
   assert lines[-1] == (
-    '1 hand in 1 of 1 image, 1 palm cut out, 2 not read; results in '
-    f'{tmp_path}/out'
+    f'1 hand in 1 image, 1 palm cut out, 2 not read; results in {tmp_path}/out'
   )
   assert len(errors) == 2
-  assert errors[0].startswith(f'palmjax: {tmp_path}/text.jpg: cannot identify')
-  assert 'none.png: not a file' in errors[1]
+  assert errors[0].startswith(f'palmjax: {tmp_path}/text.jpg: is no image')
+  assert 'none.png: there is no such file' in errors[1]
 
 
 @pytest.mark.parametrize('error', [RuntimeError('odd'), KeyError(3)])
@@ -272,7 +271,7 @@ def test_folders_and_patterns(run, save, tmp_path):
   for error, message in zip(
     errors,
     (
-      '*.gif: no file has such a name',
+      '*.gif: no file has such a name; give photos, or a folder',
       'empty: no image in this folder',
       'in: the results go there; give another --out',
     ),

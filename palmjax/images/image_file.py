@@ -67,7 +67,7 @@ def opened(path, *, formats=FORMATS):
   try:
     if isinstance(path, (str, os.PathLike)) and not os.path.isfile(path):
       # A dangling link, or a pipe that would never return.
-      raise UnreadableError('not a file')
+      raise UnreadableError(_no_file(path))
     with Image.open(path, formats=formats) as image:
       if image.width * image.height > MAX_PIXELS:
         raise UnreadableError(
@@ -83,10 +83,16 @@ def opened(path, *, formats=FORMATS):
     # Without the path, which stands before all that is said of a file.
     empty = isinstance(path, (str, os.PathLike)) and not os.path.getsize(path)
     raise UnreadableError(
-      'the file is empty' if empty else 'cannot identify image file'
+      'the file is empty' if empty else 'is no image that can be read'
     ) from error
   except Exception as error:
     raise UnreadableError(_one_line(error)) from error
+
+
+def _no_file(path):
+  if os.path.isdir(path):
+    return 'is a folder'
+  return 'not a file' if os.path.lexists(path) else 'there is no such file'
 
 
 def _one_line(error):

@@ -37,7 +37,7 @@ def collect(given, out):
     elif not os.path.lexists(name) and glob.has_magic(name):
       photos, wrong = _matching(name, out)
       if not (photos or wrong):
-        wrong[name] = 'no file has such a name'
+        wrong[name] = 'no file has such a name; give photos, or a folder'
     else:
       photos, wrong = [name], {}
     for path, why in wrong.items():

@@ -59,12 +59,17 @@ def ranks(answer):
     [
       *lines,
       f'threshold {answer["threshold"]:.4f}, {_point(answer)}',
-      f'gallery of {answer["identities"]} palms, {answer["images"]} images: at '
-      f'most {100 * stranger:.2g} % of strangers are taken for one of these '
-      'palms',
+      f'gallery of {count(answer["identities"], "palm")}, '
+      f'{count(answer["images"], "image")}: at most {100 * stranger:.2g} % of '
+      'strangers are taken for one of these palms',
       *_photos(answer),
     ]
   )
+
+
+def count(number, noun):
+  """'1 palm', '2 palms'."""
+  return f'{number:,} {noun}' + ('' if number == 1 else 's')
 
 
 def _point(answer):

@@ -94,11 +94,14 @@ def test_what_cannot_be_read(tmp_path):
   whole = (tmp_path / 'whole.png').read_bytes()
   (tmp_path / 'half.png').write_bytes(whole[: len(whole) // 2])
   for name, message in (
-    ('text.jpg', 'text.jpg: cannot identify'),
+    ('text.jpg', 'text.jpg: is no image'),
     ('huge.png', 'huge.png: 10002 × 10000 pixels are more than 100 mega'),
     ('half.png', 'half.png: .*truncated'),
-    ('none.png', 'none.png: not a file; give a JPEG, PNG, BMP or WebP image'),
-    ('', 'not a file'),
+    (
+      'none.png',
+      'none.png: there is no such file; give a JPEG, PNG, BMP or WebP image',
+    ),
+    ('', 'is a folder'),
   ):
     with pytest.raises(ValueError, match=message) as error:
       photo.read(tmp_path / name)

@@ -68,10 +68,11 @@ def test_half_a_file_is_no_image(tmp_path, suffix):
 
 def test_what_is_no_file_is_no_image(tmp_path):
   os.mkfifo(tmp_path / 'pipe.png')
-  for name in ('pipe.png', 'none.png'):
-    assert (
-      image_file.attempt(real_palms.encode, tmp_path / name) == 'not a file'
-    )
+  for name, why in (
+    ('pipe.png', 'not a file'),
+    ('none.png', 'there is no such file'),
+  ):
+    assert image_file.attempt(real_palms.encode, tmp_path / name) == why
 
 
 def test_names_that_are_not_utf_8_name_a_config(tmp_path):
