@@ -23,6 +23,7 @@ NOTE = (
   'Templates of palms, made by palmjax. They hold no images, but they are '
   'biometric data: palms can be recognised by them. Keep them as such.'
 )
+_UNNAMED = 'cohort'  # The kind of files that do not tell theirs.
 # Digests in `of` that change with any other weights or architecture …
 _NETWORK = ('model_sha256', 'weights_sha256')
 # … and one that may change alone.
@@ -55,7 +56,8 @@ def load(path, *, of, kind, versions, again):
   Args:
     path: file.
     of: `of` of what will use it.
-    kind: what it must be, a word; `kind` of `about`, where that has one.
+    kind: what it must be, a word: `kind` of `about`; 'cohort' where that has
+      none.
     versions: the formats that are read.
     again: how to make it, starting with 'make it again by'.
 
@@ -83,9 +85,12 @@ def load(path, *, of, kind, versions, again):
     raise ValueError(
       f'{shown_path} is no {kind}, or damaged: {again}'
     ) from error
-  if about.get('kind', kind) != kind:
+  its_kind = about.get('kind', _UNNAMED)
+  if its_kind != kind:
+    # Not to be made again there: it would be written over.
     raise ValueError(
-      f'{shown_path} is a {about["kind"]} and no {kind}: {again}'
+      f'{shown_path} is a {its_kind} and no {kind}: give it as '
+      f'--{its_kind}={shown_path}, and another file as --{kind}'
     )
   if its_format not in versions:
     raise ValueError(

@@ -105,8 +105,13 @@ def test_other_files(path, tmp_path):
 
 
 def test_a_gallery_is_no_cohort_and_a_cohort_no_gallery(path, tmp_path):
-  with pytest.raises(ValueError, match=r'is a gallery and no cohort: make it'):
+  with pytest.raises(ValueError, match='is a gallery and no cohort') as error:
     cohort_file.load(path, of=OF)
+  assert f'give it as --gallery={path}, and another' in str(error.value)
+  assert '--out' not in str(error.value)
   other = tmp_path / 'other.npz'
-  bound_file.save(other, {}, {'format': 1, 'kind': 'cohort', 'of': OF})
-  assert 'is a cohort and no gallery' in refusal(other)
+  bound_file.save(other, {}, {'format': 2, 'of': OF})  # As cohorts are.
+  with pytest.raises(ValueError, match='is a cohort and no gallery') as error:
+    gallery.load(other, of=OF)
+  assert f'give it as --cohort={other}, and another' in str(error.value)
+  assert '--save-gallery' not in str(error.value)
