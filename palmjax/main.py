@@ -15,6 +15,7 @@ import argparse
 import logging as text
 import sys
 import traceback
+import warnings
 
 import jax
 from absl import flags, logging
@@ -68,6 +69,8 @@ def _run(argv):
   # Its own form begins with a thread's number and a file of ours.
   logging.get_absl_handler().setFormatter(text.Formatter('%(message)s'))
   logging.set_verbosity(logging.WARNING)
+  # Of arrays that may be whole hands: `whole_hands.check` names their files.
+  warnings.filterwarnings('ignore', r'images\[\d+\] ', UserWarning)
   processes.start(*_joined(args), heartbeat=args.heartbeat)
   terminal.start(cache=not args.no_cache)
   if processes.is_first():
@@ -127,8 +130,12 @@ def _parse(argv):
   )
   # What is left is for the configuration, or nobody's.
   args, rest = parser.parse_known_args(argv)
-  if not args.config or args.workdir is None:
-    parser.error('give --config=configs/ssl.py and --workdir=runs/NAME')
+  missing = [
+    *([] if args.config else ['--config=configs/ssl.py']),
+    *(['--workdir=runs/NAME'] if args.workdir is None else []),
+  ]
+  if missing:
+    parser.error(f'give {" and ".join(missing)}')
   if '://' in args.workdir:
     parser.error(
       f'--workdir={args.workdir}: give a path; a bucket must be mounted'

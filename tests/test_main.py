@@ -19,8 +19,9 @@ _PALMS = ['--config=robust', '--workdir=W', '--config.task=recognise']
 @pytest.mark.parametrize(
   'arguments,message',
   [
-    ([], 'give --config'),
-    (['--config=configs/ssl.py:smoke'], 'give --config'),
+    ([], 'give --config=configs/ssl.py and --workdir=runs/NAME'),
+    (['--config=configs/ssl.py:smoke'], 'palmjax: give --workdir=runs/NAME'),
+    (['--workdir=runs/1'], 'give --config=configs/ssl.py'),
     (['--config=configs/none.py', '--workdir=W'], 'none.py'),
     (
       ['--config=nothing', '--workdir=W'],

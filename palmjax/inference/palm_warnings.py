@@ -11,6 +11,7 @@ BACKS = (
 # before walls all, of hands in rooms a fifth to a third (`cut_out`). Palms of a
 # camera that nobody here has seen are not to be refused, so most must seem so.
 _MANY = 0.5
+_NAMED = 5  # Images that a line names.
 
 
 def lines(palms, pictures=0):
@@ -24,11 +25,10 @@ def lines(palms, pictures=0):
   if doubted := [
     (name, palm.doubt) for name, palm in palms.items() if palm.doubt
   ]:
-    (name, doubt), *others = doubted
-    verb = 'is' if len(others) == 1 else 'are'
-    more = f', and {len(others)} more {verb} doubtful' if others else ''
+    named = [f'{name} {doubt}' for name, doubt in doubted[:_NAMED]]
     texts.append(
-      f'{name} {doubt}{more}; if an image shows a whole hand add --photos'
+      f'{_listed(named, len(doubted))}; if an image shows a whole hand add '
+      '--photos'
     )
   if enlarged := [
     (name, palm) for name, palm in palms.items() if palm.enlarged
@@ -48,6 +48,33 @@ def lines(palms, pictures=0):
   return texts
 
 
+def whole_hands(names, hands, advice):
+  """A line about images that seem to show whole hands; '' without any.
+
+  Args:
+    names: of all images.
+    hands: names of those that seem to.
+    advice: what to do if they do.
+
+  Raises:
+    ValueError: most of the images seem to; the line counts them and names one.
+  """
+  if len(hands) > _MANY * len(names):
+    raise ValueError(
+      f'{len(hands)} of {len(names)} images seem to show whole hands, such as '
+      f'{hands[0]}: {advice}; if they show palms alone cut them closer'
+    )
+  if not hands:
+    return ''
+  few = _listed(hands[:_NAMED], len(hands))
+  return f'{few}: may show a whole hand; if so, {advice}'
+
+
+def _listed(texts, total):
+  more = total - len(texts)
+  return ', '.join(texts) + (f' and {more} more' if more else '')
+
+
 def require_palms_alone(palms):
   """Refuses a set of palms of which many seem to be whole hands.
 
@@ -58,8 +85,4 @@ def require_palms_alone(palms):
     ValueError: one line that counts them and names one.
   """
   hands = [name for name, palm in palms.items() if palm.doubt == cut_out.HAND]
-  if len(hands) > _MANY * len(palms):
-    raise ValueError(
-      f'{len(hands)} of {len(palms)} images seem to show whole hands, such as '
-      f'{hands[0]}: add --photos; if they show palms alone cut them closer'
-    )
+  whole_hands(palms, hands, 'add --photos')

@@ -19,9 +19,12 @@ def test_images_that_may_be_whole_hands_are_named():
     'b is no square cut-out; if an image shows a whole hand add --photos'
   ]
   assert palm_warnings.lines(palms) == [
-    'b is no square cut-out, and 1 more is doubtful; if an image shows a whole '
-    'hand add --photos'
+    'b is no square cut-out, c seems to show a whole hand; if an image shows a '
+    'whole hand add --photos'
   ]
+  many = {f'p{i}': palms['c'] for i in range(7)}
+  (line,) = palm_warnings.lines(many)
+  assert 'p4 seems to show a whole hand and 2 more; if an image' in line
 
 
 @pytest.mark.parametrize(

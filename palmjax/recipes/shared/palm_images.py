@@ -12,7 +12,13 @@ from palmjax.data import streams
 from palmjax.data.sets import prepared, splits, stored_images
 from palmjax.data.sets.builders import layout
 from palmjax.inference import cohort
-from palmjax.recipes.shared import config_keys, ending, lying, palm_source
+from palmjax.recipes.shared import (
+  config_keys,
+  ending,
+  lying,
+  palm_source,
+  whole_hands,
+)
 
 # Strangers that thresholds are set on: their pairs measure an FMR of 1e-3.
 _MOST_STRANGERS = 400
@@ -108,6 +114,7 @@ def load(config, key, *, unlabelled=False):
   """
   seed = streams.seed_of(jax.random.fold_in(key, 1))
   palm_set = palm_source.read(config, key)
+  whole_hands.check(config.data, palm_set)
   lying.warn_of_run(config.data, palm_set)
   with config_keys.named('evaluation_share'):
     split = splits.by_identity(
