@@ -4,12 +4,13 @@ python -m palmjax.calibrate DIR --out=cohort.npz
 python -m palmjax.calibrate DIR --out=cohort.npz --photos
 python -m palmjax.calibrate DIR --out=cohort.npz --known
 
-DIR holds 30 palms or more, better 250, all taken by the camera in use. Give one
-image of each palm, <image> or <identity>/<image>; a left and a right hand are
-two palms. With --known a folder <identity> holds several images of one palm:
-the first is used as above, and all of them measure how often a palm is not
-recognised (FNMR). An image shows a palm as python -m palmjax.verify takes it;
-with --photos it is a photo of a whole hand. Without --photos a folder is
+DIR holds 30 palms or more, better 250, all taken by the camera in use. Of 30 to
+35 palms verify needs --fmr=1e-2: the FMR of 1e-3, its default, takes 36. Give
+one image of each palm, <image> or <identity>/<image>; a left and a right hand
+are two palms. With --known a folder <identity> holds several images of one
+palm: the first is used as above, and all of them measure how often a palm is
+not recognised (FNMR). An image shows a palm as python -m palmjax.verify takes
+it; with --photos it is a photo of a whole hand. Without --photos a folder is
 refused if more than half of its images seem to show whole hands.
 
 The output is a cohort, for `palmjax.verify --cohort`, and a report beside it.
@@ -36,6 +37,7 @@ import warnings
 from PIL import Image
 
 from palmjax import compile_cache, file_names, files, terminal
+from palmjax.evals.recognition import error_rates
 from palmjax.inference import (
   cohort_file,
   cohort_study,
@@ -48,6 +50,7 @@ from palmjax.inference import (
 from palmjax.networks import shipped
 from palmjax.report import cohort as cohort_report
 
+_FMR = 1e-3  # That palmjax.verify takes by default.
 _EXAMPLES = """examples:
   palmjax-calibrate palms --out=cohort.npz
   palmjax-calibrate photos --photos --known --out=door/cohort.npz
@@ -109,6 +112,7 @@ def _parse(argv):
   )
   compile_cache.add_argument(parser)
   args = parser.parse_args(argv)
+  terminal.check_networks(parser, args)
   if os.path.isdir(args.out):
     args.out = os.path.join(args.out, cohort_file.NAME)
   if args.report is None:
@@ -142,7 +146,7 @@ def _calibrate(args):
   study = cohort_study.study(
     judge,
     palm_folder.palms,
-    dataset=f'palms of {file_names.printable(folder)}',
+    dataset=f"palms of '{file_names.printable(folder)}'",
     known=args.known,
     network=_alone(args, judge),
   )
@@ -162,7 +166,7 @@ def _calibrate(args):
     ],
     'cohort': file_names.printable(args.out),
     'report': file_names.printable(args.report),
-    'next': _next(args),
+    'next': _next(args, cohort),
   }
 
 
@@ -185,7 +189,7 @@ def _lie(cohort):
     )
 
 
-def _next(args):
+def _next(args, cohort):
   """The command that uses the cohort, with the options that it needs."""
   words = ['A.jpg', 'B.jpg', f'--cohort={args.out}']
   for name, default in (
@@ -195,6 +199,9 @@ def _next(args):
   ):
     if getattr(args, name) != default:
       words.append(f'--{name.replace("_", "-")}={getattr(args, name)}')
+  rates = [fmr for fmr, _ in cohort.thresholds]
+  if _FMR not in rates:
+    words.append(f'--fmr={error_rates.short(rates[-1])}')
   if args.turns is not None:
     words.append('--turns' if args.turns else '--no-turns')
   if args.photos:

@@ -170,6 +170,17 @@ def add_networks(parser):
     )
 
 
+def check_networks(parser, args):
+  """Ends the process if networks of --photos are given without it."""
+  for name, default in (
+    ('detector', shipped.HAND),
+    ('palm-frame', shipped.PALM_FRAME),
+  ):
+    given = getattr(args, name.replace('-', '_'))
+    if given != default and not args.photos:
+      parser.error(f'--{name}={given}: only with --photos; add it')
+
+
 def home(text):
   """`text` with the home folder in place of a leading `~` or `~name`."""
   # The shell leaves --name=~/x as it is.

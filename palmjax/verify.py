@@ -69,7 +69,7 @@ def main(argv=None):
   """The command line; returns the exit code."""
   args = _parse(argv)
   terminal.start(cache=not args.no_cache)
-  # Too large ones are refused in our own words; damaged tags are none.
+  # Too large ones are refused by us; damaged tags are none.
   warnings.simplefilter('ignore', Image.DecompressionBombWarning)
   warnings.filterwarnings('ignore', module=r'PIL\.')
   answer = _verify(args) if args.gallery is None else _rank(args)
@@ -85,9 +85,8 @@ def main(argv=None):
 
 def _parse(argv):
   summary, _, text = __doc__.partition('\n')
-  parser = terminal.Parser(
-    'verify', description=summary, epilog=f'{text}\n{_EXAMPLES}'
-  )
+  text = f'{text}\n{_EXAMPLES}'
+  parser = terminal.Parser('verify', description=summary, epilog=text)
   parser.add_argument('images', nargs='+', metavar='IMAGE', type=terminal.path)
   parser.add_argument(
     '--gallery',
@@ -130,6 +129,7 @@ def _parse(argv):
   parser.add_argument('--json', action='store_true', help='print JSON')
   compile_cache.add_argument(parser)
   args = parser.parse_args(argv)
+  terminal.check_networks(parser, args)
   if len(args.images) != (2 if args.gallery is None else 1):
     parser.error('give two images, or one and --gallery=DIR')
   if not 0.0 < args.fmr < 1.0:

@@ -16,6 +16,7 @@ An FMR that makes 30 false matches of all pairs is measured (rule of 30). One up
 to `FARTHEST` times as rare is extrapolated, and `describe` says so.
 """
 
+import itertools
 from typing import NamedTuple
 
 import numpy as np
@@ -66,8 +67,15 @@ class Cohort(NamedTuple):
     Raises:
       ValueError: none was set for this rate; names those that were.
     """
+    others = ''
+    if fmr in FMRS:
+      needed = palms_for(fmr)
+      others = f', or make the cohort of {needed} palms or more'
     return error_rates.threshold_for(
-      self.thresholds, fmr, f'a cohort of {self.palms} palms supports those'
+      self.thresholds,
+      fmr,
+      f'a cohort of {self.palms} palms supports those',
+      others=others,
     )
 
   def is_measured(self, fmr):
@@ -82,13 +90,12 @@ class Cohort(NamedTuple):
     """
     if self.photos not in (None, photos):
       given = (
-        'photos of whole hands: add --photos'
+        'photos of whole hands: add --photos, or give another cohort'
         if self.photos
-        else 'images of palms alone: leave out --photos'
+        else 'images of palms alone: make one of photos by python -m '
+        'palmjax.calibrate DIR --photos'
       )
-      raise ValueError(
-        f'the cohort was made of {given}, or give another cohort'
-      )
+      raise ValueError(f'the cohort was made of {given}')
 
   def describe(self, fmr):
     """What the threshold for a rate was set on, in words."""
@@ -125,7 +132,7 @@ def fit_with_scores(templates, *, dataset, seed=0):
   standard = parts.standard(impostors, count)
   fused = parts.fuse(impostors, standard)
   least = error_rates.RULE_OF_30 / (count * (count - 1) // 2)
-  rates = [fmr for fmr in FMRS if fmr * FARTHEST >= least]
+  rates = [fmr for fmr in FMRS if count >= palms_for(fmr)]
   thresholds = cohort_thresholds.careful(fused, rows, columns, rates, rng)
   cohort = Cohort(
     means=parts.means(templates),
@@ -140,6 +147,15 @@ def fit_with_scores(templates, *, dataset, seed=0):
     ),
   )
   return cohort, scores
+
+
+def palms_for(fmr):
+  """How many palms a cohort needs to have a threshold for an FMR at all."""
+  return next(
+    count
+    for count in itertools.count(LEAST)
+    if error_rates.is_measurable(FARTHEST * fmr, count * (count - 1) // 2)
+  )
 
 
 def require_enough(templates):

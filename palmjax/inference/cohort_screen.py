@@ -35,6 +35,26 @@ class Screening(NamedTuple):
   twins: tuple[tuple[int, int], ...]
 
 
+def duplicates(templates):
+  """Pairs (i, j), i < j, of equal codes: j is a copy of the image i.
+
+  Args:
+    templates: `parts.Templates` of N palms.
+
+  Returns:
+    A tuple; of several copies each stands once, with the first image.
+  """
+  seen, pairs = {}, []
+  for j in range(len(templates.network)):
+    codes = b''.join(
+      codes[j].tobytes() for codes in templates[: len(parts.CODES)]
+    )
+    first = seen.setdefault(codes, j)
+    if first != j:
+      pairs.append((first, j))
+  return tuple(pairs)
+
+
 def screen(templates):
   """Finds odd images and duplicate palms among the images of a cohort.
 
@@ -83,8 +103,10 @@ def screen(templates):
   slope = (stop - start) / np.log(0.05 / 0.01)
   limit = start + slope * np.log(0.05 * len(fused) / _HIDDEN)
   alike = (fused > limit) & ~odd[upper[0]] & ~odd[upper[1]]
-  twins = zip(*(x[alike].tolist() for x in upper), strict=True)
-  return Screening(tuple(np.flatnonzero(odd).tolist()), tuple(twins))
+  twins = set(zip(*(x[alike].tolist() for x in upper), strict=True))
+  # Where many palms are there twice the tail does not tell them.
+  twins |= {(i, j) for i, j in duplicates(templates) if not odd[[i, j]].any()}
+  return Screening(tuple(np.flatnonzero(odd).tolist()), tuple(sorted(twins)))
 
 
 def _agreement(codes):

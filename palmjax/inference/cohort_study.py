@@ -19,6 +19,7 @@ from palmjax.inference import (
   palm_files,
   parts,
   uncalibrated,
+  words,
 )
 
 _ALIKE = 5  # Pairs that look most alike.
@@ -83,8 +84,10 @@ def study(judge, palms, *, dataset, known=False, network=None, seed=0):
   first = np.unique(identities, return_index=True)[1]
   if len(first) < cohorts.LEAST:
     raise ValueError(
-      f'{len(first)} palms: a cohort needs {cohorts.LEAST} or more, each of '
-      'another hand; with 250 a false match rate of 1e-3 is measured'
+      f'{words.count(len(first), "palm")}: a cohort needs {cohorts.LEAST} or '
+      f'more, {cohorts.palms_for(1e-3)} for the false match rate of 1e-3 that '
+      'verify takes by default, each of another hand; with 250 that rate is '
+      'measured'
     )
   if known and len(first) == len(names):
     raise ValueError(
@@ -173,6 +176,9 @@ def palms_for(fmr):
 
 def _screen(templates, names, first, known):
   """Raises ValueError for palms that are no cohort, by their files."""
+  if copies := cohort_screen.duplicates(templates):
+    files = _listed([f'{names[i]} and {names[j]}' for i, j in copies])
+    raise ValueError(f'{files}: one image twice; give each image once')
   wrong = cohort_screen.screen(templates.take(first))
   names = [names[i] for i in first]
   if wrong.odd:

@@ -204,7 +204,7 @@ def read_gallery(directory, read: Callable, *, each_once=False) -> PalmFolder:
   directory = os.fspath(directory)
   shown_path = file_names.printable(directory)
   if not os.path.isdir(directory):
-    raise ValueError(f'there is no folder {shown_path}; give the gallery')
+    raise ValueError(f'there is no folder {shown_path}; give that of the palms')
   tree = image_tree.find(directory, depth=2)
   images = [path for path in tree.images if not _is_picture(directory, path)]
   left_out = tree.lines()
@@ -220,7 +220,9 @@ def read_gallery(directory, read: Callable, *, each_once=False) -> PalmFolder:
       + (f'; {left_out[0]}' if left_out else '')
     )
   if not palms:
-    raise ValueError(f'no image of the gallery can be compared: {left_out[0]}')
+    raise ValueError(
+      f'none of the images in {shown_path} can be read as a palm: {left_out[0]}'
+    )
   # Of an image beside the folders its own line says so.
   alone = {file_names.composed(file_names.printable(x)) for x in images}
   left_out += [

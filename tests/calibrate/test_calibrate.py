@@ -42,7 +42,7 @@ def test_a_cohort_of_a_folder_decides(ask, folders, untrained, flat_cohort):
     answer = json.loads(text)
     assert (code, answer['decision']) == (0, decision)
     assert (
-      answer['set_on'] == '820 pairs of 41 palms, extrapolated: palms of flat'
+      answer['set_on'] == "820 pairs of 41 palms, extrapolated: palms of 'flat'"
     )
 
   page = out.with_suffix('.html').read_text()
@@ -134,7 +134,7 @@ def test_damaged_images_are_left_out(ask, bare, flat, tmp_path):
   assert code == 3
   lines = text.splitlines()
   assert lines[0].startswith('left out: ')
-  assert 'p00.png: cannot identify image file' in lines[0]
+  assert 'p00.png: is no image that can be read' in lines[0]
   assert lines[1].startswith(f'{PALMS - 1} palms, ')
   assert (out / 'cohort.npz').exists()
   # A network without thresholds is no table of them.
@@ -146,7 +146,19 @@ def test_damaged_images_are_left_out(ask, bare, flat, tmp_path):
 def test_too_few_palms(refusal, flat):
   for path in sorted(flat.iterdir())[29:]:
     path.unlink()
-  assert '29 palms: a cohort needs 30 or more' in refusal(flat)
+  error = refusal(flat)
+  assert '29 palms: a cohort needs 30 or more, 36 for the false match' in error
+
+
+@pytest.mark.parametrize('palms', [35, 36])
+def test_the_next_command_has_a_rate_that_is_known(ask, flat, tmp_path, palms):
+  for path in sorted(flat.iterdir())[palms:]:
+    path.unlink()
+  out = tmp_path / 'c.npz'
+  _, text, _ = ask(flat, f'--out={out}')
+  line = text.splitlines()[-1]
+  assert f' --cohort={out} ' in line
+  assert line.endswith(' --fmr=1e-2') == (palms < 36)
 
 
 def test_images_of_one_person(refusal, flat):
@@ -161,6 +173,17 @@ def test_one_palm_twice_is_named_by_its_files(refusal, folders, flat):
   error = refusal(flat)
   assert 'again.png and p03.png: look like one palm twice' in error
   assert '--known' in error
+
+
+def test_images_that_are_there_twice_are_named(refusal, flat):
+  for path in sorted(flat.iterdir())[8:]:
+    path.unlink()
+  for path in list(flat.iterdir()):
+    for copy in 'abcd':
+      shutil.copy(path, flat / f'{path.stem}{copy}.png')
+  error = refusal(flat)
+  assert 'p00.png and p00a.png, p00.png and p00b.png, ' in error
+  assert ' and 27 more: one image twice; give each image once' in error
 
 
 def test_what_is_no_palm_is_named_by_its_file(refusal, flat):
@@ -191,8 +214,8 @@ def test_images_that_are_no_cut_outs_are_told(ask, flat, tmp_path):
   assert code == 0
   assert json.loads(text)['palms'] == PALMS
   assert errors == (
-    'palmjax: warning: p00.png is no square cut-out, and 1 more is doubtful; '
-    'if an image shows a whole hand add --photos\n'
+    'palmjax: warning: p00.png is no square cut-out, p01.png is no square '
+    'cut-out; if an image shows a whole hand add --photos\n'
     'palmjax: warning: pictures of palmjax.detect are passed over, as they are '
     'no palms: 1 *_boxes.jpg\n'
   )

@@ -33,7 +33,7 @@ def test_the_turn_of_a_folder_is_told(ask, lying, tmp_path):
   assert code == 0
   assert out.exists()
   assert errors.count('\n') == 1
-  assert errors.startswith('palmjax: warning: palms of flat: ')
+  assert errors.startswith("palmjax: warning: palms of 'flat': ")
   assert 'after a turn by 90° clockwise' in errors
   assert json.loads(text)['warnings'][0] in errors
 

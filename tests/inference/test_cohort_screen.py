@@ -49,6 +49,15 @@ def test_a_hidden_twin_is_found_and_it_alone(palms, palm):
   assert screened.odd == ()
 
 
+def test_copies_of_an_image_are_twins(palms):
+  few = palms.take(slice(0, 8))
+  copied = joined(*[few] * 4)
+  pairs = tuple((i, i + 8 * k) for k in (1, 2, 3) for i in range(8))
+  assert cohort_screen.duplicates(copied) == pairs
+  assert set(cohort_screen.screen(copied).twins) >= set(pairs)
+  assert cohort_screen.duplicates(palms) == ()
+
+
 def test_images_of_one_palm(palms):
   noise = np.random.default_rng(0).normal(0, 6, (40, 64, 64, 3))
   images = drawn_palms.draw(2, 0.4)[:1] + noise

@@ -182,7 +182,7 @@ def test_sides_are_two_palms_whatever_the_score(judge, palms):
 def test_rates_without_a_threshold(plain, calibrated, palms):
   with pytest.raises(ValueError, match='without a cohort of palms there are'):
     plain.compare(palms[0][0], palms[1][0], fmr=1e-6)
-  with pytest.raises(ValueError, match='a cohort of 44 palms supports those'):
+  with pytest.raises(ValueError, match=r'44 palms supports those .*=1e-3$'):
     calibrated.compare(palms[0][0], palms[1][0], fmr=1e-6)
 
 

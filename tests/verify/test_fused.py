@@ -154,7 +154,8 @@ def test_rates_that_a_cohort_does_not_support(ask_plainly, images, folder):
   )
   assert (code, output) == (1, '')
   assert 'no threshold for an FMR of 1e-5: a cohort of 40 palms' in error
-  assert 'supports those for 1e-1, 1e-2, 1e-3\n' in error
+  assert 'supports those for 1e-1, 1e-2, 1e-3; give --fmr=1e-3' in error
+  assert ', or make the cohort of 347 palms or more\n' in error
 
 
 def test_enrolled_palms_score_as_their_images(calibrated, trained, pictures):
@@ -184,7 +185,11 @@ def test_a_cohort_of_photos_is_for_photos(
   made = calibrated.cohort
   for photos, options, message in (
     (True, [], 'of photos of whole hands: add --photos, or give another'),
-    (False, ['--photos'], 'of palms alone: leave out --photos, or give anot'),
+    (
+      False,
+      ['--photos'],
+      'palms alone: make one of photos by python -m',
+    ),
   ):
     judge = dataclasses.replace(calibrated, cohort=made._replace(photos=photos))
     judge.save_cohort(tmp_path / 'cohort.npz')

@@ -86,6 +86,6 @@ def test_galleries_without_an_answer(black, refusal, save, tmp_path):
   for directory, message in (
     ('empty', 'no image in'),
     ('nowhere', 'nowhere: give a folder of palms, or a file of --save-gal'),
-    ('dark', 'no image of the gallery can be compared'),
+    ('dark', 'can be read as a palm'),
   ):
     assert message in refusal(probe, f'--gallery={tmp_path / directory}')

@@ -137,7 +137,7 @@ def test_photos_without_a_palm(refusal, photos, save):
       photos.save('d.png', (7, 'left', {'gesture': 'fist'})),
       "d.png: no palm found, but 'fist'",
     ),
-    ('none.png', 'none.png: not a file'),
+    ('none.png', 'none.png: there is no such file'),
   ):
     assert message in refusal(good, bad, '--photos')
     assert message in refusal(bad, good, '--photos')
@@ -196,4 +196,4 @@ def test_another_reader_of_palm_frames_is_asked_for_by_name(
   none = tmp_path / 'none'
   images = save('a.png'), save('b.png')
   error = refusal(*images, '--photos', f'--palm-frame={none}')
-  assert f'{none}/model.json is missing' in error
+  assert f'{none}: there is no such folder' in error

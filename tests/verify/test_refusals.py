@@ -26,9 +26,9 @@ def test_images_without_an_answer(black, refusal, save, tmp_path):
   # 100.02 megapixels in 13 kB.
   huge = save('huge.png', change=lambda _: Image.new('1', (10_002, 10_000), 1))
   for bad, message in (
-    (text, 'text.jpg: cannot identify image file'),
-    (tmp_path / 'none.jpg', 'none.jpg: not a file'),
-    (tmp_path, 'not a file'),
+    (text, 'text.jpg: is no image that can be read'),
+    (tmp_path / 'none.jpg', 'none.jpg: there is no such file'),
+    (tmp_path, 'is a folder; give'),
     (huge, 'huge.png: 10002 × 10000 pixels are more than 100 megapixels'),
     (save('black.png', change=black((64, 64))), 'black.png: one colour'),
     (save('small.png', change=lambda x: x.resize((20, 20))), '20 × 20 pixels;'),
@@ -90,6 +90,11 @@ def test_export_that_is_none(refusal, save, tmp_path):
       '--cohort is for --score=fused, not for network',
     ),
     (['a.png', 'b.png', '--score=code'], 'invalid choice'),
+    (
+      ['a.png', 'b.png', '--detector=D'],
+      '--detector=D: only with --photos; add it',
+    ),
+    (['a.png', '--gallery=G', '--palm-frame=P'], '--palm-frame=P: only with'),
   ],
 )
 def test_wrong_command_line(ask, capsys, arguments, message):

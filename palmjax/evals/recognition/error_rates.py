@@ -152,13 +152,14 @@ def threshold_at_fmr(impostor, fmr) -> OperatingPoint:
   )
 
 
-def threshold_for(thresholds, fmr, why) -> float:
+def threshold_for(thresholds, fmr, why, *, others='') -> float:
   """Looks up the threshold of a false match rate in (FMR, threshold) pairs.
 
   Args:
     thresholds: pairs (FMR, threshold).
     fmr: the rate.
     why: what the error says before the known rates, '… for'.
+    others: another way out than the rarest known rate, '…, or' before it.
 
   Raises:
     ValueError: none was set for this rate; names those that were.
@@ -166,9 +167,10 @@ def threshold_for(thresholds, fmr, why) -> float:
   for known, threshold in thresholds:
     if math.isclose(known, fmr, rel_tol=1e-6):
       return threshold
-  rates = ', '.join(short(rate) for rate, _ in thresholds)
+  rates = [short(rate) for rate, _ in thresholds]
   raise ValueError(
-    f'no threshold for an FMR of {short(fmr)}: {why} for {rates}'
+    f'no threshold for an FMR of {short(fmr)}: {why} for {", ".join(rates)}; '
+    f'give --fmr={rates[-1]}{others}'
   )
 
 
