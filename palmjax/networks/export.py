@@ -284,9 +284,9 @@ def _missing(directory, path):
   # The folder of a run, or of one of its stages?
   pattern = os.path.join(glob.escape(directory), '{}', _MODEL)
   below = [
-    os.path.dirname(found)
+    os.path.dirname(model)
     for levels in ('*', '*/*')
-    for found in sorted(glob.glob(pattern.format(levels)))
+    for model in sorted(glob.glob(pattern.format(levels)))
   ]
   if below:
     return f'{path} is missing; did you mean {" or ".join(below[:_NAMED])}?'
