@@ -7,6 +7,7 @@ from PIL import Image
 
 from palmjax import main
 from palmjax.data.sets import folder
+from palmjax.inference import decision
 from palmjax.recipes.shared import whole_hands
 
 
@@ -47,7 +48,7 @@ def test_palms_are_not_named(tmp_path, caplog):
   assert caplog.records == []
 
 
-def test_a_run_does_not_begin(tmp_path, capsys):
+def test_a_run_does_not_begin(tmp_path, capsys, recwarn):
   _folder(tmp_path / 'in', 40)
   code = main.main(
     [
@@ -59,3 +60,6 @@ def test_a_run_does_not_begin(tmp_path, capsys):
   assert code == 1
   assert error.startswith('palmjax: 80 of 80 images seem to show whole hands')
   assert not (tmp_path / 'run' / 'network').exists()
+  # Nor does the calibration of a run say it again, without the files' names.
+  decision.squares([np.asarray(Image.open(tmp_path / 'in/p00/0.png'))], size=64)
+  assert not [x for x in recwarn if 'whole hand' in str(x.message)]
