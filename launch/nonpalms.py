@@ -1,4 +1,4 @@
-"""Counts what `cohort.screen` names of images that show no palm.
+"""Counts what `cohort_screen.screen` names of images that show no palm.
 
 python -m launch.nonpalms --photos=DIR --boxes=DIR [--out=docs/results]
 
@@ -26,7 +26,7 @@ from launch import verifier
 from palmjax import compile_cache, files
 from palmjax.data.hands import hands
 from palmjax.images import image_file
-from palmjax.inference import cohort, finder, palm_files, parts
+from palmjax.inference import cohort_screen, finder, palm_files, parts
 from release import photographed_palms
 
 _SEED, _DIFFICULTY = 110, 0.6  # Of drawn palms and hands.
@@ -117,7 +117,7 @@ def named(rng, odd, pool):
     chosen = rng.permutation(len(pool.network))[:_PALMS]
     among = pool.take(chosen), odd.take([i])
     joined = parts.Templates(*map(np.concatenate, zip(*among, strict=True)))
-    count += _PALMS in cohort.screen(joined).odd
+    count += _PALMS in cohort_screen.screen(joined).odd
   return count
 
 
