@@ -12,7 +12,7 @@ Every run is a process of its own in WORKDIR/<overrides>. The runs share their
 compiled programs (`palmjax.compile_cache`). The same command again resumes what
 was cut off and skips what is done. WORKDIR/table.md is the table. For machines
 WORKDIR/table.json holds the same numbers, the value of each run and its
-interval. --out writes a JSON file as docs/results has them.
+interval. --table writes a JSON file as docs/results has them.
 """
 
 import json
@@ -31,7 +31,7 @@ _METRICS = flags.DEFINE_list(
   'metrics', None, "Columns, in place of the configuration's."
 )
 _MODEL = flags.DEFINE_string('model', 'network', 'Model of tables by row.')
-_OUT = flags.DEFINE_string('out', None, 'JSON file, as in docs/results.')
+_TABLE = flags.DEFINE_string('table', None, 'JSON file, as in docs/results.')
 _COMMIT = flags.DEFINE_string('commit', '', 'Commit to name in that file.')
 _ARGS = flags.DEFINE_multi_string(
   'override', [], 'KEY=VALUE for every run, e.g. data.difficulty=0.3.'
@@ -199,8 +199,8 @@ def main(argv):
       groups.setdefault(name, []).append(values)
   table = summarise(groups, columns)
   (workdir / 'table.json').write_text(json.dumps(table, indent=2) + '\n')
-  if _OUT.value:
-    files.write_json(pathlib.Path(_OUT.value), record(table, runs))
+  if _TABLE.value:
+    files.write_json(pathlib.Path(_TABLE.value), record(table, runs))
   text = markdown(table, columns)
   (workdir / 'table.md').write_text(text)
   print(text)

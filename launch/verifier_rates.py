@@ -11,7 +11,7 @@ DIR/<identity>/5_<name>.jpg, one a person; cohorts of them have 40 and 80 palms.
 The thresholds without a cohort were set on these palms, so the row 'set on
 others' sets them anew, on one half of the palms, and tests them on the other
 half, 20 times. Thresholds were chosen on generator seeds 31 to 33 at
-difficulties 0.3, 0.5, 0.7. Seeds 71 to 76 and 91 to 95 were in earlier tables.
+difficulties 0.3, 0.5, 0.7. Seeds 71 to 73 and 91 to 94 were in earlier tables.
 """
 
 import argparse
@@ -30,17 +30,17 @@ from release import photographed_palms
 
 FMRS = (1e-2, 1e-3)
 # Of the generator, at a difficulty.
-_SEEDS = {0.4: 77, 0.6: 78, 0.8: 79}
+_SEEDS = {0.4: 74, 0.6: 75, 0.8: 76}
 # How cameras, lights and hands differ that no palm of a choice had.
 _STYLES = {
   'dim light from one side': drift.Drift(light=1.0),
   'dry skin': drift.Drift(dryness=1.0),
   'worn camera': drift.Drift(camera=1.0),
 }
-_STYLE_SEED, _STYLE_DIFFICULTY = 96, 0.6
+_STYLE_SEED, _STYLE_DIFFICULTY = 95, 0.6
 _PALMS = 1000  # Drawn, of a set.
-_STRANGERS = 600  # Palms at most that a cohort is tested on.
-_COHORTS, _SIZES, _SIZES_OF_PHOTOS = 20, (40, 200), (40, 80)
+STRANGERS = 600  # Palms at most that a cohort is tested on.
+COHORTS, _SIZES, _SIZES_OF_PHOTOS = 20, (40, 200), (40, 80)
 _PHOTO_SIZE = 64
 
 
@@ -70,7 +70,7 @@ def main(argv=None):
   content = {
     'command': f'python -m launch.verifier_rates{photos}',
     'measured_at': args.commit,
-    'runs': f'one run; {_COHORTS} cohorts of each size',
+    'runs': f'one run; {COHORTS} cohorts of each size',
     'table': table,
   }
   files.write_json(pathlib.Path(args.out) / 'verifier_rates.json', content)
@@ -116,16 +116,16 @@ def rates(name, all_palms, sizes, before):
   }
   for size in sizes:
     each = {fmr: [] for fmr in FMRS}
-    for seed in range(_COHORTS):
+    for seed in range(COHORTS):
       order = rng.permutation(count)
       camera = cohort.fit(all_palms.take(order[:size]), dataset='', seed=seed)
-      rest = all_palms.take(order[size : size + _STRANGERS])
+      rest = all_palms.take(order[size : size + STRANGERS])
       scores = parts.fuse(
         parts.compare(rest, rest, camera.means), camera.standard
       )[~np.eye(len(rest.network), dtype=bool)]
       for fmr in FMRS:
         each[fmr].append(float(np.mean(scores >= camera.threshold(fmr))))
-    rows[f'{name}; {_COHORTS} cohorts of {size}'] = _row(each)
+    rows[f'{name}; {COHORTS} cohorts of {size}'] = _row(each)
   return rows
 
 
@@ -144,7 +144,7 @@ def held_out(all_palms):
     all_palms, all_palms, parts.no_means(all_palms.network.shape[1])
   )[:2].astype(np.float64)
   each = {fmr: [] for fmr in FMRS}
-  for _ in range(_COHORTS):
+  for _ in range(COHORTS):
     order = rng.permutation(count)
     known, strangers = (
       raw[:, half[:, None], half][:, ~np.eye(len(half), dtype=bool)]

@@ -24,8 +24,8 @@ def table(monkeypatch):
   """(templates, what `verifier_rates.rates` says of them)."""
   monkeypatch.setattr(parts, 'compare', drawn_palms.cheap_compare)
   monkeypatch.setattr(verifier_rates, 'FMRS', FMRS)
-  monkeypatch.setattr(verifier_rates, '_COHORTS', COHORTS)
-  monkeypatch.setattr(verifier_rates, '_STRANGERS', STRANGERS)
+  monkeypatch.setattr(verifier_rates, 'COHORTS', COHORTS)
+  monkeypatch.setattr(verifier_rates, 'STRANGERS', STRANGERS)
   # Random numbers are less alike than palms.
   monkeypatch.setattr(uncalibrated, 'STANDARD', STANDARD)
   rng = np.random.default_rng(100)

@@ -32,6 +32,8 @@ TASK = perturbed_tasks.Task(
   prepare=None,
   apply_eval=linear,
   apply_train=None,
+  attack_eval=linear,
+  attack_train=None,
   loss=lambda params, outputs, targets: (
     jnp.mean((outputs - targets) ** 2),
     {},

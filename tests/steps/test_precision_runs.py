@@ -199,5 +199,5 @@ def test_bfloat16_perturbs_as_float32_from_equal_states():
       seen.append(jax.device_get((metrics, others)))
     state = after
   for name in ('loss', 'clean', 'perturbed', 'clean/accuracy', 'ot/distance'):
-    expected, found = np.mean([[x[name] for x in pair] for pair in seen], 0)
-    np.testing.assert_allclose(found, expected, rtol=0.01, err_msg=name)
+    expected, halved = np.mean([[x[name] for x in pair] for pair in seen], 0)
+    np.testing.assert_allclose(halved, expected, rtol=0.01, err_msg=name)
