@@ -163,7 +163,7 @@ def test_a_file_for_the_docs(runs, monkeypatch, tmp_path):
   _, workdir = runs
   out = tmp_path / 'record.json'
   for name, value in (
-    ('out', str(out)),
+    ('table', str(out)),
     ('commit', '0123abc'),
     ('override', ['loss.boundaries=(3,)']),
   ):
