@@ -186,7 +186,7 @@ def test_names_that_are_not_utf_8(run, save, tmp_path):
   assert code == 1
   assert lines[0].startswith(f'{tmp_path}/in\\xe9/h\\xe4nd.png: five')
   (error,) = errors
-  assert f'{tmp_path}/in\\xe9/\\xca\\xd6.jpg: cannot identify' in error
+  assert f'{tmp_path}/in\\xe9/\\xca\\xd6.jpg: is no image' in error
   out = tmp_path / 'out'
   assert names(out)[0] == 'h\\xe4nd.json'
   description = json.loads((out / 'h\\xe4nd.json').read_text())

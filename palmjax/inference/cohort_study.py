@@ -176,10 +176,11 @@ def palms_for(fmr):
 
 def _screen(templates, names, first, known):
   """Raises ValueError for palms that are no cohort, by their files."""
+  # First: it says of a folder of one palm what is wrong with it.
+  wrong = cohort_screen.screen(templates.take(first))
   if copies := cohort_screen.duplicates(templates):
     files = _listed([f'{names[i]} and {names[j]}' for i, j in copies])
     raise ValueError(f'{files}: one image twice; give each image once')
-  wrong = cohort_screen.screen(templates.take(first))
   names = [names[i] for i in first]
   if wrong.odd:
     files = _listed([names[i] for i in wrong.odd])

@@ -34,9 +34,9 @@ def _claiming(width, height):
 @pytest.mark.parametrize(
   'content, status, words',
   [
-    (b'', 415, 'cannot identify|empty'),
-    (b'<script>alert(1)</script>', 415, 'cannot identify'),
-    (b'GIF89a' + bytes(100), 415, 'cannot identify'),
+    (b'', 415, 'is no image|empty'),
+    (b'<script>alert(1)</script>', 415, 'is no image'),
+    (b'GIF89a' + bytes(100), 415, 'is no image'),
     (served.png(1)[:20], 415, ''),
     (_claiming(60_000, 60_000), 415, 'megapixels'),
     (_claiming(4_000, 2_000), 415, 'more than 4000000'),
