@@ -130,7 +130,7 @@ def test_an_arm_finds_hands_in_photos(run, tmp_path):
 def test_report_is_whole_and_needs_nothing_else(run):
   text = (run / 'report.html').read_text()
   assert re.search('worst attack on each image within 2/255 is', text)
-  for words in ('Optimal transport', 'apgd2-features', 'transfer from ot'):
+  for words in ('Optimal transport', 'apgd2-margin', 'transfer from ot'):
     assert words in text
   assert '>cap<' in re.sub(r'\s', '', text)
   for words in ('Why trainings ended', 'Transport plans', 'look once at'):
