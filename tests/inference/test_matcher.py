@@ -42,7 +42,9 @@ def test_thresholds_keep_the_rate_and_the_rule_of_30():
 def test_a_rate_without_threshold_names_those_with_one():
   calibration = calibrate(fmrs=(1e-1, 1e-2))
   assert calibration.threshold(0.01) == calibration.thresholds[1][1]
-  with pytest.raises(ValueError, match=r'3,000 .*30\) those for 1e-1, 1e-2; give --fmr=1e-2$'):
+  with pytest.raises(
+    ValueError, match=r'3,000 .*30\) those for 1e-1, 1e-2; give --fmr=1e-2$'
+  ):
     calibration.threshold(1e-3)
 
 

@@ -93,7 +93,9 @@ def test_other_format_under_the_suffix_is_unreadable(tmp_path):
   Image.fromarray(np.zeros((4, 4), np.uint8)).save(
     tmp_path / 'a.jpg', format='gif'
   )
-  with pytest.raises(image_file.UnreadableError, match='is no image that can be read'):
+  with pytest.raises(
+    image_file.UnreadableError, match='is no image that can be read'
+  ):
     image_file.decode(tmp_path / 'a.jpg', size=4)
 
 
