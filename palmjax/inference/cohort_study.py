@@ -139,7 +139,7 @@ def summary(study):
       _rate(fmr, threshold, study) for fmr, threshold in cohort.thresholds
     ],
     'needed': [
-      {'fmr': fmr, 'palms': palms_for(fmr)}
+      {'fmr': fmr, 'palms': palms_to_measure(fmr)}
       for fmr in (1e-2, 1e-3, 1e-4)
       if not cohort.is_measured(fmr)
     ],
@@ -165,7 +165,7 @@ def summary(study):
   return values
 
 
-def palms_for(fmr):
+def palms_to_measure(fmr):
   """How many palms make pairs enough to measure an FMR, by the rule of 30."""
   return next(
     n

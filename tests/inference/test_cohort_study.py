@@ -49,7 +49,7 @@ def test_palms_are_counted_and_not_images():
 
 @pytest.mark.parametrize('fmr, palms', [(1e-2, 78), (1e-3, 246), (1e-4, 776)])
 def test_palms_that_measure_a_rate(fmr, palms):
-  assert cohort_study.palms_for(fmr) == palms
+  assert cohort_study.palms_to_measure(fmr) == palms
   assert fmr * palms * (palms - 1) / 2 >= 30
   assert fmr * (palms - 1) * (palms - 2) / 2 < 30
 

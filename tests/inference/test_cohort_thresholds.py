@@ -95,8 +95,8 @@ def drawn_noise(law, rng, count):
 @pytest.mark.parametrize(
   'count, cohorts, effect',
   [
-    (40, 100, 0.3),
-    pytest.param(40, 100, 0.6, marks=pytest.mark.slow),
+    (40, 150, 0.3),
+    pytest.param(40, 150, 0.6, marks=pytest.mark.slow),
     pytest.param(80, 60, 0.3, marks=pytest.mark.slow),
     pytest.param(200, 40, 0.3, marks=pytest.mark.slow),
     pytest.param(200, 40, 0.6, marks=pytest.mark.slow),

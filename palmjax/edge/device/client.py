@@ -90,12 +90,7 @@ class Server:
     Raises:
       UnreachableError, DeniedError: as of `ask`, or it is another program.
     """
-    answer = self.ask('GET', '/v1/packages/latest')
-    self._require_well(answer)
-    try:
-      return protocol.LatestPackage(**answer.json())
-    except (ValueError, TypeError) as error:
-      raise self._stranger() from error
+    return self._told('GET', '/v1/packages/latest', protocol.LatestPackage)
 
   def rotate_token(self):
     """Another token for this device; the old one ends soon.
@@ -103,24 +98,22 @@ class Server:
     Raises:
       UnreachableError, DeniedError: as of `ask`, or it is another program.
     """
-    answer = self.ask('POST', '/v1/token/rotate')
-    self._require_well(answer)
-    try:
-      return protocol.Granted(**answer.json()).token
-    except (ValueError, TypeError) as error:
-      raise self._stranger() from error
+    return self._told('POST', '/v1/token/rotate', protocol.Granted).token
 
-  def _require_well(self, answer):
+  def _told(self, method, path, kind):
+    """The answer to a request as a class of `protocol`."""
+    answer = self.ask(method, path)
     if answer.status_code >= 500:
       raise UnreachableError(
         f'{self.url} answers {answer.status_code}; try again later'
       )
-
-  def _stranger(self):
-    return DeniedError(
-      f'there is no palmjax server at {self.url}: give the --server=URL that '
-      'it printed'
-    )
+    try:
+      return kind(**answer.json())
+    except (ValueError, TypeError) as error:
+      raise DeniedError(
+        f'there is no palmjax server at {self.url}: give the --server=URL that '
+        'it printed'
+      ) from error
 
 
 def address(text):
