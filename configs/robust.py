@@ -81,9 +81,10 @@ _FULL = {
 # Some arms do better with it: a fair comparison shows both tables.
 _SMALLER = {'perturb.epsilon': 4 / 255, 'perturb.step_size': 4 / 255}
 _ABLATION = {'arms': ('ot',), 'attack.radii': (1, 4)}
-# {row of the table: what it changes}; each row changes one thing.
+# {row of the table: what it changes}: one setting, and in some rows the arm.
 _CHANGES = {
   'plain': {'arms': ('plain',)},
+  'adversarial': {'arms': ('adversarial',)},
   'ot, as it is': {},
   '3 steps of ascent': {'perturb.num_steps': 3},
   'vector pooled': {'perturb.vector': 'pooled'},
@@ -99,6 +100,10 @@ _CHANGES = {
   'BatchNorm in the update: separate': {'train.statistics': 'separate'},
   'weight of L2 0.5': {'train.weight': 0.5},
   'weight of L2 2': {'train.weight': 2.0},
+  # Ten times as long: do 300 steps judge the method too early?
+  '3,000 steps': {'train.steps': 3000},
+  'plain, 3,000 steps': {'arms': ('plain',), 'train.steps': 3000},
+  'adversarial, 3,000 steps': {'arms': ('adversarial',), 'train.steps': 3000},
 }
 
 

@@ -17,11 +17,13 @@ python -m launch.bench [SUBJECT …] [--size=32] [--batch=32] [--repeats=5]
   accelerator  what an H200 is to reach, beside PyTorch (launch/gpu.sh)
 
 Without a subject: all but the last four. --out writes bench.json with all
-lines. Machines differ and are shared: compare lines of one run with each other,
-and trust the best of several repeats.
+lines, and their times once more as a table of docs/results.md. Machines differ
+and are shared: compare lines of one run with each other, and trust the best of
+several repeats.
 """
 
 import argparse
+import itertools
 import pathlib
 import sys
 
@@ -36,6 +38,7 @@ from launch.bench import (
   pairs,
   perturbed,
   searching,
+  timing,
   training,
 )
 from palmjax import files
@@ -122,11 +125,16 @@ def main(argv=None):
   rows = {subject: list(_SUBJECTS[subject](args)) for subject in args.subjects}
   if args.out:
     content = {
-      'command': 'python -m launch.bench ' + ' '.join(args.subjects),
+      'command': ' '.join(
+        ['python -m launch.bench', *args.subjects]
+        + ([f'--peer={args.peer}'] if args.peer else [])
+      ),
       'measured_at': args.commit,
+      'runs': f'one process; the best of {args.repeats} repeats',
       'device': jax.devices()[0].device_kind,
       'jax': jax.__version__,
       'rows': rows,
+      'table': timing.table(itertools.chain(*rows.values())),
     }
     files.write_json(pathlib.Path(args.out) / 'bench.json', content)
 

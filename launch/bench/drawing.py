@@ -28,7 +28,7 @@ def run(args):
 def draw(name, make, size, count, goals, args):
   """The row of one program that draws `count` images."""
   seconds = timing.best_of(make(size, count), args.repeats)
-  row = timing.report(f'{name}, {size} px', seconds, count)
+  row = timing.report(f'{name}, {size} px, {count} at once', seconds, count)
   goal = goals.get(jax.default_backend())
   return timing.goal(row, goal) if goal else row
 

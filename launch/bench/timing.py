@@ -52,6 +52,40 @@ def goal(row, least):
   return {**row, 'goal': least}
 
 
+def within(row, most):
+  """Prints how a row compares with the time that is wanted; returns the row.
+
+  Args:
+    row: of `report`.
+    most: seconds.
+  """
+  note(f'goal {most:g} s: {row["seconds"] / most:.2f} of it')
+  return {**row, 'most': most}
+
+
+def table(rows):
+  """The table of docs/results.md, of all rows that are times.
+
+  Args:
+    rows: of `report`; those of `report_size` are left out.
+
+  Returns:
+    {name: {'seconds': {'mean'}, with a goal also 'goal'}}, in seconds.
+  """
+  made = {}
+  for row in rows:
+    if 'seconds' not in row:
+      continue
+    cells = {'seconds': {'mean': row['seconds']}}
+    if 'most' in row:
+      cells['goal'] = {'mean': row['most']}
+    elif 'goal' in row:
+      count = row['rate'] * row['seconds']
+      cells['goal'] = {'mean': count / row['goal']}
+    made[row['name']] = cells
+  return made
+
+
 def report_size(name, count):
   """Prints a number of bytes; returns {'name', 'bytes'}."""
   print(f'{name:36} {count:9,} bytes', flush=True)

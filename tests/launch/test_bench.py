@@ -12,7 +12,7 @@ import pytest
 from configs import metric as metric_config
 from configs import robust as robust_config
 from launch.bench import __main__ as bench
-from launch.bench import codes, galleries, identities, perturbed
+from launch.bench import codes, galleries, identities, perturbed, timing
 from palmjax.data.hands import hands
 from palmjax.inference import verifier
 from palmjax.steps import perturbed_tasks, robust
@@ -35,10 +35,26 @@ def test_lines_are_written_as_json(monkeypatch, tmp_path, capsys):
   assert record['measured_at'] == 'abcdef0'
   rows = record['rows']['codes']
   lines = capsys.readouterr().out.splitlines()
-  assert [row['name'] for row in rows] == [line[:36].strip() for line in lines]
+  names = [line[:36].strip() for line in lines]
+  assert [row['name'] for row in rows] == [name for name in names if name]
   assert rows[0]['bytes'] == 2048
   assert rows[2]['unit'] == 'images/s'
   assert rows[2]['rate'] == pytest.approx(1 / rows[2]['seconds'])
+  table = record['table']
+  assert table.keys() == {row['name'] for row in rows[2:]}
+  pair = table['one pair, both directions, fine']
+  assert pair == {
+    'seconds': {'mean': rows[3]['seconds']},
+    'goal': {'mean': 0.01},
+  }
+
+
+def test_a_goal_of_images_a_second_is_a_time_in_the_table():
+  row = timing.report('eight images', (9.0, 2.0), 8)
+  faster = timing.goal(row, 16)
+  assert timing.table([faster, timing.report_size('a file', 7)]) == {
+    'eight images': {'seconds': {'mean': 2.0}, 'goal': {'mean': 0.5}}
+  }
 
 
 def test_codes_have_their_lines(monkeypatch, capsys):
@@ -46,13 +62,15 @@ def test_codes_have_their_lines(monkeypatch, capsys):
   bench.main(['codes', '--repeats=1'])
   lines = capsys.readouterr().out.splitlines()
   assert lines[0].split() == ['template,', 'one', 'code', '2,048', 'bytes']
-  assert [line[:36].strip() for line in lines[2:]] == [
+  names = [line[:36].strip() for line in lines[2:]]
+  assert [name for name in names if name] == [
     'codes of a palm and of its turns',
     'one pair, both directions, fine',
     '3 × 3 palms, fine',
     'one pair, both directions, wide6',
     '3 × 3 palms, wide6',
   ]
+  assert 'goal 15 s: ' in lines[4 + 2]
 
 
 def test_steps_on_perturbed_images_are_compared_with_a_plain_one(
@@ -167,7 +185,9 @@ def test_a_gallery_is_enrolled_kept_and_searched(monkeypatch, capsys):
   assert [line[:36].strip() for line in lines] == [
     'enrolling 2 palms',
     'their file',
-    'reading the file',
-    'one probe in the gallery',
+    'reading their file',
+    'one probe in a gallery of 2',
+    '',
   ]
-  assert [row['name'] for row in rows] == [line[:36].strip() for line in lines]
+  names = [line[:36].strip() for line in lines[:-1]]
+  assert [row['name'] for row in rows] == names

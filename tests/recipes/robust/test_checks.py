@@ -137,7 +137,9 @@ def test_each_row_of_the_ablation_changes_one_setting():
   for run in robust_config.sweep('ablation'):
     assert run.pop('seed') == 100
     name = run.pop('row')
-    assert len(run) == (name != 'ot, as it is')
+    settings = run.keys() - {'arms'}
+    assert len(settings) <= 1
+    assert bool(run) == (name != 'ot, as it is')
     config = robust_config.get_config('ablation')
     config.update_from_flattened_dict(run)
     robust_checks.check(config, mesh.make(1))
@@ -154,7 +156,13 @@ def test_each_row_of_the_ablation_changes_one_setting():
     'perturb.statistics',
     'train.batch_size',
     'train.statistics',
+    'train.steps',
     'train.weight',
+  }
+  # Each in another arm has its counterpart.
+  others = {'plain', 'adversarial'}
+  assert {name for name in rows if 'arms' in rows[name]} == others | {
+    f'{arm}, 3,000 steps' for arm in others
   }
   assert robust_config.columns('ablation') == [
     'ap50',
