@@ -130,31 +130,52 @@ def require_finite(templates, names=None):
 
 def means(templates):
   """The `Means` of palms, each of which counts once."""
-  return Means(
-    *(orientation_code.mean(codes[:, UPRIGHT]) for codes in templates[:2]),
-    templates.network.mean(axis=0),
-    whitening(templates.network),
+  network = network_means(templates)
+  return code_means(templates)._replace(
+    network=network.network, whitening=network.whitening
   )
 
 
-def whitening(embeddings, shrinkage=None):
+def code_means(templates):
+  """The `Means` of palms for `code_scores`; those of the network are zero."""
+  fine, wide = (orientation_code.mean(x[:, UPRIGHT]) for x in templates[:2])
+  return no_means(templates.network.shape[1])._replace(fine=fine, wide=wide)
+
+
+def network_means(templates, strength=None):
+  """The `Means` of palms for `network_scores`; those of the codes are zero.
+
+  Args:
+    templates: `Templates`.
+    strength: of `whitening`.
+  """
+  embeddings = templates.network
+  return no_means(embeddings.shape[1])._replace(
+    network=embeddings.mean(axis=0),
+    whitening=whitening(embeddings, None, strength),
+  )
+
+
+def whitening(embeddings, shrinkage=None, strength=None):
   """Rows B of the whitening W x = x − BᵀB x of a camera's embeddings.
 
   With it embeddings vary more alike in all directions:
   W = √λs ((1 − λ) Σ + λ s I)^(−½), Σ the covariance of the embeddings and
   s = tr(Σ)/D (Ledoit and Wolf 2004, doi:10.1016/S0047-259X(03)00096-4), for the
-  N/10 directions of most variance. The others keep their length.
+  M/10 directions of most variance. The others keep their length.
 
   Args:
     embeddings: float [N, D], one of each palm.
-    shrinkage: λ in (0, 1]; with 1, W is the identity. By default it falls with
-      the number of palms.
+    shrinkage: λ in (0, 1]; with 1, W is the identity. By default it falls as M
+      grows.
+    strength: M, the whitening is as strong as that of M palms; by default N.
 
   Returns:
-    float32 [R, D], R = min(N/10, D) rounded down.
+    float32 [R, D], R = min(M/10, N, D) rounded down.
   """
+  strength = strength or len(embeddings)
   if shrinkage is None:
-    shrinkage = _PRIOR_PALMS / (_PRIOR_PALMS + len(embeddings))
+    shrinkage = _PRIOR_PALMS / (_PRIOR_PALMS + strength)
   centred = np.asarray(embeddings, np.float64)
   centred = centred - centred.mean(axis=0)
   # Of few palms Σ has a small rank, which its rows show and a D × D matrix not.
@@ -164,7 +185,7 @@ def whitening(embeddings, shrinkage=None):
   kept = shrinkage * max(variances.sum() / centred.shape[1], 1e-9)
   gains = np.sqrt(kept / ((1 - shrinkage) * variances + kept))
   rows = np.sqrt(1 - gains)[:, None] * axes
-  return rows[: len(embeddings) // _PALMS_A_DIRECTION].astype(np.float32)
+  return rows[: strength // _PALMS_A_DIRECTION].astype(np.float32)
 
 
 def no_means(size):
@@ -190,17 +211,22 @@ def compare(probes, gallery, means):
   Returns:
     float32 [3, P, G], in the order of `NAMES`.
   """
-  scores = [
-    orientation_code.two_way_scores(
-      getattr(probes, name),
-      getattr(gallery, name),
-      KINDS[name],
-      mean=getattr(means, name),
-    )
-    for name in CODES
-  ]
   network = network_scores(probes.network, gallery.network, means)
-  return np.stack([*scores, network])
+  return np.concatenate([code_scores(probes, gallery, means), network[None]])
+
+
+def code_scores(probes, gallery, means):
+  """The scores of `compare` by the codes alone: float32 [2, P, G]."""
+  return np.stack(
+    [
+      orientation_code.two_way_scores(
+        *(getattr(side, name) for side in (probes, gallery)),
+        KINDS[name],
+        mean=getattr(means, name),
+      )
+      for name in CODES
+    ]
+  )
 
 
 def network_scores(probes, gallery, means):

@@ -10,13 +10,12 @@ import re
 import pytest
 from PIL import Image
 
-from palmjax.inference import parts
 from tests.inference import drawn_palms
 
 
 @pytest.fixture(autouse=True)
 def cheap(monkeypatch):
-  monkeypatch.setattr(parts, 'compare', drawn_palms.cheap_compare)
+  drawn_palms.compare_cheaply(monkeypatch)
 
 
 @pytest.fixture

@@ -65,7 +65,7 @@ def test_a_palm_whose_embedding_is_not_finite_is_named_by_its_file():
 @pytest.fixture
 def known(monkeypatch):
   """(study, its summary, templates) of 40 palms, two images of each."""
-  monkeypatch.setattr(parts, 'compare', drawn_palms.cheap_compare)
+  drawn_palms.compare_cheaply(monkeypatch)
   rng = np.random.default_rng(100)
   once = drawn_palms.random_templates(rng, 40)
   again = drawn_palms.random_templates(rng, 40)

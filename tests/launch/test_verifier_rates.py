@@ -22,7 +22,7 @@ def before(fmr):
 @pytest.fixture
 def table(monkeypatch):
   """(templates, what `verifier_rates.rates` says of them)."""
-  monkeypatch.setattr(parts, 'compare', drawn_palms.cheap_compare)
+  drawn_palms.compare_cheaply(monkeypatch)
   monkeypatch.setattr(verifier_rates, 'FMRS', FMRS)
   monkeypatch.setattr(verifier_rates, 'COHORTS', COHORTS)
   monkeypatch.setattr(verifier_rates, 'STRANGERS', STRANGERS)
