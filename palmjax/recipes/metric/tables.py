@@ -123,7 +123,10 @@ def performance(run, network, compared):
       f'{len(test.captured):,} identities, trained on or not, '
       f'{test.failed.sum():,} could not be read; no other failure is known, as '
       'the images are palms already cut out. Rates that the pairs cannot '
-      'support (rule of 30) are left out. FMR claimed / FMR found, at '
+      'support (rule of 30) are left out. FTE: failures to enrol. FTA: '
+      'failures to acquire. GFAR, GFRR: share of strangers that pass, and of '
+      'owners that are refused, with these failures counted in. FMR claimed / '
+      'FMR found, at '
       'thresholds of other palms: '
       + '; '.join(
         f'{error_rates.short(fmr)} / '
