@@ -134,7 +134,11 @@ def fit_with_scores(templates, *, dataset, seed=0):
   fused = parts.fuse(impostors, standard)
   least = error_rates.RULE_OF_30 / (count * (count - 1) // 2)
   rates = [fmr for fmr in FMRS if count >= palms_for(fmr)]
-  thresholds = cohort_thresholds.careful(fused, rows, columns, rates, rng)
+  # Fused scores are logarithms of shares: above a score they fall off by e
+  # a unit (`parts.Standard`).
+  thresholds = cohort_thresholds.careful(
+    fused, rows, columns, rates, rng, typical=1.0
+  )
   cohort = Cohort(
     means=parts.means(templates),
     standard=standard,

@@ -3,7 +3,12 @@
 import numpy as np
 import pytest
 
-from palmjax.inference import cohort, cohort_screen, parts
+from palmjax.inference import (
+  cohort,
+  cohort_screen,
+  cohort_thresholds,
+  parts,
+)
 from tests.inference import drawn_palms
 
 
@@ -145,6 +150,17 @@ def test_standards_are_of_cross_fitted_pairs():
     fitted.standard, parts.standard(scores[:, *upper], 32), strict=True
   ):
     np.testing.assert_allclose(got, want, rtol=1e-6)
+  # Fused scores fall off by e a unit.
+  rng = np.random.default_rng(3)
+  impostors = cohort.cross_fitted(templates, rng)[:, *upper]
+  thresholds = cohort_thresholds.careful(
+    parts.fuse(impostors, fitted.standard),
+    *upper,
+    [rate for rate, _ in fitted.thresholds],
+    rng,
+    typical=1.0,
+  )
+  np.testing.assert_allclose([t for _, t in fitted.thresholds], thresholds)
   assert fitted.palms == 32
   assert fitted.templates.fine.shape == (32, 1, 32, 32, 2)
   np.testing.assert_array_equal(

@@ -9,7 +9,7 @@ from scipy import integrate
 from palmjax.inference import cohort_thresholds
 
 
-def own_thresholds(drawn, scores, pairs, fmr, tail):
+def own_thresholds(drawn, scores, pairs, fmr, tail, typical=None):
   """t(f) of one draw by both laws, of a list of pairs as often as drawn."""
   everything = sorted(
     score
@@ -21,12 +21,15 @@ def own_thresholds(drawn, scores, pairs, fmr, tail):
     place = math.ceil((1 - share) * len(everything)) - 1
     return everything[place]
 
-  def above(distance):
+  def above(distance, typical=None):
     if fmr >= tail:
       return reached(fmr)
     start = reached(tail)
     excess = [score - start for score in everything if score >= start]
-    return start + sum(excess) / len(excess) * distance
+    mean = sum(excess) / len(excess)
+    if typical is not None:
+      mean = (len(drawn) * mean + 40 * typical) / (len(drawn) + 40)
+    return start + mean * distance
 
   first = math.log(1 / tail)
   # Mean of sqrt(log(1 / p) + E) - sqrt(log(1 / p)), by its integral.
@@ -34,23 +37,26 @@ def own_thresholds(drawn, scores, pairs, fmr, tail):
     lambda e: (math.sqrt(first + e) - math.sqrt(first)) * math.exp(-e), 0, 60
   )
   normal = (math.sqrt(math.log(1 / fmr)) - math.sqrt(first)) / mean
-  return above(normal), above(math.log(tail / fmr))
+  return above(normal), above(math.log(tail / fmr), typical)
 
 
+@pytest.mark.parametrize('typical', [None, 0.8])
 @pytest.mark.parametrize(
   'count, tail, share', [(40, 0.03, 1.0), (250, 600 / 31125, 0.06292)]
 )
-def test_thresholds_are_at_the_careful_end(count, tail, share, monkeypatch):
+def test_thresholds_are_at_the_careful_end(
+  count, tail, share, typical, monkeypatch
+):
   monkeypatch.setattr(cohort_thresholds, 'DRAWS', 11)
   rng = np.random.default_rng(1)
   rows, columns = np.triu_indices(count, 1)
   scores = rng.normal(size=len(rows))
   rates = (2e-1, 1e-2, 1e-3)
   thresholds = cohort_thresholds.careful(
-    scores, rows, columns, rates, np.random.default_rng(2)
+    scores, rows, columns, rates, np.random.default_rng(2), typical
   )
   same = np.random.default_rng(2)
-  usual, most, drawn_palms = [], [], []
+  usual, most, alone, drawn_palms = [], [], [], []
   pairs = list(zip(rows.tolist(), columns.tolist(), strict=True))
   of_drawn = 0.2 if count == 40 else 2000 / len(pairs)
   for _ in range(11):
@@ -59,12 +65,13 @@ def test_thresholds_are_at_the_careful_end(count, tail, share, monkeypatch):
       palm[k] += 1
     args = palm, scores, pairs
     usual.append([own_thresholds(*args, f, tail)[0] for f in rates])
-    most.append([own_thresholds(*args, f, 0.05)[1] for f in rates])
+    most.append([own_thresholds(*args, f, 0.05, typical)[1] for f in rates])
+    alone.append([own_thresholds(*args, f, 0.05)[1] for f in rates])
     drawn_palms.append([own_thresholds(*args, f, of_drawn)[0] for f in rates])
   # Of 11 the 10th is the quantile of 0.9, and that of 0.55 lies halfway
   # between the 6th and the 7th.
-  usual, most, drawn_palms = (
-    np.sort(draws, axis=0) for draws in (usual, most, drawn_palms)
+  usual, most, alone, drawn_palms = (
+    np.sort(draws, axis=0) for draws in (usual, most, alone, drawn_palms)
   )
   usual, most, drawn_palms = usual[5:7].mean(axis=0), most[9], drawn_palms[9]
   want = (1 - share) * usual + share * most
@@ -72,7 +79,7 @@ def test_thresholds_are_at_the_careful_end(count, tail, share, monkeypatch):
   strict = cohort_thresholds.strict(
     scores, rows, columns, rates, np.random.default_rng(2)
   )
-  np.testing.assert_allclose(strict, most, rtol=1e-6)
+  np.testing.assert_allclose(strict, alone[9], rtol=1e-6)
   upper = cohort_thresholds.upper(
     scores, rows, columns, rates, np.random.default_rng(2)
   )
