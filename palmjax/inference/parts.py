@@ -38,8 +38,8 @@ _TAIL = 0.05
 _TYPICAL, _TYPICAL_PALMS = 0.5, 40
 
 # Palms that the identity stands for in the covariance of embeddings: with 200
-# palms its share is 0.98. With shares of 0.9 and of 1 the fused score had 1.5
-# and 1.45 times the FNMR at an FMR of 1e-4 (`launch.verifier_choice`).
+# palms its share is 0.98 (`launch.verifier_choice`; on the palms of
+# `launch.verifier` a share of 1 had no more errors).
 _PRIOR_PALMS = 9800
 # Directions that few palms show vary by chance, and could tell who was there.
 _PALMS_A_DIRECTION = 10
@@ -128,9 +128,9 @@ def require_finite(templates, names=None):
     )
 
 
-def means(templates):
-  """The `Means` of palms, each of which counts once."""
-  network = network_means(templates)
+def means(templates, strength=None):
+  """The `Means` of palms, each of which counts once; see `network_means`."""
+  network = network_means(templates, strength)
   return code_means(templates)._replace(
     network=network.network, whitening=network.whitening
   )
@@ -142,17 +142,17 @@ def code_means(templates):
   return no_means(templates.network.shape[1])._replace(fine=fine, wide=wide)
 
 
-def network_means(templates, strength=None):
+def network_means(templates, strength=None, shrinkage=None):
   """The `Means` of palms for `network_scores`; those of the codes are zero.
 
   Args:
     templates: `Templates`.
-    strength: of `whitening`.
+    strength, shrinkage: of `whitening`.
   """
   embeddings = templates.network
   return no_means(embeddings.shape[1])._replace(
     network=embeddings.mean(axis=0),
-    whitening=whitening(embeddings, None, strength),
+    whitening=whitening(embeddings, shrinkage, strength),
   )
 
 

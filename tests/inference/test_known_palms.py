@@ -5,6 +5,7 @@ import pytest
 
 from palmjax.evals import bootstrap
 from palmjax.inference import cohort, known_palms, parts
+from tests.inference import drawn_palms
 
 PALMS, IMAGES = 10, 3
 IDENTITIES = np.repeat(np.arange(PALMS), IMAGES)
@@ -72,6 +73,26 @@ def test_a_palm_is_not_in_the_mean_that_is_taken_off(templates, pairs):
     assert (again.parts[:, other] != pairs.parts[:, other]).any()
     if who == 1:
       return
+
+
+def test_genuine_pairs_are_whitened_as_strongly_as_those_of_strangers(
+  monkeypatch,
+):
+  """By 40 palms, though only 32 are outside a fold."""
+  strengths = []
+  means = parts.means
+
+  def noted(templates, strength=None):
+    strengths.append((len(templates.network), strength))
+    return means(templates, strength)
+
+  monkeypatch.setattr(parts, 'means', noted)
+  drawn_palms.compare_cheaply(monkeypatch)
+  rng = np.random.default_rng(1)
+  palms = drawn_palms.random_templates(rng, 80)
+  strangers = rng.normal(size=(3, 40, 40))
+  known_palms.genuine(palms, np.repeat(np.arange(40), 2), strangers)
+  assert strengths == [(32, 40)] * 5
 
 
 def test_one_image_a_palm_makes_no_pair(templates):

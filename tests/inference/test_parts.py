@@ -174,6 +174,22 @@ def test_of_few_palms_little_is_whitened():
   assert taken[0] < taken[1]
 
 
+def test_few_palms_whiten_as_strongly_as_many():
+  """λ = 9800 / (9800 + M), for M / 10 directions, of M palms in place of N."""
+  rng = np.random.default_rng(10)
+  embeddings = rng.normal(size=(45, 30)) * np.arange(30, 0, -1)
+  rows = parts.whitening(embeddings, strength=200)
+  want = parts.whitening(embeddings, 0.98)
+  assert (len(rows), len(want)) == (20, 4)
+  np.testing.assert_allclose(rows[:4], want, atol=1e-7)
+  templates = drawn_palms.random_templates(rng, 45)
+  means = parts.means(templates, strength=200)
+  np.testing.assert_array_equal(
+    means.whitening, parts.whitening(templates.network, strength=200)
+  )
+  np.testing.assert_array_equal(means.fine, parts.means(templates).fine)
+
+
 def test_as_many_directions_as_a_tenth_of_the_palms_are_whitened():
   """What fewer palms show is not kept: it would tell who they are."""
   rng = np.random.default_rng(8)
