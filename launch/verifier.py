@@ -143,15 +143,12 @@ def _scores(test, others, images):
     'fused, no cohort': parts.fuse(raw[:2], uncalibrated.STANDARD),
     'fused, cohort': fused,
   }
-  among = parts.compare(others, others, camera.means)
   means = camera.means, others.network
   for shrinkage in verifier_trials.SHRINKAGE:
-    white, pairs = (
-      verifier_trials.whitened(
-        matrix, side.network, side.network, means, shrinkage
-      )
-      for matrix, side in ((centred, test), (among, others))
+    white = verifier_trials.whitened(
+      centred, test.network, test.network, means, shrinkage
     )
+    pairs = cohort.cross_fitted(others, np.random.default_rng(0), shrinkage)
     pairs = pairs[:, *np.triu_indices(len(others.network), 1)]
     name = f'shrinkage {shrinkage:g}'
     scores[f'tried: network alone, cohort, {name}'] = white[2]

@@ -18,7 +18,7 @@ import numpy as np
 from launch import verifier, verifier_trials
 from palmjax import files
 from palmjax.evals.recognition import error_rates, verification
-from palmjax.inference import parts
+from palmjax.inference import cohort, parts
 from palmjax.inference import verifier as verifiers
 
 _DIFFICULTY = 0.8
@@ -27,7 +27,7 @@ _IDENTITIES, _COHORTS = 1000, 3
 _SHRINKAGES = (0.7, 0.9, 0.98, 1.0)
 # Of the network, where each code has 1.
 _WEIGHTS = (1.0, 2.0, 4.0)
-_FMR = 1e-4
+FMR = 1e-4
 
 
 def main(argv=None):
@@ -69,59 +69,71 @@ def choose(identities):
   rows = {}
   for number in range(_COHORTS):
     part = slice(number * verifier.COHORT, (number + 1) * verifier.COHORT)
-    for name, errors in _with_cohort(test, labels, others.take(part)).items():
-      rows.setdefault(name, []).append(errors)
+    for name, rates in _with_cohort(test, labels, others.take(part)).items():
+      rows.setdefault(name, []).append(rates)
   return {
     name: {
-      column: {'mean': float(np.mean([one[column] for one in errors]))}
-      for column in errors[0]
+      column: {'mean': float(np.mean([one[column] for one in rates]))}
+      for column in rates[0]
     }
-    for name, errors in rows.items()
+    for name, rates in rows.items()
   }
 
 
-def _with_cohort(test, labels, cohort):
-  means = parts.means(cohort)
+def _with_cohort(test, labels, others):
+  means = parts.means(others)
   pairs = parts.compare(test, test, means)
-  among = parts.compare(cohort, cohort, means)
-  upper = np.triu_indices(len(cohort.network), 1)
+  upper = np.triu_indices(len(others.network), 1)
   none = parts.no_means(test.network.shape[1])
   alone = parts.network_scores(test.network, test.network, none)
-  errors = {'network alone': _errors(alone, labels)}
+  rates = {'network alone': errors(alone, labels)}
   for shrinkage in _SHRINKAGES:
-    white, impostors = (
-      verifier_trials.whitened(
-        scores,
-        side.network,
-        side.network,
-        (means, cohort.network),
-        shrinkage,
-      )
-      for scores, side in ((pairs, test), (among, cohort))
+    white = verifier_trials.whitened(
+      pairs, test.network, test.network, (means, others.network), shrinkage
     )
-    standard = parts.standard(impostors[:, *upper], len(cohort.network))
+    impostors = cohort.cross_fitted(
+      others, np.random.default_rng(0), shrinkage
+    )[:, *upper]
+    standard = parts.standard(impostors, len(others.network))
     for weight in _WEIGHTS:
       name = f'fused, shrinkage {shrinkage:g}, network {weight:g}'
-      errors[name] = _errors(
-        parts.fuse(white, _weighted(standard, (1.0, 1.0, weight))), labels
-      )
-  return errors
+      other = weighted(standard, parts.WEIGHTS, (1.0, 1.0, weight))
+      rates[name] = errors(parts.fuse(white, other), labels)
+  return rates
 
 
-def _weighted(standard, weights):
-  """`parts.Standard` with other weights of the parts."""
-  old, new = (np.array(x) / np.mean(x) for x in (parts.WEIGHTS, weights))
+def weighted(standard, old, new):
+  """A `parts.Standard` with other weights of its parts.
+
+  Args:
+    standard: of K parts.
+    old: its weights, K numbers up to a factor.
+    new: those that it is to have.
+
+  Returns:
+    `parts.Standard`.
+  """
+  old, new = (np.array(x) / np.mean(x) for x in (old, new))
   return standard._replace(
     mean=standard.mean - standard.std * np.log(new / old)
   )
 
 
-def _errors(matrix, labels):
+def errors(matrix, labels):
+  """Errors of the scores of all pairs.
+
+  Args:
+    matrix: float [N, N], symmetric.
+    labels: int [N].
+
+  Returns:
+    {'eer', 'fnmr@fmr=1e-4'}.
+  """
   scores = verification.matrix_scores(matrix, labels)
-  least = error_rates.threshold_at_fmr(scores.impostor, _FMR).threshold
+  least = error_rates.threshold_at_fmr(scores.impostor, FMR).threshold
   return {
     'eer': error_rates.eer(scores.genuine, scores.impostor),
-    verification.fnmr_name(_FMR): float(np.mean(scores.genuine < least)),
+    verification.fnmr_name(FMR): float(np.mean(scores.genuine < least)),
   }
 
 
