@@ -28,7 +28,7 @@ def own_thresholds(drawn, scores, pairs, fmr, tail, typical=None):
     excess = [score - start for score in everything if score >= start]
     mean = sum(excess) / len(excess)
     if typical is not None:
-      mean = (len(drawn) * mean + 40 * typical) / (len(drawn) + 40)
+      mean = max(mean, (len(drawn) * mean + 40 * typical) / (len(drawn) + 40))
     return start + mean * distance
 
   first = math.log(1 / tail)
@@ -40,7 +40,7 @@ def own_thresholds(drawn, scores, pairs, fmr, tail, typical=None):
   return above(normal), above(math.log(tail / fmr), typical)
 
 
-@pytest.mark.parametrize('typical', [None, 0.8])
+@pytest.mark.parametrize('typical', [None, 0.1, 0.8])
 @pytest.mark.parametrize(
   'count, tail, share', [(40, 0.03, 1.0), (250, 600 / 31125, 0.06292)]
 )
