@@ -36,10 +36,10 @@ from palmjax.inference import (
 _SIZE = 64
 # Of palms that errors are measured on, and of others.
 _SEEDS = {0.4: (71, 91), 0.6: (72, 92), 0.8: (73, 93)}
-_IDENTITIES = 600
+IDENTITIES = 600
 IMAGES, COHORT = 4, 200  # Of an identity; palms of the cohort.
 # At which FNMR is read.
-_FMRS = (1e-3, 1e-4)
+FMRS = (1e-3, 1e-4)
 
 
 def main(argv=None):
@@ -54,16 +54,16 @@ def main(argv=None):
   before = verifier.load(score='network')
   errors, differences = {}, {}
   for difficulty, seeds in _SEEDS.items():
-    images = draw(seeds[0], difficulty, _IDENTITIES, IMAGES)
+    images = draw(seeds[0], difficulty, IDENTITIES, IMAGES)
     test = judge.templates(images)
     others = judge.templates(draw(seeds[1], difficulty, COHORT, 1))
     name = f'difficulty {difficulty:g}'
     scores, camera = _scores(test, others, images)
-    for score, columns in _errors(scores, camera, before).items():
+    for score, columns in measure_errors(scores, camera, before).items():
       errors.setdefault(score, {}).update(
         {f'{name}: {column}': value for column, value in columns.items()}
       )
-    for score, value in _differences(scores).items():
+    for score, value in measure_differences(scores).items():
       differences.setdefault(score, {})[f'eer, {difficulty:g}'] = value
     measured = {'errors': errors, 'differences': differences}
     print(files.to_json(measured), flush=True)
@@ -90,7 +90,7 @@ def tables(errors, differences):
     threshold that comes with a score}, each {row: {column: {'mean', …}}}.
   """
   by_pairs, by_threshold = {}, {}
-  measured = ('eer', *map(verification.fnmr_name, _FMRS))
+  measured = ('eer', *map(verification.fnmr_name, FMRS))
   for score, columns in errors.items():
     for name, value in columns.items():
       difficulty, _, column = name.partition(': ')
@@ -165,15 +165,25 @@ def _scores(test, others, images):
 
 
 def _pairs(scores):
-  labels = np.repeat(np.arange(_IDENTITIES), IMAGES)
+  labels = np.repeat(np.arange(IDENTITIES), IMAGES)
   return {
     name: verification.matrix_scores((matrix + matrix.T) / 2, labels)
     for name, matrix in scores.items()
   }
 
 
-def _differences(scores):
-  """EER of the fused score less that of each other, over paired resamples."""
+def measure_differences(scores):
+  """Differences of EERs: that of 'fused, cohort' less that of each other score.
+
+  Intervals are over identities; both scores see the same resamples.
+
+  Args:
+    scores: {score: [N, N]} of test palms by identity; N = IDENTITIES · IMAGES.
+
+  Returns:
+    {'fused, cohort, less SCORE': {'mean', 'low', 'high'}}; below 0 the fused
+    score is better.
+  """
   pairs = _pairs(scores)
   fused, differences = pairs.pop('fused, cohort'), {}
   for name, others in pairs.items():
@@ -185,7 +195,7 @@ def _differences(scores):
       resamples[0, :, 0] - resamples[1, :, 0],
       value,
       bootstrap.DEFAULT.confidence,
-      _IDENTITIES,
+      IDENTITIES,
     )
     differences[f'fused, cohort, less {name}'] = {
       'mean': float(value),
@@ -195,8 +205,20 @@ def _differences(scores):
   return differences
 
 
-def _errors(scores, camera, before):
-  """Rates of all pairs by each score, with intervals over identities."""
+def measure_errors(scores, camera, before):
+  """Error rates of each score, of all pairs and at the threshold it comes with.
+
+  Args:
+    scores: as of `measure_differences`.
+    camera: `cohort.Cohort`, has the threshold of 'fused, cohort'.
+    before: `verifier.Verifier` of the network alone, has that of 'network
+      alone'.
+
+  Returns:
+    {score: {'eer', 'fnmr@fmr=…': {'mean', 'low', 'high'}}}, rates that the rule
+    of 30 allows. The three scores with a threshold also have 'FMR at its
+    threshold' and 'FNMR at its threshold', each {'mean'}.
+  """
   errors = {
     name: {
       column: {
@@ -204,13 +226,13 @@ def _errors(scores, camera, before):
         'low': value['low'],
         'high': value['high'],
       }
-      for column, value in verification.fnmr_rates(pairs, fmrs=_FMRS).items()
+      for column, value in verification.fnmr_rates(pairs, fmrs=FMRS).items()
       if value['value'] is not None
     }
     for name, pairs in _pairs(scores).items()
   }
   # What users got: errors at the threshold that comes with each score.
-  labels = np.repeat(np.arange(_IDENTITIES), IMAGES)
+  labels = np.repeat(np.arange(IDENTITIES), IMAGES)
   same = labels[:, None] == labels
   strangers, genuine = ~same, same & ~np.eye(len(labels), dtype=bool)
   for name, threshold in (

@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 
 from launch import verifier_rates
-from palmjax.inference import cohort, parts, uncalibrated
+from palmjax.inference import (
+  cohort,
+  cohort_thresholds,
+  parts,
+  uncalibrated,
+)
 from tests.inference import drawn_palms
 
 FMRS = (1e-1, 1e-2)
@@ -20,12 +25,17 @@ def before(fmr):
 
 
 @pytest.fixture
-def table(monkeypatch):
-  """(templates, what `verifier_rates.rates` says of them)."""
+def small(monkeypatch):
+  """Codes are compared cheaply, by few cohorts."""
   drawn_palms.compare_cheaply(monkeypatch)
   monkeypatch.setattr(verifier_rates, 'FMRS', FMRS)
   monkeypatch.setattr(verifier_rates, 'COHORTS', COHORTS)
   monkeypatch.setattr(verifier_rates, 'STRANGERS', STRANGERS)
+
+
+@pytest.fixture
+def table(small, monkeypatch):
+  """(templates, what `verifier_rates.rates` says of them)."""
   # Random numbers are less alike than palms.
   monkeypatch.setattr(uncalibrated, 'STANDARD', STANDARD)
   rng = np.random.default_rng(100)
@@ -105,3 +115,46 @@ def test_strangers_of_random_cohorts(table):
       }
       assert row[f'least for {fmr:g}'] == {'mean': pytest.approx(min(shares))}
       assert row[f'most for {fmr:g}'] == {'mean': pytest.approx(max(shares))}
+
+
+def test_strangers_at_thresholds_that_other_palms_set(small, monkeypatch):
+  monkeypatch.setattr(cohort_thresholds, 'DRAWS', 11)
+  # An odd number: the half that is tested has one palm more. The other half is
+  # not so small that all thresholds are the strict ones.
+  count = 83
+  templates = drawn_palms.random_templates(np.random.default_rng(101), count)
+  row = verifier_rates.held_out(templates)
+
+  by_codes = drawn_palms.cheap_code_scores(
+    templates, templates, parts.no_means(16)
+  ).astype(np.float64)
+
+  def scores_among(palms):
+    """[P, 2] scores of ordered pairs of different palms."""
+    return np.array([by_codes[:, i, j] for i in palms for j in palms if i != j])
+
+  rng = np.random.default_rng(0)
+  each = {fmr: [] for fmr in FMRS}
+  for _ in range(COHORTS):
+    order = rng.permutation(count)
+    known, strangers = scores_among(order[:41]), scores_among(order[41:])
+    standard = known.mean(axis=0), known.std(axis=0)
+    thresholds = cohort_thresholds.strict(
+      np.array([fused(pair, standard) for pair in known]),
+      *np.array([(i, j) for i in range(41) for j in range(41) if i != j]).T,
+      FMRS,
+      rng,
+    )
+    for fmr, threshold in zip(FMRS, thresholds, strict=True):
+      hits = [fused(pair, standard) >= threshold for pair in strangers]
+      each[fmr].append(sum(hits) / len(hits))
+  assert len(set(each[1e-1])) > 1
+  assert max(each[1e-2]) > 0
+  for fmr, shares in each.items():
+    assert row.pop(f'FMR for {fmr:g}') == {
+      'mean': pytest.approx(np.mean(shares)),
+      'std': pytest.approx(np.std(shares)),
+    }
+    assert row.pop(f'least for {fmr:g}') == {'mean': pytest.approx(min(shares))}
+    assert row.pop(f'most for {fmr:g}') == {'mean': pytest.approx(max(shares))}
+  assert not row
