@@ -191,11 +191,11 @@ def measure_differences(scores):
       [fused, others], (), bootstrap.DEFAULT
     )
     value = values[0, 0] - values[1, 0]
-    low, high = bootstrap.interval(
+    low, high = bootstrap.difference_bounds(
       resamples[0, :, 0] - resamples[1, :, 0],
       value,
       bootstrap.DEFAULT.confidence,
-      IDENTITIES,
+      num_independent=IDENTITIES,
     )
     differences[f'fused, cohort, less {name}'] = {
       'mean': float(value),

@@ -21,7 +21,7 @@ def read(folder, *, size, pattern=SIGN_5):
       gallery cannot do.
 
   Returns:
-    uint8 [N, S, S, 3].
+    uint8 [N, S, S, 3]; N may be 0.
   """
   find, images = finder.load(), []
   for path in sorted(pathlib.Path(folder).glob(pattern)):
@@ -29,4 +29,4 @@ def read(folder, *, size, pattern=SIGN_5):
       images.append(palm_files.read_photo(find, path, size=size).image)
     except ValueError as error:
       print(error, file=sys.stderr)
-  return np.stack(images)
+  return np.array(images, np.uint8).reshape(-1, size, size, 3)

@@ -29,3 +29,5 @@ def test_one_photograph_a_person_is_cut(tmp_path, monkeypatch, capsys):
   assert f'{tmp_path}/c/5_x.jpg' in capsys.readouterr().err
   (other,) = photographed_palms.read(tmp_path, size=16, pattern='*/4_*.jpg')
   np.testing.assert_array_equal(other, images[0])
+  none = photographed_palms.read(tmp_path, size=16, pattern='*/3_*.jpg')
+  assert none.shape == (0, 16, 16, 3)
