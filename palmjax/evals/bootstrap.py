@@ -181,16 +181,15 @@ def draw_with_pairs(images, resampling, *, within=None):
 
 
 def bounds(resamples, values, confidence, *, num_independent, best):
-  """Bootstrap confidence intervals of rates, at least as far as of no error.
+  """Bootstrap confidence intervals of rates, by the rule of 3 at 0 errors.
 
   Args:
     resamples: [R, F].
     values: [F], the rates themselves.
     confidence: of the interval.
     num_independent: identities that could have shown an error.
-    best: [F], the rate without any error, 0 or 1. Without errors every resample
-      agrees, and the rule of 3 says how far the interval reaches. With errors
-      it reaches no less far.
+    best: [F], the rate without any error, 0 or 1. Where it was reached every
+      resample agrees, and the rule of 3 says how far the interval reaches.
 
   Returns:
     (low, high), each [F]; all of [0, 1] with fewer than 5 identities.
@@ -200,9 +199,11 @@ def bounds(resamples, values, confidence, *, num_independent, best):
   else:
     low, high = interval(resamples, values, confidence, num_independent)
   unseen = unseen_share(confidence, num_independent)
+  perfect = values == best
+  wide = np.abs(best - unseen)
   return (
-    np.where(best == 1.0, np.minimum(low, 1.0 - unseen), low),
-    np.where(best == 0.0, np.maximum(high, unseen), high),
+    np.where(perfect & (best == 1.0), np.minimum(low, wide), low),
+    np.where(perfect & (best == 0.0), np.maximum(high, wide), high),
   )
 
 

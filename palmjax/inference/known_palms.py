@@ -121,10 +121,12 @@ def fnmr(scores, identity, threshold, resampling=bootstrap.DEFAULT):
     num_independent=len(pairs),
     best=np.array([0.0]),
   )
+  # Few misses reach no less far than none: rule of 3.
+  unseen = bootstrap.unseen_share(resampling.confidence, len(pairs))
   return {
     'value': float(value),
     'low': float(low[0]),
-    'high': float(high[0]),
+    'high': float(max(high[0], unseen)),
     'missed': int(missed.sum()),
     'pairs': int(pairs.sum()),
   }

@@ -173,7 +173,8 @@ def whitening(embeddings, shrinkage=None, strength=None):
   Returns:
     float32 [R, D], R = min(M/10, N, D) rounded down.
   """
-  strength = strength or len(embeddings)
+  if strength is None:
+    strength = len(embeddings)
   if shrinkage is None:
     shrinkage = _PRIOR_PALMS / (_PRIOR_PALMS + strength)
   centred = np.asarray(embeddings, np.float64)

@@ -33,9 +33,7 @@ def test_failures_match_copied_people():
   )
   for name, twin in zip(('fte', 'fta'), np.transpose(twins), strict=True):
     assert rates[name]['low'] == pytest.approx(twin.min())
-    # Six could have failed, and without a failure the rule of 3 says so much.
-    unseen = 1 - 0.05 ** (1 / 6)
-    assert rates[name]['high'] == pytest.approx(max(twin.max(), unseen))
+    assert rates[name]['high'] == pytest.approx(twin.max())
     assert rates[name]['low'] < rates[name]['high']
 
 
