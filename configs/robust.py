@@ -2,13 +2,13 @@
 
 python -m palmjax.main --config configs/robust.py --workdir runs/robust
 
-''       the shipped detector, 96 px, drawn hands: 10 minutes on 2 CPU cores
+''       the shipped detector, 96 px, drawn hands: 9 minutes on 2 CPU cores
 'smoke'  the same path in miniature, for tests
 'table'  the same with all six arms, more images and more attacks
 'table4' as 'table', with images perturbed within 4/255 in place of 8/255
 'full'   all six arms under every attack of the battery; it has never run
 'palms'  all six arms of the palm embedding
-'ablation' the arm 'ot' alone; its sweep changes one setting in each run
+'ablation' one arm at a time; its sweep changes a setting of 'ot' in each run
 
 `--config.task=recognise` does the same for the palm embedding, from the shipped
 palm weights. It reads the section `recognise`, and of the others `start`,
@@ -18,7 +18,7 @@ refused. One arm until its target loss is at most a threshold:
 python -m palmjax.main --config configs/robust.py --config.arms="('ot',)" \
   --config.stop.loss=7 --config.train.steps=5000 --workdir runs/robust_until
 
-Sweep, three seeds, all arms; or one development seed, one change a row:
+Sweep, three seeds, all arms; or one development seed, one training a row:
 python -m launch.sweep --config configs/robust.py:table --workdir runs/NAME
 python -m launch.sweep --config configs/robust.py:ablation --workdir runs/NAME
 """

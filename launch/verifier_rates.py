@@ -11,8 +11,8 @@ once. Nothing was chosen on palms of the last style.
 DIR/<identity>/5_<name>.jpg, one a person; cohorts of them have 40 and 80 palms.
 The thresholds without a cohort were set on these palms, so the row 'set on
 others' sets them anew, on one half of the palms, and tests them on the other
-half, 20 times. Thresholds were chosen on generator seeds 31 to 33, on seed 34 in
-the first three styles, and on these photographs. Seeds 71 to 111 were used
+half, 20 times. Thresholds were chosen on generator seeds 31 to 33, on seed 34
+in the first three styles, and on these photographs. Seeds 71 to 111 were used
 before.
 """
 

@@ -17,7 +17,8 @@ python -m launch.bench [SUBJECT …] [--size=32] [--batch=32] [--repeats=5]
   accelerator  what an H200 is to reach, beside PyTorch (launch/gpu.sh)
 
 Without a subject: all but the last four. --out writes bench.json with all
-lines, and their times once more as a table of docs/results.md. Machines differ
+lines, and their times once more as a table of docs/results.md; perturbed,
+pytorch and identities write a file of their own in its place. Machines differ
 and are shared: compare lines of one run with each other, and trust the best of
 several repeats.
 """
@@ -73,6 +74,7 @@ _SUBJECTS = {
   'identities': identities.run,
   'accelerator': accelerator.run,
 }
+_OWN_FILE = 'perturbed', 'pytorch', 'identities'
 _UNUSUAL = 'pytorch', 'serving', 'identities', 'accelerator'
 _USUAL = [name for name in _SUBJECTS if name not in _UNUSUAL]
 
@@ -123,7 +125,7 @@ def main(argv=None):
     parser.error(f'--out={args.out}: there is no such folder; make it')
   allocator.keep_freed_memory()
   rows = {subject: list(_SUBJECTS[subject](args)) for subject in args.subjects}
-  if args.out:
+  if args.out and not set(args.subjects) <= set(_OWN_FILE):
     content = {
       'command': ' '.join(
         ['python -m launch.bench', *args.subjects]

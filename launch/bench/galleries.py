@@ -37,7 +37,10 @@ def run(args):
     yield timing.report_size('their file', path.stat().st_size)
     load = functools.partial(judge.load_gallery, path)
     yield timing.report(
-      'reading their file', timing.best_of(load, args.repeats), PALMS, 'palms'
+      f'reading the file of {PALMS:,} palms',
+      timing.best_of(load, args.repeats),
+      PALMS,
+      'palms',
     )
   row = timing.report(
     f'one probe in a gallery of {PALMS:,}',

@@ -35,7 +35,7 @@ def run(args):
   for k in (1, 10):
     seconds = timing.best_of(lambda k=k: index.search(probes, k), args.repeats)
     yield timing.report(
-      f'the same by FAISS flat, k={k}', seconds, _PROBES, 'probes'
+      f'{_PROBES} probes in 1e6, FAISS flat, k={k}', seconds, _PROBES, 'probes'
     )
     print(f'time / FAISS, k={k}: {times[k][1] / seconds[1]:.2f}')
     scores, indices = gallery.search(probes, k)

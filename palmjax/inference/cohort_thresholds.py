@@ -108,16 +108,21 @@ def _drawn(scores, rows, columns, fmrs, rng, shares, typical=None):
     drawn = np.bincount(rng.integers(0, count, count), minlength=count)
     weights = (drawn[rows] * drawn[columns]).astype(np.float64)
     thresholds[draw] = _thresholds(
-      scores, weights, rates, shares, (typical, count)
+      scores, weights, rates, shares, lambda b: _with_typical(b, typical, count)
     )
   return np.moveaxis(thresholds, 0, 2)
 
 
-def _thresholds(scores, weights, rates, shares, prior):
+def _with_typical(b, typical, num_palms):
+  """b of the exponential law, where another one is usual or None."""
+  if typical is None:
+    return b
+  return max(b, np.average([b, typical], weights=[num_palms, _TYPICAL_PALMS]))
+
+
+def _thresholds(scores, weights, rates, shares, exponential):
   """t(f) from each share on, by both laws, [P, 2, F], of sorted scores."""
   total = np.cumsum(weights)
-
-  typical, count = prior
 
   def place(share):
     return np.searchsorted(total, (1 - share) * total[-1])
@@ -129,15 +134,9 @@ def _thresholds(scores, weights, rates, shares, prior):
     start = np.sqrt(-np.log(share))
     # The mean of √(log(1/p) + E) − √(log(1/p)), with E exponential.
     unit = np.sqrt(np.pi) / 2 * special.erfcx(start)
-    exponential = mean_excess
-    if typical is not None:
-      usual = np.average(
-        [mean_excess, typical], weights=[count, _TYPICAL_PALMS]
-      )
-      exponential = max(mean_excess, usual)
     excesses = (
       mean_excess * (np.sqrt(-np.log(rates)) - start) / unit,
-      exponential * np.log(share / rates),
+      exponential(mean_excess) * np.log(share / rates),
     )
     read = scores[place(rates)]
     return [

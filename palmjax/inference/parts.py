@@ -39,7 +39,7 @@ _TYPICAL, _TYPICAL_PALMS = 0.5, 40
 
 # Palms that the identity stands for in the covariance of embeddings: with 200
 # palms its share is 0.98 (`launch.verifier_choice`; on the palms of
-# `launch.verifier` a share of 1 had no more errors).
+# `launch.verifier` a share of 1 had slightly more errors).
 _PRIOR_PALMS = 9800
 # Directions that few palms show vary by chance, and could tell who was there.
 _PALMS_A_DIRECTION = 10

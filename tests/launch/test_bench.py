@@ -185,7 +185,7 @@ def test_a_gallery_is_enrolled_kept_and_searched(monkeypatch, capsys):
   assert [line[:36].strip() for line in lines] == [
     'enrolling 2 palms',
     'their file',
-    'reading their file',
+    'reading the file of 2 palms',
     'one probe in a gallery of 2',
     '',
   ]

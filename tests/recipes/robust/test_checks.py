@@ -131,7 +131,7 @@ def test_two_tables_differ_in_the_radius_alone():
   assert robust_config.sweep('table') == robust_config.sweep('table4')
 
 
-def test_each_row_of_the_ablation_changes_one_setting():
+def test_each_row_of_the_ablation_changes_one_setting_or_the_arm():
   usual = robust_config.get_config('ablation')
   rows = {}
   for run in robust_config.sweep('ablation'):
