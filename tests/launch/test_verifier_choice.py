@@ -71,7 +71,10 @@ def few(monkeypatch):
     )
 
   class Judge:
-    """Noise that depends on the first pixel, the same for a tested palm."""
+    """Noise that depends on the first pixel.
+
+    Images of a tested palm have the same codes and other embeddings.
+    """
 
     @staticmethod
     def templates(images):
@@ -79,7 +82,8 @@ def few(monkeypatch):
       templates = drawn_palms.random_templates(rng, len(images))
       if len(images) == 30:
         return templates
-      return templates.take(np.arange(len(images)) // 4 * 4)
+      alike = templates.take(np.arange(len(images)) // 4 * 4)
+      return alike._replace(network=templates.network)
 
   monkeypatch.setattr(verifier_choice.verifiers, 'load', Judge)
 
@@ -88,17 +92,23 @@ def test_every_choice_has_its_errors(few):
   table = verifier_choice.choose(20)
   assert len(table) == 1 + 4 * 3
   column = verification.fnmr_name(0.1)
-  for row in table.values():
+  for name, row in table.items():
     assert row.keys() == {'eer', column}
-    assert row['eer']['mean'] == row[column]['mean'] == 0.0
+    # The network tells nothing, and the codes tell all.
+    alone = name == 'network alone'
+    assert row['eer']['mean'] == pytest.approx(0.5 * alone, abs=0.15), name
 
 
 def test_every_subset_has_its_errors_in_each_set(few):
   table = verifier_parts.measure(20)
   assert len(table) == 2 * len(verifier_parts.SUBSETS)
-  for row in table.values():
+  for name, row in table.items():
     assert len(row) == 2 * 4
-    assert all(cell['mean'] == 0.0 for cell in row.values())
+    alone = name.partition(',')[0] == 'network'
+    for column, cell in row.items():
+      if column.startswith('eer'):
+        want = pytest.approx(0.5 * alone, abs=0.15 * alone)
+        assert cell['mean'] == want, name
 
 
 def test_errors_are_of_all_pairs(monkeypatch):
