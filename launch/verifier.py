@@ -2,11 +2,13 @@
 
 python -m launch.verifier --out=docs/results
 
-Errors: drawn palms of 600 identities × 4 images at three difficulties are
-compared by every part, by their fusion with a cohort of 200 other palms, by the
-fusion without a cohort, by correlation, and by what was tried and left out
-(`launch.verifier_trials`). Differences are those of the fused score with a
-cohort to each other one; both see the same resamples.
+Errors: four sets of drawn palms at each of three difficulties, 600 identities ×
+4 images in each, are compared by every part, by their fusion with a cohort of
+200 other palms, by the fusion without a cohort, by correlation, and by what was
+tried and left out (`launch.verifier_trials`). Palms of two sets are not
+compared. Rates are means of the four sets, and each set is resampled by itself.
+Differences are those of the fused score with a cohort to each other one; both
+see the same resamples.
 
 Generator seeds are others than those of the choices: weights and whitening were
 chosen on seeds 51 and 61 (`launch.verifier_choice`), the kind of fusion on 11
@@ -14,8 +16,10 @@ to 14. What share of strangers passes a threshold: `launch.verifier_rates`.
 """
 
 import argparse
+import dataclasses
 import pathlib
 import sys
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -24,7 +28,7 @@ from launch import verifier_trials
 from palmjax import files
 from palmjax.data.palms import as_read
 from palmjax.evals import bootstrap
-from palmjax.evals.recognition import verification
+from palmjax.evals.recognition import error_rates, verification
 from palmjax.inference import (
   cohort,
   correlation,
@@ -34,12 +38,25 @@ from palmjax.inference import (
 )
 
 _SIZE = 64
-# Of palms that errors are measured on, and of others.
-_SEEDS = {0.4: (71, 91), 0.6: (72, 92), 0.8: (73, 93)}
-IDENTITIES = 600
+# Of the first set that errors are measured on, and of its cohort. The next sets
+# have the next seeds.
+_SEEDS = {0.4: (121, 151), 0.6: (131, 161), 0.8: (141, 171)}
+SETS, IDENTITIES = 4, 600  # Of a difficulty; of a set.
 IMAGES, COHORT = 4, 200  # Of an identity; palms of the cohort.
 # At which FNMR is read.
 FMRS = (1e-3, 1e-4)
+
+
+class Sampled(NamedTuple):
+  """Errors of one score on one set of palms.
+
+  Attributes:
+    values: {column: float}.
+    resamples: {column: float [R]}.
+  """
+
+  values: dict
+  resamples: dict
 
 
 def main(argv=None):
@@ -53,25 +70,34 @@ def main(argv=None):
   judge = verifier.load()
   before = verifier.load(score='network')
   errors, differences = {}, {}
-  for difficulty, seeds in _SEEDS.items():
-    images = draw(seeds[0], difficulty, IDENTITIES, IMAGES)
-    test = judge.templates(images)
-    others = judge.templates(draw(seeds[1], difficulty, COHORT, 1))
+  for difficulty in _SEEDS:
+    sets, decisions = [], []
+    for number in range(SETS):
+      scores, camera = _scores_of_set(judge, difficulty, number)
+      sets.append(resample(scores, number))
+      decisions.append(measure_decisions(scores, camera, before))
+      print(f'difficulty {difficulty:g}: set {number + 1}', flush=True)
     name = f'difficulty {difficulty:g}'
-    scores, camera = _scores(test, others, images)
-    for score, columns in measure_errors(scores, camera, before).items():
-      errors.setdefault(score, {}).update(
-        {f'{name}: {column}': value for column, value in columns.items()}
+    for measured in (measure_errors(sets), mean_decisions(decisions)):
+      for score, columns in measured.items():
+        errors.setdefault(score, {}).update(
+          {f'{name}: {column}': value for column, value in columns.items()}
+        )
+    for row, columns in measure_differences(sets).items():
+      differences.setdefault(row, {}).update(
+        {
+          f'{column}, {difficulty:g}': value
+          for column, value in columns.items()
+        }
       )
-    for score, value in measure_differences(scores).items():
-      differences.setdefault(score, {})[f'eer, {difficulty:g}'] = value
     measured = {'errors': errors, 'differences': differences}
     print(files.to_json(measured), flush=True)
   for name, table in tables(errors, differences).items():
     content = {
       'command': 'python -m launch.verifier',
       'measured_at': args.commit,
-      'runs': 'one run; 95 % intervals over identities in this file',
+      'runs': f'one run, means of {SETS} sets of {IDENTITIES} identities; '
+      '95 % intervals over identities in this file',
       'table': table,
     }
     files.write_json(pathlib.Path(args.out) / f'verifier_{name}.json', content)
@@ -126,6 +152,14 @@ def draw(seed, difficulty, identities, samples):
   return images
 
 
+def _scores_of_set(judge, difficulty, number):
+  seed, of_cohort = (first + number for first in _SEEDS[difficulty])
+  images = draw(seed, difficulty, IDENTITIES, IMAGES)
+  test = judge.templates(images)
+  others = judge.templates(draw(of_cohort, difficulty, COHORT, 1))
+  return _scores(test, others, images)
+
+
 def _scores(test, others, images):
   """({score: [N, N]} of test palms, the `cohort.Cohort` of other palms)."""
   camera = cohort.fit(others, dataset='')
@@ -164,91 +198,155 @@ def _scores(test, others, images):
   return scores, camera
 
 
-def _pairs(scores):
-  labels = np.repeat(np.arange(IDENTITIES), IMAGES)
-  return {
-    name: verification.matrix_scores((matrix + matrix.T) / 2, labels)
-    for name, matrix in scores.items()
-  }
-
-
-def measure_differences(scores):
-  """Differences of EERs: that of 'fused, cohort' less that of each other score.
-
-  Intervals are over identities; both scores see the same resamples.
+def resample(scores, seed):
+  """Errors of each score on one set, and of resampled identities.
 
   Args:
     scores: {score: [N, N]} of test palms by identity; N = IDENTITIES · IMAGES.
+    seed: of the resamples, which are the same for all scores.
 
   Returns:
-    {'fused, cohort, less SCORE': {'mean', 'low', 'high'}}; below 0 the fused
-    score is better.
+    {score: `Sampled`} with columns 'eer' and 'fnmr@fmr=…', those that the rule
+    of 30 allows.
   """
-  pairs = _pairs(scores)
-  fused, differences = pairs.pop('fused, cohort'), {}
-  for name, others in pairs.items():
-    values, resamples = bootstrap.resample(
-      [fused, others], (), bootstrap.DEFAULT
+  labels = np.repeat(np.arange(IDENTITIES), IMAGES)
+  pairs = [
+    verification.matrix_scores((matrix + matrix.T) / 2, labels)
+    for matrix in scores.values()
+  ]
+  strangers = len(pairs[0].impostor)
+  fmrs = [fmr for fmr in FMRS if error_rates.is_measurable(fmr, strangers)]
+  columns = ['eer', *map(verification.fnmr_name, fmrs)]
+  values, resamples = bootstrap.resample(
+    pairs, fmrs, dataclasses.replace(bootstrap.DEFAULT, seed=seed)
+  )
+  for rates in (values, resamples):
+    rates[..., 1:] = 1.0 - rates[..., 1:]  # FNMR of TAR.
+  return {
+    name: Sampled(
+      dict(zip(columns, values[k], strict=True)),
+      dict(zip(columns, resamples[k].T, strict=True)),
     )
-    value = values[0, 0] - values[1, 0]
-    low, high = bootstrap.difference_bounds(
-      resamples[0, :, 0] - resamples[1, :, 0],
-      value,
-      bootstrap.DEFAULT.confidence,
-      num_independent=IDENTITIES,
+    for k, name in enumerate(scores)
+  }
+
+
+def _mean(sets, score):
+  """`Sampled` of one score, the mean over the sets."""
+  each = [one[score] for one in sets]
+  return Sampled(
+    *(
+      {name: np.mean([one[k][name] for one in each], axis=0) for name in part}
+      for k, part in enumerate(each[0])
     )
-    differences[f'fused, cohort, less {name}'] = {
-      'mean': float(value),
-      'low': float(low),
-      'high': float(high),
-    }
+  )
+
+
+def measure_differences(sets):
+  """Errors of 'fused, cohort' less those of each other score.
+
+  Args:
+    sets: list of {score: `Sampled`}, as of `resample`.
+
+  Returns:
+    {'fused, cohort, less SCORE': {column: {'mean', 'low', 'high'}}}; below 0
+    the fused score is better.
+  """
+  fused, differences = _mean(sets, 'fused, cohort'), {}
+  for name in sets[0]:
+    if name == 'fused, cohort':
+      continue
+    other, row = _mean(sets, name), {}
+    for column, value in fused.values.items():
+      difference = value - other.values[column]
+      low, high = bootstrap.difference_bounds(
+        fused.resamples[column] - other.resamples[column],
+        difference,
+        bootstrap.DEFAULT.confidence,
+        num_independent=len(sets) * IDENTITIES,
+      )
+      row[column] = _rate(difference, low, high)
+    differences[f'fused, cohort, less {name}'] = row
   return differences
 
 
-def measure_errors(scores, camera, before):
-  """Error rates of each score, of all pairs and at the threshold it comes with.
+def measure_errors(sets):
+  """Error rates of each score, means of the sets.
 
   Args:
-    scores: as of `measure_differences`.
+    sets: as of `measure_differences`.
+
+  Returns:
+    {score: {column: {'mean', 'low', 'high'}}}.
+  """
+  errors = {}
+  for name in sets[0]:
+    mean = _mean(sets, name)
+    values = np.array(list(mean.values.values()))
+    lows, highs = bootstrap.bounds(
+      np.stack(list(mean.resamples.values()), axis=1),
+      values,
+      bootstrap.DEFAULT.confidence,
+      num_independent=len(sets) * IDENTITIES,
+      best=np.zeros(len(values)),
+    )
+    errors[name] = {
+      column: _rate(*rate)
+      for column, *rate in zip(mean.values, values, lows, highs, strict=True)
+    }
+  return errors
+
+
+def _rate(mean, low, high):
+  return {'mean': float(mean), 'low': float(low), 'high': float(high)}
+
+
+def measure_decisions(scores, camera, before):
+  """Errors at the threshold for 1e-3 that comes with a score: what users get.
+
+  Args:
+    scores: as of `resample`.
     camera: `cohort.Cohort`, has the threshold of 'fused, cohort'.
     before: `verifier.Verifier` of the network alone, has that of 'network
       alone'.
 
   Returns:
-    {score: {'eer', 'fnmr@fmr=…': {'mean', 'low', 'high'}}}, rates that the rule
-    of 30 allows. The three scores with a threshold also have 'FMR at its
-    threshold' and 'FNMR at its threshold', each {'mean'}.
+    {score: {'FMR at its threshold', 'FNMR at its threshold'}} of three scores.
   """
-  errors = {
-    name: {
-      column: {
-        'mean': value['value'],
-        'low': value['low'],
-        'high': value['high'],
-      }
-      for column, value in verification.fnmr_rates(pairs, fmrs=FMRS).items()
-      if value['value'] is not None
-    }
-    for name, pairs in _pairs(scores).items()
-  }
-  # What users got: errors at the threshold that comes with each score.
   labels = np.repeat(np.arange(IDENTITIES), IMAGES)
   same = labels[:, None] == labels
   strangers, genuine = ~same, same & ~np.eye(len(labels), dtype=bool)
-  for name, threshold in (
-    ('network alone', before.threshold(1e-3)),
-    ('fused, no cohort', uncalibrated.threshold(1e-3)),
-    ('fused, cohort', camera.threshold(1e-3)),
-  ):
-    errors[name] |= {
-      'FMR at its threshold': {
-        'mean': float(np.mean(scores[name][strangers] >= threshold))
-      },
-      'FNMR at its threshold': {
-        'mean': float(np.mean(scores[name][genuine] < threshold))
-      },
+  return {
+    name: {
+      'FMR at its threshold': np.mean(scores[name][strangers] >= threshold),
+      'FNMR at its threshold': np.mean(scores[name][genuine] < threshold),
     }
-  return errors
+    for name, threshold in (
+      ('network alone', before.threshold(1e-3)),
+      ('fused, no cohort', uncalibrated.threshold(1e-3)),
+      ('fused, cohort', camera.threshold(1e-3)),
+    )
+  }
+
+
+def mean_decisions(decisions):
+  """Means of the sets, of what `measure_decisions` says of each.
+
+  Args:
+    decisions: list of {score: {column: float}}.
+
+  Returns:
+    {score: {column: {'mean'}}}.
+  """
+  return {
+    score: {
+      column: {
+        'mean': float(np.mean([one[score][column] for one in decisions]))
+      }
+      for column in columns
+    }
+    for score, columns in decisions[0].items()
+  }
 
 
 if __name__ == '__main__':

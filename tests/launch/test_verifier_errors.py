@@ -1,6 +1,5 @@
 """Errors of `launch.verifier` and their differences, against loops."""
 
-import functools
 import itertools
 import types
 
@@ -9,10 +8,11 @@ import pytest
 
 from launch import verifier
 from palmjax.evals import bootstrap
-from palmjax.evals.recognition import verification
 from palmjax.inference import uncalibrated
 
 IDENTITIES, IMAGES, FMR = 12, 3, 0.1
+# Rule of 3 of the palms of two sets.
+UNSEEN = 1 - 0.05 ** (1 / (2 * IDENTITIES))
 COUNT, DRAWS = IDENTITIES * IMAGES, 60
 # How much genuine pairs score above those of strangers.
 GAPS = {'network alone': 1.0, 'fused, no cohort': 3.0, 'fused, cohort': 2.0}
@@ -24,22 +24,28 @@ THRESHOLDS = {
 
 
 @pytest.fixture
-def scores(monkeypatch):
-  """{score: [N, N]}, in which a pair scores otherwise the other way round."""
+def sets(monkeypatch):
+  """Two sets of {score: [N, N]}, not the same from both sides of a pair."""
   monkeypatch.setattr(verifier, 'IDENTITIES', IDENTITIES)
   monkeypatch.setattr(verifier, 'IMAGES', IMAGES)
   monkeypatch.setattr(verifier, 'FMRS', (FMR, 1e-3))
   few = bootstrap.Resampling(draws=DRAWS)
   monkeypatch.setattr(bootstrap, 'DEFAULT', few)
-  with_few = functools.partial(verification.fnmr_rates, resampling=few)
-  monkeypatch.setattr(verification, 'fnmr_rates', with_few)
   rng = np.random.default_rng(0)
   labels = np.arange(COUNT) // IMAGES
   same = labels[:, None] == labels
-  return {
-    name: rng.normal(size=(COUNT, COUNT)) + gap * same
-    for name, gap in GAPS.items()
-  }
+  return [
+    {
+      name: rng.normal(size=(COUNT, COUNT)) + gap * same
+      for name, gap in GAPS.items()
+    }
+    for _ in range(2)
+  ]
+
+
+@pytest.fixture
+def sampled(sets):
+  return [verifier.resample(scores, k) for k, scores in enumerate(sets)]
 
 
 def pairs_of(matrix):
@@ -75,53 +81,90 @@ def equal_error_rate(curve):
   raise AssertionError('the last point accepts all pairs')
 
 
-def test_differences_of_equal_error_rates(scores):
-  pairs = {name: pairs_of(matrix) for name, matrix in scores.items()}
-  resamples = bootstrap.draw(IDENTITIES, bootstrap.Resampling(draws=DRAWS))
+def rate_at_fmr(curve):
+  """The least FNMR of the points whose FMR is at most `FMR`."""
+  return min(fnmr for fmr, fnmr in curve if fmr <= FMR)
 
-  def difference(name, times):
+
+# What is read of a curve, by the name of its column.
+COLUMNS = {'eer': equal_error_rate, 'fnmr@fmr=1e-1': rate_at_fmr}
+
+
+def mean_of_sets(sets, name, column, draw):
+  """The mean rate of a draw; `draw` is None for all palms once.
+
+  Each set is resampled by itself.
+  """
+  rates = []
+  for seed, scores in enumerate(sets):
+    times = [1] * IDENTITIES
+    if draw is not None:
+      resampling = bootstrap.Resampling(draws=DRAWS, seed=seed)
+      times = bootstrap.draw(IDENTITIES, resampling)[draw].tolist()
+    rates.append(COLUMNS[column](points(pairs_of(scores[name]), times)))
+  return np.mean(rates)
+
+
+@pytest.mark.parametrize('column', COLUMNS)
+def test_differences_between_scores(sets, sampled, column):
+  def difference(name, draw):
     fused, other = (
-      equal_error_rate(points(pairs[score], times))
+      mean_of_sets(sets, score, column, draw)
       for score in ('fused, cohort', name)
     )
     return fused - other
 
-  differences = verifier.measure_differences(scores)
+  differences = verifier.measure_differences(sampled)
   names = ['network alone', 'fused, no cohort']
   assert list(differences) == [f'fused, cohort, less {name}' for name in names]
   for name in names:
-    row = differences[f'fused, cohort, less {name}']
-    value = difference(name, [1] * IDENTITIES)
-    drawn = sorted(difference(name, times.tolist()) for times in resamples)
-    # The expanded tail of 12 identities is 1.07 %, less than one draw of 60.
+    row = differences[f'fused, cohort, less {name}'][column]
+    value = difference(name, None)
+    drawn = sorted(difference(name, draw) for draw in range(DRAWS))
+    # The expanded tail of 24 identities is 1.7 %, a little more than one of 60.
     assert row == {
       'mean': pytest.approx(value, abs=1e-9),
-      'low': pytest.approx(drawn[0], abs=1e-9),
-      'high': pytest.approx(drawn[-1], abs=1e-9),
+      'low': pytest.approx(drawn[1], abs=1e-9),
+      'high': pytest.approx(drawn[-2], abs=1e-9),
     }
-    assert row['low'] < drawn[1] < row['mean'] < drawn[-2] < row['high']
-  # The score that tells palms apart best has the smallest EER.
-  better, worse = (differences[f'fused, cohort, less {n}'] for n in names)
+    assert row['low'] < row['mean'] < row['high']
+  # The score that tells palms apart best has the fewest errors.
+  better, worse = (
+    differences[f'fused, cohort, less {name}'][column] for name in names
+  )
   assert better['high'] < 0 < worse['low']
 
 
-def test_errors_of_all_pairs(scores):
-  errors = verifier.measure_errors(scores, *thresholds())
-  assert list(errors) == list(scores)
-  for name, matrix in scores.items():
-    curve = points(pairs_of(matrix), [1] * IDENTITIES)
+def test_errors_of_all_pairs(sets, sampled):
+  errors = verifier.measure_errors(sampled)
+  assert list(errors) == list(GAPS)
+  for name in GAPS:
     # 594 pairs of strangers make less than 30 false matches at 1e-3.
-    measured = {k for k in errors[name] if not k.endswith('at its threshold')}
-    assert measured == {'eer', 'fnmr@fmr=1e-1'}
-    for column, value in {
-      'eer': equal_error_rate(curve),
-      'fnmr@fmr=1e-1': min(fnmr for fmr, fnmr in curve if fmr <= FMR),
-    }.items():
-      rate = errors[name][column]
-      assert set(rate) == {'mean', 'low', 'high'}
-      assert rate['mean'] == pytest.approx(value, abs=1e-9)
-      assert 0 <= rate['low'] <= rate['mean'] <= rate['high'] < 1
-      assert rate['low'] < rate['high']
+    assert list(errors[name]) == list(COLUMNS)
+    for column, rate in errors[name].items():
+      drawn = sorted(
+        mean_of_sets(sets, name, column, draw) for draw in range(DRAWS)
+      )
+      mean = mean_of_sets(sets, name, column, None)
+      assert rate == {
+        'mean': pytest.approx(mean, abs=1e-9),
+        'low': pytest.approx(drawn[1], abs=1e-9),
+        'high': pytest.approx(drawn[-2] if mean else UNSEEN, abs=1e-9),
+      }
+
+
+def test_without_errors_the_interval_reaches_to_the_rule_of_3(sets):
+  labels = np.arange(COUNT) // IMAGES
+  same = labels[:, None] == labels
+  apart = [{'perfect': scores['network alone'] + 9 * same} for scores in sets]
+  errors = verifier.measure_errors(
+    [verifier.resample(scores, k) for k, scores in enumerate(apart)]
+  )
+  assert errors['perfect']['eer'] == {
+    'mean': 0.0,
+    'low': 0.0,
+    'high': pytest.approx(UNSEEN),
+  }
 
 
 def thresholds():
@@ -132,14 +175,15 @@ def thresholds():
   )
 
 
-def test_errors_at_the_threshold_of_each_score(scores, monkeypatch):
+def test_errors_at_the_threshold_of_each_score(sets, monkeypatch):
+  scores = sets[0]
   without = THRESHOLDS['fused, no cohort']
   monkeypatch.setattr(uncalibrated, 'THRESHOLDS', ((1e-3, without),))
   scores['tried'] = scores['fused, cohort']
   # A score on the threshold passes.
   scores['network alone'][0, 1] = THRESHOLDS['network alone']
   scores['network alone'][0, 5] = THRESHOLDS['network alone']
-  errors = verifier.measure_errors(scores, *thresholds())
+  errors = verifier.measure_decisions(scores, *thresholds())
   for name, threshold in THRESHOLDS.items():
     passed, refused, strangers, genuine = 0, 0, 0, 0
     for i in range(COUNT):
@@ -150,12 +194,17 @@ def test_errors_at_the_threshold_of_each_score(scores, monkeypatch):
         elif i != j:
           genuine += 1
           refused += scores[name][i, j] < threshold
-    assert errors[name]['FMR at its threshold'] == {
-      'mean': pytest.approx(passed / strangers)
-    }
-    assert errors[name]['FNMR at its threshold'] == {
-      'mean': pytest.approx(refused / genuine)
+    assert errors[name] == {
+      'FMR at its threshold': pytest.approx(passed / strangers),
+      'FNMR at its threshold': pytest.approx(refused / genuine),
     }
     assert passed > 0
     assert refused > 0
-  assert not any('threshold' in column for column in errors['tried'])
+  assert 'tried' not in errors
+
+
+def test_decisions_of_two_sets():
+  decisions = [{'fused': {'FMR': 0.1}}, {'fused': {'FMR': 0.4}}]
+  assert verifier.mean_decisions(decisions) == {
+    'fused': {'FMR': {'mean': pytest.approx(0.25)}}
+  }
