@@ -16,7 +16,7 @@ from palmjax.edge import rules, templates
 from palmjax.edge.device import store, tables
 
 _FAILURES, _TEMPLATE_KEY = 'failures', 'template key'
-_STATISTICS = 'statistics'
+_STATISTICS, _FIRSTS = 'statistics', 'first target samples'
 _KEY_BYTES = 32
 
 
@@ -165,13 +165,13 @@ def identify(device, session, student, image, settings, now):
   interval = first_interval(student.preset, settings)
   label = rules.first_label(value, accepted, interval)
   kept = None
+  if accepted is not None:
+    _count(device, session, value)
   if label is not None:
     kept = tables.FIRST
-    number = _count(device, session, value)
-    held = number % settings.held == settings.held - 1
+    number = _count_first(device, session)
+    held = number % settings.held == 0
     _keep(device, session, image, kept, label, value, elapsed, held)
-  elif accepted is not None:
-    _count(device, session, value)
   elif save:
     kept = tables.SECOND
     _keep(device, session, image, kept, None, value, elapsed, False)
@@ -248,10 +248,17 @@ def is_idle(device, session, settings, now):
 
 
 def _count(device, session, value):
-  """Counts an accepted attempt; how many came before it."""
+  """Counts an accepted attempt."""
   number, total, squares = statistics(device, session)
   content = json.dumps([number + 1, total + value, squares + value**2])
   store.put(device, session, _STATISTICS, content.encode())
+
+
+def _count_first(device, session):
+  """Counts a first target sample; how many there were in all, with this one."""
+  kept = store.get(device, session, _FIRSTS)
+  number = 1 + (json.loads(kept) if kept else 0)
+  store.put(device, session, _FIRSTS, json.dumps(number).encode())
   return number
 
 

@@ -104,6 +104,11 @@ def test_one_in_so_many_is_held_out(device):
   for seed in range(6):
     probe = devices.near(devices.palm(1), seed, amount=30)
     assert _identify(device, student, probe, settings).kept == tables.FIRST
+    # What passes beyond the first interval makes no sample and is not counted,
+    # and neither does a report begin the count anew.
+    assert _identify(device, student, devices.palm(1), settings).kept is None
+    with device.session() as session:
+      capture.clear_statistics(device, session)
   with device.session() as session:
     held = session.scalars(
       sa.select(tables.KeptSample.held).order_by(sa.literal_column('rowid'))
