@@ -10,8 +10,8 @@ norm. S is the image size of the network, or --size. Palms are square, fingers
 up; the file cuts out no palm and knows no threshold. Fused scores and cohorts
 of palmjax.verify are not in it.
 
-  onnx       for ONNX Runtime and what reads ONNX; needs pip install
-             palmjax[onnx] to be written
+  onnx       for ONNX Runtime and what reads ONNX; to be written it needs
+             pip install .[onnx] in the clone
   stablehlo  for jax.export.deserialize, on CPUs, GPUs and TPUs
 
 Exit codes: 0 done; 1 there is no file (the last line says why and what to do);
@@ -36,7 +36,8 @@ def _onnx(network, *, size):
     from palmjax.networks.portable import onnx_file
   except ImportError as error:
     raise ValueError(
-      f'--to=onnx needs the library onnx ({error}): pip install palmjax[onnx]'
+      f'--to=onnx needs the library onnx ({error}): in the clone of palmjax, '
+      'pip install .[onnx]'
     ) from error
   return onnx_file.to_bytes(network, size=size)
 

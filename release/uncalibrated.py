@@ -37,7 +37,10 @@ def main(argv=None):
   args = parser.parse_args(argv)
   images = photographed_palms.read(args.photos, size=_SIZE, pattern=args.glob)
   if len(images) < cohort.LEAST:
-    sys.exit(f'{args.photos}: {len(images)} palms found; {cohort.LEAST} needed')
+    sys.exit(
+      f'uncalibrated: {args.photos}: {len(images)} palms found; '
+      f'{cohort.LEAST} needed'
+    )
   scores, rows, columns = _scores(images)
   standard = parts.Standard(scores.mean(axis=1), scores.std(axis=1))
   fused = parts.fuse(scores, standard)

@@ -36,7 +36,7 @@ def test_without_onnx_it_says_what_to_install(tmp_path, capsys, monkeypatch):
   path = tmp_path / 'palm.onnx'
   assert convert.main(['--to=onnx', f'--out={path}']) == 1
   (line,) = capsys.readouterr().err.splitlines()
-  assert line.endswith('pip install palmjax[onnx]')
+  assert line.endswith('in the clone of palmjax, pip install .[onnx]')
   assert not path.exists()
 
 

@@ -54,7 +54,7 @@ def _pytorch(args):
 
 
 def _serving(args):
-  # Its libraries are no requirement either: pip install palmjax[edge].
+  # Its libraries are no requirement either: pip install .[edge].
   from launch.bench import serving
 
   serving.run(args)

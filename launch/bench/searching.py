@@ -29,7 +29,7 @@ def run(args):
   try:
     import faiss
   except ImportError as error:
-    raise SystemExit('--peer=faiss: pip install faiss-cpu') from error
+    raise SystemExit('bench: --peer=faiss: pip install faiss-cpu') from error
   index = faiss.IndexFlatIP(_SIZE)
   index.add(templates)
   for k in (1, 10):

@@ -145,8 +145,8 @@ def require_clean(templates):
   wrong = screen(templates)
   if wrong.odd:
     raise ValueError(
-      f'images {", ".join(map(str, wrong.odd[:5]))} look like no other palm: '
-      'leave them out'
+      f'images {", ".join(map(str, wrong.odd[:5]))}: unlike the other palms; '
+      'look at them, and leave out what shows no palm'
     )
   if wrong.twins:
     pairs = ', '.join(f'{i} and {j}' for i, j in wrong.twins[:5])

@@ -99,5 +99,6 @@ def test_a_library_that_is_missing_is_one_line(module, library):
   )
   assert done.returncode == 1
   assert done.stderr == (
-    f'palmjax: {library} is not installed: pip install palmjax[edge]\n'
+    f'palmjax: {library} is not installed: in the clone of palmjax, pip '
+    'install .[edge]\n'
   )

@@ -138,7 +138,9 @@ def test_palms_are_cut_and_drawn_as_verify_reads_them(photos):
 
 def test_too_few_palms(photos, capsys):
   asked = photos(cohort.LEAST - 1)
-  with pytest.raises(SystemExit, match=r'^photos: 29 palms found; 30 needed$'):
+  with pytest.raises(
+    SystemExit, match=r'^uncalibrated: photos: 29 palms found; 30 needed$'
+  ):
     uncalibrated.main(['photos'])
   assert not capsys.readouterr().out
   assert not asked['draw']

@@ -55,7 +55,8 @@ try:
   )
 except ModuleNotFoundError as error:
   raise SystemExit(
-    f'palmjax: {error.name} is not installed: pip install palmjax[edge]'
+    f'palmjax: {error.name} is not installed: in the clone of palmjax, pip '
+    'install .[edge]'
   ) from error
 
 _UNREACHED, _NOBODY = 3, 4

@@ -2,7 +2,7 @@
 
 The program is read equation by equation. What depends on weights alone is
 computed here, the rest becomes nodes (`onnx_operations`). Needs the library
-onnx: `pip install palmjax[onnx]`.
+onnx: `pip install .[onnx]` in the clone.
 """
 
 import json

@@ -5,8 +5,8 @@
                      ├─ both across sessions, devices and sets
                      └─ all pairs again, ever larger squares erased
 
-Everything is measured on identities that the network has not seen. The control
-is correlation without learning, on the same pairs.
+Everything is measured on identities that the network has not seen. Correlation
+and the orientation code, which learn nothing, are controls on the same pairs.
 """
 
 import dataclasses
