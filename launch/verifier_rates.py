@@ -4,9 +4,9 @@ python -m launch.verifier_rates --out=docs/results [--photos=DIR]
 
 The thresholds come with 20 random cohorts of 40 and of 200 palms, or without a
 cohort. Each is tested on at most 800 palms that are not in the cohort. Drawn
-palms are of three difficulties, and of four styles: a light, a skin and a
-camera, one knob of `palmjax.data.palms.drift` at its end each, and all three at
-once. Nothing was chosen on palms of the last style.
+palms are of three difficulties, and of seven styles: a light, a skin and a
+camera, one knob of `palmjax.data.palms.drift` at its end each, and several of
+them at once. Nothing was chosen on palms of the last four styles.
 --photos adds palms of real skin: photographs of open hands as
 DIR/<identity>/5_<name>.jpg, one a person; cohorts of them have 40 and 80 palms.
 The thresholds without a cohort were set on these palms, so the row 'set on
@@ -39,6 +39,9 @@ _STYLES = {
   'dry skin': drift.Drift(dryness=1.0),
   'worn camera': drift.Drift(camera=1.0),
   'all three': drift.Drift(light=0.7, dryness=0.7, camera=0.7),
+  'light and skin': drift.Drift(light=0.9, dryness=0.9),
+  'skin and camera': drift.Drift(dryness=0.9, camera=0.9),
+  'light and camera': drift.Drift(light=0.9, camera=0.9),
 }
 _STYLE_SEED, _STYLE_DIFFICULTY = 115, 0.6
 _PALMS = 1000  # Drawn, of a set.
