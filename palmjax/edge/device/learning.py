@@ -1,6 +1,7 @@
 """Updates of the student, their check, and the way back (D5 to D7, claim 4)."""
 
 import datetime
+import functools
 import json
 
 import jax
@@ -19,7 +20,7 @@ from palmjax.edge.device import (
 TAKEN, REFUSED, ROLLED_BACK = 'taken', 'refused', 'rolled back'
 _LAST, _VERSION, _INTENT = 'last update', 'version', 'intent'
 # Of an update; sets of at most SET samples.
-STEPS, SET, BATCH = 40, 400, 32
+STEPS, SET, BATCH = 120, 400, 32
 
 
 def is_due(device, session, settings, now, *, idle=True):
@@ -52,8 +53,9 @@ def learn(device, student, now, settings=None):
 
   The store is read in one transaction and written in another one, so nobody
   waits while the student trains. References and held-out samples tell whether
-  more palms are refused than before, each student at its own preset score. The
-  old student stays where that is so.
+  more palms are refused than before, each student at its own preset score. If
+  so, students on the way to the trained one are tried (`update.candidates`).
+  If each refuses more, the old one stays.
 
   Args:
     device: `store.Store`.
@@ -85,7 +87,7 @@ def _learn(device, student, now, settings):
     )
   key = jax.random.key(int(kept['seed']))
   before = material.refused_share(student.network, student.preset, kept)
-  name, after = student.name, 1.0
+  taken, after = None, 1.0
   try:
     trained, _ = update.update(
       student.whole,
@@ -99,16 +101,13 @@ def _learn(device, student, now, settings):
       set_size=SET,
       batch_size=BATCH,
     )
-    name = models.keep_trained(device.folder, student, trained)
-    fresh = models.load(device.folder, name)
-    after = material.refused_share(fresh.network, fresh.preset, kept)
+    taken, after = _try(device, student, trained, kept, before)
   except update.NotFiniteError:
     pass  # Refused: nothing was kept of it.
-  taken = name != student.name and after <= before
   with device.session() as session:
     if taken:
       # Before the pointer moves: the new student finds its templates.
-      capture.complete_templates(device, session, fresh)
+      capture.complete_templates(device, session, taken)
     trial = _note(
       session,
       TAKEN if taken else REFUSED,
@@ -119,12 +118,38 @@ def _learn(device, student, now, settings):
     elapsed = store.tick(device, session, now)
     store.put(device, session, _LAST, json.dumps(elapsed).encode())
     if taken:
-      _intend(device, session, name, kept['ids'])
+      _intend(device, session, taken.name, kept['ids'])
   if taken:
     _finish(device)
-  elif name != student.name:
-    models.discard(device.folder, name)
   return trial
+
+
+def _try(device, student, trained, kept, most):
+  """The first candidate that refuses no more than before.
+
+  Args:
+    device: `store.Store`.
+    student: `models.Student` in use.
+    trained: `PalmNetwork` with all exits.
+    kept: of `material.collect`.
+    most: share of the held-out images that may be refused.
+
+  Returns:
+    (`models.Student`, its share), or (None, the share of the trained one).
+  """
+  shares = []
+  for candidate in update.candidates(student.whole, trained):
+    name = models.keep_trained(
+      device.folder, student, candidate, lambda size: kept['references']
+    )
+    if name == student.name:
+      break  # Nothing was learned.
+    fresh = models.load(device.folder, name)
+    shares.append(material.refused_share(fresh.network, fresh.preset, kept))
+    if shares[-1] <= most:
+      return fresh, shares[-1]
+    models.discard(device.folder, name)
+  return None, shares[0] if shares else most
 
 
 def take_package(device, read):
@@ -143,7 +168,9 @@ def take_package(device, read):
   with models.changing(device.folder):
     if read.version <= known_version(device):
       return False
-    name = models.install(device.folder, read)
+    name = models.install(
+      device.folder, read, functools.partial(_references, device)
+    )
     student = models.load(device.folder, name)
     with device.session() as session:
       capture.complete_templates(device, session, student)
@@ -151,6 +178,12 @@ def take_package(device, read):
       _intend(device, session, name, [])
     _finish(device)
   return True
+
+
+def _references(device, size):
+  # Apart from what is written later: nobody waits while a student is loaded.
+  with device.session() as session:
+    return material.references(device, session, size)
 
 
 def known_version(device):

@@ -70,12 +70,13 @@ def changing(folder):
   return files.lock(pathlib.Path(folder) / _LOCK, wait=True)
 
 
-def install(folder, read):
+def install(folder, read, references):
   """Writes the student of a package; the pointer does not move.
 
   Args:
     folder: of the store.
     read: `package.Package`.
+    references: size → uint8 [U, S, S, 3], of the enrolled users.
 
   Returns:
     Name of the student.
@@ -93,18 +94,19 @@ def install(folder, read):
     folder,
     name,
     lambda directory: package.unpack(read, directory),
-    read.impostors,
+    (read.impostors, references),
     {'package': read.digest, 'version': read.version, 'fmr': read.fmr},
   )
 
 
-def keep_trained(folder, student, trained):
+def keep_trained(folder, student, trained, references):
   """Writes a student that the device trained; the pointer does not move.
 
   Args:
     folder: of the store.
     student: `Student` that it came from.
     trained: `PalmNetwork` with all exits.
+    references: as of `install`.
 
   Returns:
     Name of the new student.
@@ -133,7 +135,7 @@ def keep_trained(folder, student, trained):
     'version': student.version,
     'fmr': student.fmr,
   }
-  return _keep(folder, name, save, student.impostors, facts)
+  return _keep(folder, name, save, (student.impostors, references), facts)
 
 
 def load(folder, name):
@@ -201,22 +203,24 @@ def discard(folder, name):
   shutil.rmtree(pathlib.Path(folder) / _STUDENTS / name)
 
 
-def preset_of(network, impostors, fmr):
+def preset_of(network, impostors, fmr, references):
   """Score that impostors pass at a false match rate.
 
   Args:
     network: `PalmNetwork` that embeds.
     impostors: uint8 [W, S, S, 3].
     fmr: false match rate.
+    references: uint8 [U, S, S, 3], of enrolled users; may be empty.
 
   Raises:
     ValueError: too few impostors for the rate.
   """
-  least = thresholds.cosine(network.embed(impostors), fmr)
+  users = network.embed(references) if len(references) else None
+  least = thresholds.cosine(network.embed(impostors), fmr, users)
   return float(rules.score(least))
 
 
-def _keep(folder, name, write, impostors, facts):
+def _keep(folder, name, write, palms, facts):
   """Writes a student's folder whole, with the facts that it is used with."""
   students = files.make_folder(folder / _STUDENTS)
   directory = students / name
@@ -225,7 +229,10 @@ def _keep(folder, name, write, impostors, facts):
   partial = students / f'{name}.partial'
   shutil.rmtree(partial, ignore_errors=True)
   write(partial)
-  preset = preset_of(palm_networks.load(partial), impostors, facts['fmr'])
+  impostors, references = palms
+  network = palm_networks.load(partial)
+  size = network.preprocess.image_size
+  preset = preset_of(network, impostors, facts['fmr'], references(size))
   files.write_json(partial / _FACTS, {'preset': preset, **facts})
   os.replace(partial, directory)
   return name

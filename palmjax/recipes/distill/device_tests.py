@@ -266,6 +266,13 @@ def drifted(images, amount, config, key, *streams):
   return np.asarray(drift.apply(flat, changes, key)).reshape(images.shape)
 
 
-def threshold(network, everyone, config):
-  """Cosine that the server's palms pass at the preset false match rate."""
-  return thresholds.cosine(network.embed(everyone.impostors), config.fmr)
+def threshold(network, everyone, config, *, users=True):
+  """Cosine that the server's palms pass at the preset false match rate.
+
+  They are compared with each other and, if `users`, with the references.
+  """
+  return thresholds.cosine(
+    network.embed(everyone.impostors),
+    config.fmr,
+    network.embed(everyone.references) if users else None,
+  )

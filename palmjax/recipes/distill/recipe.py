@@ -59,8 +59,7 @@ def run(config, workdir):
   with config_keys.named('device'):
     everyone = device_tests.people(
       palms.evaluation,
-      others.read(config.image_size),
-      training.one_of_each(palms.labelled),
+      *training.palms_of_server(others, palms.labelled, config.image_size),
       fmr=config.device.fmr,
     )
     replay.require(everyone, config.device)

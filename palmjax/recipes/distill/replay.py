@@ -9,10 +9,11 @@ labels it, unless the teacher takes it for a stranger. Then the student learns
 from what was kept.
 
 An update is checked on the second enrolment images and on first target samples
-that were held out. If more of them are refused than before, it is rolled back,
-and the samples wait for the next one. Each student has its own embedding space,
-so its references and its threshold are made anew, on palms of the server that
-are neither users nor strangers. Those palms do not drift.
+that were held out. If more of them are refused than before, the student goes
+only a part of the way (`update.candidates`). If more are refused there, too, it
+stays as it was, and the samples wait for the next update. Each student has its
+own embedding space, so its references and its threshold are made anew, on palms
+of the server that are neither users nor strangers. Those palms do not drift.
 """
 
 import functools
@@ -225,14 +226,22 @@ def _update(network, samples, held, settings, device, key, augment):
   images = np.concatenate([everyone.checks, held.images])
   users = np.arange(len(everyone.references))
   labels = np.concatenate([users, held.labels])
-  missed = []
-  for one in (trained, network):
+
+  def missed(one):
     used = palm_networks.at_exit(one, number)
     references = used.embed(everyone.references)
     cosines = np.sum(used.embed(images) * references[labels], axis=1)
-    least = device_tests.threshold(used, everyone, config)
-    missed.append(np.sum(cosines < least))
-  return trained if missed[0] <= missed[1] else None
+    return np.sum(cosines < device_tests.threshold(used, everyone, config))
+
+  most = missed(network)
+  return next(
+    (
+      candidate
+      for candidate in update.candidates(network, trained)
+      if missed(candidate) <= most
+    ),
+    None,
+  )
 
 
 # One object, so that lives with the same settings share their programs.

@@ -92,6 +92,35 @@ def test_a_student_that_refuses_more_is_not_taken(device, monkeypatch):
   assert [p.name for p in (device.folder / 'students').iterdir()] == [old]
 
 
+def test_a_student_half_way_is_taken_where_the_trained_one_refuses_more(
+  device, monkeypatch
+):
+  old = devices.student(device)
+  shares = iter([0.5, 0.6, 0.4])
+  monkeypatch.setattr(material, 'refused_share', lambda *args: next(shares))
+  trained = []
+  candidates = update.candidates
+
+  def kept(network, last):
+    trained.append(last)
+    return candidates(network, last)
+
+  monkeypatch.setattr(update, 'candidates', kept)
+  trial = learn(device)
+  assert (trial.outcome, trial.before, trial.after) == ('taken', 0.5, 0.4)
+  new = devices.student(device)
+  jax.tree.map(
+    lambda mine, before, after: np.testing.assert_allclose(
+      mine, (before + after) / 2, rtol=1e-5, atol=1e-6
+    ),
+    (new.whole.params['backbone'], new.whole.stats),
+    (old.whole.params['backbone'], old.whole.stats),
+    (trained[0].params['backbone'], trained[0].stats),
+  )
+  folders = {path.name for path in (device.folder / 'students').iterdir()}
+  assert folders == {old.name, new.name}
+
+
 def test_a_loss_that_is_not_finite_refuses(device, monkeypatch):
   def fail(*args, **options):
     raise update.NotFiniteError('the loss is not finite')

@@ -41,7 +41,7 @@ def threshold(monkeypatch):
   """Sets the threshold of every network."""
 
   def threshold(cosine):
-    monkeypatch.setattr(device_tests, 'threshold', lambda *_: cosine)
+    monkeypatch.setattr(device_tests, 'threshold', lambda *_, **__: cosine)
 
   threshold(0.6)
   return threshold
@@ -61,6 +61,8 @@ def live(monkeypatch, everyone, config, threshold):
 
   record.trained = network
   monkeypatch.setattr(update, 'update', record)
+  # A network of pixels has no weights between two.
+  monkeypatch.setattr(update, 'candidates', lambda old, trained: [trained])
   monkeypatch.setattr(palm, 'load', lambda directory: network)
   monkeypatch.setattr(palm, 'whole', lambda export, directory: network)
   monkeypatch.setattr(palm, 'at_exit', lambda network, number: network)
@@ -113,6 +115,22 @@ def test_what_was_refused_waits_for_the_next_update(live):
   assert student is not worse
   first, second = (len(samples.labels) for samples, _ in given)
   assert second > first
+
+
+def test_the_first_student_that_refuses_no_more_is_taken(live, monkeypatch):
+  def others_embed(images):
+    return np.roll(pixel_palms.embed(images), 1, axis=0)
+
+  worse, good, last = (
+    types.SimpleNamespace(embed=embed)
+    for embed in (others_embed, pixel_palms.embed, pixel_palms.embed)
+  )
+  monkeypatch.setattr(
+    update, 'candidates', lambda old, trained: [trained, good, last]
+  )
+  history, student, _ = live('both', trained=worse)
+  assert [(row['updates'], row['refused']) for row in history] == [(1, 0)] * 2
+  assert student is good
 
 
 def test_a_loss_that_is_no_number_ends_no_life(live, monkeypatch):
