@@ -45,6 +45,8 @@ SETS, IDENTITIES = 4, 600  # Of a difficulty; of a set.
 IMAGES, COHORT = 4, 200  # Of an identity; palms of the cohort.
 # At which FNMR is read.
 FMRS = (1e-3, 1e-4)
+# Columns of the table of differences, at each difficulty.
+_DIFFERENCES = ('eer', verification.fnmr_name(1e-4))
 
 
 class Sampled(NamedTuple):
@@ -128,7 +130,14 @@ def tables(errors, differences):
         by_pairs.setdefault(score, {})[f'{column}, {place}'] = value
   return {
     'errors': by_pairs,
-    'differences': differences,
+    'differences': {
+      row: {
+        column: value
+        for column, value in columns.items()
+        if column.startswith(_DIFFERENCES)
+      }
+      for row, columns in differences.items()
+    },
     'thresholds': by_threshold,
   }
 
