@@ -168,19 +168,23 @@ def candidates(network, trained):
     trained: the one after it.
 
   Yields:
-    `PalmNetwork`; the caller takes the first one that passes its check.
+    (share of the way, `PalmNetwork`); the caller takes the first one that
+    passes its check.
   """
   for share in _SHARES:
-    yield dataclasses.replace(
-      trained,
-      **{
-        name: jax.tree.map(
-          functools.partial(_mean, share),
-          getattr(network, name),
-          getattr(trained, name),
-        )
-        for name in ('params', 'stats')
-      },
+    yield (
+      share,
+      dataclasses.replace(
+        trained,
+        **{
+          name: jax.tree.map(
+            functools.partial(_mean, share),
+            getattr(network, name),
+            getattr(trained, name),
+          )
+          for name in ('params', 'stats')
+        },
+      ),
     )
 
 

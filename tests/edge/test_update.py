@@ -183,8 +183,8 @@ def test_candidates_lie_between_the_old_student_and_the_trained_one(
   student, trained
 ):
   network, _ = trained
-  candidates = [*update.candidates(student, network)]
-  assert len(candidates) == 3
+  shares, candidates = zip(*update.candidates(student, network), strict=True)
+  assert shares == (1.0, 0.5, 0.25)
   # With all of the way the trained one, bit by bit.
   jax.tree.map(
     np.testing.assert_array_equal,

@@ -1,7 +1,6 @@
 """Updates of the student, their check, and the way back (D5 to D7, claim 4)."""
 
 import datetime
-import functools
 import json
 
 import jax
@@ -55,7 +54,7 @@ def learn(device, student, now, settings=None):
   waits while the student trains. References and held-out samples tell whether
   more palms are refused than before, each student at its own preset score. If
   so, students on the way to the trained one are tried (`update.candidates`).
-  If each refuses more, the old one stays.
+  If each refuses more, the old one stays. Any other one uses up the samples.
 
   Args:
     device: `store.Store`.
@@ -101,7 +100,7 @@ def _learn(device, student, now, settings):
       set_size=SET,
       batch_size=BATCH,
     )
-    taken, after = _try(device, student, trained, kept, before)
+    taken, after = _first_that_passes(device, student, trained, kept, before)
   except update.NotFiniteError:
     pass  # Refused: nothing was kept of it.
   with device.session() as session:
@@ -124,7 +123,7 @@ def _learn(device, student, now, settings):
   return trial
 
 
-def _try(device, student, trained, kept, most):
+def _first_that_passes(device, student, trained, kept, limit):
   """The first candidate that refuses no more than before.
 
   Args:
@@ -132,24 +131,24 @@ def _try(device, student, trained, kept, most):
     student: `models.Student` in use.
     trained: `PalmNetwork` with all exits.
     kept: of `material.collect`.
-    most: share of the held-out images that may be refused.
+    limit: share of the held-out images that may be refused.
 
   Returns:
     (`models.Student`, its share), or (None, the share of the trained one).
   """
   shares = []
-  for candidate in update.candidates(student.whole, trained):
+  for _, candidate in update.candidates(student.whole, trained):
     name = models.keep_trained(
-      device.folder, student, candidate, lambda size: kept['references']
+      device.folder, student, candidate, kept['references']
     )
     if name == student.name:
       break  # Nothing was learned.
     fresh = models.load(device.folder, name)
     shares.append(material.refused_share(fresh.network, fresh.preset, kept))
-    if shares[-1] <= most:
+    if shares[-1] <= limit:
       return fresh, shares[-1]
     models.discard(device.folder, name)
-  return None, shares[0] if shares else most
+  return None, shares[0] if shares else limit
 
 
 def take_package(device, read):
@@ -168,9 +167,7 @@ def take_package(device, read):
   with models.changing(device.folder):
     if read.version <= known_version(device):
       return False
-    name = models.install(
-      device.folder, read, functools.partial(_references, device)
-    )
+    name = models.install(device.folder, read)
     student = models.load(device.folder, name)
     with device.session() as session:
       capture.complete_templates(device, session, student)
@@ -178,12 +175,6 @@ def take_package(device, read):
       _intend(device, session, name, [])
     _finish(device)
   return True
-
-
-def _references(device, size):
-  # Apart from what is written later: nobody waits while a student is loaded.
-  with device.session() as session:
-    return material.references(device, session, size)
 
 
 def known_version(device):

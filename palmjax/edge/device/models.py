@@ -70,13 +70,12 @@ def changing(folder):
   return files.lock(pathlib.Path(folder) / _LOCK, wait=True)
 
 
-def install(folder, read, references):
+def install(folder, read):
   """Writes the student of a package; the pointer does not move.
 
   Args:
     folder: of the store.
     read: `package.Package`.
-    references: size → uint8 [U, S, S, 3], of the enrolled users.
 
   Returns:
     Name of the student.
@@ -94,7 +93,7 @@ def install(folder, read, references):
     folder,
     name,
     lambda directory: package.unpack(read, directory),
-    (read.impostors, references),
+    read.impostors,
     {'package': read.digest, 'version': read.version, 'fmr': read.fmr},
   )
 
@@ -106,7 +105,7 @@ def keep_trained(folder, student, trained, references):
     folder: of the store.
     student: `Student` that it came from.
     trained: `PalmNetwork` with all exits.
-    references: as of `install`.
+    references: uint8 [U, S, S, 3], of the users that it trained on.
 
   Returns:
     Name of the new student.
@@ -135,7 +134,7 @@ def keep_trained(folder, student, trained, references):
     'version': student.version,
     'fmr': student.fmr,
   }
-  return _keep(folder, name, save, (student.impostors, references), facts)
+  return _keep(folder, name, save, student.impostors, facts, references)
 
 
 def load(folder, name):
@@ -199,40 +198,41 @@ def switch(folder, name):
 
 
 def discard(folder, name):
-  """Removes a student that is not taken."""
-  shutil.rmtree(pathlib.Path(folder) / _STUDENTS / name)
+  """Removes a student that is not taken, unless a pointer names it."""
+  if name not in (current(folder), previous(folder)):
+    shutil.rmtree(pathlib.Path(folder) / _STUDENTS / name)
 
 
-def preset_of(network, impostors, fmr, references):
+def preset_of(network, impostors, fmr, references=None):
   """Score that impostors pass at a false match rate.
 
   Args:
     network: `PalmNetwork` that embeds.
     impostors: uint8 [W, S, S, 3].
     fmr: false match rate.
-    references: uint8 [U, S, S, 3], of enrolled users; may be empty.
+    references: uint8 [U, S, S, 3], of the users that the network trained on.
 
   Raises:
     ValueError: too few impostors for the rate.
   """
-  users = network.embed(references) if len(references) else None
+  users = None if references is None else network.embed(references)
   least = thresholds.cosine(network.embed(impostors), fmr, users)
   return float(rules.score(least))
 
 
-def _keep(folder, name, write, palms, facts):
+def _keep(folder, name, write, impostors, facts, references=None):
   """Writes a student's folder whole, with the facts that it is used with."""
   students = files.make_folder(folder / _STUDENTS)
   directory = students / name
-  if directory.exists():
+  if name in (current(folder), previous(folder)):
     return name
+  # What a kill left may be half of it.
+  shutil.rmtree(directory, ignore_errors=True)
   partial = students / f'{name}.partial'
   shutil.rmtree(partial, ignore_errors=True)
   write(partial)
-  impostors, references = palms
   network = palm_networks.load(partial)
-  size = network.preprocess.image_size
-  preset = preset_of(network, impostors, facts['fmr'], references(size))
+  preset = preset_of(network, impostors, facts['fmr'], references)
   files.write_json(partial / _FACTS, {'preset': preset, **facts})
   os.replace(partial, directory)
   return name

@@ -136,7 +136,7 @@ def _split(part, identity):
   return rows[first][:2], rows[between], rows[last]
 
 
-def measure(network, everyone, config, key, *, amount):
+def measure(network, everyone, config, key, *, amount, updated):
   """Tests a student as it is used, at one amount of drift.
 
   Args:
@@ -145,6 +145,7 @@ def measure(network, everyone, config, key, *, amount):
     config: of `replay.settings_of`.
     key: of the life.
     amount: drift in [0, 1].
+    updated: as for `threshold`.
 
   Returns:
     `Moment`.
@@ -158,7 +159,7 @@ def measure(network, everyone, config, key, *, amount):
       (everyone.strangers, _STRANGERS),
     )
   ]
-  least = threshold(network, everyone, config)
+  least = threshold(network, everyone, config, updated=updated)
   passes = [x >= least for x in cosines]
   users = np.arange(len(references))
   return Moment(
@@ -266,13 +267,18 @@ def drifted(images, amount, config, key, *streams):
   return np.asarray(drift.apply(flat, changes, key)).reshape(images.shape)
 
 
-def threshold(network, everyone, config, *, users=True):
+def threshold(network, everyone, config, *, updated):
   """Cosine that the server's palms pass at the preset false match rate.
 
-  They are compared with each other and, if `users`, with the references.
+  Args:
+    network: `PalmNetwork` that embeds.
+    everyone: `People`.
+    config: of `replay.settings_of`.
+    updated: whether the network has trained on the references. Then the palms
+      of the server are compared with them, too.
   """
   return thresholds.cosine(
     network.embed(everyone.impostors),
     config.fmr,
-    network.embed(everyone.references) if users else None,
+    network.embed(everyone.references) if updated else None,
   )

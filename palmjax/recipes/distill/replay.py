@@ -125,7 +125,8 @@ def live(student, teacher, everyone, config, key, *, arm):
   Returns:
     (a dict for each session: 'drift'; 'first' and 'second', samples that were
     kept; 'first_wrong' and 'second_wrong', those with a label of somebody else;
-    'updates' and 'refused', 0 or 1; the student after the last session, with
+    'updates' and 'refused', 0 or 1; 'share' of the way that the update went
+    (`update.candidates`); the student after the last session, with
     all exits; the `Export` that it began as).
   """
   changes = ARMS[arm]
@@ -138,7 +139,7 @@ def live(student, teacher, everyone, config, key, *, arm):
   network = palm_networks.whole(export, student)
   teacher = palm_networks.load(teacher)
   kept, held, waiting, history = [], [], [], []
-  clock = rules.Clock(0.0)
+  clock, was_updated, seen = rules.Clock(0.0), False, 0
   for session in range(config.sessions):
     amount = (session + 1) / config.sessions
     clock = rules.tick(clock, clock.seen + config.days * _DAY)
@@ -148,13 +149,15 @@ def live(student, teacher, everyone, config, key, *, arm):
       config,
       key,
       session,
+      updated=was_updated,
     )
     first = sessions.mislabelled(
       first, everyone, changes.get('wrong', 0.0), key, session
     )
-    rows = np.arange(len(first.truth))
-    held.append(first.take(rows % _HELD == _HELD - 1))
-    kept.append(first.take(rows % _HELD != _HELD - 1))
+    numbers = 1 + seen + np.arange(len(first.truth))
+    seen += len(numbers)
+    held.append(first.take(numbers % _HELD == 0))
+    kept.append(first.take(numbers % _HELD != 0))
     second = first.take([])
     if changes.get('second', True):
       waiting += failed
@@ -172,6 +175,7 @@ def live(student, teacher, everyone, config, key, *, arm):
       'second_wrong': sessions.wrong(second),
       'updates': 0,
       'refused': 0,
+      'share': 0.0,
     }
     samples = sessions.together(kept).samples
     learned = samples
@@ -184,7 +188,7 @@ def live(student, teacher, everyone, config, key, *, arm):
       period=config.period * _DAY,
       idle=True,
     ):
-      updated = _update(
+      row['share'], updated = _update(
         network,
         learned,
         sessions.together(held).samples,
@@ -192,20 +196,23 @@ def live(student, teacher, everyone, config, key, *, arm):
         (everyone, config, export.model['exit']),
         jax.random.fold_in(jax.random.fold_in(key, _UPDATES), session),
         augment,
+        was_updated,
       )
       clock = rules.Clock(clock.seen)
       if updated is None:
         row['refused'] = 1
       else:
         network, kept, held = updated, [], []  # Samples are consumed.
-        row['updates'] = 1
+        row['updates'], was_updated = 1, True
     history.append(row)
     logging.info('%s: session %d: %s', arm, len(history), row)
   return history, network, export
 
 
-def _update(network, samples, held, settings, device, key, augment):
-  """The updated student, or None where it is refused."""
+def _update(
+  network, samples, held, settings, device, key, augment, was_updated
+):
+  """(Share of the way, updated student); (0.0, None) where it is refused."""
   everyone, config, number = device
   try:
     trained, _ = update.update(
@@ -222,26 +229,23 @@ def _update(network, samples, held, settings, device, key, augment):
     )
   except update.NotFiniteError as error:
     logging.warning('an update is refused: %s', error)
-    return None
+    return 0.0, None
   images = np.concatenate([everyone.checks, held.images])
   users = np.arange(len(everyone.references))
   labels = np.concatenate([users, held.labels])
 
-  def missed(one):
+  def missed(one, *, updated):
     used = palm_networks.at_exit(one, number)
     references = used.embed(everyone.references)
     cosines = np.sum(used.embed(images) * references[labels], axis=1)
-    return np.sum(cosines < device_tests.threshold(used, everyone, config))
+    least = device_tests.threshold(used, everyone, config, updated=updated)
+    return np.sum(cosines < least)
 
-  most = missed(network)
-  return next(
-    (
-      candidate
-      for candidate in update.candidates(network, trained)
-      if missed(candidate) <= most
-    ),
-    None,
-  )
+  most = missed(network, updated=was_updated)
+  for share, candidate in update.candidates(network, trained):
+    if missed(candidate, updated=True) <= most:
+      return share, candidate
+  return 0.0, None
 
 
 # One object, so that lives with the same settings share their programs.

@@ -30,7 +30,7 @@ class Kept(NamedTuple):
     return Kept(self.samples.take(rows), self.truth[rows])
 
 
-def meet(network, everyone, config, key, session):
+def meet(network, everyone, config, key, session, *, updated):
   """The captures of one session, identified among all users.
 
   Args:
@@ -39,6 +39,7 @@ def meet(network, everyone, config, key, session):
     config: of `replay.settings_of`.
     key: of the life.
     session: from 0 on.
+    updated: as for `device_tests.threshold`.
 
   Returns:
     (`Kept`: first target samples; list of (image, who it is): the last of so
@@ -46,7 +47,8 @@ def meet(network, everyone, config, key, session):
   """
   amount = (session + 1) / config.sessions
   references = network.embed(everyone.references)
-  preset = float(rules.score(device_tests.threshold(network, everyone, config)))
+  least = device_tests.threshold(network, everyone, config, updated=updated)
+  preset = float(rules.score(least))
   interval = rules.FirstInterval(
     preset,
     *(preset + share * (rules.HIGHEST - preset) for share in config.interval),
@@ -110,8 +112,7 @@ def label(teacher, everyone, failed, config):
     teacher.embed(everyone.references),
     scale=config.scale,
   )
-  # As the server sets it, which does not know the users of a device.
-  least = device_tests.threshold(teacher, everyone, config, users=False)
+  least = device_tests.threshold(teacher, everyone, config, updated=False)
   known = best >= least
   samples = update.Samples(
     images,

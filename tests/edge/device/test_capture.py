@@ -34,7 +34,7 @@ def test_the_preset_is_the_threshold_of_the_impostors(device):
   passing = np.mean(rules.score(pairs) >= student.preset)
   assert 0 < passing <= devices.FMR
   with pytest.raises(ValueError, match='pairs'):
-    models.preset_of(student.network, devices.impostors(), 1e-4, [])
+    models.preset_of(student.network, devices.impostors(), 1e-4)
 
 
 def _with_preset(device, preset):

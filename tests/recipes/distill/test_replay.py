@@ -41,8 +41,13 @@ def threshold(monkeypatch):
   """Sets the threshold of every network."""
 
   def threshold(cosine):
-    monkeypatch.setattr(device_tests, 'threshold', lambda *_, **__: cosine)
+    def fixed(network, everyone, config, *, updated):
+      asked.append((network, updated))
+      return cosine
 
+    monkeypatch.setattr(device_tests, 'threshold', fixed)
+
+  asked = threshold.asked = []
   threshold(0.6)
   return threshold
 
@@ -62,7 +67,9 @@ def live(monkeypatch, everyone, config, threshold):
   record.trained = network
   monkeypatch.setattr(update, 'update', record)
   # A network of pixels has no weights between two.
-  monkeypatch.setattr(update, 'candidates', lambda old, trained: [trained])
+  monkeypatch.setattr(
+    update, 'candidates', lambda old, trained: [(1.0, trained)]
+  )
   monkeypatch.setattr(palm, 'load', lambda directory: network)
   monkeypatch.setattr(palm, 'whole', lambda export, directory: network)
   monkeypatch.setattr(palm, 'at_exit', lambda network, number: network)
@@ -86,15 +93,17 @@ def test_what_is_kept_is_trained_on_once(live, everyone):
   history, _, given = live('both')
   assert [row['updates'] for row in history] == [1, 1]
   captures = everyone.captures.shape[1] // 2
-  seen = []
+  images, seen, held = [], 0, 0
   for row, (samples, _) in zip(history, given, strict=True):
     # One in five is held out for the check.
-    assert len(samples.labels) == row['first'] - row['first'] // 5
+    seen += row['first']
+    assert len(samples.labels) == row['first'] - (seen // 5 - held)
+    held = seen // 5
     assert row['first'] == USERS * captures
     assert row['first_wrong'] == row['second'] == 0
     assert not samples.has_soft.any()
-    seen += [image.tobytes() for image in samples.images]
-  assert len({*seen}) == len(seen)
+    images += [image.tobytes() for image in samples.images]
+  assert len({*images}) == len(images)
 
 
 def test_the_placebo_keeps_samples_and_learns_from_the_enrolled(live, everyone):
@@ -126,11 +135,25 @@ def test_the_first_student_that_refuses_no_more_is_taken(live, monkeypatch):
     for embed in (others_embed, pixel_palms.embed, pixel_palms.embed)
   )
   monkeypatch.setattr(
-    update, 'candidates', lambda old, trained: [trained, good, last]
+    update,
+    'candidates',
+    lambda old, trained: [(1.0, trained), (0.5, good), (0.25, last)],
   )
   history, student, _ = live('both', trained=worse)
   assert [(row['updates'], row['refused']) for row in history] == [(1, 0)] * 2
+  assert [row['share'] for row in history] == [0.5] * 2
   assert student is good
+
+
+def test_the_threshold_of_a_student_that_trained_on_the_users_counts_them(
+  live, threshold
+):
+  new = types.SimpleNamespace(embed=pixel_palms.embed)
+  history, student, _ = live('both', trained=new)
+  assert student is new
+  assert [row['updates'] for row in history] == [1, 1]
+  asked = [(network is new, updated) for network, updated in threshold.asked]
+  assert set(asked) == {(False, False), (True, True)}
 
 
 def test_a_loss_that_is_no_number_ends_no_life(live, monkeypatch):
