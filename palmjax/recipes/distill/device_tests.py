@@ -90,7 +90,7 @@ def people(part, impostors, rehearsed, *, fmr):
     raise ValueError(
       f'fmr={fmr}: the {len(impostors)} palms that thresholds are set on make '
       f'{pairs} pairs, which must be at least {error_rates.RULE_OF_30} / fmr: '
-      'give a higher rate'
+      'give a higher rate or a larger set'
     )
   count = len(part.identities)
   # The two palms of a person stay together.

@@ -56,10 +56,17 @@ def run(config, workdir):
     config, data_key, unlabelled=config.distill.unlabelled > 0
   )
   others = strangers.find(config, palms, data_key)
+  if others.tested:
+    raise ValueError(
+      'the thresholds of devices need palms that are neither trained on nor '
+      'tested, and too few are left: give a larger set, or fewer '
+      '--config.labelled.identities'
+    )
   with config_keys.named('device'):
     everyone = device_tests.people(
       palms.evaluation,
-      *training.palms_of_server(others, palms.labelled, config.image_size),
+      others.read(config.image_size),
+      training.one_of_each(palms.labelled),
       fmr=config.device.fmr,
     )
     replay.require(everyone, config.device)

@@ -139,27 +139,10 @@ def train_student(palms, others, stage, config, *, mesh, key, teacher=None):
   )
 
 
-def palms_of_server(others, labelled, size):
-  """Palms that thresholds are set on, and palms that updates rehearse.
-
-  Networks push apart the palms that they train on. Thresholds of those palms
-  would let too many strangers pass. If only palms of the test are left, half of
-  the trained palms set the thresholds all the same.
-
-  Args:
-    others: `strangers.Strangers`.
-    labelled: `palm_images.Part` that the networks trained on.
-    size: side of an image in pixels.
-
-  Returns:
-    (uint8 [W, S, S, 3], uint8 [R, S, S, 3]), one image of each palm; no palm is
-    in both.
-  """
-  _, first = np.unique(labelled.labels, return_index=True)
-  trained = labelled.images[first]
-  if others.tested:
-    return trained[::2], trained[1::2]
-  return others.read(size), trained
+def one_of_each(part):
+  """The first image of each identity of a `palm_images.Part`."""
+  _, first = np.unique(part.labels, return_index=True)
+  return part.images[first]
 
 
 def _loss(config):

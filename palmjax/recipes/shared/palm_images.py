@@ -22,6 +22,9 @@ from palmjax.recipes.shared import (
 
 # Strangers that thresholds are set on: their pairs measure an FMR of 1e-3.
 _MOST_STRANGERS = 400
+# Held out for this where a recipe would train on all identities that are left:
+# at most so many, and at most half of them.
+_HELD_OUT = 256
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -104,7 +107,8 @@ def load(config, key, *, unlabelled=False):
     config: with `data`, `image_size`, `labelled`, `evaluation_share`, `stop`.
     key: random key of the data: palms drawn and identities chosen.
     unlabelled: whether identities that the budget leaves out are trained on
-      without their labels. They are then no strangers.
+      without their labels. Then some of them are held out as strangers, unless
+      the run draws its palms, and strangers with them.
 
   Returns:
     `PalmImages`.
@@ -138,6 +142,8 @@ def load(config, key, *, unlabelled=False):
   others = np.setdiff1d(split.train, chosen)
   budgeted = np.isin(palm_set.labels[others], palm_set.labels[chosen])
   others, left_out = others[budgeted], others[~budgeted]
+  if unlabelled and config.data.name != 'palms':
+    left_out = _without_strangers(palm_set, left_out, seed)
   trained = np.union1d(chosen, left_out) if unlabelled else chosen
   labelled = _part(palm_set, chosen)
   old = np.unique(palm_set.labels[chosen])
@@ -202,6 +208,20 @@ def turned(part):
     for way in range(1, 8):
       images[ways == way] = stored_images.turn(images[ways == way], way)
   return dataclasses.replace(part, images=images)
+
+
+def _without_strangers(palm_set, indices, seed):
+  """Images of the identities that may be trained on; persons stay whole."""
+  labels = palm_set.labels[indices]
+  count = len(np.unique(labels))
+  held_out = min(_HELD_OUT, count // 2)
+  if held_out < cohort.LEAST:
+    return indices  # Thresholds are set on palms of the test, and say so.
+  groups = None if palm_set.groups is None else palm_set.groups[indices]
+  split = splits.by_identity(
+    labels, seed=seed, evaluation=held_out, groups=groups
+  )
+  return indices[split.train]
 
 
 def _strangers(palm_set, split, chosen):

@@ -74,6 +74,28 @@ def test_identities_left_out_are_unlabelled_where_a_recipe_asks(
   assert ', 12 unlabelled; ' in palms.counts()
 
 
+def test_of_many_identities_left_out_half_are_strangers(config, tmp_path):
+  for k in range(150):
+    (tmp_path / f'p{k}').mkdir()
+    for n in range(2):
+      shade = np.full((40, 40, 3), k, np.uint8)
+      Image.fromarray(shade).save(tmp_path / f'p{k}' / f'{n}.png')
+  config.evaluation_share = 0.2
+  palms = palm_images.load(config, jax.random.key(0), unlabelled=True)
+  strangers = {int(name.split('/')[0][1:]) for name in palms.strangers.ids}
+  unlabelled = set(palms.unlabelled[:, 0, 0, 0].tolist())
+  others = {
+    int(name[1:])
+    for part in (palms.labelled, palms.evaluation)
+    for name in part.identities
+  }
+  assert not palms.strangers.tested
+  # 150 less 30 of the test and 3 labelled ones.
+  assert (len(strangers), len(unlabelled)) == (58, 59)
+  assert not strangers & unlabelled
+  assert not (strangers | unlabelled) & others
+
+
 def test_training_never_sees_an_identity_of_the_evaluation(monkeypatch):
   # The split looks at no pixel.
   monkeypatch.setattr(
