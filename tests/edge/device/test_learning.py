@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from palmjax import files
-from palmjax.edge import package, update
+from palmjax.edge import package, rules, update
 from palmjax.edge.device import (
   capture,
   jitter,
@@ -119,6 +119,53 @@ def test_a_student_half_way_is_taken_where_the_trained_one_refuses_more(
   )
   folders = {path.name for path in (device.folder / 'students').iterdir()}
   assert folders == {old.name, new.name}
+
+
+def test_users_count_for_the_preset_of_a_student_that_trained_on_them(
+  device, monkeypatch
+):
+  """Of a package only the impostors do: it has not seen the users."""
+
+  def cosine(impostors, fmr, references=None):
+    assert len(impostors) == len(devices.impostors())
+    return 0.5 if references is None else 0.5 + 0.1 * len(references)
+
+  monkeypatch.setattr(models.thresholds, 'cosine', cosine)
+  monkeypatch.setattr(material, 'refused_share', lambda *args: 0.5)
+  learn(device)
+  assert devices.student(device).preset == pytest.approx(rules.score(0.7))
+  content = devices.pack(device.folder / 'again', version=2, scale=0.9)
+  public = package.public_text(devices.KEY)
+  learning.take_package(device, package.read(content, public_key=public))
+  assert devices.student(device).preset == pytest.approx(rules.score(0.5))
+
+
+def test_what_a_kill_left_of_a_refused_student_does_no_harm(
+  device, monkeypatch
+):
+  old = models.current(device.folder)
+
+  def killed(folder, name):
+    (folder / 'students' / name / 'model.json').unlink()
+    raise Killed
+
+  monkeypatch.setattr(models, 'discard', killed)
+  shares = iter([0.0, 1.0])
+  monkeypatch.setattr(material, 'refused_share', lambda *args: next(shares))
+  with pytest.raises(Killed):
+    learn(device)
+  monkeypatch.undo()
+  assert models.current(device.folder) == old
+  monkeypatch.setattr(learning, 'STEPS', 2)
+  monkeypatch.setattr(material, 'refused_share', lambda *args: 0.5)
+  assert learn(device).outcome == learning.TAKEN
+  assert models.current(device.folder) != old
+
+
+def test_a_student_that_a_pointer_names_is_not_discarded(device):
+  name = models.current(device.folder)
+  models.discard(device.folder, name)
+  assert devices.student(device).name == name
 
 
 def test_a_loss_that_is_not_finite_refuses(device, monkeypatch):
