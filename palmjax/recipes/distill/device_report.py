@@ -59,9 +59,10 @@ def rates(run, models, everyone):
       'threshold is set for an FMR of '
       f'{error_rates.short(device.fmr)}, at the upper end of what '
       f'{len(everyone.impostors)} palms of the server say. They did not drift. '
-      'It is set anew after each update: then they are compared with the '
-      'users, too. FNMR taken back: share of what the drift cost. '
-      'Differences are paired. In brackets 95 % intervals over people.'
+      'They are compared with each other and with the users. '
+      'It is set anew after each update. FNMR taken back: share of what the '
+      'drift cost. Differences are paired. In brackets 95 % intervals over '
+      'people.'
     ),
   )
 

@@ -136,7 +136,7 @@ def _split(part, identity):
   return rows[first][:2], rows[between], rows[last]
 
 
-def measure(network, everyone, config, key, *, amount, updated):
+def measure(network, everyone, config, key, *, amount):
   """Tests a student as it is used, at one amount of drift.
 
   Args:
@@ -145,7 +145,6 @@ def measure(network, everyone, config, key, *, amount, updated):
     config: of `replay.settings_of`.
     key: of the life.
     amount: drift in [0, 1].
-    updated: as for `threshold`.
 
   Returns:
     `Moment`.
@@ -159,7 +158,7 @@ def measure(network, everyone, config, key, *, amount, updated):
       (everyone.strangers, _STRANGERS),
     )
   ]
-  least = threshold(network, everyone, config, updated=updated)
+  least = threshold(network, everyone, config)
   passes = [x >= least for x in cosines]
   users = np.arange(len(references))
   return Moment(
@@ -267,18 +266,18 @@ def drifted(images, amount, config, key, *streams):
   return np.asarray(drift.apply(flat, changes, key)).reshape(images.shape)
 
 
-def threshold(network, everyone, config, *, updated):
+def threshold(network, everyone, config, *, of_device=True):
   """Cosine that the server's palms pass at the preset false match rate.
 
   Args:
     network: `PalmNetwork` that embeds.
     everyone: `People`.
     config: of `replay.settings_of`.
-    updated: whether the network has trained on the references. Then the palms
-      of the server are compared with them, too.
+    of_device: whether the device sets it, which knows its users: the palms of
+      the server are compared with them, too.
   """
   return thresholds.cosine(
     network.embed(everyone.impostors),
     config.fmr,
-    network.embed(everyone.references) if updated else None,
+    network.embed(everyone.references) if of_device else None,
   )

@@ -161,16 +161,13 @@ def _moments(config, everyone, networks, lives, key):
   """{moment: `device_tests.Moment`}."""
   settings = replay.settings_of(config)
   student = networks[training.DISTILLED]
-  moments = {device_tests.BEFORE: (student, 0.0, False)}
-  moments[device_tests.DRIFTED] = student, 1.0, False
+  moments = {device_tests.BEFORE: (student, 0.0)}
+  moments[device_tests.DRIFTED] = student, 1.0
   for arm, life in lives.items():
-    updated = any(session['updates'] for session in life.metrics['sessions'])
-    moments[f'device_{arm}'] = palm_networks.load(life.path), 1.0, updated
+    moments[f'device_{arm}'] = palm_networks.load(life.path), 1.0
   return {
-    name: device_tests.measure(
-      network, everyone, settings, key, amount=amount, updated=updated
-    )
-    for name, (network, amount, updated) in moments.items()
+    name: device_tests.measure(network, everyone, settings, key, amount=amount)
+    for name, (network, amount) in moments.items()
   }
 
 

@@ -139,7 +139,7 @@ def live(student, teacher, everyone, config, key, *, arm):
   network = palm_networks.whole(export, student)
   teacher = palm_networks.load(teacher)
   kept, held, waiting, history = [], [], [], []
-  clock, was_updated, seen = rules.Clock(0.0), False, 0
+  clock, seen = rules.Clock(0.0), 0
   for session in range(config.sessions):
     amount = (session + 1) / config.sessions
     clock = rules.tick(clock, clock.seen + config.days * _DAY)
@@ -149,7 +149,6 @@ def live(student, teacher, everyone, config, key, *, arm):
       config,
       key,
       session,
-      updated=was_updated,
     )
     first = sessions.mislabelled(
       first, everyone, changes.get('wrong', 0.0), key, session
@@ -196,22 +195,19 @@ def live(student, teacher, everyone, config, key, *, arm):
         (everyone, config, export.model['exit']),
         jax.random.fold_in(jax.random.fold_in(key, _UPDATES), session),
         augment,
-        was_updated,
       )
       clock = rules.Clock(clock.seen)
       if updated is None:
         row['refused'] = 1
       else:
         network, kept, held = updated, [], []  # Samples are consumed.
-        row['updates'], was_updated = 1, True
+        row['updates'] = 1
     history.append(row)
     logging.info('%s: session %d: %s', arm, len(history), row)
   return history, network, export
 
 
-def _update(
-  network, samples, held, settings, device, key, augment, was_updated
-):
+def _update(network, samples, held, settings, device, key, augment):
   """(Share of the way, updated student); (0.0, None) where it is refused."""
   everyone, config, number = device
   try:
@@ -234,16 +230,15 @@ def _update(
   users = np.arange(len(everyone.references))
   labels = np.concatenate([users, held.labels])
 
-  def missed(one, *, updated):
+  def missed(one):
     used = palm_networks.at_exit(one, number)
     references = used.embed(everyone.references)
     cosines = np.sum(used.embed(images) * references[labels], axis=1)
-    least = device_tests.threshold(used, everyone, config, updated=updated)
-    return np.sum(cosines < least)
+    return np.sum(cosines < device_tests.threshold(used, everyone, config))
 
-  most = missed(network, updated=was_updated)
+  most = missed(network)
   for share, candidate in update.candidates(network, trained):
-    if missed(candidate, updated=True) <= most:
+    if missed(candidate) <= most:
       return share, candidate
   return 0.0, None
 

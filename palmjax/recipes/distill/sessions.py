@@ -30,7 +30,7 @@ class Kept(NamedTuple):
     return Kept(self.samples.take(rows), self.truth[rows])
 
 
-def meet(network, everyone, config, key, session, *, updated):
+def meet(network, everyone, config, key, session):
   """The captures of one session, identified among all users.
 
   Args:
@@ -39,7 +39,6 @@ def meet(network, everyone, config, key, session, *, updated):
     config: of `replay.settings_of`.
     key: of the life.
     session: from 0 on.
-    updated: as for `device_tests.threshold`.
 
   Returns:
     (`Kept`: first target samples; list of (image, who it is): the last of so
@@ -47,8 +46,7 @@ def meet(network, everyone, config, key, session, *, updated):
   """
   amount = (session + 1) / config.sessions
   references = network.embed(everyone.references)
-  least = device_tests.threshold(network, everyone, config, updated=updated)
-  preset = float(rules.score(least))
+  preset = float(rules.score(device_tests.threshold(network, everyone, config)))
   interval = rules.FirstInterval(
     preset,
     *(preset + share * (rules.HIGHEST - preset) for share in config.interval),
@@ -112,7 +110,7 @@ def label(teacher, everyone, failed, config):
     teacher.embed(everyone.references),
     scale=config.scale,
   )
-  least = device_tests.threshold(teacher, everyone, config, updated=False)
+  least = device_tests.threshold(teacher, everyone, config, of_device=False)
   known = best >= least
   samples = update.Samples(
     images,

@@ -80,7 +80,7 @@ def measured(part):
   everyone = device_tests.people(part, part.images, part.images[:3], fmr=0.1)
   network = types.SimpleNamespace(embed=pixel_palms.embed)
   return device_tests.measure(
-    network, everyone, config, jax.random.key(0), amount=0.0, updated=True
+    network, everyone, config, jax.random.key(0), amount=0.0
   )
 
 

@@ -14,6 +14,8 @@ from palmjax.recipes.distill import device_tests, replay, sessions
 from tests.recipes.distill import pixel_palms
 
 USERS = pixel_palms.USERS
+# The network of the teacher, which labels.
+SERVER = types.SimpleNamespace(embed=pixel_palms.embed)
 
 
 @pytest.fixture(scope='module')
@@ -41,13 +43,13 @@ def threshold(monkeypatch):
   """Sets the threshold of every network."""
 
   def threshold(cosine):
-    def fixed(network, everyone, config, *, updated):
-      asked.append((network, updated))
+    def fixed(network, everyone, config, *, of_device=True):
+      # The server knows no user.
+      assert of_device != (network is SERVER)
       return cosine
 
     monkeypatch.setattr(device_tests, 'threshold', fixed)
 
-  asked = threshold.asked = []
   threshold(0.6)
   return threshold
 
@@ -70,7 +72,7 @@ def live(monkeypatch, everyone, config, threshold):
   monkeypatch.setattr(
     update, 'candidates', lambda old, trained: [(1.0, trained)]
   )
-  monkeypatch.setattr(palm, 'load', lambda directory: network)
+  monkeypatch.setattr(palm, 'load', lambda directory: SERVER)
   monkeypatch.setattr(palm, 'whole', lambda export, directory: network)
   monkeypatch.setattr(palm, 'at_exit', lambda network, number: network)
   monkeypatch.setattr(
@@ -145,17 +147,6 @@ def test_the_first_student_that_refuses_no_more_is_taken(live, monkeypatch):
   assert student is good
 
 
-def test_the_threshold_of_a_student_that_trained_on_the_users_counts_them(
-  live, threshold
-):
-  new = types.SimpleNamespace(embed=pixel_palms.embed)
-  history, student, _ = live('both', trained=new)
-  assert student is new
-  assert [row['updates'] for row in history] == [1, 1]
-  asked = [(network is new, updated) for network, updated in threshold.asked]
-  assert set(asked) == {(False, False), (True, True)}
-
-
 def test_a_loss_that_is_no_number_ends_no_life(live, monkeypatch):
   def fail(*args, **options):
     raise update.NotFiniteError('the loss is not finite')
@@ -186,11 +177,10 @@ def test_failures_are_labelled_by_the_teacher_unless_the_arm_forbids(
 
 
 def test_the_teacher_refuses_strangers(everyone, config, threshold):
-  teacher = types.SimpleNamespace(embed=pixel_palms.embed)
   failed = [(image, k) for k, image in enumerate(everyone.captures[:, 0])]
   failed += [(image, sessions.STRANGER) for image in everyone.passers[:, 0]]
   config.scale = 8.0
-  labelled = sessions.label(teacher, everyone, failed, config)
+  labelled = sessions.label(SERVER, everyone, failed, config)
   np.testing.assert_array_equal(labelled.truth, np.arange(USERS))
   np.testing.assert_array_equal(labelled.samples.labels, np.arange(USERS))
   references = pixel_palms.embed(everyone.references)
@@ -199,7 +189,7 @@ def test_the_teacher_refuses_strangers(everyone, config, threshold):
     labelled.samples.soft, want / want.sum(axis=1, keepdims=True), rtol=1e-4
   )
   threshold(0.0)
-  labelled = sessions.label(teacher, everyone, failed, config)
+  labelled = sessions.label(SERVER, everyone, failed, config)
   assert sessions.wrong(labelled) == len(everyone.passers)
 
 
