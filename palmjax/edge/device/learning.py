@@ -168,13 +168,29 @@ def take_package(device, read):
     if read.version <= known_version(device):
       return False
     name = models.install(device.folder, read)
-    student = models.load(device.folder, name)
+    student = set_preset(device, name)
     with device.session() as session:
       capture.complete_templates(device, session, student)
       store.put(device, session, _VERSION, json.dumps(read.version).encode())
       _intend(device, session, name, [])
     _finish(device)
   return True
+
+
+def set_preset(device, name):
+  """Sets the preset score of a student anew: the users of today count for it.
+
+  Args:
+    device: `store.Store`.
+    name: of the student.
+
+  Returns:
+    `models.Student`.
+  """
+  student = models.load(device.folder, name)
+  with device.session() as session:
+    references = material.references(device, session, student.size)
+  return models.set_preset(device.folder, student, references)
 
 
 def known_version(device):
@@ -228,7 +244,7 @@ def roll_back(device):
     name = models.previous(device.folder)
     if name is None:
       raise ValueError('there is no earlier student to go back to')
-    old = models.load(device.folder, name)
+    old = set_preset(device, name)
     with device.session() as session:
       capture.complete_templates(device, session, old)
       kept = material.collect(device, session, old)

@@ -105,7 +105,7 @@ def keep_trained(folder, student, trained, references):
     folder: of the store.
     student: `Student` that it came from.
     trained: `PalmNetwork` with all exits.
-    references: uint8 [U, S, S, 3], of the users that it trained on.
+    references: uint8 [U, S, S, 3], one of each user.
 
   Returns:
     Name of the new student.
@@ -159,6 +159,22 @@ def load(folder, name):
   )
 
 
+def set_preset(folder, student, references):
+  """Sets the preset score of a student anew; returns the `Student`.
+
+  Args:
+    folder: of the store.
+    student: `Student`.
+    references: uint8 [U, S, S, 3], one of each user.
+  """
+  path = pathlib.Path(folder) / _STUDENTS / student.name / _FACTS
+  preset = preset_of(
+    student.network, student.impostors, student.fmr, references
+  )
+  files.write_json(path, {**json.loads(path.read_text()), 'preset': preset})
+  return dataclasses.replace(student, preset=preset)
+
+
 def facts(folder):
   """{'package', 'version', 'fmr', 'preset'} of the student in use."""
   directory = pathlib.Path(folder) / _STUDENTS / current(folder)
@@ -210,12 +226,15 @@ def preset_of(network, impostors, fmr, references=None):
     network: `PalmNetwork` that embeds.
     impostors: uint8 [W, S, S, 3].
     fmr: false match rate.
-    references: uint8 [U, S, S, 3], of the users that the network trained on.
+    references: uint8 [U, S, S, 3], one of each user; None or empty: there are
+      none.
 
   Raises:
     ValueError: too few impostors for the rate.
   """
-  users = None if references is None else network.embed(references)
+  users = None
+  if references is not None and len(references):
+    users = network.embed(references)
   least = thresholds.cosine(network.embed(impostors), fmr, users)
   return float(rules.score(least))
 

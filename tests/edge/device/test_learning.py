@@ -121,11 +121,7 @@ def test_a_student_half_way_is_taken_where_the_trained_one_refuses_more(
   assert folders == {old.name, new.name}
 
 
-def test_users_count_for_the_preset_of_a_student_that_trained_on_them(
-  device, monkeypatch
-):
-  """Of a package only the impostors do: it has not seen the users."""
-
+def test_users_count_for_the_preset_of_every_student(device, monkeypatch):
   def cosine(impostors, fmr, references=None):
     assert len(impostors) == len(devices.impostors())
     return 0.5 if references is None else 0.5 + 0.1 * len(references)
@@ -137,7 +133,18 @@ def test_users_count_for_the_preset_of_a_student_that_trained_on_them(
   content = devices.pack(device.folder / 'again', version=2, scale=0.9)
   public = package.public_text(devices.KEY)
   learning.take_package(device, package.read(content, public_key=public))
-  assert devices.student(device).preset == pytest.approx(rules.score(0.5))
+  assert devices.student(device).preset == pytest.approx(rules.score(0.7))
+  devices.enrol(device, 'Cid', devices.palm(3), devices.palm(4))
+  name = models.current(device.folder)
+  learning.set_preset(device, name)
+  assert models.facts(device.folder)['preset'] == pytest.approx(
+    rules.score(0.8)
+  )
+  with device.session() as session:
+    people.forget(device, session, 'Ann')
+  assert learning.set_preset(device, name).preset == pytest.approx(
+    rules.score(0.7)
+  )
 
 
 def test_what_a_kill_left_of_a_refused_student_does_no_harm(
