@@ -135,7 +135,7 @@ def get_config(arg=''):
       'days': 7.0,  # from one session to the next
       'period': 14.0,  # days after which fewer samples will do
       # Of an update; sets of at most `set_size` samples.
-      'steps': 120,
+      'steps': 40,
       'set_size': 400,
       'batch_size': 32,
       'learning_rate': 0.01,

@@ -10,9 +10,8 @@ A package is one uncompressed tar file. Equal content gives equal bytes.
 
 The digest of a package is the SHA-256 of its manifest, which holds those of all
 other files. A device trusts one public key. Thresholds are set on the impostors
-and the users, in whatever embedding space the device has. Updates rehearse
-other palms: those that are trained on are pushed apart, and would set
-thresholds too low.
+in whatever embedding space the device has. Updates rehearse other palms: those
+that are trained on are pushed apart, and would set thresholds too low.
 """
 
 import dataclasses

@@ -5,8 +5,7 @@ embeddings of the enrolled references, so that the first loss already tells the
 users apart. Half of each batch is rehearsal: the references, so that captures
 stay near what they are compared with, and palms of strangers, so that the space
 between users does not fall in (our choice; the claims name the samples alone).
-The caller checks what comes out. It may take a student on the way to the
-trained one (`candidates`), or keep the old one.
+The caller checks what comes out and may keep the old student.
 After an update every reference is embedded again, and thresholds are set anew:
 two networks have two embedding spaces.
 """
@@ -26,8 +25,6 @@ from palmjax.models import forward
 from palmjax.ops import chunks, pixels
 from palmjax.steps import self_distill
 
-# Of the way from the old student to the trained one.
-_SHARES = (1.0, 0.5, 0.25)
 # Streams of an update's key: the split, the steps, and the batches of a set.
 _SPLIT, _STEPS, _BATCHES = range(3)
 
@@ -154,43 +151,6 @@ def update(
     stats=train_state.stats,
   )
   return trained, {name: float(value) for name, value in metrics.items()}
-
-
-def candidates(network, trained):
-  """The trained student, then students on the way to it from the old one.
-
-  Each is a weighted mean of both networks, parameters and statistics of
-  BatchNorm (Wortsman et al. 2022, arXiv:2109.01903). A student half-way has
-  learned less, and has forgotten less.
-
-  Args:
-    network: `PalmNetwork` before `update`.
-    trained: the one after it.
-
-  Yields:
-    (share of the way, `PalmNetwork`); the caller takes the first one that
-    passes its check.
-  """
-  for share in _SHARES:
-    yield (
-      share,
-      dataclasses.replace(
-        trained,
-        **{
-          name: jax.tree.map(
-            functools.partial(_mean, share),
-            getattr(network, name),
-            getattr(trained, name),
-          )
-          for name in ('params', 'stats')
-        },
-      ),
-    )
-
-
-def _mean(share, old, new):
-  # With all of the way the same bits.
-  return new if share == 1 else (1 - share) * old + share * new
 
 
 def one_class_each(images):

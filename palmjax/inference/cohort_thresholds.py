@@ -75,9 +75,7 @@ def upper(scores, rows, columns, fmrs, rng):
   """Thresholds by the normal law that one draw in ten exceeds.
 
   For many drawn palms, where nobody may see what passes; p is 1 to 20 %, 2,000
-  pairs in between. Arguments and result as of `careful`, but `columns` may be
-  None: then the scores are of pairs of a palm `rows` and somebody who stays the
-  same, and palms alone are drawn.
+  pairs in between. Arguments and result as of `careful`.
   """
   tail = _IN_TAIL_OF_DRAWN / _pairs(rows, columns)
   tail = float(np.clip(tail, _LEAST_OF_DRAWN, _MOST_OF_DRAWN))
@@ -95,8 +93,6 @@ def strict(scores, rows, columns, fmrs, rng):
 
 
 def _pairs(rows, columns):
-  if columns is None:
-    return len(rows)
   count = 1 + max(rows.max(), columns.max())
   return count * (count - 1) // 2
 
@@ -104,14 +100,13 @@ def _pairs(rows, columns):
 def _drawn(scores, rows, columns, fmrs, rng, shares, typical=None):
   """t(f) of each draw from each share p on, by both laws: [P, 2, R, F]."""
   order = np.argsort(scores)
-  scores = scores[order]
-  sides = [side[order] for side in (rows, columns) if side is not None]
-  count = 1 + max(side.max() for side in sides)
+  scores, rows, columns = scores[order], rows[order], columns[order]
+  count = 1 + max(rows.max(), columns.max())
   rates = np.asarray(fmrs)
   thresholds = np.empty((DRAWS, len(shares), 2, len(rates)))
   for draw in range(DRAWS):
     drawn = np.bincount(rng.integers(0, count, count), minlength=count)
-    weights = np.prod([drawn[side] for side in sides], axis=0, dtype=float)
+    weights = (drawn[rows] * drawn[columns]).astype(np.float64)
     thresholds[draw] = _thresholds(
       scores, weights, rates, shares, lambda b: _with_typical(b, typical, count)
     )

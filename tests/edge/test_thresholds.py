@@ -33,21 +33,3 @@ def test_few_impostors_set_no_low_rate():
 
 def test_no_threshold_lies_above_the_largest_cosine():
   assert thresholds.cosine(np.ones((100, 1)), FMR) == 1.0
-
-
-def test_users_near_strangers_raise_the_threshold():
-  """As a network draws strangers nearer to the users that it trained on."""
-  impostors, users = units(0, 300), units(1, 5)
-  drawn = impostors + 0.3 * users[0]
-  drawn /= np.linalg.norm(drawn, axis=1, keepdims=True)
-  threshold = thresholds.cosine(drawn, FMR, users[:1])
-  assert threshold > thresholds.cosine(drawn, FMR)
-  others = units(2, 3000) + 0.3 * users[0]
-  others /= np.linalg.norm(others, axis=1, keepdims=True)
-  assert np.mean(others @ users[0] >= threshold) <= FMR
-
-
-def test_without_users_impostors_alone_set_the_threshold():
-  impostors = units(0, 100)
-  alone = thresholds.cosine(impostors, FMR)
-  assert thresholds.cosine(impostors, FMR, np.empty((0, 32))) == alone

@@ -177,26 +177,3 @@ def test_references_and_strangers_are_rehearsed(student, references, samples):
   jax.effects_barrier()
   shown = np.concatenate([references, strangers, samples.images])
   assert seen == {image.tobytes() for image in shown}
-
-
-def test_candidates_lie_between_the_old_student_and_the_trained_one(
-  student, trained
-):
-  network, _ = trained
-  shares, candidates = zip(*update.candidates(student, network), strict=True)
-  assert shares == (1.0, 0.5, 0.25)
-  # With all of the way the trained one, bit by bit.
-  jax.tree.map(
-    np.testing.assert_array_equal,
-    (candidates[0].params['backbone'], candidates[0].stats),
-    (network.params['backbone'], network.stats),
-  )
-  for candidate, share in zip(candidates[1:], (0.5, 0.25), strict=True):
-    jax.tree.map(
-      lambda mine, old, new, share=share: np.testing.assert_allclose(
-        mine, (1 - share) * old + share * new, rtol=1e-5, atol=1e-6
-      ),
-      (candidate.params['backbone'], candidate.stats),
-      (student.params['backbone'], student.stats),
-      (network.params['backbone'], network.stats),
-    )

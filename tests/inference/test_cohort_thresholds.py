@@ -87,29 +87,6 @@ def test_thresholds_are_at_the_careful_end(
   assert np.diff(thresholds).min() > 0
 
 
-def test_of_pairs_with_somebody_palms_alone_are_drawn(monkeypatch):
-  monkeypatch.setattr(cohort_thresholds, 'DRAWS', 11)
-  count, users = 60, 3
-  rng = np.random.default_rng(1)
-  scores, rates = rng.normal(size=(count, users)), (1e-2, 1e-3)
-  # Some palms are near to every user.
-  scores += rng.normal(size=(count, 1))
-  rows, columns = (index.ravel() for index in np.indices(scores.shape))
-  upper = cohort_thresholds.upper(
-    scores.ravel(), rows, None, rates, np.random.default_rng(2)
-  )
-  same, draws = np.random.default_rng(2), []
-  pairs = list(zip(rows.tolist(), (count + columns).tolist(), strict=True))
-  for _ in range(11):
-    palm = [0] * count + [1] * users
-    for k in same.integers(0, count, count):
-      palm[k] += 1
-    # Of 180 pairs a fifth, the most that counts.
-    args = palm, scores.ravel(), pairs
-    draws.append([own_thresholds(*args, fmr, 0.2)[0] for fmr in rates])
-  np.testing.assert_allclose(upper, np.sort(draws, axis=0)[9], rtol=1e-6)
-
-
 def drawn_noise(law, rng, count):
   """Noise of pairs with a tail by a law."""
   match law:

@@ -143,7 +143,6 @@ def _enrol(device, args):
   images = [read(path) for path in args.images]
   with device.session() as session:
     done = enrolment.enrol(device, session, student, args.name, images)
-  learning.set_preset(device, student.name)
   for path, other in zip(args.images, done.others, strict=True):
     if other:
       path = file_names.printable(path)
@@ -180,10 +179,8 @@ def _run(device, args):
 
 
 def _moved(device, student):
-  """The student in use, which another process may have changed."""
-  same = models.current(device.folder) == student.name
-  # Of the same student the preset changes where somebody enrols.
-  if same and models.facts(device.folder)['preset'] == student.preset:
+  """The student in use: an update may have come from another process."""
+  if models.current(device.folder) == student.name:
     return student
   return _student(device)
 
@@ -226,8 +223,6 @@ def _forget(device, args):
   with device.session() as session:
     people.forget(device, session, args.name)
   device.clean()
-  if name := models.current(device.folder):
-    learning.set_preset(device, name)
   print(f'{args.name} is forgotten here; the server forgets at the next sync')
 
 

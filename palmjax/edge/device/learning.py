@@ -19,7 +19,7 @@ from palmjax.edge.device import (
 TAKEN, REFUSED, ROLLED_BACK = 'taken', 'refused', 'rolled back'
 _LAST, _VERSION, _INTENT = 'last update', 'version', 'intent'
 # Of an update; sets of at most SET samples.
-STEPS, SET, BATCH = 120, 400, 32
+STEPS, SET, BATCH = 40, 400, 32
 
 
 def is_due(device, session, settings, now, *, idle=True):
@@ -52,9 +52,8 @@ def learn(device, student, now, settings=None):
 
   The store is read in one transaction and written in another one, so nobody
   waits while the student trains. References and held-out samples tell whether
-  more palms are refused than before, each student at its own preset score. If
-  so, students on the way to the trained one are tried (`update.candidates`).
-  If each refuses more, the old one stays. Any other one uses up the samples.
+  more palms are refused than before, each student at its own preset score. The
+  old student stays where that is so.
 
   Args:
     device: `store.Store`.
@@ -86,7 +85,7 @@ def _learn(device, student, now, settings):
     )
   key = jax.random.key(int(kept['seed']))
   before = material.refused_share(student.network, student.preset, kept)
-  taken, after = None, 1.0
+  name, after = student.name, 1.0
   try:
     trained, _ = update.update(
       student.whole,
@@ -100,13 +99,16 @@ def _learn(device, student, now, settings):
       set_size=SET,
       batch_size=BATCH,
     )
-    taken, after = _first_that_passes(device, student, trained, kept, before)
+    name = models.keep_trained(device.folder, student, trained)
+    fresh = models.load(device.folder, name)
+    after = material.refused_share(fresh.network, fresh.preset, kept)
   except update.NotFiniteError:
     pass  # Refused: nothing was kept of it.
+  taken = name != student.name and after <= before
   with device.session() as session:
     if taken:
       # Before the pointer moves: the new student finds its templates.
-      capture.complete_templates(device, session, taken)
+      capture.complete_templates(device, session, fresh)
     trial = _note(
       session,
       TAKEN if taken else REFUSED,
@@ -117,38 +119,12 @@ def _learn(device, student, now, settings):
     elapsed = store.tick(device, session, now)
     store.put(device, session, _LAST, json.dumps(elapsed).encode())
     if taken:
-      _intend(device, session, taken.name, kept['ids'])
+      _intend(device, session, name, kept['ids'])
   if taken:
     _finish(device)
-  return trial
-
-
-def _first_that_passes(device, student, trained, kept, limit):
-  """The first candidate that refuses no more than before.
-
-  Args:
-    device: `store.Store`.
-    student: `models.Student` in use.
-    trained: `PalmNetwork` with all exits.
-    kept: of `material.collect`.
-    limit: share of the held-out images that may be refused.
-
-  Returns:
-    (`models.Student`, its share), or (None, the share of the trained one).
-  """
-  shares = []
-  for _, candidate in update.candidates(student.whole, trained):
-    name = models.keep_trained(
-      device.folder, student, candidate, kept['references']
-    )
-    if name == student.name:
-      break  # Nothing was learned.
-    fresh = models.load(device.folder, name)
-    shares.append(material.refused_share(fresh.network, fresh.preset, kept))
-    if shares[-1] <= limit:
-      return fresh, shares[-1]
+  elif name != student.name:
     models.discard(device.folder, name)
-  return None, shares[0] if shares else limit
+  return trial
 
 
 def take_package(device, read):
@@ -168,29 +144,13 @@ def take_package(device, read):
     if read.version <= known_version(device):
       return False
     name = models.install(device.folder, read)
-    student = set_preset(device, name)
+    student = models.load(device.folder, name)
     with device.session() as session:
       capture.complete_templates(device, session, student)
       store.put(device, session, _VERSION, json.dumps(read.version).encode())
       _intend(device, session, name, [])
     _finish(device)
   return True
-
-
-def set_preset(device, name):
-  """Sets the preset score of a student anew: the users of today count for it.
-
-  Args:
-    device: `store.Store`.
-    name: of the student.
-
-  Returns:
-    `models.Student`.
-  """
-  student = models.load(device.folder, name)
-  with device.session() as session:
-    references = material.references(device, session, student.size)
-  return models.set_preset(device.folder, student, references)
 
 
 def known_version(device):
@@ -244,7 +204,7 @@ def roll_back(device):
     name = models.previous(device.folder)
     if name is None:
       raise ValueError('there is no earlier student to go back to')
-    old = set_preset(device, name)
+    old = models.load(device.folder, name)
     with device.session() as session:
       capture.complete_templates(device, session, old)
       kept = material.collect(device, session, old)

@@ -28,10 +28,15 @@ def collect(device, session, student):
   def image(row):
     return capture.unpack(device.open(row, 'image'), student.size)
 
-  checks, whose = [], []
-  for row in session.scalars(_enrolled(check=True)):
-    checks.append(image(row))
-    whose.append(number[row.user])
+  references, checks, whose = {}, [], []
+  for row in session.scalars(
+    sa.select(tables.KeptReference).order_by(tables.KeptReference.id)
+  ):
+    if row.check:
+      checks.append(image(row))
+      whose.append(number[row.user])
+    else:
+      references.setdefault(row.user, image(row))
   images, labels, soft, has_soft, ids = [], [], [], [], []
   for row in session.scalars(
     sa.select(tables.KeptSample)
@@ -56,7 +61,7 @@ def collect(device, session, student):
     ids.append(row.id)
   shape = (-1, student.size, student.size, 3)
   return {
-    'references': references(device, session, student.size),
+    'references': np.array([references[owner] for owner in owners], np.uint8),
     'samples': update.Samples(
       np.array(images, np.uint8).reshape(shape),
       np.array(labels, np.int64),
@@ -69,30 +74,6 @@ def collect(device, session, student):
     # Equal samples train equally.
     'seed': len(ids),
   }
-
-
-def references(device, session, size):
-  """The first reference of each user, by their ids: uint8 [K, S, S, 3].
-
-  Args:
-    device: `store.Store`.
-    session: of it.
-    size: S in pixels.
-  """
-  first = {}
-  for row in session.scalars(_enrolled(check=False)):
-    if row.user not in first:
-      first[row.user] = capture.unpack(device.open(row, 'image'), size)
-  images = [first[user] for user in sorted(first)]
-  return np.array(images, np.uint8).reshape(-1, size, size, 3)
-
-
-def _enrolled(*, check):
-  return (
-    sa.select(tables.KeptReference)
-    .where(tables.KeptReference.check.is_(check))
-    .order_by(tables.KeptReference.id)
-  )
 
 
 def refused_share(network, preset, material):

@@ -98,14 +98,13 @@ def install(folder, read):
   )
 
 
-def keep_trained(folder, student, trained, references):
+def keep_trained(folder, student, trained):
   """Writes a student that the device trained; the pointer does not move.
 
   Args:
     folder: of the store.
     student: `Student` that it came from.
     trained: `PalmNetwork` with all exits.
-    references: uint8 [U, S, S, 3], one of each user.
 
   Returns:
     Name of the new student.
@@ -134,7 +133,7 @@ def keep_trained(folder, student, trained, references):
     'version': student.version,
     'fmr': student.fmr,
   }
-  return _keep(folder, name, save, student.impostors, facts, references)
+  return _keep(folder, name, save, student.impostors, facts)
 
 
 def load(folder, name):
@@ -157,22 +156,6 @@ def load(folder, name):
     **weights_file.unpack(path.read_bytes(), path),
     **device_json,
   )
-
-
-def set_preset(folder, student, references):
-  """Sets the preset score of a student anew; returns the `Student`.
-
-  Args:
-    folder: of the store.
-    student: `Student`.
-    references: uint8 [U, S, S, 3], one of each user.
-  """
-  path = pathlib.Path(folder) / _STUDENTS / student.name / _FACTS
-  preset = preset_of(
-    student.network, student.impostors, student.fmr, references
-  )
-  files.write_json(path, {**json.loads(path.read_text()), 'preset': preset})
-  return dataclasses.replace(student, preset=preset)
 
 
 def facts(folder):
@@ -219,27 +202,22 @@ def discard(folder, name):
     shutil.rmtree(pathlib.Path(folder) / _STUDENTS / name)
 
 
-def preset_of(network, impostors, fmr, references=None):
+def preset_of(network, impostors, fmr):
   """Score that impostors pass at a false match rate.
 
   Args:
     network: `PalmNetwork` that embeds.
     impostors: uint8 [W, S, S, 3].
     fmr: false match rate.
-    references: uint8 [U, S, S, 3], one of each user; None or empty: there are
-      none.
 
   Raises:
     ValueError: too few impostors for the rate.
   """
-  users = None
-  if references is not None and len(references):
-    users = network.embed(references)
-  least = thresholds.cosine(network.embed(impostors), fmr, users)
+  least = thresholds.cosine(network.embed(impostors), fmr)
   return float(rules.score(least))
 
 
-def _keep(folder, name, write, impostors, facts, references=None):
+def _keep(folder, name, write, impostors, facts):
   """Writes a student's folder whole, with the facts that it is used with."""
   students = files.make_folder(folder / _STUDENTS)
   directory = students / name
@@ -250,8 +228,7 @@ def _keep(folder, name, write, impostors, facts, references=None):
   partial = students / f'{name}.partial'
   shutil.rmtree(partial, ignore_errors=True)
   write(partial)
-  network = palm_networks.load(partial)
-  preset = preset_of(network, impostors, facts['fmr'], references)
+  preset = preset_of(palm_networks.load(partial), impostors, facts['fmr'])
   files.write_json(partial / _FACTS, {'preset': preset, **facts})
   os.replace(partial, directory)
   return name

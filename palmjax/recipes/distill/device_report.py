@@ -28,8 +28,6 @@ _COUNTS = {
   'updates': 'Updates',
   'refused': 'Updates refused',
 }
-# Of an update, how far it went: `update.candidates`.
-_SHARE = 'share'
 _TILES = 12
 
 
@@ -59,7 +57,6 @@ def rates(run, models, everyone):
       'threshold is set for an FMR of '
       f'{error_rates.short(device.fmr)}, at the upper end of what '
       f'{len(everyone.impostors)} palms of the server say. They did not drift. '
-      'They are compared with each other and with the users. '
       'It is set anew after each update. FNMR taken back: share of what the '
       'drift cost. Differences are paired. In brackets 95 % intervals over '
       'people.'
@@ -93,7 +90,7 @@ def sessions(lives):
     return []
   rows = {
     f'Session {number}': {
-      name: {'value': session[name]} for name in ('drift', *_COUNTS, _SHARE)
+      name: {'value': session[name]} for name in ('drift', *_COUNTS)
     }
     for number, session in enumerate(lives['both'], start=1)
   }
@@ -105,15 +102,13 @@ def sessions(lives):
         *(
           html.Column(name, words, digits=0) for name, words in _COUNTS.items()
         ),
-        html.Column(_SHARE, 'How far the update went', '%', 0),
       ],
       rows,
       text=(
         'First target samples were recognised within the first interval. '
         'Second ones failed several times in a row, and the teacher labelled '
-        'them. If the updated student recognises enrolled and held-out images '
-        'of the users worse, the update goes half or a quarter of the way. If '
-        'that is worse, too, it is refused.'
+        'them. An update that recognises enrolled and held-out images of the '
+        'users worse is refused.'
       ),
     )
   ]

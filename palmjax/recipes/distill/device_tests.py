@@ -90,7 +90,7 @@ def people(part, impostors, rehearsed, *, fmr):
     raise ValueError(
       f'fmr={fmr}: the {len(impostors)} palms that thresholds are set on make '
       f'{pairs} pairs, which must be at least {error_rates.RULE_OF_30} / fmr: '
-      'give a higher rate or a larger set'
+      'give a higher rate'
     )
   count = len(part.identities)
   # The two palms of a person stay together.
@@ -266,18 +266,6 @@ def drifted(images, amount, config, key, *streams):
   return np.asarray(drift.apply(flat, changes, key)).reshape(images.shape)
 
 
-def threshold(network, everyone, config, *, of_device=True):
-  """Cosine that the server's palms pass at the preset false match rate.
-
-  Args:
-    network: `PalmNetwork` that embeds.
-    everyone: `People`.
-    config: of `replay.settings_of`.
-    of_device: whether the device sets it, which knows its users: the palms of
-      the server are compared with them, too.
-  """
-  return thresholds.cosine(
-    network.embed(everyone.impostors),
-    config.fmr,
-    network.embed(everyone.references) if of_device else None,
-  )
+def threshold(network, everyone, config):
+  """Cosine that the server's palms pass at the preset false match rate."""
+  return thresholds.cosine(network.embed(everyone.impostors), config.fmr)

@@ -9,11 +9,10 @@ labels it, unless the teacher takes it for a stranger. Then the student learns
 from what was kept.
 
 An update is checked on the second enrolment images and on first target samples
-that were held out. If more of them are refused than before, the student goes
-only a part of the way (`update.candidates`). If more are refused there, too, it
-stays as it was, and the samples wait for the next update. Each student has its
-own embedding space, so its references and its threshold are made anew, on palms
-of the server that are neither users nor strangers. Those palms do not drift.
+that were held out. If more of them are refused than before, it is rolled back,
+and the samples wait for the next one. Each student has its own embedding space,
+so its references and its threshold are made anew, on palms of the server that
+are neither users nor strangers. Those palms do not drift.
 """
 
 import functools
@@ -125,8 +124,7 @@ def live(student, teacher, everyone, config, key, *, arm):
   Returns:
     (a dict for each session: 'drift'; 'first' and 'second', samples that were
     kept; 'first_wrong' and 'second_wrong', those with a label of somebody else;
-    'updates' and 'refused', 0 or 1; 'share' of the way that the update went
-    (`update.candidates`); the student after the last session, with
+    'updates' and 'refused', 0 or 1; the student after the last session, with
     all exits; the `Export` that it began as).
   """
   changes = ARMS[arm]
@@ -139,7 +137,7 @@ def live(student, teacher, everyone, config, key, *, arm):
   network = palm_networks.whole(export, student)
   teacher = palm_networks.load(teacher)
   kept, held, waiting, history = [], [], [], []
-  clock, seen = rules.Clock(0.0), 0
+  clock = rules.Clock(0.0)
   for session in range(config.sessions):
     amount = (session + 1) / config.sessions
     clock = rules.tick(clock, clock.seen + config.days * _DAY)
@@ -153,10 +151,9 @@ def live(student, teacher, everyone, config, key, *, arm):
     first = sessions.mislabelled(
       first, everyone, changes.get('wrong', 0.0), key, session
     )
-    numbers = 1 + seen + np.arange(len(first.truth))
-    seen += len(numbers)
-    held.append(first.take(numbers % _HELD == 0))
-    kept.append(first.take(numbers % _HELD != 0))
+    rows = np.arange(len(first.truth))
+    held.append(first.take(rows % _HELD == _HELD - 1))
+    kept.append(first.take(rows % _HELD != _HELD - 1))
     second = first.take([])
     if changes.get('second', True):
       waiting += failed
@@ -174,7 +171,6 @@ def live(student, teacher, everyone, config, key, *, arm):
       'second_wrong': sessions.wrong(second),
       'updates': 0,
       'refused': 0,
-      'share': 0.0,
     }
     samples = sessions.together(kept).samples
     learned = samples
@@ -187,7 +183,7 @@ def live(student, teacher, everyone, config, key, *, arm):
       period=config.period * _DAY,
       idle=True,
     ):
-      row['share'], updated = _update(
+      updated = _update(
         network,
         learned,
         sessions.together(held).samples,
@@ -208,7 +204,7 @@ def live(student, teacher, everyone, config, key, *, arm):
 
 
 def _update(network, samples, held, settings, device, key, augment):
-  """(Share of the way, updated student); (0.0, None) where it is refused."""
+  """The updated student, or None where it is refused."""
   everyone, config, number = device
   try:
     trained, _ = update.update(
@@ -225,22 +221,18 @@ def _update(network, samples, held, settings, device, key, augment):
     )
   except update.NotFiniteError as error:
     logging.warning('an update is refused: %s', error)
-    return 0.0, None
+    return None
   images = np.concatenate([everyone.checks, held.images])
   users = np.arange(len(everyone.references))
   labels = np.concatenate([users, held.labels])
-
-  def missed(one):
+  missed = []
+  for one in (trained, network):
     used = palm_networks.at_exit(one, number)
     references = used.embed(everyone.references)
     cosines = np.sum(used.embed(images) * references[labels], axis=1)
-    return np.sum(cosines < device_tests.threshold(used, everyone, config))
-
-  most = missed(network)
-  for share, candidate in update.candidates(network, trained):
-    if missed(candidate) <= most:
-      return share, candidate
-  return 0.0, None
+    least = device_tests.threshold(used, everyone, config)
+    missed.append(np.sum(cosines < least))
+  return trained if missed[0] <= missed[1] else None
 
 
 # One object, so that lives with the same settings share their programs.

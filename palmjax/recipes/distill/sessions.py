@@ -110,8 +110,7 @@ def label(teacher, everyone, failed, config):
     teacher.embed(everyone.references),
     scale=config.scale,
   )
-  least = device_tests.threshold(teacher, everyone, config, of_device=False)
-  known = best >= least
+  known = best >= device_tests.threshold(teacher, everyone, config)
   samples = update.Samples(
     images,
     np.argmax(soft, axis=1),

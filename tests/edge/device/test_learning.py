@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from palmjax import files
-from palmjax.edge import package, rules, update
+from palmjax.edge import package, update
 from palmjax.edge.device import (
   capture,
   jitter,
@@ -90,61 +90,6 @@ def test_a_student_that_refuses_more_is_not_taken(device, monkeypatch):
   assert models.current(device.folder) == old
   assert samples(device) == before
   assert [p.name for p in (device.folder / 'students').iterdir()] == [old]
-
-
-def test_a_student_half_way_is_taken_where_the_trained_one_refuses_more(
-  device, monkeypatch
-):
-  old = devices.student(device)
-  shares = iter([0.5, 0.6, 0.4])
-  monkeypatch.setattr(material, 'refused_share', lambda *args: next(shares))
-  trained = []
-  candidates = update.candidates
-
-  def kept(network, last):
-    trained.append(last)
-    return candidates(network, last)
-
-  monkeypatch.setattr(update, 'candidates', kept)
-  trial = learn(device)
-  assert (trial.outcome, trial.before, trial.after) == ('taken', 0.5, 0.4)
-  new = devices.student(device)
-  jax.tree.map(
-    lambda mine, before, after: np.testing.assert_allclose(
-      mine, (before + after) / 2, rtol=1e-5, atol=1e-6
-    ),
-    (new.whole.params['backbone'], new.whole.stats),
-    (old.whole.params['backbone'], old.whole.stats),
-    (trained[0].params['backbone'], trained[0].stats),
-  )
-  folders = {path.name for path in (device.folder / 'students').iterdir()}
-  assert folders == {old.name, new.name}
-
-
-def test_users_count_for_the_preset_of_every_student(device, monkeypatch):
-  def cosine(impostors, fmr, references=None):
-    assert len(impostors) == len(devices.impostors())
-    return 0.5 if references is None else 0.5 + 0.1 * len(references)
-
-  monkeypatch.setattr(models.thresholds, 'cosine', cosine)
-  monkeypatch.setattr(material, 'refused_share', lambda *args: 0.5)
-  learn(device)
-  assert devices.student(device).preset == pytest.approx(rules.score(0.7))
-  content = devices.pack(device.folder / 'again', version=2, scale=0.9)
-  public = package.public_text(devices.KEY)
-  learning.take_package(device, package.read(content, public_key=public))
-  assert devices.student(device).preset == pytest.approx(rules.score(0.7))
-  devices.enrol(device, 'Cid', devices.palm(3), devices.palm(4))
-  name = models.current(device.folder)
-  learning.set_preset(device, name)
-  assert models.facts(device.folder)['preset'] == pytest.approx(
-    rules.score(0.8)
-  )
-  with device.session() as session:
-    people.forget(device, session, 'Ann')
-  assert learning.set_preset(device, name).preset == pytest.approx(
-    rules.score(0.7)
-  )
 
 
 def test_what_a_kill_left_of_a_refused_student_does_no_harm(

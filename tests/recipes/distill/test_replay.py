@@ -14,8 +14,6 @@ from palmjax.recipes.distill import device_tests, replay, sessions
 from tests.recipes.distill import pixel_palms
 
 USERS = pixel_palms.USERS
-# The network of the teacher, which labels.
-SERVER = types.SimpleNamespace(embed=pixel_palms.embed)
 
 
 @pytest.fixture(scope='module')
@@ -43,12 +41,7 @@ def threshold(monkeypatch):
   """Sets the threshold of every network."""
 
   def threshold(cosine):
-    def fixed(network, everyone, config, *, of_device=True):
-      # The server knows no user.
-      assert of_device != (network is SERVER)
-      return cosine
-
-    monkeypatch.setattr(device_tests, 'threshold', fixed)
+    monkeypatch.setattr(device_tests, 'threshold', lambda *_: cosine)
 
   threshold(0.6)
   return threshold
@@ -68,11 +61,7 @@ def live(monkeypatch, everyone, config, threshold):
 
   record.trained = network
   monkeypatch.setattr(update, 'update', record)
-  # A network of pixels has no weights between two.
-  monkeypatch.setattr(
-    update, 'candidates', lambda old, trained: [(1.0, trained)]
-  )
-  monkeypatch.setattr(palm, 'load', lambda directory: SERVER)
+  monkeypatch.setattr(palm, 'load', lambda directory: network)
   monkeypatch.setattr(palm, 'whole', lambda export, directory: network)
   monkeypatch.setattr(palm, 'at_exit', lambda network, number: network)
   monkeypatch.setattr(
@@ -95,17 +84,15 @@ def test_what_is_kept_is_trained_on_once(live, everyone):
   history, _, given = live('both')
   assert [row['updates'] for row in history] == [1, 1]
   captures = everyone.captures.shape[1] // 2
-  images, seen, held = [], 0, 0
+  seen = []
   for row, (samples, _) in zip(history, given, strict=True):
     # One in five is held out for the check.
-    seen += row['first']
-    assert len(samples.labels) == row['first'] - (seen // 5 - held)
-    held = seen // 5
+    assert len(samples.labels) == row['first'] - row['first'] // 5
     assert row['first'] == USERS * captures
     assert row['first_wrong'] == row['second'] == 0
     assert not samples.has_soft.any()
-    images += [image.tobytes() for image in samples.images]
-  assert len({*images}) == len(images)
+    seen += [image.tobytes() for image in samples.images]
+  assert len({*seen}) == len(seen)
 
 
 def test_the_placebo_keeps_samples_and_learns_from_the_enrolled(live, everyone):
@@ -126,25 +113,6 @@ def test_what_was_refused_waits_for_the_next_update(live):
   assert student is not worse
   first, second = (len(samples.labels) for samples, _ in given)
   assert second > first
-
-
-def test_the_first_student_that_refuses_no_more_is_taken(live, monkeypatch):
-  def others_embed(images):
-    return np.roll(pixel_palms.embed(images), 1, axis=0)
-
-  worse, good, last = (
-    types.SimpleNamespace(embed=embed)
-    for embed in (others_embed, pixel_palms.embed, pixel_palms.embed)
-  )
-  monkeypatch.setattr(
-    update,
-    'candidates',
-    lambda old, trained: [(1.0, trained), (0.5, good), (0.25, last)],
-  )
-  history, student, _ = live('both', trained=worse)
-  assert [(row['updates'], row['refused']) for row in history] == [(1, 0)] * 2
-  assert [row['share'] for row in history] == [0.5] * 2
-  assert student is good
 
 
 def test_a_loss_that_is_no_number_ends_no_life(live, monkeypatch):
@@ -177,10 +145,11 @@ def test_failures_are_labelled_by_the_teacher_unless_the_arm_forbids(
 
 
 def test_the_teacher_refuses_strangers(everyone, config, threshold):
+  teacher = types.SimpleNamespace(embed=pixel_palms.embed)
   failed = [(image, k) for k, image in enumerate(everyone.captures[:, 0])]
   failed += [(image, sessions.STRANGER) for image in everyone.passers[:, 0]]
   config.scale = 8.0
-  labelled = sessions.label(SERVER, everyone, failed, config)
+  labelled = sessions.label(teacher, everyone, failed, config)
   np.testing.assert_array_equal(labelled.truth, np.arange(USERS))
   np.testing.assert_array_equal(labelled.samples.labels, np.arange(USERS))
   references = pixel_palms.embed(everyone.references)
@@ -189,7 +158,7 @@ def test_the_teacher_refuses_strangers(everyone, config, threshold):
     labelled.samples.soft, want / want.sum(axis=1, keepdims=True), rtol=1e-4
   )
   threshold(0.0)
-  labelled = sessions.label(SERVER, everyone, failed, config)
+  labelled = sessions.label(teacher, everyone, failed, config)
   assert sessions.wrong(labelled) == len(everyone.passers)
 
 
