@@ -16,19 +16,16 @@ to 14. What share of strangers passes a threshold: `launch.verifier_rates`.
 """
 
 import argparse
-import dataclasses
 import pathlib
 import sys
-from typing import NamedTuple
 
 import jax
 import numpy as np
 
-from launch import verifier_trials
+from launch import verifier_errors, verifier_trials
 from palmjax import files
 from palmjax.data.palms import as_read
-from palmjax.evals import bootstrap
-from palmjax.evals.recognition import error_rates, verification
+from palmjax.evals.recognition import verification
 from palmjax.inference import (
   cohort,
   correlation,
@@ -43,22 +40,9 @@ _SIZE = 64
 _SEEDS = {0.4: (121, 151), 0.6: (131, 161), 0.8: (141, 171)}
 SETS, IDENTITIES = 4, 600  # Of a difficulty; of a set.
 IMAGES, COHORT = 4, 200  # Of an identity; palms of the cohort.
-# At which FNMR is read.
-FMRS = (1e-3, 1e-4)
+_LABELS = np.repeat(np.arange(IDENTITIES), IMAGES)
 # Columns of the table of differences, at each difficulty.
 _DIFFERENCES = ('eer', verification.fnmr_name(1e-4))
-
-
-class Sampled(NamedTuple):
-  """Errors of one score on one set of palms.
-
-  Attributes:
-    values: {column: float}.
-    resamples: {column: float [R]}.
-  """
-
-  values: dict
-  resamples: dict
 
 
 def main(argv=None):
@@ -76,16 +60,21 @@ def main(argv=None):
     sets, decisions = [], []
     for number in range(SETS):
       scores, camera = _scores_of_set(judge, difficulty, number)
-      sets.append(resample(scores, number))
-      decisions.append(measure_decisions(scores, camera, before))
+      sets.append(verifier_errors.resample(scores, _LABELS, number))
+      decisions.append(
+        verifier_errors.decisions(scores, _LABELS, camera, before)
+      )
       print(f'difficulty {difficulty:g}: set {number + 1}', flush=True)
     name = f'difficulty {difficulty:g}'
-    for measured in (measure_errors(sets), mean_decisions(decisions)):
+    for measured in (
+      verifier_errors.errors(sets),
+      verifier_errors.mean_decisions(decisions),
+    ):
       for score, columns in measured.items():
         errors.setdefault(score, {}).update(
           {f'{name}: {column}': value for column, value in columns.items()}
         )
-    for row, columns in measure_differences(sets).items():
+    for row, columns in verifier_errors.differences(sets).items():
       differences.setdefault(row, {}).update(
         {
           f'{column}, {difficulty:g}': value
@@ -118,7 +107,7 @@ def tables(errors, differences):
     threshold that comes with a score}, each {row: {column: {'mean', …}}}.
   """
   by_pairs, by_threshold = {}, {}
-  measured = ('eer', *map(verification.fnmr_name, FMRS))
+  measured = ('eer', *map(verification.fnmr_name, verifier_errors.FMRS))
   for score, columns in errors.items():
     for name, value in columns.items():
       difficulty, _, column = name.partition(': ')
@@ -205,157 +194,6 @@ def _scores(test, others, images):
     fused, to_cohort, to_cohort
   )
   return scores, camera
-
-
-def resample(scores, seed):
-  """Errors of each score on one set, and of resampled identities.
-
-  Args:
-    scores: {score: [N, N]} of test palms by identity; N = IDENTITIES · IMAGES.
-    seed: of the resamples, which are the same for all scores.
-
-  Returns:
-    {score: `Sampled`} with columns 'eer' and 'fnmr@fmr=…', those that the rule
-    of 30 allows.
-  """
-  labels = np.repeat(np.arange(IDENTITIES), IMAGES)
-  pairs = [
-    verification.matrix_scores((matrix + matrix.T) / 2, labels)
-    for matrix in scores.values()
-  ]
-  strangers = len(pairs[0].impostor)
-  fmrs = [fmr for fmr in FMRS if error_rates.is_measurable(fmr, strangers)]
-  columns = ['eer', *map(verification.fnmr_name, fmrs)]
-  values, resamples = bootstrap.resample(
-    pairs, fmrs, dataclasses.replace(bootstrap.DEFAULT, seed=seed)
-  )
-  for rates in (values, resamples):
-    rates[..., 1:] = 1.0 - rates[..., 1:]  # FNMR of TAR.
-  return {
-    name: Sampled(
-      dict(zip(columns, values[k], strict=True)),
-      dict(zip(columns, resamples[k].T, strict=True)),
-    )
-    for k, name in enumerate(scores)
-  }
-
-
-def _mean(sets, score):
-  """`Sampled` of one score, the mean over the sets."""
-  each = [one[score] for one in sets]
-  return Sampled(
-    *(
-      {name: np.mean([one[k][name] for one in each], axis=0) for name in part}
-      for k, part in enumerate(each[0])
-    )
-  )
-
-
-def measure_differences(sets):
-  """Errors of 'fused, cohort' less those of each other score.
-
-  Args:
-    sets: list of {score: `Sampled`}, as of `resample`.
-
-  Returns:
-    {'fused, cohort, less SCORE': {column: {'mean', 'low', 'high'}}}; below 0
-    the fused score is better.
-  """
-  fused, differences = _mean(sets, 'fused, cohort'), {}
-  for name in sets[0]:
-    if name == 'fused, cohort':
-      continue
-    other, row = _mean(sets, name), {}
-    for column, value in fused.values.items():
-      difference = value - other.values[column]
-      low, high = bootstrap.difference_bounds(
-        fused.resamples[column] - other.resamples[column],
-        difference,
-        bootstrap.DEFAULT.confidence,
-        num_independent=len(sets) * IDENTITIES,
-      )
-      row[column] = _rate(difference, low, high)
-    differences[f'fused, cohort, less {name}'] = row
-  return differences
-
-
-def measure_errors(sets):
-  """Error rates of each score, means of the sets.
-
-  Args:
-    sets: as of `measure_differences`.
-
-  Returns:
-    {score: {column: {'mean', 'low', 'high'}}}.
-  """
-  errors = {}
-  for name in sets[0]:
-    mean = _mean(sets, name)
-    values = np.array(list(mean.values.values()))
-    lows, highs = bootstrap.bounds(
-      np.stack(list(mean.resamples.values()), axis=1),
-      values,
-      bootstrap.DEFAULT.confidence,
-      num_independent=len(sets) * IDENTITIES,
-      best=np.zeros(len(values)),
-    )
-    errors[name] = {
-      column: _rate(*rate)
-      for column, *rate in zip(mean.values, values, lows, highs, strict=True)
-    }
-  return errors
-
-
-def _rate(mean, low, high):
-  return {'mean': float(mean), 'low': float(low), 'high': float(high)}
-
-
-def measure_decisions(scores, camera, before):
-  """Errors at the threshold for 1e-3 that comes with a score: what users get.
-
-  Args:
-    scores: as of `resample`.
-    camera: `cohort.Cohort`, has the threshold of 'fused, cohort'.
-    before: `verifier.Verifier` of the network alone, has that of 'network
-      alone'.
-
-  Returns:
-    {score: {'FMR at its threshold', 'FNMR at its threshold'}} of three scores.
-  """
-  labels = np.repeat(np.arange(IDENTITIES), IMAGES)
-  same = labels[:, None] == labels
-  strangers, genuine = ~same, same & ~np.eye(len(labels), dtype=bool)
-  return {
-    name: {
-      'FMR at its threshold': np.mean(scores[name][strangers] >= threshold),
-      'FNMR at its threshold': np.mean(scores[name][genuine] < threshold),
-    }
-    for name, threshold in (
-      ('network alone', before.threshold(1e-3)),
-      ('fused, no cohort', uncalibrated.threshold(1e-3)),
-      ('fused, cohort', camera.threshold(1e-3)),
-    )
-  }
-
-
-def mean_decisions(decisions):
-  """Means of the sets, of what `measure_decisions` says of each.
-
-  Args:
-    decisions: list of {score: {column: float}}.
-
-  Returns:
-    {score: {column: {'mean'}}}.
-  """
-  return {
-    score: {
-      column: {
-        'mean': float(np.mean([one[score][column] for one in decisions]))
-      }
-      for column in columns
-    }
-    for score, columns in decisions[0].items()
-  }
 
 
 if __name__ == '__main__':

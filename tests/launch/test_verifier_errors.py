@@ -1,4 +1,4 @@
-"""Errors of `launch.verifier` and their differences, against loops."""
+"""Errors of several sets of palms and their differences, against loops."""
 
 import itertools
 import types
@@ -6,7 +6,7 @@ import types
 import numpy as np
 import pytest
 
-from launch import verifier
+from launch import verifier_errors
 from palmjax.evals import bootstrap
 from palmjax.inference import uncalibrated
 
@@ -14,6 +14,7 @@ IDENTITIES, IMAGES, FMR = 12, 3, 0.1
 # Rule of 3 of the palms of two sets.
 UNSEEN = 1 - 0.05 ** (1 / (2 * IDENTITIES))
 COUNT, DRAWS = IDENTITIES * IMAGES, 60
+LABELS = np.arange(COUNT) // IMAGES
 # How much genuine pairs score above those of strangers.
 GAPS = {'network alone': 1.0, 'fused, no cohort': 3.0, 'fused, cohort': 2.0}
 THRESHOLDS = {
@@ -26,14 +27,11 @@ THRESHOLDS = {
 @pytest.fixture
 def sets(monkeypatch):
   """Two sets of {score: [N, N]}, not the same from both sides of a pair."""
-  monkeypatch.setattr(verifier, 'IDENTITIES', IDENTITIES)
-  monkeypatch.setattr(verifier, 'IMAGES', IMAGES)
-  monkeypatch.setattr(verifier, 'FMRS', (FMR, 1e-3))
+  monkeypatch.setattr(verifier_errors, 'FMRS', (FMR, 1e-3))
   few = bootstrap.Resampling(draws=DRAWS)
   monkeypatch.setattr(bootstrap, 'DEFAULT', few)
   rng = np.random.default_rng(0)
-  labels = np.arange(COUNT) // IMAGES
-  same = labels[:, None] == labels
+  same = LABELS[:, None] == LABELS
   return [
     {
       name: rng.normal(size=(COUNT, COUNT)) + gap * same
@@ -45,7 +43,9 @@ def sets(monkeypatch):
 
 @pytest.fixture
 def sampled(sets):
-  return [verifier.resample(scores, k) for k, scores in enumerate(sets)]
+  return [
+    verifier_errors.resample(scores, LABELS, k) for k, scores in enumerate(sets)
+  ]
 
 
 def pairs_of(matrix):
@@ -114,7 +114,7 @@ def test_differences_between_scores(sets, sampled, column):
     )
     return fused - other
 
-  differences = verifier.measure_differences(sampled)
+  differences = verifier_errors.differences(sampled)
   names = ['network alone', 'fused, no cohort']
   assert list(differences) == [f'fused, cohort, less {name}' for name in names]
   for name in names:
@@ -136,7 +136,7 @@ def test_differences_between_scores(sets, sampled, column):
 
 
 def test_errors_of_all_pairs(sets, sampled):
-  errors = verifier.measure_errors(sampled)
+  errors = verifier_errors.errors(sampled)
   assert list(errors) == list(GAPS)
   for name in GAPS:
     # 594 pairs of strangers make less than 30 false matches at 1e-3.
@@ -154,11 +154,13 @@ def test_errors_of_all_pairs(sets, sampled):
 
 
 def test_without_errors_the_interval_reaches_to_the_rule_of_3(sets):
-  labels = np.arange(COUNT) // IMAGES
-  same = labels[:, None] == labels
+  same = LABELS[:, None] == LABELS
   apart = [{'perfect': scores['network alone'] + 9 * same} for scores in sets]
-  errors = verifier.measure_errors(
-    [verifier.resample(scores, k) for k, scores in enumerate(apart)]
+  errors = verifier_errors.errors(
+    [
+      verifier_errors.resample(scores, LABELS, k)
+      for k, scores in enumerate(apart)
+    ]
   )
   assert errors['perfect']['eer'] == {
     'mean': 0.0,
@@ -183,7 +185,7 @@ def test_errors_at_the_threshold_of_each_score(sets, monkeypatch):
   # A score on the threshold passes.
   scores['network alone'][0, 1] = THRESHOLDS['network alone']
   scores['network alone'][0, 5] = THRESHOLDS['network alone']
-  errors = verifier.measure_decisions(scores, *thresholds())
+  errors = verifier_errors.decisions(scores, LABELS, *thresholds())
   for name, threshold in THRESHOLDS.items():
     passed, refused, strangers, genuine = 0, 0, 0, 0
     for i in range(COUNT):
@@ -205,6 +207,6 @@ def test_errors_at_the_threshold_of_each_score(sets, monkeypatch):
 
 def test_decisions_of_two_sets():
   decisions = [{'fused': {'FMR': 0.1}}, {'fused': {'FMR': 0.4}}]
-  assert verifier.mean_decisions(decisions) == {
+  assert verifier_errors.mean_decisions(decisions) == {
     'fused': {'FMR': {'mean': pytest.approx(0.25)}}
   }
