@@ -1,7 +1,10 @@
-"""Photos of coloured rectangles, and a detector that finds them."""
+"""Photos of coloured rectangles, a detector that finds them, and detect."""
 
 import numpy as np
+import pytest
+from PIL import Image
 
+from palmjax import detect
 from palmjax.inference import finder
 
 
@@ -44,3 +47,30 @@ def paint(*things, shape=(60, 90)):
 
 
 PALM = (0, 10, 10, 40, 50)
+
+
+@pytest.fixture
+def save(tmp_path):
+  """save(name, photo): writes a photo, of a palm unless stated; its path."""
+
+  def save(name, photo=None, **options):
+    path = tmp_path / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if photo is None:
+      photo = paint(PALM)
+    Image.fromarray(photo).save(path, **options)
+    return path
+
+  return save
+
+
+@pytest.fixture
+def run(tmp_path, capsys, monkeypatch):
+  """Runs the command; returns (code, lines, complaints)."""
+  monkeypatch.setattr(finder, 'load', lambda *_, **__: find)
+
+  def run(*arguments, out=tmp_path / 'out'):
+    code = detect.main([*map(str, arguments), f'--out={out}'])
+    return code, *(text.splitlines() for text in capsys.readouterr())
+
+  return run

@@ -1,17 +1,29 @@
-"""A device with a tiny student, and palms for it."""
+"""A device with a tiny student, palms for it, and a server in memory."""
 
 import contextlib
 import functools
 
+import httpx
 import numpy as np
 
 from palmjax.edge import package
-from palmjax.edge.device import capture, enrolment, learning, models, store
+from palmjax.edge.device import (
+  capture,
+  client,
+  enrolment,
+  learning,
+  models,
+  store,
+  sync,
+)
 from tests.edge import served
 from tests.networks import small_exits
 
 FMR = served.FMR
 KEY = package.load_private(bytes(range(32)))
+# The first failure is kept, and asked about.
+ASKING = capture.KeepingRules(failures=1, ask=1, interval=(0.0, 0.9999))
+TOKEN = 'palm_' + 'x' * 43
 
 
 @functools.cache
@@ -102,3 +114,70 @@ def stored(device):
     for path in paths
     if path.is_file() and path.suffix != '.key'
   )
+
+
+class FakeServer:
+  """What the server's API says, in memory; some requests fail as scripted."""
+
+  def __init__(self, content, script=()):
+    self.content, self.script = content, list(script)
+    self.references, self.samples, self.reports = {}, {}, {}
+    self.requests, self.pauses = [], []
+
+  def handle(self, request):
+    path = request.url.path
+    self.requests.append((request.method, path))
+    assert request.headers['Authorization'] == f'Bearer {TOKEN}'
+    todo = self.script.pop(0) if self.script else None
+    if todo == 'cut before':
+      raise httpx.ConnectError('no route')
+    answer = self.answer(request, path)
+    if todo == 'cut after':
+      raise httpx.ReadError('the answer is lost')
+    return todo or answer
+
+  def answer(self, request, path):
+    kind, _, name = path.removeprefix('/v1/').partition('/')
+    if path == '/v1/packages/latest':
+      return httpx.Response(
+        200,
+        json={
+          'digest': package.digest_of(self.content),
+          'version': 1,
+          'size': len(self.content),
+        },
+      )
+    if kind == 'packages':
+      return httpx.Response(200, content=self.content)
+    if path == '/v1/labels':
+      return httpx.Response(200, json=[self.label(x) for x in self.samples])
+    table = getattr(self, kind)
+    if request.method == 'DELETE':
+      table.pop(name, None)
+      return httpx.Response(204)
+    new = name not in table
+    table[name] = request.content
+    return httpx.Response(201 if new else 200, json={})
+
+  def label(self, sample):
+    best = next(iter(self.references))
+    return {
+      'sample': sample,
+      'reference': best,
+      'confidence': 1.0,
+      'soft': [{'reference': best, 'probability': 1.0}],
+    }
+
+  def client(self):
+    return client.Server(
+      'http://server',
+      TOKEN,
+      transport=httpx.MockTransport(self.handle),
+      sleep=self.pauses.append,
+    )
+
+
+def sync_with(device, server, settings=ASKING, now=0.0):
+  """Syncs a device with a `FakeServer`; returns what `sync.run` counted."""
+  public = package.public_text(KEY)
+  return sync.run(device, server.client(), public, settings, now)

@@ -3,8 +3,6 @@
 import itertools
 import threading
 
-import jax
-import numpy as np
 import pytest
 import sqlalchemy as sa
 
@@ -12,39 +10,15 @@ from palmjax import files
 from palmjax.edge import package, update
 from palmjax.edge.device import (
   capture,
-  jitter,
   learning,
   material,
   models,
-  people,
   store,
   tables,
 )
 from tests.edge import devices
 
-SETTINGS = capture.KeepingRules(interval=(0.0, 0.9999), held=3, enough=4)
-
-
-@pytest.fixture
-def device(device, monkeypatch):
-  """Two users with a check each, and six samples; an update is two steps."""
-  monkeypatch.setattr(learning, 'STEPS', 2)
-  for name, seed in (('Ann', 1), ('Bob', 2)):
-    image = devices.palm(seed)
-    devices.enrol(device, name, image, devices.near(image, seed))
-  student = devices.student(device)
-  student = student.__class__(**{**vars(student), 'preset': 0.0})
-  for seed in range(6):
-    with device.session() as session:
-      capture.identify(
-        device,
-        session,
-        student,
-        devices.near(devices.palm(1 + seed % 2), seed, amount=30),
-        SETTINGS,
-        float(seed),
-      )
-  return device
+pytestmark = pytest.mark.usefixtures('six_samples')
 
 
 def samples(device):
@@ -235,31 +209,6 @@ def test_it_is_time(device):
   assert due(2000.0, enough=5)
 
 
-def test_labels_of_the_server_are_learned_from(device):
-  """The teacher's probabilities count; those of the forgotten do not."""
-  with device.session() as session:
-    ids = {name: user for user, name in people.users(device, session).items()}
-    row = session.scalars(
-      sa.select(tables.KeptSample).where(tables.KeptSample.held.is_(False))
-    ).first()
-    content = f'{{"{ids["Ann"]}": 0.3, "{ids["Bob"]}": 0.1, "gone": 0.6}}'
-    row.soft = device.seal(content.encode(), row, 'soft')
-    collected = material.collect(device, session, devices.student(device))
-  chosen = collected['samples'].has_soft
-  assert chosen.sum() == 1
-  number = sorted(ids.values()).index(ids['Ann'])
-  soft = collected['samples'].soft[chosen][0]
-  assert soft[number] == pytest.approx(0.75)
-  assert soft.sum() == pytest.approx(1)
-
-
-def test_without_samples_nothing_is_learned(tmp_path, content):
-  device = devices.open_(tmp_path, content)
-  devices.enrol(device, 'Ann', devices.palm(1))
-  with pytest.raises(ValueError, match='no sample to learn from'):
-    learn(device)
-
-
 def test_an_older_package_is_not_installed(device, folder, content):
   public = package.public_text(devices.KEY)
   newer = devices.pack(folder, version=3, scale=2.0)
@@ -275,18 +224,6 @@ def test_an_older_package_is_not_installed(device, folder, content):
   assert models.current(device.folder) == new
   assert devices.identify(device, devices.palm(1)).name == 'Ann'
   assert len(samples(device)) == 6  # They are still to be learned from.
-
-
-def test_jitter_moves_images_a_little():
-  images = np.stack([devices.palm(i) for i in range(3)]) / 127.5 - 1
-  moved = np.asarray(jitter.jitter(jax.random.key(0), images))
-  assert moved.shape == images.shape
-  assert np.abs(moved).max() <= 1
-  correlations = [
-    np.corrcoef(a.ravel(), b.ravel())[0, 1]
-    for a, b in zip(images, moved, strict=True)
-  ]
-  assert 0.7 < min(correlations) < 0.9999
 
 
 def test_a_package_that_comes_while_the_student_learns_is_used(

@@ -1,4 +1,4 @@
-"""Small sets of boxes, in each form: a bright square is the object."""
+"""Small sets of boxes, in each form, and detections of boxes."""
 
 import json
 
@@ -12,7 +12,10 @@ SIDE = 40
 
 
 def write(root, form):
-  """Writes a set of `form` ('yolo', 'voc' or 'coco') into a folder."""
+  """Writes a set of `form` ('yolo', 'voc' or 'coco') into a folder.
+
+  A bright square is the object.
+  """
   {'yolo': _yolo, 'voc': _voc, 'coco': _coco}[form](root)
   return root
 
@@ -83,3 +86,26 @@ def _coco(root):
       )
     path = root / 'annotations' / f'instances_{part}.json'
     path.write_text(json.dumps(content))
+
+
+def objects_of(boxes, score):
+  """One detection an image."""
+  count = len(boxes)
+  return {
+    'boxes': np.asarray(boxes, np.float32)[:, None],
+    'scores': np.full((count, 1), score, np.float32),
+    'classes': np.zeros((count, 1), np.int32),
+  }
+
+
+def right(test, share):
+  """Boxes that are right in a share of the images, and else far off."""
+  count = round(share * len(test['boxes']))
+  wrong = np.float32([12, 12, 15, 15])
+  return objects_of(
+    [
+      test['boxes'][i, 0] if i < count else wrong
+      for i in range(len(test['boxes']))
+    ],
+    0.9,
+  )
