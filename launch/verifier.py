@@ -40,7 +40,7 @@ _SIZE = 64
 _SEEDS = {0.4: (121, 151), 0.6: (131, 161), 0.8: (141, 171)}
 SETS, IDENTITIES = 4, 600  # Of a difficulty; of a set.
 IMAGES, COHORT = 4, 200  # Of an identity; palms of the cohort.
-_LABELS = np.repeat(np.arange(IDENTITIES), IMAGES)
+LABELS = np.repeat(np.arange(IDENTITIES), IMAGES)
 # Columns of the table of differences, at each difficulty.
 _DIFFERENCES = ('eer', verification.fnmr_name(1e-4))
 
@@ -59,10 +59,10 @@ def main(argv=None):
   for difficulty in _SEEDS:
     sets, decisions = [], []
     for number in range(SETS):
-      scores, camera = _scores_of_set(judge, difficulty, number)
-      sets.append(verifier_errors.resample(scores, _LABELS, number))
+      scores, camera = scores_of_set(judge, difficulty, number)
+      sets.append(verifier_errors.resample(scores, LABELS, number))
       decisions.append(
-        verifier_errors.decisions(scores, _LABELS, camera, before)
+        verifier_errors.decisions(scores, LABELS, camera, before)
       )
       print(f'difficulty {difficulty:g}: set {number + 1}', flush=True)
     name = f'difficulty {difficulty:g}'
@@ -150,7 +150,17 @@ def draw(seed, difficulty, identities, samples):
   return images
 
 
-def _scores_of_set(judge, difficulty, number):
+def scores_of_set(judge, difficulty, number):
+  """Scores of one set of palms, N = IDENTITIES · IMAGES.
+
+  Args:
+    judge: `verifier.Verifier`, makes the templates.
+    difficulty: of `_SEEDS`.
+    number: of the set, from 0 on.
+
+  Returns:
+    ({score: [N, N]} of test palms, the `cohort.Cohort` of other palms).
+  """
   seed, of_cohort = (first + number for first in _SEEDS[difficulty])
   images = draw(seed, difficulty, IDENTITIES, IMAGES)
   test = judge.templates(images)

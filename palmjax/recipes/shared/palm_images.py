@@ -216,7 +216,8 @@ def _without_strangers(palm_set, indices, seed):
   count = len(np.unique(labels))
   held_out = min(_HELD_OUT, count // 2)
   if held_out < cohort.LEAST:
-    return indices  # Thresholds are set on palms of the test, and say so.
+    # Too few for a cohort: the strangers are those of the test, and say so.
+    return indices
   groups = None if palm_set.groups is None else palm_set.groups[indices]
   split = splits.by_identity(
     labels, seed=seed, evaluation=held_out, groups=groups
