@@ -16,7 +16,6 @@ to 14. What share of strangers passes a threshold: `launch.verifier_rates`.
 """
 
 import argparse
-import pathlib
 import sys
 
 import jax
@@ -53,6 +52,7 @@ def main(argv=None):
   parser.add_argument('--out', default='docs/results', metavar='DIR')
   parser.add_argument('--commit', default='', help='to name in the files')
   args = parser.parse_args(argv)
+  out = files.make_folder(args.out)  # Before the work, which takes long.
   judge = verifier.load()
   before = verifier.load(score='network')
   errors, differences = {}, {}
@@ -91,7 +91,7 @@ def main(argv=None):
       '95 % intervals over identities in this file',
       'table': table,
     }
-    files.write_json(pathlib.Path(args.out) / f'verifier_{name}.json', content)
+    files.write_json(out / f'verifier_{name}.json', content)
     print(files.to_json(content), flush=True)
 
 

@@ -10,7 +10,6 @@ was chosen here.
 """
 
 import argparse
-import pathlib
 import sys
 
 import numpy as np
@@ -39,6 +38,7 @@ def main(argv=None):
   parser.add_argument('--out', default='docs/results', metavar='DIR')
   parser.add_argument('--commit', default='', help='to name in the file')
   args = parser.parse_args(argv)
+  out = files.make_folder(args.out)  # Before the work, which takes long.
   table = choose(_IDENTITIES)
   content = {
     'command': 'python -m launch.verifier_choice',
@@ -46,7 +46,7 @@ def main(argv=None):
     'runs': f'one run; means of {_COHORTS} cohorts',
     'table': table,
   }
-  files.write_json(pathlib.Path(args.out) / 'verifier_choice.json', content)
+  files.write_json(out / 'verifier_choice.json', content)
   print(files.to_json(content))
 
 

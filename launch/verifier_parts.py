@@ -13,7 +13,6 @@ out. The seeds are others than those of `launch.verifier`.
 
 import argparse
 import itertools
-import pathlib
 import sys
 
 import jax
@@ -51,13 +50,14 @@ def main(argv=None):
   parser.add_argument('--out', default='docs/results', metavar='DIR')
   parser.add_argument('--commit', default='', help='to name in the file')
   args = parser.parse_args(argv)
+  out = files.make_folder(args.out)  # Before the work, which takes long.
   content = {
     'command': 'python -m launch.verifier_parts',
     'measured_at': args.commit,
     'runs': f'one run; means of {len(_SEEDS)} generator seeds',
     'table': measure(_IDENTITIES),
   }
-  files.write_json(pathlib.Path(args.out) / 'verifier_parts.json', content)
+  files.write_json(out / 'verifier_parts.json', content)
   print(files.to_json(content))
 
 

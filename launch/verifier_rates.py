@@ -17,7 +17,6 @@ before.
 """
 
 import argparse
-import pathlib
 import sys
 
 import jax
@@ -60,6 +59,7 @@ def main(argv=None):
   parser.add_argument('--commit', default='', help='to name in the file')
   parser.add_argument('--photos', metavar='DIR', help='hands, 5_*.jpg')
   args = parser.parse_args(argv)
+  out = files.make_folder(args.out)  # Before the work, which takes long.
   judge, before = verifiers.load(), verifiers.load(score='network')
   table = {}
   for name, images in _drawn():
@@ -79,7 +79,7 @@ def main(argv=None):
     'runs': f'one run; {COHORTS} cohorts of each size',
     'table': table,
   }
-  files.write_json(pathlib.Path(args.out) / 'verifier_rates.json', content)
+  files.write_json(out / 'verifier_rates.json', content)
   print(files.to_json(content))
 
 

@@ -70,10 +70,12 @@ def test_the_command_writes_means_of_the_sets(monkeypatch, tmp_path, capsys):
   monkeypatch.setattr(bootstrap, 'DEFAULT', bootstrap.Resampling(draws=20))
   monkeypatch.setattr(verifier, 'scores_of_set', scores_of_set)
   monkeypatch.setattr(verifier, 'LABELS', labels)
-  verifier.main([f'--out={tmp_path}', '--commit=1234567'])
+  # A whole run is not lost for a folder that is not there.
+  out = tmp_path / 'made' / 'here'
+  verifier.main([f'--out={out}', '--commit=1234567'])
   assert drawn == [(d, k) for d in (0.4, 0.6, 0.8) for k in range(4)]
   records = {
-    name: json.loads((tmp_path / f'verifier_{name}.json').read_text())
+    name: json.loads((out / f'verifier_{name}.json').read_text())
     for name in ('errors', 'differences', 'thresholds')
   }
   assert {record['measured_at'] for record in records.values()} == {'1234567'}
