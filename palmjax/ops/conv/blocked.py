@@ -8,7 +8,8 @@ With R the rows of x, G those of g and a stride of 1,
   y = R k      gradient in x = G k'      gradient in k = xᵀ G
 
 with k' the kernel turned by 180° and its channels exchanged: both gradients
-share G. At other strides the gradients are R's transpose times g kᵀ, and Rᵀ g.
+share G. At other strides the gradients are R's transpose times g kᵀ, and Rᵀ g;
+likewise where g has more than four times the channels of x, and G is large.
 
 It is taken where `dispatch.dense_lowering` says so: strides, one to three input
 channels, maps smaller than the window. The first layer of the shipped palm
@@ -56,7 +57,8 @@ def _forward(x, kernel, stride, padding):
 
 def _backward(stride, padding, residuals, g):
   x, kernel = residuals
-  if stride == 1:
+  channels, features = kernel.shape[2:]
+  if stride == 1 and features <= 4 * channels:
     return _gradients_of_stride_one(x, kernel, g, padding)
   return _gradients(x, kernel, g, stride, padding)
 

@@ -97,9 +97,9 @@ def dense_lowering(x, kernel, stride, padding):
 
   * 'blocked' if the map is smaller than the window, or P < max(C, K). XLA has
     no fast program for the first and takes 100 times as long.
-  * 'winograd' if it can be, C and K are 32 or more, and C·K is 2,048 or more:
-    the transforms of the tiles are shared by many channels, those of the kernel
-    by many pixels. Not in bfloat16, as the transforms cost digits.
+  * 'winograd' if it can be, and C and K are 24 or more: the transforms of the
+    tiles are shared by many channels, those of the kernel by many pixels. Not
+    in bfloat16, as the transforms cost digits.
   * 'blocked' for fewer than 4 channels, and at a stride from 32 channels on.
   * 'lax' for all else.
 
@@ -136,8 +136,7 @@ def dense_lowering(x, kernel, stride, padding):
     return 'blocked'
   if (
     _is_winograd(kernel, stride, padding)
-    and min(channels, features) >= 32
-    and channels * features >= 2048
+    and min(channels, features) >= 24
     and x.dtype == jnp.float32
   ):
     return 'winograd'

@@ -6,36 +6,31 @@ channels, where the sum over the window needs 144:
   y = Aᵀ [ (G g Gᵀ) ⊙ (Bᵀ d B) ] A
 
 summed over input channels, which makes 36 matrix products of the ⊙. What is
-gained there is easily lost on the way to the tiles and back. So each transform
-is one matrix product, of the Kronecker product of both axes: B [36, 36],
-G [36, 9], A [16, 36]. And a few images at a time are transformed, multiplied
-and put together again, while their tiles are in the processor's cache: those of
-a batch are 2.25 times as large as its maps. The gradients are made alike. With
-V the transformed tiles, U the transformed kernel and Z = A (gradient in y) Aᵀ,
+gained there is easily lost on the way to the tiles and back. So a few images at
+a time are transformed, multiplied and put together again, while their tiles are
+in the processor's cache: those of a batch are 2.25 times as large as its maps.
+A transform is six sums of rows of a tile, then six sums of columns, each of
+slices of the maps. The gradients are made alike. With V the transformed tiles,
+U the transformed kernel and Z = A (gradient in y) Aᵀ,
 
   gradient in d = B (Z Uᵀ) Bᵀ      gradient in g = Gᵀ (Σ Vᵀ Z) G
 
 where the tiles overlap by two and are added up. V is made again rather than
-kept.
+kept: V of 64²×64 is 75 MB a layer.
 
-What it takes, forward and both gradients: CPU milliseconds on 2 cores with
-AVX-512, batch 32, jax 0.10.2, freed memory kept (`engine.allocator`). Other
-programs ran beside it, which moves single numbers by a fifth. "Whole batch" is
-the same in one block, with V kept for the gradients:
+What it takes, forward and both gradients: milliseconds on 2 cores with AVX-512,
+batch 32, jax 0.10.2, freed memory kept (`engine.allocator`). "One product" is
+each transform as one matrix product of both axes, [36, 36] with all tiles:
 
-  map, channels     64²×64   64²×32   32²×128   16²×256   8²×512   4²×256
-  whole batch          221      110       102        71       68        7
-  in blocks            134       58        95        84       67        7
-  XLA                  265       50       175       185      185       11
+  map, channels     64²×64   32²×128   16²×256   8²×512
+  sums of slices        70        50        34       32
+  one product           94        49        58       36
+  XLA                  213        95        88       87
 
-V of 64²×64 is 75 MB a layer.
-
-In float32 the result is off by about 1e-5 of the largest value: Bᵀ and A add
-and subtract numbers of up to 8 times the size.
+In float32 the result is off by about 3e-6 of the largest value.
 """
 
 import functools
-import math
 
 import chex
 import jax
@@ -80,11 +75,10 @@ OUTPUT = np.array(
   np.float32,
 )
 # Of both axes together, numbered row by row.
-_BOTH_INPUT, _BOTH_KERNEL, _BOTH_OUTPUT = (
-  np.kron(matrix, matrix) for matrix in (INPUT, KERNEL, OUTPUT)
-)
-# Of the tiles of a block.
-_BLOCK_BYTES = 4e6
+_BOTH_KERNEL = np.kron(KERNEL, KERNEL)
+# Of the tiles of a block: forward, and of each of the three of the gradients.
+_BLOCK_BYTES = 12e6
+_GRADIENT_BLOCK_BYTES = 4e6
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
@@ -100,13 +94,13 @@ def convolve(x, kernel, padding):
     [B, H', W', K].
   """
   chex.assert_shape(kernel, (_WINDOW, _WINDOW, x.shape[-1], None))
-  u, (height, width) = _transform_kernel(kernel), _output_size(x, padding)
+  u, (height, width) = _transform_kernel(kernel), _output_size(x.shape, padding)
 
   def block(x):
-    products = _products(_transform(x, padding), u, (2, 1))
-    return _assemble(_BOTH_OUTPUT @ _flat(products), len(x), height, width)
+    products = _products(transform(x, padding), u, (2, 1))
+    return assemble(products, len(x), height, width)
 
-  count = images_per_block(x, kernel.shape[-1], padding)
+  count = images_per_block(x, kernel.shape[-1], padding, _BLOCK_BYTES)
   y = lax.map(block, _blocks(x, count))
   return y.reshape(x.shape[0], height, width, kernel.shape[-1]).astype(x.dtype)
 
@@ -121,69 +115,92 @@ def _backward(padding, residuals, g):
 
   def block(total, images):
     x, g = images
-    d, add_up = jax.vjp(lambda x: all_tiles(x, padding), x)
-    v = (_BOTH_INPUT @ d).reshape(*u.shape[:1], -1, u.shape[1])
-    z = (_BOTH_OUTPUT.T @ _cut(g)).reshape(*u.shape[:1], -1, u.shape[2])
-    total += _products(v, z, (1, 1))
-    tiles = _BOTH_INPUT.T @ _flat(_products(z, u, (2, 2)))
-    return total, add_up(tiles.astype(d.dtype))[0]
+    z = take_apart(g)
+    total += _products(transform(x, padding), z, (1, 1))
+    tiles = _products(z, u, (2, 2))
+    return total, add_up(tiles, x.shape, padding).astype(x.dtype)
 
-  count = images_per_block(x, kernel.shape[-1], padding)
+  count = images_per_block(x, kernel.shape[-1], padding, _GRADIENT_BLOCK_BYTES)
   total, gradient = lax.scan(
     block, jnp.zeros_like(u), (_blocks(x, count), _blocks(g, count))
   )
-  of_kernel = (_BOTH_KERNEL.T @ _flat(total)).reshape(kernel.shape)
+  of_kernel = (_BOTH_KERNEL.T @ total.reshape(_SIDE**2, -1)).reshape(
+    kernel.shape
+  )
   return gradient.reshape(x.shape), of_kernel.astype(kernel.dtype)
 
 
 convolve.defvjp(_forward, _backward)
 
 
-def images_per_block(x, features, padding):
+def images_per_block(x, features, padding, block_bytes):
   """The most images, of which the batch is a multiple, whose tiles fit.
 
   Kernels of many channels are as large as the tiles of many images. They are
-  read, and their gradient is written, once a block: then blocks are larger.
+  read, and their gradient is written, once a block: tiles may be as large.
   """
   batch, channels = x.shape[0], x.shape[-1]
-  rows, columns = _tiles(_output_size(x, padding))
+  rows, columns = _tiles(_output_size(x.shape, padding))
   size = x.dtype.itemsize * _SIDE**2
   tiles = size * rows * columns * max(channels, features)
-  fitting = max(
-    1, int(max(_BLOCK_BYTES, size * channels * features / 4) // tiles)
-  )
+  fitting = max(1, int(max(block_bytes, size * channels * features) // tiles))
   return next(
     count for count in range(min(batch, fitting), 0, -1) if batch % count == 0
   )
 
 
-def all_tiles(x, padding):
-  """The tiles of 6×6, which overlap by two: [B, H, W, C] → [36, tiles·C].
+def transform(x, padding):
+  """V, Bᵀ d B of every tile: [B, H, W, C] → [36, tiles, C].
 
-  Tile (k, l) of an image reads from row 4k − top and column 4l − left on, zeros
-  where there is no map.
+  The tiles of 6×6 overlap by two. Tile (k, l) of an image reads from row
+  4k − top and column 4l − left on, zeros where there is no map.
   """
   batch, height, width, channels = x.shape
-  rows, columns = _tiles(_output_size(x, padding))
+  rows, columns = _tiles(_output_size(x.shape, padding))
   (top, _), (left, _) = padding
   bottom = TILE * (rows + 1) - height - top
   right = TILE * (columns + 1) - width - left
-  borders = ((0, 0, 0), (top, bottom, 0), (left, right, 0), (0, 0, 0))
-  cells = lax.pad(x, jnp.zeros((), x.dtype), borders).reshape(
-    batch, rows + 1, TILE, columns + 1, TILE, channels
-  )
-  overlap = _SIDE - TILE
-  cells = jnp.concatenate([cells[:, :-1], cells[:, 1:, :overlap]], 2)
-  cells = jnp.concatenate(
-    [cells[:, :, :, :-1], cells[:, :, :, 1:, :overlap]], 4
-  )
-  return _flat(jnp.transpose(cells, (2, 4, 0, 1, 3, 5)), 2)
+  x = _pad(x, {1: (top, bottom), 2: (left, right)})
+  x = x.reshape(batch, rows + 1, TILE, -1, channels)
+  u = jnp.stack(_sums(INPUT, _windows(x, 1)))
+  u = u.reshape(_SIDE, batch, rows, columns + 1, TILE, channels)
+  v = jnp.stack(_sums(INPUT, _windows(u, 3)), 1)
+  return v.reshape(_SIDE**2, -1, channels)
 
 
-def _transform(x, padding):
-  """V: [B, H, W, C] → [36, tiles, C]."""
-  tiles = _BOTH_INPUT @ all_tiles(x, padding)
-  return tiles.reshape(_SIDE**2, -1, x.shape[-1])
+def add_up(tiles, shape, padding):
+  """The transpose of `transform`: [36, tiles, C] → [B, H, W, C], the shape."""
+  batch, height, width, channels = shape
+  rows, columns = _tiles(_output_size(shape, padding))
+  (top, _), (left, _) = padding
+  x = tiles.reshape(_SIDE, _SIDE, batch, rows, columns, channels)
+  x = _overlap(_sums(INPUT.T, [x[:, j] for j in range(_SIDE)]), 3)
+  x = x.reshape(_SIDE, batch, rows, -1, channels)
+  x = _overlap(_sums(INPUT.T, list(x)), 1)
+  x = x.reshape(batch, TILE * (rows + 1), -1, channels)
+  return x[:, top : top + height, left : left + width]
+
+
+def assemble(products, batch, height, width):
+  """Aᵀ m A of every tile m, put together: [36, tiles, K] → [B, H', W', K]."""
+  rows, columns = _tiles((height, width))
+  y = products.reshape(_SIDE, _SIDE, batch, rows, columns, -1)
+  y = jnp.stack(_sums(OUTPUT, list(y)))
+  y = jnp.stack(_sums(OUTPUT, [y[:, j] for j in range(_SIDE)]), 4)
+  y = jnp.moveaxis(y, 0, 2)  # [B, rows, 4, columns, 4, K]
+  y = y.reshape(batch, TILE * rows, TILE * columns, -1)
+  return y[:, :height, :width]
+
+
+def take_apart(g):
+  """Z, A g Aᵀ of every tile, the transpose of `assemble`."""
+  batch, height, width, features = g.shape
+  rows, columns = _tiles((height, width))
+  g = _pad(g, {1: (0, TILE * rows - height), 2: (0, TILE * columns - width)})
+  g = g.reshape(batch, rows, TILE, columns, TILE, features)
+  z = jnp.stack(_sums(OUTPUT.T, [g[:, :, i] for i in range(TILE)]))
+  z = jnp.stack(_sums(OUTPUT.T, [z[..., j, :] for j in range(TILE)]), 1)
+  return z.reshape(_SIDE**2, -1, features)
 
 
 def _transform_kernel(kernel):
@@ -198,46 +215,63 @@ def _products(a, b, axes):
   return lax.dot_general(a, b, (((left,), (right,)), ((0,), (0,))))
 
 
-def _cut(y):
-  """[B, H', W', K] → [16, tiles·K], the tiles of 4×4."""
-  batch, height, width, features = y.shape
-  rows, columns = _tiles((height, width))
-  borders = (
-    (0, 0, 0),
-    (0, TILE * rows - height, 0),
-    (0, TILE * columns - width, 0),
-    (0, 0, 0),
-  )
-  cells = lax.pad(y, jnp.zeros((), y.dtype), borders).reshape(
-    batch, rows, TILE, columns, TILE, features
-  )
-  return _flat(jnp.transpose(cells, (2, 4, 0, 1, 3, 5)), 2)
+def _sums(matrix, parts):
+  """Σ_j matrix[i, j] parts[j], for each i; zeros are left out."""
+  return [
+    sum(
+      float(factor) * part
+      for factor, part in zip(row, parts, strict=True)
+      if factor
+    )
+    for row in matrix
+  ]
 
 
-def _assemble(tiles, batch, height, width):
-  """[16, tiles·K] → [B, H', W', K], the inverse of `_cut`."""
-  rows, columns = _tiles((height, width))
-  y = tiles.reshape(TILE, TILE, batch, rows, columns, -1)
-  y = jnp.transpose(y, (2, 3, 0, 4, 1, 5))
-  y = y.reshape(batch, TILE * rows, TILE * columns, -1)
-  return y[:, :height, :width]
+def _windows(cells, axis):
+  """The six rows of each tile: four of a cell and two of the next.
+
+  Args:
+    cells: [..., n + 1, 4, ...], n + 1 at `axis`.
+
+  Returns:
+    Six arrays [..., n, ...].
+  """
+  count = cells.shape[axis] - 1
+  return [
+    lax.index_in_dim(
+      lax.slice_in_dim(cells, i // TILE, i // TILE + count, axis=axis),
+      i % TILE,
+      axis + 1,
+      keepdims=False,
+    )
+    for i in range(_SIDE)
+  ]
 
 
-def _output_size(x, padding):
+def _overlap(parts, axis):
+  """The transpose of `_windows`: six [..., n, ...] → [..., n + 1, 4, ...]."""
+  cells = [_pad(part, {axis: (0, 1)}) for part in parts[:TILE]]
+  for i, part in enumerate(parts[TILE:]):
+    cells[i] += _pad(part, {axis: (1, 0)})
+  return jnp.stack(cells, axis + 1)
+
+
+def _pad(x, borders):
+  """Zeros before and after, {axis: (low, high)}."""
+  sides = [(*borders.get(axis, (0, 0)), 0) for axis in range(x.ndim)]
+  return lax.pad(x, jnp.zeros((), x.dtype), sides)
+
+
+def _output_size(shape, padding):
   return tuple(
     size + sum(border) - _WINDOW + 1
-    for size, border in zip(x.shape[1:3], padding, strict=True)
+    for size, border in zip(shape[1:3], padding, strict=True)
   )
 
 
 def _tiles(size):
   """Tiles along both axes that cover an output."""
   return tuple(-(-extent // TILE) for extent in size)
-
-
-def _flat(x, axes=1):
-  """The first axes as one, and the others as one."""
-  return x.reshape(math.prod(x.shape[:axes]), -1)
 
 
 def _blocks(x, count):

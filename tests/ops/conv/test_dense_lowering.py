@@ -23,7 +23,7 @@ _ONE = ((1, 1), (1, 1))
     (32, 64, 64, 64, 1, 'winograd'),
     (32, 64, 64, 128, 2, 'blocked'),
     (32, 8, 512, 512, 1, 'winograd'),
-    (32, 64, 32, 32, 1, 'lax'),
+    (32, 64, 32, 32, 1, 'winograd'),
     (32, 24, 64, 64, 1, 'winograd'),
     (32, 48, 16, 32, 2, 'lax'),
     (32, 6, 128, 128, 1, 'winograd'),
@@ -37,9 +37,9 @@ _ONE = ((1, 1), (1, 1))
     # VGG16, between two stages; few channels on either side.
     (32, 32, 64, 128, 1, 'winograd'),
     (32, 64, 32, 64, 1, 'winograd'),
-    (32, 64, 31, 128, 1, 'lax'),
-    (32, 64, 128, 31, 1, 'lax'),
-    (32, 32, 48, 40, 1, 'lax'),
+    (32, 64, 23, 128, 1, 'lax'),
+    (32, 64, 128, 23, 1, 'lax'),
+    (32, 32, 24, 48, 1, 'winograd'),
     # One image and sixteen: pixels must be as many as channels.
     (1, 8, 512, 512, 1, 'blocked'),
     (1, 16, 256, 256, 1, 'winograd'),
