@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from palmjax.engine import (
+  allocator,
   checkpoint,
   costs,
   feed,
@@ -193,8 +194,7 @@ def fit(
 
     counted = costs.Costs(directory.parent)
     trace = stack.enter_context(tracing.Trace(directory.parent, profile))
-    stopping = False
-    pending = None
+    stopping, pending = False, None
     for i in range(start, num_steps + 1):
       if any(rule.due(i) for rule in stop):
         settle(pending)
@@ -257,6 +257,8 @@ def fit(
           metrics.append(values)
       settle(pending)
       fed.settled()
+      if i in (start, start + (eval_every or 0)):
+        allocator.retire_holes()  # Steps, then an evaluation were compiled.
       pending = (i + 1, metrics, costs.count_images(batch))
     saved.wait()
     stopping = asked_to_stop(bool(caught))

@@ -64,3 +64,55 @@ def test_nothing_changes_where_an_accelerator_is_used(platforms):
   )
   result = run(code, platforms)
   assert result.stdout == 'False\n', result.stderr
+
+
+_HOLES = """
+import ctypes, platform, resource
+from palmjax.engine import allocator
+took_effect = allocator.keep_freed_memory()
+libc = ctypes.CDLL(None)
+libc.malloc.restype = ctypes.c_void_p
+libc.malloc.argtypes, libc.free.argtypes = [ctypes.c_size_t], [ctypes.c_void_p]
+# Every second block is freed: holes of many sizes that cannot grow together.
+blocks = [libc.malloc(20_000 + 16 * i) for i in range(4_000)]
+for block in blocks:
+  ctypes.memset(block, 7, 20_000)
+for block in blocks[::2]:
+  libc.free(block)
+resident = lambda: int(open('/proc/self/statm').read().split()[1]) * 4096
+before = resident()
+taken = allocator.retire_holes()
+if took_effect:
+  assert taken > 2_000 * 20_000, taken
+  # Whole pages go back to the kernel.
+  assert resident() < before - 2_000 * 12_000, (before, resident())
+  # What is in use keeps its bytes.
+  for block in blocks[1::2]:
+    assert ctypes.string_at(block, 20_000) == bytes([7]) * 20_000
+  assert allocator.retire_holes() < taken / 10
+print('done')
+"""
+
+
+def test_holes_are_taken_and_what_is_in_use_stays():
+  result = run(_HOLES, 'cpu')
+  assert result.stdout == 'done\n', result.stderr
+
+
+def test_no_holes_are_taken_where_freed_memory_is_not_kept():
+  code = 'from palmjax.engine import allocator; print(allocator.retire_holes())'
+  result = run(code, 'cpu')
+  assert result.stdout == '0\n', result.stderr
+
+
+def test_it_says_so_where_threads_have_arenas_already():
+  code = """
+import threading
+threads = [threading.Thread(target=lambda: [bytes(10**6)]) for _ in range(4)]
+for thread in threads:
+  thread.start()
+from palmjax.engine import allocator
+print(allocator.keep_freed_memory(), allocator.retire_holes())
+"""
+  result = run(code, 'cpu')
+  assert result.stdout in ('False 0\n',), result.stderr
