@@ -24,55 +24,31 @@ several repeats.
 """
 
 import argparse
+import importlib
 import itertools
 import pathlib
 import sys
 
 import jax
 
-from launch.bench import (
-  accelerator,
-  codes,
-  drawing,
-  galleries,
-  identities,
-  pairs,
-  perturbed,
-  searching,
-  timing,
-  training,
-)
 from palmjax import files
 from palmjax.engine import allocator
 
-
-def _pytorch(args):
-  # PyTorch is no requirement.
-  from launch.bench.pytorch import compare
-
-  yield from compare.run(args)
-
-
-def _serving(args):
-  # Its libraries are no requirement either: pip install .[edge].
-  from launch.bench import serving
-
-  serving.run(args)
-  return ()
-
-
+# The modules. They are imported when the command runs: after the allocator is
+# set, and only if their subject is asked for, as PyTorch and the libraries of
+# `serving` are no requirements.
 _SUBJECTS = {
-  'drawing': drawing.run,
-  'pairs': pairs.run,
-  'codes': codes.run,
-  'galleries': galleries.run,
-  'search': searching.run,
-  'training': training.run,
-  'perturbed': perturbed.run,
-  'pytorch': _pytorch,
-  'serving': _serving,
-  'identities': identities.run,
-  'accelerator': accelerator.run,
+  'drawing': 'drawing',
+  'pairs': 'pairs',
+  'codes': 'codes',
+  'galleries': 'galleries',
+  'search': 'searching',
+  'training': 'training',
+  'perturbed': 'perturbed',
+  'pytorch': 'pytorch.compare',
+  'serving': 'serving',
+  'identities': 'identities',
+  'accelerator': 'accelerator',
 }
 _OWN_FILE = 'perturbed', 'pytorch', 'identities'
 _UNUSUAL = 'pytorch', 'serving', 'identities', 'accelerator'
@@ -81,6 +57,8 @@ _USUAL = [name for name in _SUBJECTS if name not in _UNUSUAL]
 
 def main(argv=None):
   """The command line."""
+  allocator.keep_freed_memory()
+  perturbed, timing = (_module(name) for name in ('perturbed', 'timing'))
   summary, _, text = __doc__.partition('\n')
   parser = argparse.ArgumentParser(
     prog='python -m launch.bench',
@@ -123,8 +101,10 @@ def main(argv=None):
       parser.error(f'no arm {arm!r}: choose of {", ".join(perturbed.CHOICES)}')
   if args.out is not None and not pathlib.Path(args.out).is_dir():
     parser.error(f'--out={args.out}: there is no such folder; make it')
-  allocator.keep_freed_memory()
-  rows = {subject: list(_SUBJECTS[subject](args)) for subject in args.subjects}
+  rows = {
+    subject: list(_module(_SUBJECTS[subject]).run(args) or ())
+    for subject in args.subjects
+  }
   if args.out and not set(args.subjects) <= set(_OWN_FILE):
     content = {
       'command': ' '.join(
@@ -139,6 +119,10 @@ def main(argv=None):
       'table': timing.table(itertools.chain(*rows.values())),
     }
     files.write_json(pathlib.Path(args.out) / 'bench.json', content)
+
+
+def _module(name):
+  return importlib.import_module(f'launch.bench.{name}')
 
 
 if __name__ == '__main__':
