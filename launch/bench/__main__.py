@@ -24,7 +24,7 @@ several repeats.
 """
 
 import argparse
-import importlib
+import importlib.util
 import itertools
 import pathlib
 import sys
@@ -96,6 +96,9 @@ def main(argv=None):
       parser.error(f'no subject {subject!r}: choose of {", ".join(_SUBJECTS)}')
   if 'identities' in args.subjects and len(args.subjects) > 1:
     parser.error('identities: run it alone, it makes devices when JAX starts')
+  wants_torch = args.peer == 'torch' or 'pytorch' in args.subjects
+  if wants_torch and importlib.util.find_spec('torch') is None:
+    parser.error('PyTorch is not installed: pip install torch')
   for arm in args.arms:
     if arm not in perturbed.CHOICES:
       parser.error(f'no arm {arm!r}: choose of {", ".join(perturbed.CHOICES)}')

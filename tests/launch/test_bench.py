@@ -121,6 +121,16 @@ def test_a_folder_that_is_not_there_is_told_before_anything_is_timed(
   assert 'there is no such folder; make it' in capsys.readouterr().err
 
 
+@pytest.mark.parametrize('argv', [['pytorch'], ['training', '--peer=torch']])
+def test_missing_pytorch_is_told_before_anything_is_timed(
+  argv, capsys, monkeypatch
+):
+  monkeypatch.setattr(bench.importlib.util, 'find_spec', lambda name: None)
+  with pytest.raises(SystemExit):
+    bench.main(argv)
+  assert 'pip install torch' in capsys.readouterr().err
+
+
 def test_noise_is_annotated_as_drawn_hands_are():
   noise = perturbed.annotated_noise(2, 32)
   drawn = jax.eval_shape(

@@ -103,23 +103,24 @@ def dense_lowering(x, kernel, stride, padding):
   * 'blocked' for fewer than 4 channels, and at a stride from 32 channels on.
   * 'lax' for all else.
 
-  Milliseconds of CPU time, forward / both gradients, 3×3, batch 32, on 2 cores
-  with AVX-512, jax 0.10.2; ● marks what is taken:
+  Milliseconds, forward / both gradients, 3×3, batch 32, on 2 cores with AVX-512,
+  jax 0.10.2; ● marks what is taken:
 
     map, C → K              lax            blocked         winograd
-    2², 512 → 512       407 / 402       ● 3.2 / 11          24 / 35
-    4², 512 → 512        13 / 31           11 / 27       ● 8.0 / 18
-    8², 512 → 512        50 / 116          44 / 62        ● 22 / 42
-    12², 128 → 128      5.8 / 16          7.0 / 9.6      ● 3.7 / 8.2
-    32², 48 → 48        6.8 / 20           11 / 12       ● 8.0 / 9.7
-    64², 32 → 64         19 / 110          38 / 52        ● 25 / 23
-    64², 32 → 32       ● 10 / 36           23 / 22          17 / 28
-    24², 32 → 32      ● 1.6 / 4.8         3.1 / 3.3        2.4 / 3.7
-    64², 1 → 64         2.2 / 41        ● 6.0 / 5.0
-    4², 512, stride 2   7.0 / 472       ● 2.9 / 7.5
+    2², 512 → 512       180 / 180       ● 1.6 / 5.9        3.9 / 10
+    4², 512 → 512       6.9 / 17          5.7 / 14       ● 3.8 / 10
+    8², 512 → 512        24 / 59           23 / 51        ● 10 / 22
+    12², 128 → 128      2.9 / 8.1         3.5 / 7.4      ● 1.9 / 4.7
+    32², 48 → 48        6.4 / 17          5.3 / 10       ● 3.2 / 7.3
+    64², 32 → 64         19 / 88           32 / 50        ● 11 / 38
+    64², 32 → 32        9.9 / 32           23 / 45        ● 12 / 28
+    32², 24 → 24        2.0 / 8.3         3.5 / 6.4      ● 2.8 / 5.4
+    64², 16 → 16      ● 3.3 / 9.4         8.8 / 14         7.6 / 14
+    64², 1 → 64         1.3 / 11        ● 1.1 / 3.4        8.7 / 12
+    4², 512, stride 2   3.6 / 204       ● 1.5 / 3.4
 
-  and of one image, forward: 8², 512 → 512 1.7 by lax, ● 1.5 blocked, 4.4 by
-  winograd; 32², 128 → 128 1.5, 1.5, ● 0.9.
+  and of one image, forward: 8², 512 → 512 1.1 by lax, ● 0.8 blocked, 2.2 by
+  winograd; 32², 128 → 128 0.7, 1.0, ● 0.6.
   """
   if not _on_cpu():
     return 'lax'

@@ -23,9 +23,9 @@ batch 32, jax 0.10.2, freed memory kept (`engine.allocator`). "One product" is
 each transform as one matrix product of both axes, [36, 36] with all tiles:
 
   map, channels     64²×64   32²×128   16²×256   8²×512
-  sums of slices        70        50        34       32
+  sums of slices        65        46        33       32
   one product           94        49        58       36
-  XLA                  213        95        88       87
+  XLA                  201        88        86       83
 
 In float32 the result is off by about 3e-6 of the largest value.
 """
