@@ -21,7 +21,7 @@ import jax
 from absl import flags, logging
 
 from palmjax import compile_cache, config_file, terminal
-from palmjax.engine import loop, processes, run_folder
+from palmjax.engine import allocator, loop, processes, run_folder
 from palmjax.recipes.distill import recipe as distill
 from palmjax.recipes.gesture import recipe as gesture
 from palmjax.recipes.metric import recipe as metric
@@ -71,6 +71,8 @@ def _run(argv):
   logging.set_verbosity(logging.WARNING)
   # Of arrays that may be whole hands: `whole_hands.check` names their files.
   warnings.filterwarnings('ignore', r'images\[\d+\] ', UserWarning)
+  # Before the threads that join processes: `terminal.start` would be too late.
+  allocator.keep_freed_memory()
   processes.start(*_joined(args), heartbeat=args.heartbeat)
   terminal.start(cache=not args.no_cache)
   if processes.is_first():

@@ -34,31 +34,17 @@ import jax
 from palmjax import files
 from palmjax.engine import allocator
 
-# The modules. They are imported when the command runs: after the allocator is
-# set, and only if their subject is asked for, as PyTorch and the libraries of
-# `serving` are no requirements.
-_SUBJECTS = {
-  'drawing': 'drawing',
-  'pairs': 'pairs',
-  'codes': 'codes',
-  'galleries': 'galleries',
-  'search': 'searching',
-  'training': 'training',
-  'perturbed': 'perturbed',
-  'pytorch': 'pytorch.compare',
-  'serving': 'serving',
-  'identities': 'identities',
-  'accelerator': 'accelerator',
-}
 _OWN_FILE = 'perturbed', 'pytorch', 'identities'
 _UNUSUAL = 'pytorch', 'serving', 'identities', 'accelerator'
-_USUAL = [name for name in _SUBJECTS if name not in _UNUSUAL]
 
 
 def main(argv=None):
   """The command line."""
+  # Before imports that start threads.
   allocator.keep_freed_memory()
-  perturbed, timing = (_module(name) for name in ('perturbed', 'timing'))
+  from launch.bench import perturbed, timing
+
+  subjects = _subjects()
   summary, _, text = __doc__.partition('\n')
   parser = argparse.ArgumentParser(
     prog='python -m launch.bench',
@@ -66,7 +52,7 @@ def main(argv=None):
     epilog=text,
     formatter_class=argparse.RawDescriptionHelpFormatter,
   )
-  parser.add_argument('subjects', nargs='*', metavar='SUBJECT', default=_USUAL)
+  parser.add_argument('subjects', nargs='*', metavar='SUBJECT')
   for name, default, text in (
     ('size', None, 'side of the images of trained networks; pytorch: 64'),
     ('batch', 32, 'images of a step, for pytorch'),
@@ -91,9 +77,10 @@ def main(argv=None):
   parser.add_argument('--out', metavar='DIR', help='JSON goes here')
   parser.add_argument('--commit', default='', help='to name in that file')
   args = parser.parse_args(argv)
+  args.subjects = args.subjects or [x for x in subjects if x not in _UNUSUAL]
   for subject in args.subjects:
-    if subject not in _SUBJECTS:
-      parser.error(f'no subject {subject!r}: choose of {", ".join(_SUBJECTS)}')
+    if subject not in subjects:
+      parser.error(f'no subject {subject!r}: choose of {", ".join(subjects)}')
   if 'identities' in args.subjects and len(args.subjects) > 1:
     parser.error('identities: run it alone, it makes devices when JAX starts')
   wants_torch = args.peer == 'torch' or 'pytorch' in args.subjects
@@ -104,10 +91,7 @@ def main(argv=None):
       parser.error(f'no arm {arm!r}: choose of {", ".join(perturbed.CHOICES)}')
   if args.out is not None and not pathlib.Path(args.out).is_dir():
     parser.error(f'--out={args.out}: there is no such folder; make it')
-  rows = {
-    subject: list(_module(_SUBJECTS[subject]).run(args) or ())
-    for subject in args.subjects
-  }
+  rows = {subject: list(subjects[subject](args)) for subject in args.subjects}
   if args.out and not set(args.subjects) <= set(_OWN_FILE):
     content = {
       'command': ' '.join(
@@ -124,8 +108,48 @@ def main(argv=None):
     files.write_json(pathlib.Path(args.out) / 'bench.json', content)
 
 
-def _module(name):
-  return importlib.import_module(f'launch.bench.{name}')
+def _subjects():
+  """{name: function of the arguments that yields rows}."""
+  from launch.bench import (
+    accelerator,
+    codes,
+    drawing,
+    galleries,
+    identities,
+    pairs,
+    perturbed,
+    searching,
+    training,
+  )
+
+  return {
+    'drawing': drawing.run,
+    'pairs': pairs.run,
+    'codes': codes.run,
+    'galleries': galleries.run,
+    'search': searching.run,
+    'training': training.run,
+    'perturbed': perturbed.run,
+    'pytorch': _pytorch,
+    'serving': _serving,
+    'identities': identities.run,
+    'accelerator': accelerator.run,
+  }
+
+
+def _pytorch(args):
+  # PyTorch is no requirement.
+  from launch.bench.pytorch import compare
+
+  yield from compare.run(args)
+
+
+def _serving(args):
+  # Its libraries are no requirement either: pip install .[edge].
+  from launch.bench import serving
+
+  serving.run(args)
+  return ()
 
 
 if __name__ == '__main__':

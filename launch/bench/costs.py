@@ -68,7 +68,9 @@ def measure(name, program, arguments, count, repeats, *, ceiling, counts=True):
   lowered = program.lower(*arguments)
   compiled = lowered.compile()
   compiling = time.perf_counter() - start
-  first, later = timing.best_of(lambda: compiled(*arguments), repeats)
+  first, later = timing.best_of(
+    lambda: compiled(*arguments), repeats, trains=True
+  )
   flops = (lowered.cost_analysis() or {}).get('flops') if counts else None
   share = flops and flops / later / ceiling
   size = _bytes(compiled.memory_analysis())

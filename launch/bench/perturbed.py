@@ -26,6 +26,7 @@ from configs import robust as robust_config
 from launch.bench import timing
 from palmjax import files
 from palmjax.data.hands import hands
+from palmjax.engine import allocator
 from palmjax.engine import mesh as meshes
 from palmjax.engine import state as train_state
 from palmjax.networks import hand as hand_networks
@@ -48,6 +49,7 @@ def run(args):
   # The first call compiles, on one core.
   with futures.ThreadPoolExecutor() as pool:
     first = dict(zip(steps, pool.map(_seconds, steps.values()), strict=True))
+  allocator.retire_holes()  # As in a training.
   taken = {arm: [] for arm in steps}
   for _ in range(args.repeats):
     for arm, step in steps.items():

@@ -7,12 +7,18 @@ import jax
 from palmjax.engine import allocator
 
 
-def best_of(function, repeats):
-  """(seconds of the first call, fewest seconds of a later one)."""
+def best_of(function, repeats, *, trains=False):
+  """(seconds of the first call, fewest seconds of a later one).
+
+  Args:
+    function: returns arrays, which are waited for.
+    repeats: later calls.
+    trains: retires the holes that compilation left, as a training does.
+  """
   times = []
   for turn in range(repeats + 1):
-    if turn == 1:
-      allocator.retire_holes()  # As in a training.
+    if trains and turn == 1:
+      allocator.retire_holes()
     start = time.perf_counter()
     jax.block_until_ready(function())
     times.append(time.perf_counter() - start)

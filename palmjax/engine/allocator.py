@@ -20,8 +20,11 @@ import jax
 
 # <malloc.h>
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX, _ARENA_MAX = -1, -2, -4, -8
-# Bytes of glibc before a block, and of which the size of a block is a multiple.
+# Sizes of blocks are multiples of 16 bytes, with a header of at most 16. glibc
+# prints them with flags in the last bits.
 _HEADER = 16
+_LARGEST = 2**19
+_PASSES = 20
 _HOLE = re.compile(r'<size from="(\d+)" to="\d+" total="\d+" count="(\d+)"/>')
 _kept = False
 
@@ -29,14 +32,18 @@ _kept = False
 def keep_freed_memory():
   """Makes glibc's malloc keep freed memory; call before JAX's backend starts.
 
-  Call it before imports that start threads, too: each thread has made an arena,
-  and XLA's threads would share these.
+  Call it before anything starts threads: a thread that has allocated has an
+  arena, and XLA's threads would then share these arenas.
 
   Returns:
-    Whether it took effect: False on other C libraries, where threads have made
-    arenas, and where JAX will use an accelerator, whose temporaries are not in
-    the host's memory.
+    Whether it took full effect. False where another C library is used or JAX
+    will use an accelerator, whose temporaries are not in the host's memory:
+    nothing is changed. False, too, where threads have arenas: the settings
+    hold, but no holes are retired.
   """
+  global _kept
+  if _kept:
+    return True
   if platform.libc_ver()[0] != 'glibc' or not _will_use_cpu():
     return False
   mallopt = ctypes.CDLL(None).mallopt
@@ -49,34 +56,30 @@ def keep_freed_memory():
     (_TOP_PAD, 2**26),
   )
   taken = [mallopt(name, value) == 1 for name, value in settings]
-  global _kept
   _kept = all(taken) and _report(_libc()).count('<heap ') == 1
   return _kept
 
 
-def retire_holes(smallest=mmap.PAGESIZE):
+def retire_holes():
   """Takes the holes that compilation left out of use; call after a compilation.
 
-  A hole is allocated and never freed. The kernel gets its whole pages back, so
-  this costs addresses, and next to no memory. Takes 0.1 to 0.4 s.
-
-  Args:
-    smallest: bytes of the holes that are taken; smaller ones stay in use.
+  A hole is allocated and never freed. The kernel gets its whole pages back. So
+  this costs addresses for good, and about a tenth of the holes' size in memory.
+  Takes 0.1 to 0.5 s. Blocks of half a MB and more are few, and stay in use.
 
   Returns:
-    Bytes that were taken; 0 unless `keep_freed_memory` took effect.
+    Bytes that were taken; 0 unless `keep_freed_memory` took full effect.
   """
   if not _kept:
     return 0
   libc = _libc()
   taken = 0
-  # What is left of a larger hole is a smaller one, which the next pass takes.
-  for _ in range(3):
+  # What is left of a larger hole is a smaller one, for the next pass.
+  for _ in range(_PASSES):
+    before = taken
     # Lists from the largest sizes down. A hole is as large as the smallest size
     # of its list, or larger.
     for size, count in reversed(_holes(libc)):
-      if size < smallest:
-        break
       for _ in range(count):
         block = libc.malloc(size - _HEADER)
         if block is None:
@@ -87,19 +90,23 @@ def retire_holes(smallest=mmap.PAGESIZE):
         if first < last:
           libc.madvise(first, last - first, mmap.MADV_DONTNEED)
         taken += length
+    if taken == before:
+      break
   return taken
 
 
 def _holes(libc):
   """[(smallest size, number)] of the lists of free blocks, by size."""
-  sizes = _HOLE.findall(_report(libc))
-  return [(int(size), int(count)) for size, count in sizes]
+  lists = [(int(x) & -_HEADER, int(n)) for x, n in _HOLE.findall(_report(libc))]
+  return [(x, n) for x, n in lists if mmap.PAGESIZE <= x < _LARGEST]
 
 
 def _report(libc):
   """What `malloc_info` says of the arenas, of which there is one: XML."""
   text, length = ctypes.c_void_p(), ctypes.c_size_t()
   stream = libc.open_memstream(ctypes.byref(text), ctypes.byref(length))
+  if not stream:
+    return ''  # Memory is short.
   libc.malloc_info(0, stream)
   libc.fclose(stream)
   report = ctypes.string_at(text.value, length.value).decode()

@@ -194,7 +194,7 @@ def fit(
 
     counted = costs.Costs(directory.parent)
     trace = stack.enter_context(tracing.Trace(directory.parent, profile))
-    stopping, pending = False, None
+    compiled, stopping, pending = set(), False, None
     for i in range(start, num_steps + 1):
       if any(rule.due(i) for rule in stop):
         settle(pending)
@@ -246,10 +246,10 @@ def fit(
         raise ValueError(
           f"stage '{name}': the data ended before step {i} of {num_steps}"
         )
-      metrics = []
+      metrics, steps = [], schedule(i)
       trace.before(i, state)
       with jax.profiler.StepTraceAnnotation(name, step_num=i):
-        for step in schedule(i):
+        for step in steps:
           # A step that waits for the host, or moves data, says so.
           with jax.transfer_guard('disallow'):
             state, values = step(state, frozen, batch, key)
@@ -257,8 +257,10 @@ def fit(
           metrics.append(values)
       settle(pending)
       fed.settled()
-      if i in (start, start + (eval_every or 0)):
-        allocator.retire_holes()  # Steps, then an evaluation were compiled.
+      if not compiled.issuperset(steps) or i == start + (eval_every or 0):
+        compiled.update(steps)
+        jax.block_until_ready(metrics)
+        allocator.retire_holes()  # That compilation left.
       pending = (i + 1, metrics, costs.count_images(batch))
     saved.wait()
     stopping = asked_to_stop(bool(caught))

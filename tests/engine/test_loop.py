@@ -196,6 +196,28 @@ def test_evaluations_run_on_time_and_once(tmp_path):
   assert all('rate' in line for line in lines if line['kind'] == 'eval')
 
 
+def test_holes_are_retired_once_for_each_program_and_evaluation(
+  tmp_path, monkeypatch
+):
+  seen, retired = [], []
+  monkeypatch.setattr(
+    loop.allocator, 'retire_holes', lambda: retired.append(len(seen))
+  )
+  devices = mesh.make(1)
+  first, second = (mesh.jit_step(small_run.descend, devices) for _ in range(2))
+  options = {
+    'schedule': lambda i: (first, second) if i % 3 == 2 else (first,),
+    'evals': counting_evals(seen),
+    'eval_every': 4,
+  }
+  small_run.run(tmp_path, num_steps=9, **options)
+  # At the first step, where the second program comes, after an evaluation.
+  assert retired == [0, 0, 1]
+  retired.clear()
+  small_run.run(tmp_path, num_steps=10, **options)
+  assert len(retired) == 1
+
+
 def test_signal_before_an_evaluation_leaves_it_to_the_resumed_run(tmp_path):
   seen = []
   options = {'evals': counting_evals(seen), 'eval_every': 4}

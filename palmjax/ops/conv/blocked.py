@@ -8,8 +8,9 @@ With R the rows of x, G those of g and a stride of 1,
   y = R k      gradient in x = G k'      gradient in k = xᵀ G
 
 with k' the kernel turned by 180° and its channels exchanged: both gradients
-share G. At other strides the gradients are R's transpose times g kᵀ, and Rᵀ g;
-likewise where g has more than four times the channels of x, and G is large.
+share G. At other strides, and where g has more than four times the channels of
+x (G would be large), the gradients are R's transpose times g kᵀ, and Rᵀ g. The
+gradient in k adds up in float32.
 
 It is taken where `dispatch.dense_lowering` says so: strides, one to three input
 channels, maps smaller than the window. The first layer of the shipped palm
@@ -78,18 +79,19 @@ def _gradients_of_stride_one(x, kernel, g, padding):
   def block(total, images):
     x, g = images
     rows = _rows(g, (height, width), 1, border)
-    total += x.reshape(-1, channels).T @ rows
+    total += _float32_product(x.reshape(-1, channels).T, rows)
     return total, (rows @ turned).reshape(x.shape)
 
   count = images_per_block(x, x[0, ..., 0].size * turned.shape[0])
   total, gradient = lax.scan(
     block,
-    jnp.zeros((channels, height * width * features), x.dtype),
+    jnp.zeros((channels, height * width * features), jnp.float32),
     (_blocks(x, count), _blocks(g, count)),
   )
   # A window of g, read from its end, is what a weight of the kernel has met.
   total = jnp.flip(total.reshape(channels, height, width, features), (1, 2))
-  return gradient.reshape(x.shape), jnp.moveaxis(total, 0, 2)
+  total = jnp.moveaxis(total, 0, 2).astype(kernel.dtype)
+  return gradient.reshape(x.shape), total
 
 
 def _gradients(x, kernel, g, stride, padding):
@@ -99,13 +101,21 @@ def _gradients(x, kernel, g, stride, padding):
     x, g = images
     rows, transpose = jax.vjp(lambda x: _rows(x, window, stride, padding), x)
     g = g.reshape(-1, g.shape[-1])
-    return total + rows.T @ g, transpose(g @ matrix.T)[0]
+    total += _float32_product(rows.T, g)
+    return total, transpose(g @ matrix.T)[0]
 
   count = images_per_block(x, g[0, ..., 0].size * matrix.shape[0])
   total, gradient = lax.scan(
-    block, jnp.zeros_like(matrix), (_blocks(x, count), _blocks(g, count))
+    block,
+    jnp.zeros(matrix.shape, jnp.float32),
+    (_blocks(x, count), _blocks(g, count)),
   )
-  return gradient.reshape(x.shape), total.reshape(kernel.shape)
+  total = total.reshape(kernel.shape).astype(kernel.dtype)
+  return gradient.reshape(x.shape), total
+
+
+def _float32_product(a, b):
+  return jnp.matmul(a, b, preferred_element_type=jnp.float32)
 
 
 def _matrix(kernel):

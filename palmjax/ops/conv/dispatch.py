@@ -91,7 +91,11 @@ def dense(x, kernel, *, stride=1, padding='SAME', lowering=None):
 
 
 def dense_lowering(x, kernel, stride, padding):
-  """Returns the lowering of `dense` that was measured fastest at a shape.
+  """Returns the lowering of `dense` that a training is fastest with.
+
+  Fastest on one device, forward and backward together. Forward alone, XLA is up
+  to 40 % faster than Winograd from 24 to 32 channels. A batch that is split
+  over several CPU devices is gathered for 'winograd' and 'blocked'.
 
   On a CPU, by the size of the map, P = B·H·W pixels, C channels and K features:
 
@@ -103,8 +107,8 @@ def dense_lowering(x, kernel, stride, padding):
   * 'blocked' for fewer than 4 channels, and at a stride from 32 channels on.
   * 'lax' for all else.
 
-  Milliseconds, forward / both gradients, 3×3, batch 32, on 2 cores with AVX-512,
-  jax 0.10.2; ● marks what is taken:
+  Milliseconds, forward / both gradients, 3×3, batch 32, on 2 cores with
+  AVX-512, jax 0.10.2; ● marks what is taken:
 
     map, C → K              lax            blocked         winograd
     2², 512 → 512       180 / 180       ● 1.6 / 5.9        3.9 / 10

@@ -27,7 +27,9 @@ each transform as one matrix product of both axes, [36, 36] with all tiles:
   one product           94        49        58       36
   XLA                  201        88        86       83
 
-In float32 the result is off by about 3e-6 of the largest value.
+In float32 the result is off by 3e-6 (24 channels) to 1.3e-5 (512) of the
+largest value, XLA's own by less than 1e-6. Transforms are float32 whatever the
+type of the maps.
 """
 
 import functools
@@ -74,9 +76,10 @@ OUTPUT = np.array(
   ],
   np.float32,
 )
-# Of both axes together, numbered row by row.
+# The transform of the kernel in both axes, numbered row by row.
 _BOTH_KERNEL = np.kron(KERNEL, KERNEL)
-# Of the tiles of a block: forward, and of each of the three of the gradients.
+# Of the tiles of a block. A forward pass holds one such array, the gradients
+# three. Of 4e6, 12e6, 16e6, 40e6 and all images, these were fastest at 64²×64.
 _BLOCK_BYTES = 12e6
 _GRADIENT_BLOCK_BYTES = 4e6
 
@@ -136,8 +139,8 @@ convolve.defvjp(_forward, _backward)
 def images_per_block(x, features, padding, block_bytes):
   """The most images, of which the batch is a multiple, whose tiles fit.
 
-  Kernels of many channels are as large as the tiles of many images. They are
-  read, and their gradient is written, once a block: tiles may be as large.
+  A kernel of many channels is as large as the tiles of many images. It is read
+  once a block, so the tiles of a block may be as large as it.
   """
   batch, channels = x.shape[0], x.shape[-1]
   rows, columns = _tiles(_output_size(x.shape, padding))
@@ -160,7 +163,7 @@ def transform(x, padding):
   (top, _), (left, _) = padding
   bottom = TILE * (rows + 1) - height - top
   right = TILE * (columns + 1) - width - left
-  x = _pad(x, {1: (top, bottom), 2: (left, right)})
+  x = _pad(x.astype(jnp.float32), {1: (top, bottom), 2: (left, right)})
   x = x.reshape(batch, rows + 1, TILE, -1, channels)
   u = jnp.stack(_sums(INPUT, _windows(x, 1)))
   u = u.reshape(_SIDE, batch, rows, columns + 1, TILE, channels)
@@ -196,7 +199,8 @@ def take_apart(g):
   """Z, A g Aᵀ of every tile, the transpose of `assemble`."""
   batch, height, width, features = g.shape
   rows, columns = _tiles((height, width))
-  g = _pad(g, {1: (0, TILE * rows - height), 2: (0, TILE * columns - width)})
+  borders = {1: (0, TILE * rows - height), 2: (0, TILE * columns - width)}
+  g = _pad(g.astype(jnp.float32), borders)
   g = g.reshape(batch, rows, TILE, columns, TILE, features)
   z = jnp.stack(_sums(OUTPUT.T, [g[:, :, i] for i in range(TILE)]))
   z = jnp.stack(_sums(OUTPUT.T, [z[..., j, :] for j in range(TILE)]), 1)
@@ -205,7 +209,7 @@ def take_apart(g):
 
 def _transform_kernel(kernel):
   """U: [3, 3, C, K] → [36, C, K]."""
-  u = _BOTH_KERNEL @ kernel.reshape(_WINDOW**2, -1)
+  u = _BOTH_KERNEL @ kernel.reshape(_WINDOW**2, -1).astype(jnp.float32)
   return u.reshape(_SIDE**2, *kernel.shape[2:])
 
 

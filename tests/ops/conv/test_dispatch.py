@@ -84,13 +84,15 @@ def test_depthwise_equals_the_loop():
   np.testing.assert_allclose(got, want, atol=1e-5)
 
 
+@pytest.mark.parametrize('channels, features', [(3, 2), (1, 8)])
 @pytest.mark.parametrize('size, window, stride, padding', _CASES)
 def test_dense_equals_lax_up_to_second_derivatives(
-  size, window, stride, padding, monkeypatch
+  size, window, stride, padding, channels, features, monkeypatch
 ):
   # Two images a block, of four.
   monkeypatch.setattr(blocked, 'images_per_block', lambda x, values: 2)
-  x, kernel = random(4, *size, 3), random(*window, 3, 2, seed=1)
+  x = random(4, *size, channels)
+  kernel = random(*window, channels, features, seed=1)
   got, want = (
     derivatives(
       lambda x, kernel, lowering=lowering: conv.dense(

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from palmjax.ops.conv import blocked, winograd
 from palmjax.ops.conv import dispatch as conv
-from palmjax.ops.conv import winograd
 
 _ONE = ((1, 1), (1, 1))
 
@@ -125,8 +125,9 @@ def test_equals_lax_up_to_second_derivatives(
   )
 
 
-def test_the_error_is_of_the_size_that_is_told():
-  x, kernel = random(2, 16, 16, 64), random(3, 3, 64, 64, seed=1)
+@pytest.mark.parametrize('side, size', [(16, 24), (16, 64), (8, 512)])
+def test_the_error_is_of_the_size_that_is_told(side, size):
+  x, kernel = random(2, side, side, size), random(3, 3, size, size, seed=1)
   got, want = (
     np.asarray(
       jax.jit(functools.partial(conv.dense, padding=_ONE, lowering=lowering))(
@@ -135,7 +136,30 @@ def test_the_error_is_of_the_size_that_is_told():
     )
     for lowering in ('winograd', 'lax')
   )
-  assert np.abs(got - want).max() < 6e-6 * np.abs(want).max()
+  assert np.abs(got - want).max() < 1.5e-5 * np.abs(want).max()
+
+
+@pytest.mark.parametrize('lowering', ['winograd', 'blocked'])
+def test_bfloat16_adds_up_in_float32(lowering, monkeypatch):
+  for module in (winograd, blocked):
+    monkeypatch.setattr(module, 'images_per_block', lambda x, *_: 1)
+  x, g = (random(64, 8, 8, 8, seed=seed) for seed in (0, 1))
+  kernel = random(3, 3, 8, 8, seed=2)
+
+  def gradients(dtype, lowering):
+    y, pull = jax.vjp(
+      functools.partial(conv.dense, padding=_ONE, lowering=lowering),
+      *(array.astype(dtype) for array in (x, kernel)),
+    )
+    return jax.tree.map(np.float32, (y, *pull(jnp.asarray(g, y.dtype))))
+
+  pairs = zip(
+    gradients(jnp.bfloat16, lowering),
+    gradients(jnp.float32, 'lax'),
+    strict=True,
+  )
+  for got, want in pairs:
+    assert np.abs(got - want).max() < 0.01 * np.abs(want).max()
 
 
 def test_many_maps_at_once():
