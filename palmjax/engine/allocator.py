@@ -7,7 +7,7 @@ from 47 to 12 ms. Keeping the pages costs the peak's memory between the calls.
 
 Compilation leaves holes: 16,000 free blocks above 16 KB, 860 MB in all, after
 the training step of a detector. glibc walks lists of them, sorted by size, for
-most blocks of a step. Without them it took 36 ms in place of 59 (2 cores).
+most blocks of a step. Without them it took 50 ms in place of 70 (2 cores).
 """
 
 import ctypes
