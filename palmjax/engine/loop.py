@@ -14,7 +14,6 @@ import pathlib
 
 import chex
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from palmjax.engine import (
@@ -22,6 +21,7 @@ from palmjax.engine import (
   checkpoint,
   costs,
   feed,
+  finite,
   logs,
   processes,
   signals,
@@ -33,10 +33,6 @@ from palmjax.engine import stop as stops
 
 class Interrupted(Exception):  # noqa: N818 (a request that was met, no error)
   """SIGTERM or SIGINT: the work so far is saved; exit with code 0."""
-
-
-class NonFiniteError(ValueError):
-  """A metric or the state is not finite; the last checkpoint is untouched."""
 
 
 def always(step):
@@ -162,7 +158,7 @@ def fit(
       for values in metrics:
         for metric, value in values.items():
           if not np.isfinite(value):
-            _refuse(name, step, f'{metric} is {value}', saved)
+            finite.refuse(name, step, f'{metric} is {value}', saved)
       merged = {k: float(v) for values in metrics for k, v in values.items()}
       log.train(step, merged, images)
       memories[:] = [
@@ -175,7 +171,7 @@ def fit(
       if step == start:
         return
       state = jax.device_get(state)
-      _check_state(name, step, state, saved)
+      finite.check_state(name, step, state, saved)
       log.flush(step)
       fed.write()
       saved.save(
@@ -194,7 +190,9 @@ def fit(
 
     counted = costs.Costs(directory.parent)
     trace = stack.enter_context(tracing.Trace(directory.parent, profile))
-    compiled, stopping, pending = set(), False, None
+    compiled = set()
+    stopping = False
+    pending = None
     for i in range(start, num_steps + 1):
       if any(rule.due(i) for rule in stop):
         settle(pending)
@@ -210,7 +208,7 @@ def fit(
       if due and not evaluated:
         settle(pending)
         pending = None
-        _check_state(name, i, jax.device_get(state), saved)
+        finite.check_state(name, i, jax.device_get(state), saved)
         log.flush(i)
         seen = meshes.local(state)
         new, metrics = evals(seen, i)
@@ -222,7 +220,7 @@ def fit(
         metrics = processes.value_of_first(jax.tree.map(float, metrics))
         for metric, value in metrics.items():
           if value is not None and not np.isfinite(value):
-            _refuse(name, i, f'{metric} is {value}', saved)
+            finite.refuse(name, i, f'{metric} is {value}', saved)
         log.evaluation(i, metrics)
         memories[:] = [
           rule.evaluate(memory, metrics)
@@ -277,26 +275,3 @@ def _progress(state, memories, *, evaluated, reason):
     'evaluated': np.array(evaluated),
     'ended': np.array(stops.REASONS.index(reason)),
   }
-
-
-def _refuse(name, step, what, saved):
-  with contextlib.suppress(OSError):
-    saved.wait()
-  last = saved.latest()
-  kept = 'no checkpoint yet' if last is None else f'checkpoint {last} is intact'
-  raise NonFiniteError(
-    f"{what} at step {step} of stage '{name}'; {kept} in {saved.directory}: "
-    f'lower the learning rate or clip the gradient'
-  )
-
-
-def _check_state(name, step, state, saved):
-  """A finite loss may have had a gradient that is not."""
-  for path, leaf in jax.tree_util.tree_leaves_with_path(state):
-    if not jnp.issubdtype(leaf.dtype, jnp.floating):
-      continue
-    # A scalar may be infinite: the best value so far, before the first.
-    bad = ~np.isfinite(leaf) if leaf.ndim else np.isnan(leaf)
-    if bad.any():
-      leaf_name = jax.tree_util.keystr(path, simple=True, separator='/')
-      _refuse(name, step, f"state leaf '{leaf_name}' is not finite", saved)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from palmjax.engine import loop
+from palmjax.engine import finite
 from tests.engine import small_run
 
 
@@ -21,7 +21,7 @@ def exploding(at):
 # Step 7 is the last before checkpoint 8; 9 is in the middle; 11 is the last.
 @pytest.mark.parametrize('at, kept', [(7, [4]), (9, [4, 8]), (11, [4, 8])])
 def test_a_metric_that_is_not_finite_stops_the_run(tmp_path, at, kept):
-  with pytest.raises(loop.NonFiniteError) as caught:
+  with pytest.raises(finite.NonFiniteError) as caught:
     small_run.run(tmp_path, step=exploding(at))
   message = str(caught.value)
   assert message.startswith(f"d/loss is nan at step {at + 1} of stage 'small'")
@@ -33,7 +33,7 @@ def test_a_metric_that_is_not_finite_stops_the_run(tmp_path, at, kept):
 @pytest.mark.parametrize('value', [np.nan, np.inf])
 def test_an_evaluation_that_is_not_finite_stops_the_run(tmp_path, value):
   with pytest.raises(
-    loop.NonFiniteError, match=f"^kid is {value} at step 4 of stage 'small'"
+    finite.NonFiniteError, match=f"^kid is {value} at step 4 of stage 'small'"
   ):
     small_run.run(
       tmp_path,
@@ -50,7 +50,7 @@ def test_it_stops_one_iteration_late(tmp_path):
       fetched.append(i)
       yield batch
 
-  with pytest.raises(loop.NonFiniteError):
+  with pytest.raises(finite.NonFiniteError):
     small_run.run(tmp_path, step=exploding(5), batches=counted, ckpt_every=100)
   assert fetched[-1] == 6
 
@@ -62,6 +62,6 @@ def test_a_state_that_is_not_finite_is_not_saved(tmp_path):
     params = jax.tree.map(lambda p: p + bad, new.params)
     return new.replace(params=params), metrics
 
-  with pytest.raises(loop.NonFiniteError, match="leaf 'params/w' is not fin"):
+  with pytest.raises(finite.NonFiniteError, match="leaf 'params/w' is not fin"):
     small_run.run(tmp_path, step=step)
   assert small_run.saved_steps(tmp_path) == [4]

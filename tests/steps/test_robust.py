@@ -7,7 +7,7 @@ import numpy as np
 import optax
 import pytest
 
-from palmjax.engine import loop
+from palmjax.engine import finite, loop
 from palmjax.engine import mesh as meshes
 from palmjax.steps import detect, perturb, robust
 from tests.steps import tiny_robust, tiny_updates
@@ -227,7 +227,7 @@ def test_a_distance_that_is_no_number_is_refused_by_name(tmp_path):
   step, state = tiny_updates.make('ot', task=task)
   mesh = meshes.make(1)
   with pytest.raises(
-    loop.NonFiniteError, match=r'^ot/distance is nan at step 1 of'
+    finite.NonFiniteError, match=r'^ot/distance is nan at step 1 of'
   ):
     fit(meshes.jit_step(step, mesh), state, tmp_path, 2, mesh)
 
