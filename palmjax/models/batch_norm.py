@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from palmjax.ops import sums
+from palmjax.ops import memory, sums
 
 # Running statistics forget with this factor a step where the network says no
 # other, for runs of a few hundred steps: at .99 or .995 (usual for 10⁵ steps)
@@ -146,12 +146,22 @@ def _normalise_forward(x, scale, shift, slope, activation):
   mean = total / count
   variance = jnp.maximum(total_square / count - mean**2, 0.0)
   inverse = jax.lax.rsqrt(variance + EPSILON)
-  gain = scale * inverse
-  y = wide * gain + (shift - mean * gain)
-  if activation != 'none':
-    y = jnp.where(y >= 0, y, slope * y)
+  y = _activate(wide, *_line(scale * inverse, shift, mean, slope), activation)
   residuals = (x, scale, shift, slope, mean, inverse)
   return (y.astype(x.dtype), mean, variance), residuals
+
+
+def _line(gain, shift, mean, slope):
+  """(gain, offset, slope) of [C] each, so that y = φ(gain · x + offset).
+
+  Written out: they would be computed anew for every row of a map.
+  """
+  return memory.write_once(jnp.stack([gain, shift - mean * gain, slope]))
+
+
+def _activate(x, gain, offset, slope, activation):
+  y = x * gain + offset
+  return y if activation == 'none' else jnp.where(y >= 0, y, slope * y)
 
 
 def _normalise_backward(activation, residuals, cotangents):
@@ -162,7 +172,8 @@ def _normalise_backward(activation, residuals, cotangents):
   gain = scale * inverse
   g_slope = jnp.zeros_like(slope)
   if activation != 'none':
-    y = wide * gain + (shift - mean * gain)
+    factor, offset, slope = _line(gain, shift, mean, slope)
+    y = wide * factor + offset
     below = jnp.where(y >= 0, 0.0, g * y)
     g = jnp.where(y >= 0, g, slope * g)
   if activation == 'prelu':
@@ -174,6 +185,7 @@ def _normalise_backward(activation, residuals, cotangents):
   # g, x and a constant; plus what comes in through the statistics.
   per_x = (2.0 * g_variance - gain * inverse * g_scale) / count
   constant = (g_mean - gain * sum_g) / count - mean * per_x
+  gain, per_x, constant = memory.write_once(jnp.stack([gain, per_x, constant]))
   g_x = gain * g + per_x * wide + constant
   return g_x.astype(x.dtype), g_scale, sum_g, g_slope
 

@@ -160,7 +160,7 @@ class Halving(nn.Module):
       nn.initializers.he_normal(),
       (window, window, 1 if self.depthwise else x.shape[-1], self.features),
     ).astype(x.dtype)
-    convolve = conv.depthwise if self.depthwise else conv.convolve
+    convolve = conv.depthwise if self.depthwise else conv.dense
     x = convolve(x, kernel, stride=stride, padding=padding)
     return batch_norm.normalise(self, x, train=self.train, activation='relu')
 
@@ -226,7 +226,7 @@ class Head(nn.Module):
       'kernel', nn.initializers.he_normal(), (3, 3, x.shape[-1], total)
     )
     bias = self.param('bias', nn.initializers.zeros, (total,))
-    x = conv.convolve(x, kernel.astype(x.dtype)) + bias.astype(x.dtype)
+    x = conv.dense(x, kernel.astype(x.dtype)) + bias.astype(x.dtype)
     hidden = jnp.split(jax.nn.relu(x), len(kinds), axis=-1)
     maps = {
       name: Projection(*values, name=_STORED.get(name, name))(part)

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from palmjax.ops import sums
+from palmjax.ops import memory, sums
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
@@ -39,11 +39,21 @@ def _input_gradient(g, kernel, x_shape, stride, padding):
   Row s·m + r of the padded gradient, s the stride, is a sum over those rows i
   of the window with i = r + s·q, of k[i] g[m - q]; columns alike. So each of
   the s² phases (r, c) is a convolution of stride 1, and they are interleaved.
+  At a stride of 1 there is one phase, and only what is kept of it is computed.
   """
   batch, height, width, channels = x_shape
   rows, columns = g.shape[1:3]
   window = kernel.shape[:2]
   (top, bottom), (left, right) = padding
+  borders = tuple(
+    tuple(size - 1 - side for side in sides)
+    for size, sides in zip(window, padding, strict=True)
+  )
+  if stride == 1 and min(min(sides) for sides in borders) >= 0:
+    turned = jnp.flip(kernel, (0, 1))
+    return memory.write_once(
+      _shift(lax.optimization_barrier(g), turned, 1, borders)
+    )
   phase_rows = -(-(top + height + bottom) // stride)
   phase_columns = -(-(left + width + right) // stride)
   low = [(size - 1) // stride for size in window]
@@ -80,7 +90,7 @@ def _input_gradient(g, kernel, x_shape, stride, padding):
   padded = jnp.stack(phases, axis=2).reshape(
     batch, phase_rows * stride, phase_columns * stride, channels
   )
-  return padded[:, top : top + height, left : left + width]
+  return memory.write_once(padded[:, top : top + height, left : left + width])
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
@@ -88,10 +98,10 @@ def _kernel_gradient(x, g, window, stride, padding):
   """Gradient of the depthwise convolution in the kernel, K(x, g).
 
   The taps of a row of the window are summed together. The barrier makes XLA pad
-  x once instead of in every tap.
+  x once instead of in every tap; g, too, is computed once.
   """
   taps = _taps(lax.optimization_barrier(_pad(x, padding)), window, stride)
-  g = g.astype(jnp.float32)
+  g = memory.write_once(g).astype(jnp.float32)
   totals = []
   for start in range(0, len(taps), window[1]):
     totals += sums.channel_sums(
