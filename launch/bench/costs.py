@@ -2,18 +2,21 @@
 
 The ceiling is a large matrix product, measured in the same run: what this
 machine reaches, not what its data sheet says. FLOPs are those of the program
-before XLA optimises it, which counts the body of a loop once; so programs that
-loop over images have none here. Memory is what XLA plans for arguments, results
-and values in between.
+before XLA optimises it, with every convolution as one operation: XLA counts the
+body of a loop once, and on a CPU some convolutions are loops over blocks of the
+batch. A loop of the program itself still counts once. Memory is what XLA plans
+for arguments, results and values in between.
 """
 
 import functools
+import inspect
 import time
 
 import jax
 import jax.numpy as jnp
 
 from launch.bench import timing
+from palmjax.ops.conv import dispatch
 
 # A product takes at least so many seconds, unless its side is the largest.
 _LONG_ENOUGH = 0.05
@@ -48,7 +51,7 @@ def _ceiling(dtype, repeats, sides):
   return flops / seconds[1]
 
 
-def measure(name, program, arguments, count, repeats, *, ceiling, counts=True):
+def measure(name, program, arguments, count, repeats, *, ceiling):
   """Compiles, times and prints one program.
 
   Args:
@@ -58,20 +61,18 @@ def measure(name, program, arguments, count, repeats, *, ceiling, counts=True):
     count: images of a call.
     repeats: the best of so many counts.
     ceiling: FLOP/s.
-    counts: whether its FLOPs can be counted: it does not loop over images.
 
   Returns:
     The row of `timing.report`, with 'flops', 'share' of the ceiling, and
-    'bytes'; None where the backend does not tell, or `counts` is False.
+    'bytes'; None where the backend does not tell.
   """
   start = time.perf_counter()
-  lowered = program.lower(*arguments)
-  compiled = lowered.compile()
+  compiled = program.lower(*arguments).compile()
   compiling = time.perf_counter() - start
   first, later = timing.best_of(
     lambda: compiled(*arguments), repeats, trains=True
   )
-  flops = (lowered.cost_analysis() or {}).get('flops') if counts else None
+  flops = _flops(program, arguments)
   share = flops and flops / later / ceiling
   size = _bytes(compiled.memory_analysis())
   row = timing.report(name, (compiling + first, later), count)
@@ -82,6 +83,15 @@ def measure(name, program, arguments, count, repeats, *, ceiling, counts=True):
     f'{size / 2**20:.0f} MiB' if size else None,
   )
   return {**row, 'flops': flops, 'share': share, 'bytes': size}
+
+
+def _flops(program, arguments):
+  """Floating point operations of a call, or None."""
+  function = inspect.unwrap(program)
+  # A function of its own: JAX remembers how it traced the other one.
+  fresh = jax.jit(lambda *arguments: function(*arguments))
+  with dispatch.plain():
+    return (fresh.lower(*arguments).cost_analysis() or {}).get('flops')
 
 
 def _bytes(planned):
