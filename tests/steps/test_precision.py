@@ -12,6 +12,7 @@ from palmjax.data.augment import palm_frame_crops
 from palmjax.losses import metric as metric_losses
 from palmjax.losses import transport, triplet
 from palmjax.models import backbones, detector, exits, heads, palm_frame
+from palmjax.ops.conv import dispatch
 from palmjax.steps import (
   classify,
   detect,
@@ -252,9 +253,12 @@ def traced(case):
   ],
 )
 def test_a_step_multiplies_in_bfloat16_and_keeps_float32(name):
+  with dispatch.plain():  # Convolutions are seen as such.
+    convolved = operations(traced(CASES[name])[0], PRODUCTS)
+  assert jnp.dtype(HALF) in convolved['conv_general_dilated']
   jaxpr, state, (new, metrics) = traced(CASES[name])
   types = operations(jaxpr, PRODUCTS + OF_LOSSES)
-  assert jnp.dtype(HALF) in types['conv_general_dilated']
+  assert jnp.dtype(HALF) in set().union(*(types[x] for x in PRODUCTS))
   assert jax.tree.map(lambda x: x.dtype, new) == jax.tree.map(
     lambda x: x.dtype, state
   )
