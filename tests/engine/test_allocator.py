@@ -58,6 +58,31 @@ def test_blocks_that_a_thread_frees_are_used_again_without_new_pages():
   assert result.stdout == 'done\n', result.stderr
 
 
+_HEAP = """
+import ctypes, platform, re
+from palmjax.engine import allocator
+took_effect = allocator.keep_freed_memory()
+libc = ctypes.CDLL(None)
+libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
+libc.free.argtypes = [ctypes.c_void_p]
+# Addresses only: nothing is written.
+block = libc.malloc(3 * 2**30)
+assert block
+libc.free(block)
+maps = open('/proc/self/maps').read()
+(first, last), = re.findall(r'([0-9a-f]+)-([0-9a-f]+) .*\\[heap\\]', maps)
+print(int(last, 16) - int(first, 16) > 3 * 2**30 if took_effect else 'no glibc')
+"""
+
+
+def test_the_heap_is_never_given_back():
+  """With glibc's largest limit in bytes, 2 GB, it would be."""
+  if platform.libc_ver()[0] != 'glibc':
+    pytest.skip('memory is kept with glibc alone')
+  result = run(_HEAP, 'cpu')
+  assert result.stdout == 'True\n', result.stderr
+
+
 @pytest.mark.parametrize('platforms', ['cuda', 'tpu,cpu'])
 def test_nothing_changes_where_an_accelerator_is_used(platforms):
   code = (
