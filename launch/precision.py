@@ -5,14 +5,16 @@ python -m launch.precision [--starts=16] [--kinds palm …] [--out=DIR]
 Small networks, drawn palms and hands, 200 iterations. A number says by how much
 the mean of a metric over all iterations differs from the training in float32:
 
-  windows  in bfloat16; every eighth iteration begins from the state that the
-           training in float32 had then
+  steps    in bfloat16; every iteration begins from the state that the training
+           in float32 had then
+  windows  the same, but every eighth iteration only
   free     in bfloat16, from the first state on
   other    in float32, from first weights times 1.0001: of a change that means
            nothing
 
 Two trainings from almost one state drift apart after tens of iterations,
-whatever makes them differ. So only the windows tell what bfloat16 does.
+whatever makes them differ. So `free` tells little of bfloat16 where `other` is
+as large.
 """
 
 import argparse
@@ -41,8 +43,10 @@ from palmjax.models import (
 from palmjax.steps import classify, detect, perturb, perturbed_tasks, robust
 from palmjax.steps.gan import ada, networks, updates
 
-STEPS, _WINDOW = 200, 8
-COLUMNS = 'windows', 'free', 'other'
+STEPS = 200
+# In bfloat16: iterations between two states of the training in float32.
+_WINDOWS = {'steps': 1, 'windows': 8}
+COLUMNS = *_WINDOWS, 'free', 'other'
 _IDENTITIES, _SAMPLES, _HANDS = 16, 24, 256
 _PALM_SIZE, _HAND_SIZE, _BATCH, _HAND_BATCH, _LENGTH = 48, 64, 32, 8, 32
 _SCHEDULE = {'num_steps': STEPS, 'warmup_steps': 10}
@@ -93,16 +97,16 @@ def compare(training, start, steps=STEPS, columns=COLUMNS):
   run = functools.partial(_run, batch=batch, steps=steps)
   whole, half = (training.updates(x) for x in (jnp.float32, jnp.bfloat16))
   first = training.create(start)
-  expected, states = run(whole, [first])
+  expected, states = run(whole, {0: first}, keep=True)
   table = {}
   for column in columns:
-    match column:
-      case 'windows':
-        means, _ = run(half, states)
-      case 'free':
-        means, _ = run(half, [first])
-      case 'other':
-        means, _ = run(whole, [jax.tree.map(_move, first)])
+    if column == 'other':
+      means, _ = run(whole, {0: jax.tree.map(_move, first)})
+    elif column == 'free':
+      means, _ = run(half, {0: first})
+    else:
+      every = _WINDOWS[column]
+      means, _ = run(half, {i: states[i] for i in range(0, steps, every)})
     table[column] = {
       name: float(means[name] / expected[name] - 1) for name in training.judged
     }
@@ -115,25 +119,24 @@ def _move(value):
   return value
 
 
-def _run(updates_of, states, batch, steps):
-  """(mean metrics, states before every `_WINDOW` iterations) of a training.
+def _run(updates_of, states, batch, steps, keep=False):
+  """(mean metrics, {i: state before iteration i} if `keep`) of a training.
 
   Args:
     updates_of: iteration → jitted updates.
-    states: one first state, or one for each window.
+    states: {iteration: state that it begins from}; others go on.
     batch: iteration → batch.
     steps: iterations.
+    keep: whether states are kept.
   """
-  seen, kept = {}, []
+  seen, kept, state = {}, {}, states[0]
   for i in range(steps):
-    window, inside = divmod(i, _WINDOW)
-    if inside == 0:
-      if window < len(states):
-        state = states[window]
-      kept.append(state)
-    rows = batch(i)
+    state = states.get(i, state)
+    if keep:
+      kept[i] = state
+    rows, key = batch(i), jax.random.fold_in(_KEY, i)
     for update in updates_of(i):
-      state, metrics = update(state, None, rows, jax.random.fold_in(_KEY, i))
+      state, metrics = update(state, None, rows, key)
       for name, value in jax.device_get(metrics).items():
         seen.setdefault(name, []).append(float(value))
   return {name: np.mean(values) for name, values in seen.items()}, kept

@@ -29,10 +29,11 @@ def counting():
   )
 
 
-def test_windows_begin_from_states_in_float32():
+def test_steps_and_windows_begin_from_states_in_float32():
   table = precision.compare(counting(), 0, steps=16)
   expected = np.mean(range(1, 17))
   means = {
+    'steps': expected,
     # Of 1, 3, … 15 and of 9, 11, … 23.
     'windows': (8 + 16) / 2,
     'free': np.mean(range(1, 32, 2)),
