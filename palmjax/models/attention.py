@@ -39,4 +39,4 @@ class SpatialAttention(nn.Module):
     weights = batch_norm.normalise(
       self, weights, train=self.train, activation='none'
     )
-    return x * jax.nn.sigmoid(weights).astype(x.dtype)
+    return (wide * jax.nn.sigmoid(weights)).astype(x.dtype)

@@ -23,7 +23,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from palmjax.models import batch_norm, layers
-from palmjax.ops import pool, resample
+from palmjax.ops import pool, resample, wide
 from palmjax.ops.conv import dispatch as conv
 from palmjax.ops.maps import centers as center_maps
 from palmjax.ops.maps import points as point_maps
@@ -226,7 +226,7 @@ class Head(nn.Module):
       'kernel', nn.initializers.he_normal(), (3, 3, x.shape[-1], total)
     )
     bias = self.param('bias', nn.initializers.zeros, (total,))
-    x = conv.dense(x, kernel.astype(x.dtype)) + bias.astype(x.dtype)
+    x = wide.add(conv.dense(x, kernel.astype(x.dtype)), bias)
     hidden = jnp.split(jax.nn.relu(x), len(kinds), axis=-1)
     maps = {
       name: Projection(*values, name=_STORED.get(name, name))(part)
@@ -265,4 +265,4 @@ class Projection(nn.Module):
     bias = self.param(
       'bias', lambda key, shape: jnp.array(start), (self.features,)
     )
-    return conv.pointwise(x, kernel.astype(x.dtype)) + bias.astype(x.dtype)
+    return wide.add(conv.pointwise(x, kernel.astype(x.dtype)), bias)

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from palmjax.models import layers
-from palmjax.ops import resample
+from palmjax.ops import resample, wide
 
 
 class Generator(nn.Module):
@@ -99,9 +99,8 @@ class Generator(nn.Module):
   def synthesis(self, w):
     """w: float32 [B, num_layers, latent_size] -> float32 [B, H, W, 3]."""
     chex.assert_shape(w, (None, self.num_layers, self.latent_size))
-    x = jnp.broadcast_to(
-      self.constant.astype(self.dtype), (w.shape[0], *self.constant.shape)
-    )
+    x = jnp.broadcast_to(self.constant, (w.shape[0], *self.constant.shape))
+    x = x.astype(self.dtype)
     noise = self.noise(w.shape[0])
     x = self.refine[0](x, w[:, 0], next(noise))
     images = self.to_rgb[0](x, w[:, 1])
@@ -170,8 +169,8 @@ class _StyledConv(nn.Module):
       x = resample.upsample(x)
     strength = self.param('noise_strength', nn.initializers.zeros, ())
     bias = self.param('bias', nn.initializers.zeros, (self.features,))
-    x = x + (strength * noise).astype(self.dtype)
-    return layers.leaky_relu(x + bias.astype(self.dtype))
+    x = wide.add(x, strength * noise)
+    return layers.leaky_relu(wide.add(x, bias))
 
 
 class _ToRgb(nn.Module):

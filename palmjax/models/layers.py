@@ -24,6 +24,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from palmjax.models import batch_norm
+from palmjax.ops import wide
 from palmjax.ops.conv import dispatch as conv
 
 
@@ -209,7 +210,7 @@ class Dense(nn.Module):
     )
     kernel = kernel * (multiplier / x.shape[-1] ** 0.5)
     x = x.astype(self.dtype) @ kernel.astype(self.dtype)
-    return x + (bias * multiplier).astype(self.dtype)
+    return wide.add(x, bias * multiplier)
 
 
 class Conv(nn.Module):
@@ -233,7 +234,7 @@ class Conv(nn.Module):
     x = conv.convolve(x.astype(self.dtype), kernel.astype(self.dtype))
     if self.use_bias:
       bias = self.param('bias', nn.initializers.zeros, (self.features,))
-      x = x + bias.astype(self.dtype)
+      x = wide.add(x, bias)
     return x
 
 
@@ -262,11 +263,11 @@ class ModulatedConv(nn.Module):
     """x: [B, H, W, I]; w: float32 [B, dim] -> [B, H, W, `features`]."""
     kernel = _kernel(self, self.kernel_size, x.shape[-1], self.features)
     style = Dense(x.shape[-1], bias=1.0, name='style')(w)
-    x = x.astype(self.dtype) * style[:, None, None].astype(self.dtype)
+    x = wide.multiply(x.astype(self.dtype), style[:, None, None])
     x = conv.convolve(x, kernel.astype(self.dtype))
     if self.demodulate:
       power = jnp.square(style) @ jnp.sum(jnp.square(kernel), axis=(0, 1))
-      x = x * lax.rsqrt(power + 1e-8)[:, None, None].astype(self.dtype)
+      x = wide.multiply(x, lax.rsqrt(power + 1e-8)[:, None, None])
     return x
 
 

@@ -19,6 +19,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from palmjax.models import attention, batch_norm, layers
+from palmjax.ops import wide
 from palmjax.ops.conv import dispatch as conv
 
 # (convolutions, features) of a stage.
@@ -127,4 +128,4 @@ class BiasedConv(nn.Module):
     x = conv.dense(
       x, kernel.astype(x.dtype), stride=self.stride, padding=_PAD_ONE
     )
-    return jax.nn.relu(x + bias.astype(x.dtype))
+    return jax.nn.relu(wide.add(x, bias))
