@@ -2,11 +2,10 @@
 
 Small networks, equal keys and batches, and means over all steps. After tens of
 steps two trainings drift apart, whatever makes them differ, so that a whole
-training does not show a percent (docs/results.md, bfloat16). Those of palms and
-of the detector begin every eighth step anew from a state of the training in
-float32. Those on perturbed images do so at every step, and are compared whole
-at a fifth of the rate, within 3 %. The GAN is compared over its first 40
-iterations.
+training does not show a percent (docs/results.md, bfloat16). So each step is
+compared from the states of a training in float32; whole trainings are compared
+on perturbed images, at a fifth of the rate and within 3 %, and for the GAN over
+its first 40 iterations.
 """
 
 import functools
@@ -16,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from launch import precision
+from launch.precision import compare, trainings
 from palmjax.engine import optim
 from palmjax.losses import metric as metric_losses
 from palmjax.losses import transport
@@ -153,14 +152,18 @@ def test_bfloat16_trains_as_float32(training, names, tolerance):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('kind', ['palm', 'detector'])
-def test_bfloat16_trains_as_float32_from_equal_states(kind):
-  training = precision.KINDS[kind]()
-  table = precision.compare(training, 100, columns=('windows',))
-  differences = table['windows']
-  assert set(differences) == set(training.judged)
+@pytest.mark.parametrize('kind', trainings.KINDS)
+def test_a_step_in_bfloat16_is_that_in_float32(kind):
+  """Each step of a training, from equal states; gradients are noisier."""
+  training = trainings.KINDS[kind]()
+  differences = compare.compare(training, 200, columns=('steps',))['steps']
+  assert set(differences) == {*training.judged, 'update'}
   for name, difference in differences.items():
-    assert abs(difference) < 0.01, (name, difference)
+    of_gradients = name.endswith(('grad_norm', 'r1', 'update'))
+    bound = 0.05 if of_gradients else 0.01
+    if name == 'update' and kind == 'detector':
+      bound = 0.08  # Of batches of 8: BatchNorm multiplies what is rounded.
+    assert abs(difference) < bound, (name, difference)
   assert any(differences.values())  # Or nothing is compared.
 
 
