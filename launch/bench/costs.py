@@ -2,14 +2,14 @@
 
 The ceiling is a large matrix product, measured in the same run: what this
 machine reaches, not what its data sheet says. FLOPs are those of the program
-before XLA optimises it, with every convolution as one operation: XLA counts the
-body of a loop once, and on a CPU some convolutions are loops over blocks of the
-batch. A loop of the program itself still counts once. Memory is what XLA plans
-for arguments, results and values in between.
+before XLA optimises it, with every convolution as one plain one: XLA counts
+the body of a loop once, and on a CPU some convolutions are loops over blocks of
+the batch. Winograd's do fewer FLOPs than are counted. A loop of the program
+itself still counts once. Memory is what XLA plans for arguments, results and
+values in between.
 """
 
 import functools
-import inspect
 import time
 
 import jax
@@ -87,7 +87,7 @@ def measure(name, program, arguments, count, repeats, *, ceiling):
 
 def _flops(program, arguments):
   """Floating point operations of a call, or None."""
-  function = inspect.unwrap(program)
+  function = program.__wrapped__  # Of `jax.jit`.
   # A function of its own: JAX remembers how it traced the other one.
   fresh = jax.jit(lambda *arguments: function(*arguments))
   with dispatch.plain():

@@ -52,8 +52,8 @@ def keep_freed_memory():
     # own, which holds no block above 64 MB: those would stay fresh pages.
     (_ARENA_MAX, 1),
     (_MMAP_MAX, 0),
-    # Never. With 2 GB free, each step of a ResNet-18 gave 1.2 GB back, and took
-    # 1,120 ms in place of 930.
+    # Never. Above 2 GB each step of a ResNet-18 gave 1.2 GB of pages back, and
+    # took 1,120 ms in place of 930.
     (_TRIM_THRESHOLD, -1),
     (_TOP_PAD, 2**26),
   )

@@ -20,6 +20,7 @@ def channel_sums(*arrays):
   up many channels at a time; longer loops took up to five times as long.
   """
   chex.assert_rank(arrays, 4)
+  chex.assert_equal_shape(arrays)
   if jax.default_backend() != 'cpu':
     return [jnp.sum(array, axis=(0, 1, 2)) for array in arrays]
   batch, height, width, channels = arrays[0].shape
@@ -35,7 +36,10 @@ def channel_sums(*arrays):
 
 
 def _part(height, width):
-  """How many pixels are added up at first: of one row if it can be."""
+  """How many pixels are added up at first: of one row if it can be.
+
+  A whole row where no number from 4 to 16 divides the map.
+  """
   for size in (width, height * width):
     for count in range(16, 3, -1):
       if size % count == 0:

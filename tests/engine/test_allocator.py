@@ -76,7 +76,7 @@ print(int(last, 16) - int(first, 16) > 3 * 2**30 if took_effect else 'no glibc')
 
 
 def test_the_heap_is_never_given_back():
-  """With glibc's largest limit in bytes, 2 GB, it would be."""
+  """With the largest limit that `mallopt` takes, 2 GB, it would be."""
   if platform.libc_ver()[0] != 'glibc':
     pytest.skip('memory is kept with glibc alone')
   result = run(_HEAP, 'cpu')
