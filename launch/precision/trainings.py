@@ -80,6 +80,13 @@ def _jit(step):
   return meshes.jit_step(step, meshes.make(1), donate=False)
 
 
+def _of_one_network(create, updates_of, *rest):
+  """A `Training` whose state is one `TrainState`."""
+  return Training(
+    create, lambda state: [state.params], _scale, updates_of, *rest
+  )
+
+
 def _always(make_step):
   @functools.cache
   def updates_of(dtype):
@@ -127,15 +134,8 @@ def _palm_training(make_step, judged):
       head=heads.init_head(key(start, 'head'), _IDENTITIES, _LENGTH),
     )
 
-  return Training(
-    create,
-    lambda state: [state.params],
-    _scale,
-    _always(lambda dtype: make_step(_backbone(dtype), tx)),
-    _palms,
-    _BATCH,
-    judged,
-  )
+  updates_of = _always(lambda dtype: make_step(_backbone(dtype), tx))
+  return _of_one_network(create, updates_of, _palms, _BATCH, judged)
 
 
 def _palm():
@@ -181,15 +181,11 @@ def _detector():
       input_shape=(_HAND_SIZE, _HAND_SIZE, 3),
     )
 
-  return Training(
-    create,
-    lambda state: [state.params],
-    _scale,
-    _always(lambda dtype: detect.make_step(network(dtype), tx, augment=_same)),
-    _hands,
-    _HAND_BATCH,
-    ('loss', 'loss/class', 'loss/offset', 'loss/size', 'grad_norm'),
+  updates_of = _always(
+    lambda dtype: detect.make_step(network(dtype), tx, augment=_same)
   )
+  judged = 'loss', 'loss/class', 'loss/offset', 'loss/size', 'grad_norm'
+  return _of_one_network(create, updates_of, _hands, _HAND_BATCH, judged)
 
 
 def _gan():
