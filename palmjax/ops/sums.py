@@ -16,7 +16,7 @@ def channel_sums(*arrays):
 
   On a CPU one reduction reads what the arrays are computed from once, and
   writes none of them out: over a few columns, with one result an array; the
-  small rest plainly. XLA writes out a loop over up to 16 columns and then adds
+  small rest plainly. XLA unrolls a loop over up to 16 columns and then adds
   up many channels at a time; longer loops took up to five times as long.
   """
   chex.assert_rank(arrays, 4)

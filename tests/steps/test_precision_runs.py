@@ -3,11 +3,11 @@
 Small networks, equal keys and batches, and means over all steps. Each step is
 compared from the states of a training in float32. After tens of steps two
 trainings drift apart, whatever makes them differ: in float32, after all first
-weights had been multiplied by 0.9999, the mean loss of the palm network differed
-by 1.8 % and that of the detector's class by 1.5 %. So whole trainings are
-compared at a fifth of the rate, where these were 0.3 %; on perturbed images
-within 3 %, and without the accuracy of palms, of which 0.9999 changes 1.4 %. The
-GAN is compared over its first 40 iterations.
+weights had been multiplied by 0.9999, the mean loss of the palm network
+differed by 1.8 % and that of the detector's class by 1.5 %. So whole trainings
+are compared at a fifth of the rate, where these were 0.3 %, without the
+accuracy of palms, which still differed by 1.4 %; on perturbed images within
+3 %. The GAN is compared over its first 40 iterations.
 """
 
 import functools
@@ -187,7 +187,10 @@ def test_bfloat16_trains_as_float32(training, names, tolerance):
 def test_a_step_in_bfloat16_is_that_in_float32(kind):
   """Each step of a training, from equal states; gradients are noisier."""
   training = trainings.KINDS[kind]()
-  differences = compare.compare(training, 200, columns=('steps',))['steps']
+  # The next test compares the losses of all 200 on perturbed images.
+  steps = 60 if kind == 'perturbed palm' else trainings.STEPS
+  table = compare.compare(training, 200, steps=steps, columns=('steps',))
+  differences = table['steps']
   assert set(differences) == {*training.judged, 'update'}
   for name, difference in differences.items():
     of_gradients = name.endswith(('grad_norm', 'r1', 'update'))
