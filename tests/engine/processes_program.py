@@ -116,7 +116,10 @@ if __name__ == '__main__':
   code = 0
   try:
     run(sys.argv[1], **dict(option.split('=') for option in sys.argv[2:]))
-  except (ValueError, OSError, loop.Interrupted) as error:
+  except loop.Interrupted as stop:
+    # As well ended as a whole run: it leaves when the others do.
+    print(stop, file=sys.stderr, flush=True)
+  except (ValueError, OSError) as error:
     print(error, file=sys.stderr, flush=True)
     code = 1
   processes.end(code)

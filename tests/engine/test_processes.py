@@ -177,6 +177,7 @@ def test_a_signal_to_one_process_stops_all_at_one_checkpoint(tmp_path):
       break
   started[1].send_signal(signal.SIGTERM)
   first, second = process_group.finish(started, timeout=120)
+  assert (first[0], second[0]) == (0, 0), first[2] + second[2]
   stopped = r"stage 'toy' stopped at step (\d+) of 100000, all saved"
   steps = [re.search(stopped, out[2])[1] for out in (first, second)]
   assert steps[0] == steps[1]
