@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from palmjax.ops.conv import blocked, winograd
+from palmjax.ops.conv import blocked, tiles, winograd
 from palmjax.ops.conv import dispatch as conv
 
 _ONE = ((1, 1), (1, 1))
@@ -24,9 +24,9 @@ def test_the_transforms_filter_a_signal():
   rng = np.random.default_rng(0)
   for _ in range(5):
     signal, taps = rng.integers(-9, 10, 6), 24.0 * rng.integers(-9, 10, 3)
-    product = (winograd.KERNEL.astype(float) @ taps) * (winograd.INPUT @ signal)
+    product = (tiles.KERNEL.astype(float) @ taps) * (tiles.INPUT @ signal)
     np.testing.assert_allclose(
-      winograd.OUTPUT @ product,
+      tiles.OUTPUT @ product,
       np.correlate(signal, taps, 'valid'),
       atol=1e-2,
     )
@@ -34,7 +34,7 @@ def test_the_transforms_filter_a_signal():
 
 def test_tiles_overlap_by_two_and_see_zeros_beyond_the_border():
   x = random(2, 5, 7, 3)
-  v = np.asarray(winograd.transform(x, ((1, 1), (2, 0))))
+  v = np.asarray(tiles.transform(x, ((1, 1), (2, 0))))
   v = v.reshape(6, 6, 2, 2, 2, 3)
   padded = np.pad(x, ((0, 0), (1, 9), (2, 9), (0, 0)))
   for k in range(2):
@@ -42,7 +42,7 @@ def test_tiles_overlap_by_two_and_see_zeros_beyond_the_border():
       tile = padded[:, 4 * k : 4 * k + 6, 4 * j : 4 * j + 6]
       np.testing.assert_allclose(
         v[:, :, :, k, j],
-        np.einsum('ip,jq,bpqc->ijbc', winograd.INPUT, winograd.INPUT, tile),
+        np.einsum('ip,jq,bpqc->ijbc', tiles.INPUT, tiles.INPUT, tile),
         atol=1e-4,
       )
 
@@ -51,18 +51,18 @@ def test_tiles_overlap_by_two_and_see_zeros_beyond_the_border():
 def test_transposes(height, width):
   """⟨f(x), v⟩ = ⟨x, fᵀ(v)⟩ for what goes to the tiles and back."""
   x, padding = random(2, height, width, 3), ((1, 1), (2, 0))
-  v = winograd.transform(x, padding)
+  v = tiles.transform(x, padding)
   other = random(*v.shape, seed=1)
   np.testing.assert_allclose(
     np.vdot(v, other),
-    np.vdot(x, winograd.add_up(other, x.shape, padding)),
+    np.vdot(x, tiles.add_up(other, x.shape, padding)),
     rtol=1e-4,
   )
-  z = winograd.take_apart(x)
+  z = tiles.take_apart(x)
   other = random(*z.shape, seed=2)
   np.testing.assert_allclose(
     np.vdot(z, other),
-    np.vdot(x, winograd.assemble(other, 2, height, width)),
+    np.vdot(x, tiles.assemble(other, 2, height, width)),
     rtol=1e-4,
   )
 

@@ -1,0 +1,161 @@
+"""Maps as tiles of Winograd's F(4×4, 3×3), transformed, and back.
+
+The matrices and letters are those of `winograd`. Each transform is six sums of
+rows of a tile, then six sums of columns, each of slices of the maps.
+"""
+
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+TILE = 4
+WINDOW = 3
+SIDE = TILE + WINDOW - 1
+
+# Of the points 0, ±1, ±2, ∞ (appendix of the paper).
+INPUT = np.array(
+  [
+    [4, 0, -5, 0, 1, 0],
+    [0, -4, -4, 1, 1, 0],
+    [0, 4, -4, -1, 1, 0],
+    [0, -2, -1, 2, 1, 0],
+    [0, 2, -1, -2, 1, 0],
+    [0, 4, 0, -5, 0, 1],
+  ],
+  np.float32,
+)
+KERNEL = np.array(
+  [
+    [1 / 4, 0, 0],
+    [-1 / 6, -1 / 6, -1 / 6],
+    [-1 / 6, 1 / 6, -1 / 6],
+    [1 / 24, 1 / 12, 1 / 6],
+    [1 / 24, -1 / 12, 1 / 6],
+    [0, 0, 1],
+  ],
+  np.float32,
+)
+OUTPUT = np.array(
+  [
+    [1, 1, 1, 1, 1, 0],
+    [0, 1, -1, 2, -2, 0],
+    [0, 1, 1, 4, 4, 0],
+    [0, 1, -1, 8, -8, 1],
+  ],
+  np.float32,
+)
+
+
+def transform(x, padding):
+  """V, Bᵀ d B of every tile: [B, H, W, C] → [36, tiles, C].
+
+  The tiles of 6×6 overlap by two. Tile (k, l) of an image reads from row
+  4k − top and column 4l − left on, zeros where there is no map.
+  """
+  batch, height, width, channels = x.shape
+  rows, columns = count(output_size(x.shape, padding))
+  (top, _), (left, _) = padding
+  bottom = TILE * (rows + 1) - height - top
+  right = TILE * (columns + 1) - width - left
+  x = _pad(x.astype(jnp.float32), {1: (top, bottom), 2: (left, right)})
+  x = x.reshape(batch, rows + 1, TILE, -1, channels)
+  u = jnp.stack(_sums(INPUT, _windows(x, 1)))
+  u = u.reshape(SIDE, batch, rows, columns + 1, TILE, channels)
+  v = jnp.stack(_sums(INPUT, _windows(u, 3)), 1)
+  return v.reshape(SIDE**2, -1, channels)
+
+
+def add_up(tiles, shape, padding):
+  """The transpose of `transform`: [36, tiles, C] → [B, H, W, C], the shape."""
+  batch, height, width, channels = shape
+  rows, columns = count(output_size(shape, padding))
+  (top, _), (left, _) = padding
+  x = tiles.reshape(SIDE, SIDE, batch, rows, columns, channels)
+  x = _overlap(_sums(INPUT.T, [x[:, j] for j in range(SIDE)]), 3)
+  x = x.reshape(SIDE, batch, rows, -1, channels)
+  x = _overlap(_sums(INPUT.T, list(x)), 1)
+  x = x.reshape(batch, TILE * (rows + 1), -1, channels)
+  return x[:, top : top + height, left : left + width]
+
+
+def assemble(products, batch, height, width):
+  """Aᵀ m A of every tile m, put together: [36, tiles, K] → [B, H', W', K]."""
+  rows, columns = count((height, width))
+  y = products.reshape(SIDE, SIDE, batch, rows, columns, -1)
+  y = jnp.stack(_sums(OUTPUT, list(y)))
+  y = jnp.stack(_sums(OUTPUT, [y[:, j] for j in range(SIDE)]), 4)
+  y = jnp.moveaxis(y, 0, 2)  # [B, rows, 4, columns, 4, K]
+  y = y.reshape(batch, TILE * rows, TILE * columns, -1)
+  return y[:, :height, :width]
+
+
+def take_apart(g):
+  """Z, A g Aᵀ of every tile, the transpose of `assemble`."""
+  batch, height, width, features = g.shape
+  rows, columns = count((height, width))
+  borders = {1: (0, TILE * rows - height), 2: (0, TILE * columns - width)}
+  g = _pad(g.astype(jnp.float32), borders)
+  g = g.reshape(batch, rows, TILE, columns, TILE, features)
+  z = jnp.stack(_sums(OUTPUT.T, [g[:, :, i] for i in range(TILE)]))
+  z = jnp.stack(_sums(OUTPUT.T, [z[..., j, :] for j in range(TILE)]), 1)
+  return z.reshape(SIDE**2, -1, features)
+
+
+def output_size(shape, padding):
+  """Height and width of the output of maps of a shape [B, H, W, C]."""
+  return tuple(
+    size + sum(border) - WINDOW + 1
+    for size, border in zip(shape[1:3], padding, strict=True)
+  )
+
+
+def count(size):
+  """Tiles along both axes that cover an output of (height, width)."""
+  return tuple(-(-extent // TILE) for extent in size)
+
+
+def _sums(matrix, parts):
+  """Σ_j matrix[i, j] parts[j], for each i; zeros are left out."""
+  return [
+    sum(
+      float(factor) * part
+      for factor, part in zip(row, parts, strict=True)
+      if factor
+    )
+    for row in matrix
+  ]
+
+
+def _windows(cells, axis):
+  """The six rows of each tile: four of a cell and two of the next.
+
+  Args:
+    cells: [..., n + 1, 4, ...], n + 1 at `axis`.
+
+  Returns:
+    Six arrays [..., n, ...].
+  """
+  count = cells.shape[axis] - 1
+  return [
+    lax.index_in_dim(
+      lax.slice_in_dim(cells, i // TILE, i // TILE + count, axis=axis),
+      i % TILE,
+      axis + 1,
+      keepdims=False,
+    )
+    for i in range(SIDE)
+  ]
+
+
+def _overlap(parts, axis):
+  """The transpose of `_windows`: six [..., n, ...] → [..., n + 1, 4, ...]."""
+  cells = [_pad(part, {axis: (0, 1)}) for part in parts[:TILE]]
+  for i, part in enumerate(parts[TILE:]):
+    cells[i] += _pad(part, {axis: (1, 0)})
+  return jnp.stack(cells, axis + 1)
+
+
+def _pad(x, borders):
+  """Zeros before and after, {axis: (low, high)}."""
+  sides = [(*borders.get(axis, (0, 0)), 0) for axis in range(x.ndim)]
+  return lax.pad(x, jnp.zeros((), x.dtype), sides)
