@@ -39,15 +39,17 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from palmjax.ops import memory
 from palmjax.ops.conv import tiles
 
 # The transform of the kernel in both axes, numbered row by row.
 _BOTH_KERNEL = np.kron(tiles.KERNEL, tiles.KERNEL)
 # Of the tiles of a block. A forward pass holds one such array, the gradients
-# three. At 64²×64 16e6 was faster forward than 4e6 and 40e6, and 4e6 than 12e6
-# for the gradients in a training step.
-_BLOCK_BYTES = 12e6
-_GRADIENT_BLOCK_BYTES = 4e6
+# four. A step of a ResNet-18 took 0.92 s so, and 0.95 with 12e6 and 4e6.
+_BLOCK_BYTES = 4e6
+_GRADIENT_BLOCK_BYTES = 2e6
+# The most channels of which Vᵀ Z is faster from a transposed V.
+_TRANSPOSED = 128
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
@@ -83,16 +85,19 @@ def _backward(padding, residuals, g):
   x, kernel = residuals
   u = _transform_kernel(kernel)
 
-  def block(total, images):
+  def block(carry, images):
+    total, i = carry
     x, g = images
     z = tiles.take_apart(g)
-    total += _products(tiles.transform(x, padding), z, (1, 1))
+    total += _of_tiles(padding, x, z, i >= 0)
     towards_x = _products(z, u, (2, 2))
-    return total, tiles.add_up(towards_x, x.shape, padding).astype(x.dtype)
+    return (total, i + 1), tiles.add_up(towards_x, x.shape, padding).astype(
+      x.dtype
+    )
 
   count = images_per_block(x, kernel.shape[-1], padding, _GRADIENT_BLOCK_BYTES)
-  total, gradient = lax.scan(
-    block, jnp.zeros_like(u), (_blocks(x, count), _blocks(g, count))
+  (total, _), gradient = lax.scan(
+    block, (jnp.zeros_like(u), 0), (_blocks(x, count), _blocks(g, count))
   )
   of_kernel = (_BOTH_KERNEL.T @ total.reshape(tiles.SIDE**2, -1)).reshape(
     kernel.shape
@@ -101,6 +106,43 @@ def _backward(padding, residuals, g):
 
 
 convolve.defvjp(_forward, _backward)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _of_tiles(padding, x, z, true):
+  """Σ Vᵀ Z over the tiles of x: [B, H, W, C], [36, tiles, K] → [36, C, K].
+
+  Of few channels V is written, then transposed, then multiplied. XLA would join
+  the first two, and then takes five times as long for them; or multiply without
+  the second, by a program for sums over rows. With few channels that is slower:
+  64²×64 took 73 ms in place of 66 for all of a convolution, 16²×256 34 in place
+  of 37.
+
+  Args:
+    padding: of `convolve`.
+    x, z: a block of maps, and Z of its outputs.
+    true: as of `memory.apart`.
+  """
+  if x.shape[-1] > _TRANSPOSED:
+    return _products(tiles.transform(x, padding), z, (1, 1))
+  v = memory.apart(lambda x: tiles.transform(x, padding), x, true=true)
+  v = lax.optimization_barrier(jnp.swapaxes(v, 1, 2))
+  return _products(v, z, (2, 1))
+
+
+def _of_tiles_forward(padding, x, z, true):
+  return _of_tiles(padding, x, z, true), (x, z)
+
+
+def _of_tiles_backward(padding, residuals, g):
+  # Plainly: of the transposed product's derivatives XLA compiles some not.
+  def plain(x, z):
+    return _products(tiles.transform(x, padding), z, (1, 1))
+
+  return *jax.vjp(plain, *residuals)[1](g), None
+
+
+_of_tiles.defvjp(_of_tiles_forward, _of_tiles_backward)
 
 
 def images_per_block(x, features, padding, block_bytes):

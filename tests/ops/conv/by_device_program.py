@@ -1,0 +1,70 @@
+"""Convolutions of a split batch, on four devices; prints those that agree.
+
+A process of its own: JAX counts devices when it starts. Set XLA_FLAGS to
+--xla_force_host_platform_device_count=4.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from palmjax.engine import mesh as meshes
+from palmjax.ops.conv import blocked, winograd
+from palmjax.ops.conv import dispatch as conv
+
+
+def compare(lowering):
+  """Loss, gradient and second derivatives on four devices and on one.
+
+  Returns:
+    The program on four devices.
+  """
+  random = np.random.default_rng(0)
+  x = random.normal(size=(8, 6, 6, 5)).astype(np.float32)
+  kernel = np.float32(0.2) * random.normal(size=(3, 3, 5, 7))
+  kernel = kernel.astype(np.float32)
+
+  def step(kernel, frozen, x, key):
+    del frozen, key
+
+    def loss(kernel, x):
+      return jnp.sum(jnp.sin(conv.dense(x, kernel, lowering=lowering)))
+
+    def length(kernel):
+      value, (of_kernel, of_x) = jax.value_and_grad(loss, (0, 1))(kernel, x)
+      total = jnp.sum(jnp.sin(of_kernel)) + jnp.sum(jnp.sin(of_x))
+      return total, (value, of_kernel)
+
+    return jax.grad(length, has_aux=True)(kernel)
+
+  def run(count):
+    mesh = meshes.make(count)
+    program = meshes.jit_step(step, mesh, donate=False)
+    arguments = (
+      meshes.replicate(kernel, mesh),
+      None,
+      meshes.shard_batch(x, mesh),
+      meshes.replicate(jax.random.key(0), mesh),
+    )
+    text = program.lower(*arguments).compile().as_text()
+    return jax.device_get(program(*arguments)), text
+
+  (expected, _), (values, text) = run(1), run(4)
+  for a, b in zip(
+    jax.tree.leaves(values), jax.tree.leaves(expected), strict=True
+  ):
+    np.testing.assert_allclose(a, b, rtol=0, atol=1e-5 * np.max(np.abs(b)))
+  print(lowering)
+  return text
+
+
+if __name__ == '__main__':
+  assert jax.device_count() == 4
+  # As a batch of large images has them, of which few fit into a block.
+  for module in (winograd, blocked):
+    module.images_per_block = lambda *_: 1
+  for lowering in ('winograd', 'blocked'):
+    # Images stay where they are; the kernel's gradient is summed.
+    text = compare(lowering)
+    assert 'all-gather' not in text
+    assert 'all-reduce' in text
