@@ -12,7 +12,7 @@ TILE = 4
 WINDOW = 3
 SIDE = TILE + WINDOW - 1
 
-# Of the points 0, ±1, ±2, ∞ (appendix of the paper).
+# Of the points 0, ±1, ±2, ∞ (appendix of arXiv:1509.09308).
 INPUT = np.array(
   [
     [4, 0, -5, 0, 1, 0],

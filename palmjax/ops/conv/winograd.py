@@ -90,10 +90,8 @@ def _backward(padding, residuals, g):
     x, g = images
     z = tiles.take_apart(g)
     total += _of_tiles(padding, x, z, i >= 0)
-    towards_x = _products(z, u, (2, 2))
-    return (total, i + 1), tiles.add_up(towards_x, x.shape, padding).astype(
-      x.dtype
-    )
+    of_x = tiles.add_up(_products(z, u, (2, 2)), x.shape, padding)
+    return (total, i + 1), of_x.astype(x.dtype)
 
   count = images_per_block(x, kernel.shape[-1], padding, _GRADIENT_BLOCK_BYTES)
   (total, _), gradient = lax.scan(
