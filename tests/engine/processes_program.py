@@ -117,7 +117,7 @@ if __name__ == '__main__':
   try:
     run(sys.argv[1], **dict(option.split('=') for option in sys.argv[2:]))
   except loop.Interrupted as stop:
-    # As well ended as a whole run: it leaves when the others do.
+    # A stop at a checkpoint is a success: wait for the others, exit with 0.
     print(stop, file=sys.stderr, flush=True)
   except (ValueError, OSError) as error:
     print(error, file=sys.stderr, flush=True)

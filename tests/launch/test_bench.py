@@ -2,6 +2,7 @@
 
 import functools
 import json
+import pathlib
 import types
 
 import jax
@@ -13,6 +14,7 @@ from configs import metric as metric_config
 from configs import robust as robust_config
 from launch.bench import __main__ as bench
 from launch.bench import codes, galleries, identities, perturbed, timing
+from launch.bench.pytorch import table as pytorch_table
 from palmjax.data.hands import hands
 from palmjax.inference import verifier
 from palmjax.steps import perturbed_tasks, robust
@@ -129,6 +131,25 @@ def test_missing_pytorch_is_told_before_anything_is_timed(
   with pytest.raises(SystemExit):
     bench.main(argv)
   assert 'pip install torch' in capsys.readouterr().err
+
+
+def test_ratios_to_pytorch_become_the_table_of_the_docs():
+  root = pathlib.Path(__file__).parents[2]
+  names = 'mobilefacenet', 'resnet18_small', 'resnet50', 'detector', 'gan'
+  rows = [
+    {'name': f'{name}, 8 px × 2', 'ratio': 0.501 + i / 10}
+    for i, name in enumerate(names)
+  ]
+  made = pytorch_table.content(rows, repeats=3, commit='abc', torch='2.0')
+  shown = json.loads((root / 'docs/results/torch.json').read_text())
+  assert list(made) == list(shown)
+  assert list(made['table']) == list(shown['table'])
+  for name, row in shown['table'].items():
+    assert made['table'][name].get('goal') == row.get('goal')
+  assert made['table']['ResNet-18']["time / PyTorch's"] == {'mean': 0.6}
+  assert 'goal' not in made['table']['ResNet-50']
+  assert made['command'].endswith('pytorch --repeats=3 --out=DIR')
+  assert 'torch 2.0; mobilefacenet, 8 px × 2; ' in made['runs']
 
 
 def test_noise_is_annotated_as_drawn_hands_are():

@@ -31,46 +31,33 @@ def test_readers_do_not_compute_it_anew():
   assert comparisons(memory.write_once) == 1 < comparisons(lambda y: y)
 
 
-def counted(function):
-  """Calls function(x, i >= 0) in a loop over the rows of an array."""
-
-  def run(x):
-    def body(i, row):
-      return i + 1, function(row, i >= 0)
-
-    return jax.lax.scan(body, 0, x)[1]
-
-  return run
-
-
 def test_what_is_computed_apart_stays_the_same():
   x = jnp.arange(24, dtype=jnp.float32).reshape(2, 3, 4)
 
-  def cubes(x, true):
-    return memory.apart(lambda x: x**3, x, true=true)
+  def cubes(x):
+    return memory.apart(lambda x: x**3, x)
 
-  np.testing.assert_allclose(jax.jit(counted(cubes))(x), x**3)
-  gradient = jax.jit(jax.grad(lambda x: jnp.sum(counted(cubes)(x))))(x)
+  np.testing.assert_allclose(jax.jit(cubes)(x), x**3)
+  gradient = jax.jit(jax.grad(lambda x: jnp.sum(cubes(x))))(x)
   np.testing.assert_allclose(gradient, 3 * x**2)
 
 
 @pytest.mark.skipif(
   jax.default_backend() != 'cpu', reason='programs of a CPU are tested'
 )
-def test_readers_do_not_join_what_is_computed_apart():
+@pytest.mark.parametrize('length', [1, 4])
+def test_readers_do_not_fuse_what_is_computed_apart(length):
   """XLA computes the maximum in a program of its own, not as it transposes."""
 
-  def joined(hold):
-    def transposed(x, true):
-      held = hold(lambda x: jnp.maximum(x[1:] + x[:-1], 0.5), x, true)
+  def fused(hold):
+    def transposed(x):
+      held = hold(lambda x: jnp.maximum(x[1:] + x[:-1], 0.5), x)
       return jax.lax.optimization_barrier(held.T)
 
-    program = jax.jit(counted(transposed)).lower(jnp.ones((4, 9, 16)))
-    computations = program.compile().as_text().split('\n\n')
+    x = jnp.ones((length, 9, 16))
+    program = jax.jit(lambda x: jax.lax.map(transposed, x)).lower(x).compile()
+    computations = program.as_text().split('\n\n')
     return any(' maximum(' in x and ' transpose(' in x for x in computations)
 
-  def apart(function, x, true):
-    return memory.apart(function, x, true=true)
-
-  assert joined(lambda function, x, true: function(x))
-  assert not joined(apart)
+  assert fused(lambda function, x: function(x))
+  assert not fused(memory.apart)

@@ -10,6 +10,7 @@ are shared: the two take turns and the fastest of several repeats counts.
 """
 
 import functools
+import pathlib
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +23,8 @@ from configs import robust as robust_config
 from configs import ssl as ssl_config
 from launch.bench import steps, training
 from launch.bench.pytorch import gan as torch_gan
-from launch.bench.pytorch import hands, networks, turns
+from launch.bench.pytorch import hands, networks, table, turns
+from palmjax import files
 from palmjax.engine import mesh as meshes
 from palmjax.engine import optim
 from palmjax.losses import metric
@@ -38,9 +40,26 @@ _SCALE = 32.0
 def run(args):
   """MobileFaceNet, ResNet-18, ResNet-50, the detector, the GAN of a run.
 
+  With --out they go into torch.json, as docs/results.md shows them.
+
   Yields:
     {'name', 'seconds', 'torch_seconds', 'ratio'} of each.
   """
+  rows = []
+  for row in _rows(args):
+    rows.append(row)
+    yield row
+  if args.out:
+    made = table.content(
+      rows,
+      repeats=args.repeats,
+      commit=args.commit,
+      torch=torch.__version__.partition('+')[0],
+    )
+    files.write_json(pathlib.Path(args.out) / 'torch.json', made)
+
+
+def _rows(args):
   size, count = args.size or (32 if args.small else 64), args.batch
   for name in networks.NETWORKS:
     yield recognition(name, size, count, 1000, args.repeats, 'float32')

@@ -65,12 +65,12 @@ def transform(x, padding):
   return v.reshape(SIDE**2, -1, channels)
 
 
-def add_up(tiles, shape, padding):
+def add_up(v, shape, padding):
   """The transpose of `transform`: [36, tiles, C] → [B, H, W, C], the shape."""
   batch, height, width, channels = shape
   rows, columns = count(output_size(shape, padding))
   (top, _), (left, _) = padding
-  x = tiles.reshape(SIDE, SIDE, batch, rows, columns, channels)
+  x = v.reshape(SIDE, SIDE, batch, rows, columns, channels)
   x = _overlap(_sums(INPUT.T, [x[:, j] for j in range(SIDE)]), 3)
   x = x.reshape(SIDE, batch, rows, -1, channels)
   x = _overlap(_sums(INPUT.T, list(x)), 1)
@@ -135,10 +135,10 @@ def _windows(cells, axis):
   Returns:
     Six arrays [..., n, ...].
   """
-  count = cells.shape[axis] - 1
+  length = cells.shape[axis] - 1
   return [
     lax.index_in_dim(
-      lax.slice_in_dim(cells, i // TILE, i // TILE + count, axis=axis),
+      lax.slice_in_dim(cells, i // TILE, i // TILE + length, axis=axis),
       i % TILE,
       axis + 1,
       keepdims=False,

@@ -44,11 +44,11 @@ from palmjax.ops.conv import tiles
 
 # The transform of the kernel in both axes, numbered row by row.
 _BOTH_KERNEL = np.kron(tiles.KERNEL, tiles.KERNEL)
-# Of the tiles of a block. A forward pass holds one such array, the gradients
-# four. A step of a ResNet-18 took 0.92 s so, and 0.95 with 12e6 and 4e6.
+# Of the tiles of a block. A forward pass holds one such array, the gradients up
+# to four. A step of a ResNet-18 took 0.92 s so, and 0.95 with 12e6 and 4e6.
 _BLOCK_BYTES = 4e6
 _GRADIENT_BLOCK_BYTES = 2e6
-# The most channels of which Vᵀ Z is faster from a transposed V.
+# Up to so many channels Vᵀ Z is faster from a transposed V.
 _TRANSPOSED = 128
 
 
@@ -85,17 +85,16 @@ def _backward(padding, residuals, g):
   x, kernel = residuals
   u = _transform_kernel(kernel)
 
-  def block(carry, images):
-    total, i = carry
+  def block(total, images):
     x, g = images
     z = tiles.take_apart(g)
-    total += _of_tiles(padding, x, z, i >= 0)
+    total += _of_tiles(x, z, padding)
     of_x = tiles.add_up(_products(z, u, (2, 2)), x.shape, padding)
-    return (total, i + 1), of_x.astype(x.dtype)
+    return total, of_x.astype(x.dtype)
 
   count = images_per_block(x, kernel.shape[-1], padding, _GRADIENT_BLOCK_BYTES)
-  (total, _), gradient = lax.scan(
-    block, (jnp.zeros_like(u), 0), (_blocks(x, count), _blocks(g, count))
+  total, gradient = lax.scan(
+    block, jnp.zeros_like(u), (_blocks(x, count), _blocks(g, count))
   )
   of_kernel = (_BOTH_KERNEL.T @ total.reshape(tiles.SIDE**2, -1)).reshape(
     kernel.shape
@@ -106,38 +105,34 @@ def _backward(padding, residuals, g):
 convolve.defvjp(_forward, _backward)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _of_tiles(padding, x, z, true):
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _of_tiles(x, z, padding):
   """Σ Vᵀ Z over the tiles of x: [B, H, W, C], [36, tiles, K] → [36, C, K].
 
-  Of few channels V is written, then transposed, then multiplied. XLA would join
-  the first two, and then takes five times as long for them; or multiply without
-  the second, by a program for sums over rows. With few channels that is slower:
-  64²×64 took 73 ms in place of 66 for all of a convolution, 16²×256 34 in place
-  of 37.
-
-  Args:
-    padding: of `convolve`.
-    x, z: a block of maps, and Z of its outputs.
-    true: as of `memory.apart`.
+  Up to `_TRANSPOSED` channels V is written, then transposed, then multiplied.
+  Fused, the first two take five times as long. Without the transposition XLA
+  takes another program, which sums over rows. At 64²×64 that made a convolution
+  slower, 73 ms in place of 66; at 16²×256 it made it faster, 34 in place of 37.
   """
   if x.shape[-1] > _TRANSPOSED:
-    return _products(tiles.transform(x, padding), z, (1, 1))
-  v = memory.apart(lambda x: tiles.transform(x, padding), x, true=true)
+    return _sum_over_rows(x, z, padding)
+  v = memory.apart(lambda x: tiles.transform(x, padding), x)
   v = lax.optimization_barrier(jnp.swapaxes(v, 1, 2))
   return _products(v, z, (2, 1))
 
 
-def _of_tiles_forward(padding, x, z, true):
-  return _of_tiles(padding, x, z, true), (x, z)
+def _of_tiles_forward(x, z, padding):
+  return _of_tiles(x, z, padding), (x, z)
 
 
 def _of_tiles_backward(padding, residuals, g):
-  # Plainly: of the transposed product's derivatives XLA compiles some not.
-  def plain(x, z):
-    return _products(tiles.transform(x, padding), z, (1, 1))
+  # Of the transposed product XLA cannot compile the second derivative of small
+  # maps: "Check failed: LayoutUtil::IsMonotonicWithDim0Major".
+  return jax.vjp(lambda *xz: _sum_over_rows(*xz, padding), *residuals)[1](g)
 
-  return *jax.vjp(plain, *residuals)[1](g), None
+
+def _sum_over_rows(x, z, padding):
+  return _products(tiles.transform(x, padding), z, (1, 1))
 
 
 _of_tiles.defvjp(_of_tiles_forward, _of_tiles_backward)

@@ -31,7 +31,12 @@ def test_four_devices_convolve_their_own_images():
     text=True,
   )
   assert result.returncode == 0, result.stderr[-3000:]
-  assert result.stdout.split() == ['winograd', 'blocked']
+  assert result.stdout.splitlines() == [
+    'winograd data',
+    'winograd data model',
+    'blocked data',
+    'blocked data model',
+  ]
 
 
 def test_a_batch_that_the_devices_do_not_divide_stays_whole():
