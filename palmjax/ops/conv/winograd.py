@@ -18,13 +18,14 @@ where the tiles overlap by two and are added up. V is made again rather than
 kept: V of 64²×64 is 75 MB a layer.
 
 What it takes, forward and both gradients: milliseconds on 2 cores with AVX-512,
-batch 32, jax 0.10.2, freed memory kept (`engine.allocator`). "One product" is
-each transform as one matrix product of both axes, [36, 36] with all tiles:
+batch 32, jax 0.10.2, freed memory kept (`engine.allocator`):
 
   map, channels     64²×64   32²×128   16²×256   8²×512
-  sums of slices        65        46        33       32
-  one product           94        49        58       36
-  XLA                  201        88        86       83
+  this                  64        47        33       30
+  XLA's own            212        93        88       82
+
+Transforms that are one matrix product of both axes, [36, 36] with all tiles,
+are slower than sums of slices: by a fifth for 8²×512, by half for 64²×64.
 
 In float32 the result is off by 3e-6 (24 channels) to 1.3e-5 (512) of the
 largest value, XLA's own by less than 1e-6. Transforms are float32 whatever the
