@@ -1,7 +1,4 @@
-import os
 import pathlib
-import subprocess
-import sys
 
 import jax
 import jax.numpy as jnp
@@ -9,25 +6,12 @@ import numpy as np
 import pytest
 
 from palmjax.engine import mesh
+from tests.engine import device_program
 
 
 def test_eight_devices_give_the_result_of_one():
-  here = pathlib.Path(__file__)
-  result = subprocess.run(
-    [sys.executable, here.with_name('mesh_program.py')],
-    capture_output=True,
-    text=True,
-    timeout=120,
-    env={
-      **os.environ,
-      'PYTHONPATH': str(here.parents[2]),
-      'JAX_PLATFORMS': 'cpu',
-      'XLA_FLAGS': os.environ.get('XLA_FLAGS', '')
-      + ' --xla_force_host_platform_device_count=8',
-    },
-  )
-  assert result.returncode == 0, result.stderr
-  *_, refusal, buffers = result.stdout.splitlines()
+  program = pathlib.Path(__file__).with_name('mesh_program.py')
+  *_, refusal, buffers = device_program.run(program, timeout=120)
   assert refusal == (
     "12 rows of batch entry 'image' do not divide over 8 devices: use a "
     'multiple of 8'

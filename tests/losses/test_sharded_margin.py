@@ -1,10 +1,7 @@
 """Softmax over classes that are split over devices, and its samples."""
 
 import functools
-import os
 import pathlib
-import subprocess
-import sys
 
 import jax
 import jax.numpy as jnp
@@ -14,31 +11,16 @@ from jax.sharding import PartitionSpec
 
 from palmjax.engine import mesh as meshes
 from palmjax.losses import sharded_margin
+from tests.engine import device_program
 
 ROWS, CLASSES, SIZE = 12, 11, 5
 
 
 def test_eight_devices_give_the_dense_loss_and_gradient():
   """With 1, 2, 4 and 8 shards; and what the formulas give in float64."""
-  here = pathlib.Path(__file__)
-  flags = (
-    f'{os.environ.get("XLA_FLAGS", "")} '
-    '--xla_force_host_platform_device_count=8 '
-    '--xla_backend_optimization_level=0'
-  )
-  result = subprocess.run(
-    [sys.executable, here.with_name('sharded_margin_program.py')],
-    env=os.environ
-    | {
-      'PYTHONPATH': str(here.parents[2]),
-      'JAX_PLATFORMS': 'cpu',
-      'XLA_FLAGS': flags,
-    },
-    capture_output=True,
-    text=True,
-  )
-  assert result.returncode == 0, result.stderr[-3000:]
-  assert result.stdout.split() == ['1003', '5', 'margins', 'samples']
+  program = pathlib.Path(__file__).with_name('sharded_margin_program.py')
+  lines = device_program.run(program, flags=device_program.UNOPTIMISED)
+  assert ' '.join(lines).split() == ['1003', '5', 'margins', 'samples']
 
 
 def draws(labels, count):

@@ -1,11 +1,10 @@
 """Every step of the recipes: 8 simulated devices give the result of one."""
 
-import os
 import pathlib
-import subprocess
-import sys
 
 import pytest
+
+from tests.engine import device_program
 
 STEPS = {
   'palms': ('classify', 'soft_label', 'metric', 'distill', 'self_distill'),
@@ -21,26 +20,10 @@ SLOW = tuple(part for part in STEPS if part != 'palms')
 
 def run(program, *parts):
   """Lines that a program of this folder prints on eight devices."""
-  here = pathlib.Path(__file__)
   # Unoptimised: a step compiles twice and runs twice.
-  flags = (
-    f'{os.environ.get("XLA_FLAGS", "")} '
-    '--xla_force_host_platform_device_count=8 '
-    '--xla_backend_optimization_level=0'
-  )
-  environment = os.environ | {
-    'PYTHONPATH': str(here.parents[2]),
-    'JAX_PLATFORMS': 'cpu',
-    'XLA_FLAGS': flags,
-  }
-  result = subprocess.run(
-    [sys.executable, here.with_name(program), *parts],
-    env=environment,
-    capture_output=True,
-    text=True,
-  )
-  assert result.returncode == 0, result.stderr[-3000:]
-  return tuple(result.stdout.splitlines())
+  path = pathlib.Path(__file__).with_name(program)
+  lines = device_program.run(path, *parts, flags=device_program.UNOPTIMISED)
+  return tuple(lines)
 
 
 @pytest.mark.parametrize(

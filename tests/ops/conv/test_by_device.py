@@ -1,37 +1,19 @@
 """Convolutions of a batch that is split over devices."""
 
-import os
 import pathlib
-import subprocess
-import sys
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from palmjax.ops.conv import by_device
+from tests.engine import device_program
 
 
 def test_four_devices_convolve_their_own_images():
   """Values, gradients and second derivatives are those of one device."""
-  here = pathlib.Path(__file__)
-  flags = (
-    f'{os.environ.get("XLA_FLAGS", "")} '
-    '--xla_force_host_platform_device_count=4'
-  )
-  result = subprocess.run(
-    [sys.executable, here.with_name('by_device_program.py')],
-    env=os.environ
-    | {
-      'PYTHONPATH': str(here.parents[3]),
-      'JAX_PLATFORMS': 'cpu',
-      'XLA_FLAGS': flags,
-    },
-    capture_output=True,
-    text=True,
-  )
-  assert result.returncode == 0, result.stderr[-3000:]
-  assert result.stdout.splitlines() == [
+  program = pathlib.Path(__file__).with_name('by_device_program.py')
+  assert device_program.run(program, devices=4) == [
     'winograd data',
     'winograd data model',
     'blocked data',
@@ -41,7 +23,9 @@ def test_four_devices_convolve_their_own_images():
 
 def test_a_batch_that_the_devices_do_not_divide_stays_whole():
   """As one image that a network is initialised with."""
-  mesh = jax.sharding.AbstractMesh((4,), ('data',))
+  mesh = jax.sharding.AbstractMesh(
+    (4,), ('data',), axis_types=(jax.sharding.AxisType.Auto,)
+  )
   shapes = []
 
   def noted(x, kernel):
