@@ -16,8 +16,10 @@ def channel_sums(*arrays):
 
   On a CPU one reduction reads what the arrays are computed from once, and
   writes none of them out: over a few columns, with one result an array; the
-  small rest plainly. XLA unrolls a loop over up to 16 columns and then adds
-  up many channels at a time; longer loops took up to five times as long.
+  small rest plainly. XLA unrolls a loop over few columns and then adds up many
+  channels at a time. Over 16 columns three sums are too many for that: those
+  of BatchNorm's derivative of 32×16²×128 took 1.8 ms on one core, and 0.4 ms
+  over 8 columns (traces of a training step, jax 0.10.2).
   """
   chex.assert_rank(arrays, 4)
   chex.assert_equal_shape(arrays)
@@ -38,10 +40,10 @@ def channel_sums(*arrays):
 def _part(height, width):
   """How many pixels are added up at first: of one row if it can be.
 
-  A whole row where no number from 4 to 16 divides the map.
+  A whole row where no number from 4 to 8 divides the map.
   """
   for size in (width, height * width):
-    for count in range(16, 3, -1):
+    for count in range(8, 3, -1):
       if size % count == 0:
         return count
   return width
