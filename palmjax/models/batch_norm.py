@@ -170,22 +170,27 @@ def _normalise_backward(activation, residuals, cotangents):
   wide, g = x.astype(jnp.float32), g.astype(jnp.float32)
   count = x.size // x.shape[-1]
   gain = scale * inverse
-  g_slope = jnp.zeros_like(slope)
+  through = g
   if activation != 'none':
     factor, offset, slope = _line(gain, shift, mean, slope)
     y = wide * factor + offset
-    below = jnp.where(y >= 0, 0.0, g * y)
-    g = jnp.where(y >= 0, g, slope * g)
+    through = jnp.where(y >= 0, g, slope * g)
+  terms = [through, through * wide]
   if activation == 'prelu':
-    sum_g, sum_gx, g_slope = sums.channel_sums(g, g * wide, below)
-  else:
-    sum_g, sum_gx = sums.channel_sums(g, g * wide)
+    terms.append(jnp.where(y >= 0, 0.0, g * y))
+  sum_g, sum_gx, *of_slope = sums.channel_sums(*terms)
+  g_slope = of_slope[0] if of_slope else jnp.zeros_like(slope)
   g_scale = inverse * (sum_gx - mean * sum_g)
   # With x̂ the normalised x, dx = gain (g - mean(g) - x̂ mean(g x̂)), written as
   # g, x and a constant; plus what comes in through the statistics.
   per_x = (2.0 * g_variance - gain * inverse * g_scale) / count
   constant = (g_mean - gain * sum_g) / count - mean * per_x
-  gain, per_x, constant = memory.write_once(jnp.stack([gain, per_x, constant]))
+  gain, gain_below, per_x, constant = memory.write_once(
+    jnp.stack([gain, gain * slope, per_x, constant])
+  )
+  if activation != 'none':
+    # y ≥ 0 in another form: XLA would write `through` to memory for both.
+    gain = jnp.where(wide * factor >= -offset, gain, gain_below)
   g_x = gain * g + per_x * wide + constant
   return g_x.astype(x.dtype), g_scale, sum_g, g_slope
 
