@@ -2,9 +2,9 @@
 
 y(x, k) is bilinear and so are its two gradients: with X(g, k) the gradient in x
 and K(x, g) the one in k, the gradients of any of y, X, K are the other two.
-Hence three functions that name each other as derivatives: every order of
-reverse mode takes the fast path (forward mode has none). All add up in float32,
-as XLA's convolutions do.
+Hence two functions, y and (X, K), that name each other as derivatives: every
+order of reverse mode takes the fast path (forward mode has none). All add up in
+float32, as XLA's convolutions do.
 """
 
 import functools
@@ -29,43 +29,54 @@ def convolve(x, kernel, stride, padding):
   Returns:
     [B, H', W', C].
   """
-  return _shift(lax.optimization_barrier(x), kernel, stride, padding)
+  return _shift(_pad(x, padding), kernel, stride)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
-def _input_gradient(g, kernel, x_shape, stride, padding):
-  """Gradient of the depthwise convolution in x, X(g, k).
-
-  Row s·m + r of the padded gradient, s the stride, is a sum over those rows i
-  of the window with i = r + s·q, of k[i] g[m - q]; columns alike. So each of
-  the s² phases (r, c) is a convolution of stride 1, and they are interleaved.
-  At a stride of 1 there is one phase, and only what is kept of it is computed.
-  """
-  batch, height, width, channels = x_shape
-  rows, columns = g.shape[1:3]
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))
+def _gradients(x, kernel, g, stride, padding):
+  """(X(g, k), K(x, g)), which read one array: g and the zeros around it."""
   window = kernel.shape[:2]
-  (top, bottom), (left, right) = padding
   borders = tuple(
     tuple(size - 1 - side for side in sides)
     for size, sides in zip(window, padding, strict=True)
   )
   if stride == 1 and min(min(sides) for sides in borders) >= 0:
+    # The gradient of what was added to x is not computed.
     turned = jnp.flip(kernel, (0, 1))
-    return memory.write_once(
-      _shift(lax.optimization_barrier(g), turned, 1, borders)
+    padded = _pad(g, borders)
+    input_gradient = memory.apart(lambda g: _shift(g, turned, 1), padded)
+  else:
+    borders = tuple(
+      ((size - 1) // stride, -(-(length + sum(sides)) // stride) - count)
+      for size, length, sides, count in zip(
+        window, x.shape[1:3], padding, g.shape[1:3], strict=True
+      )
     )
+    padded = _pad(g, borders)
+    input_gradient = _interleaved(padded, kernel, x.shape, stride, padding)
+  rows, columns = (
+    slice(low, low + count)
+    for (low, _), count in zip(borders, g.shape[1:3], strict=True)
+  )
+  return (
+    input_gradient,
+    _kernel_gradient(x, padded[:, rows, columns], window, stride, padding),
+  )
+
+
+def _interleaved(g, kernel, x_shape, stride, padding):
+  """X(g, k) of the padded g, at any stride s.
+
+  Row s·m + r of the padded gradient is a sum over those rows i of the window
+  with i = r + s·q, of k[i] g[m - q]; columns alike. So each of the s² phases
+  (r, c) is a convolution of stride 1, and they are interleaved.
+  """
+  batch, height, width, channels = x_shape
+  window = kernel.shape[:2]
+  (top, bottom), (left, right) = padding
   phase_rows = -(-(top + height + bottom) // stride)
   phase_columns = -(-(left + width + right) // stride)
   low = [(size - 1) // stride for size in window]
-  g = lax.optimization_barrier(
-    _pad(
-      g,
-      (
-        (low[0], phase_rows - rows),
-        (low[1], phase_columns - columns),
-      ),
-    )
-  )
 
   def phase(r, c):
     shape = batch, phase_rows, phase_columns, channels
@@ -93,19 +104,13 @@ def _input_gradient(g, kernel, x_shape, stride, padding):
   return memory.write_once(padded[:, top : top + height, left : left + width])
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
 def _kernel_gradient(x, g, window, stride, padding):
-  """Gradient of the depthwise convolution in the kernel, K(x, g).
-
-  The taps of a row of the window are summed together. The barrier makes XLA pad
-  x once instead of in every tap; g, too, is computed once.
-  """
-  taps = _taps(lax.optimization_barrier(_pad(x, padding)), window, stride)
-  g = memory.write_once(g).astype(jnp.float32)
+  """K(x, g); the taps of a row of the window are summed together."""
+  taps = _taps(_pad(x, padding), window, stride)
   totals = []
   for start in range(0, len(taps), window[1]):
     totals += sums.channel_sums(
-      *(tap * g for tap in taps[start : start + window[1]])
+      *(tap * g.astype(jnp.float32) for tap in taps[start : start + window[1]])
     )
   gradient = jnp.stack(totals).reshape(*window, 1, x.shape[-1])
   return gradient.astype(x.dtype)
@@ -116,46 +121,33 @@ def _convolve_forward(x, kernel, stride, padding):
 
 
 def _convolve_backward(stride, padding, residuals, g):
-  x, kernel = residuals
+  return _gradients(*residuals, g, stride, padding)
+
+
+def _gradients_forward(x, kernel, g, stride, padding):
+  return _gradients(x, kernel, g, stride, padding), (x, kernel, g)
+
+
+def _gradients_backward(stride, padding, residuals, cotangents):
+  x, kernel, g = residuals
+  u, v = cotangents
   return (
-    _input_gradient(g, kernel, x.shape, stride, padding),
-    _kernel_gradient(x, g, kernel.shape[:2], stride, padding),
-  )
-
-
-def _input_gradient_forward(g, kernel, x_shape, stride, padding):
-  return _input_gradient(g, kernel, x_shape, stride, padding), (g, kernel)
-
-
-def _input_gradient_backward(x_shape, stride, padding, residuals, u):
-  del x_shape  # That of u.
-  g, kernel = residuals
-  return (
-    convolve(u, kernel, stride, padding),
-    _kernel_gradient(u, g, kernel.shape[:2], stride, padding),
-  )
-
-
-def _kernel_gradient_forward(x, g, window, stride, padding):
-  return _kernel_gradient(x, g, window, stride, padding), (x, g)
-
-
-def _kernel_gradient_backward(window, stride, padding, residuals, v):
-  del window  # That of v.
-  x, g = residuals
-  return (
-    _input_gradient(g, v, x.shape, stride, padding),
-    convolve(x, v, stride, padding),
+    *_gradients(u, v, g, stride, padding),
+    convolve(u, kernel, stride, padding) + convolve(x, v, stride, padding),
   )
 
 
 convolve.defvjp(_convolve_forward, _convolve_backward)
-_input_gradient.defvjp(_input_gradient_forward, _input_gradient_backward)
-_kernel_gradient.defvjp(_kernel_gradient_forward, _kernel_gradient_backward)
+_gradients.defvjp(_gradients_forward, _gradients_backward)
 
 
 def _pad(x, padding):
-  return jnp.pad(x, ((0, 0), *padding, (0, 0)))
+  """Zeros around the maps; the barrier makes XLA write them once.
+
+  Without it, each tap would pad for itself, and compute x for itself.
+  """
+  padded = jnp.pad(x, ((0, 0), *padding, (0, 0)))
+  return lax.optimization_barrier(padded)
 
 
 def _taps(padded, window, stride):
@@ -175,8 +167,8 @@ def _taps(padded, window, stride):
   ]
 
 
-def _shift(x, kernel, stride, padding):
+def _shift(padded, kernel, stride):
   weights = kernel.reshape(-1, kernel.shape[-1]).astype(jnp.float32)
-  taps = _taps(_pad(x, padding), kernel.shape[:2], stride)
+  taps = _taps(padded, kernel.shape[:2], stride)
   y = sum(tap * weight for tap, weight in zip(taps, weights, strict=True))
-  return y.astype(x.dtype)
+  return y.astype(padded.dtype)
