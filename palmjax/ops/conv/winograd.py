@@ -70,8 +70,9 @@ def convolve(x, kernel, padding):
   height, width = tiles.output_size(x.shape, padding)
 
   def block(x):
-    products = _products(tiles.transform(x, padding), u, (2, 1))
-    return tiles.assemble(products, len(x), height, width)
+    products = _products(tiles.transform(_maps(x), padding), u, (2, 1))
+    y = tiles.assemble(products, count, height, width)
+    return y.reshape(*x.shape[:-3], *y.shape[1:])
 
   count = images_per_block(x, kernel.shape[-1], padding, _BLOCK_BYTES)
   y = lax.map(block, _blocks(x, count))
@@ -87,11 +88,11 @@ def _backward(padding, residuals, g):
   u = _transform_kernel(kernel)
 
   def block(total, images):
-    x, g = images
+    x, g = (_maps(block) for block in images)
     z = tiles.take_apart(g)
     total += _of_tiles(x, z, padding)
     of_x = tiles.add_up(_products(z, u, (2, 2)), x.shape, padding)
-    return total, of_x.astype(x.dtype)
+    return total, of_x.astype(x.dtype).reshape(images[0].shape)
 
   count = images_per_block(x, kernel.shape[-1], padding, _GRADIENT_BLOCK_BYTES)
   total, gradient = lax.scan(
@@ -168,4 +169,13 @@ def _products(a, b, axes):
 
 
 def _blocks(x, count):
-  return x.reshape(x.shape[0] // count, count, *x.shape[1:])
+  """[B, H, W, C] → [blocks, count, H, W, C], or the same where count is one.
+
+  XLA would copy all that has an axis of one image: to another order of axes.
+  """
+  return x if count == 1 else x.reshape(len(x) // count, count, *x.shape[1:])
+
+
+def _maps(block):
+  """One of `_blocks` → [count, H, W, C]."""
+  return block.reshape(-1, *block.shape[-3:])
