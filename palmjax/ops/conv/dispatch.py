@@ -24,6 +24,7 @@ from jax import lax
 
 from palmjax.ops.conv import blocked, by_device, winograd
 from palmjax.ops.conv import depthwise as conv_depthwise
+from palmjax.ops.conv import pointwise as conv_pointwise
 
 _NONE = ((0, 0), (0, 0))
 _PLAIN = contextvars.ContextVar('plain', default=False)
@@ -230,7 +231,7 @@ def pointwise(x, kernel, *, lowering=None):
   chex.assert_shape(kernel, (1, 1, x.shape[-1], None))
   match lowering or ('matmul' if _on_cpu() else 'lax'):
     case 'matmul':
-      rows = x.reshape(-1, x.shape[-1]) @ kernel[0, 0]
+      rows = conv_pointwise.product(x.reshape(-1, x.shape[-1]), kernel[0, 0])
       return rows.reshape(*x.shape[:-1], kernel.shape[-1])
     case 'lax':
       return convolve(x, kernel, padding=_NONE)

@@ -149,8 +149,11 @@ def test_grouped_of_one_channel_each_is_depthwise():
   )
 
 
-def test_pointwise_equals_lax_up_to_second_derivatives():
-  x, kernel = random(2, 3, 4, 5), random(1, 1, 5, 6, seed=1)
+# The gradient in the kernel has the shorter side first.
+@pytest.mark.parametrize('channels, features', [(5, 6), (6, 5)])
+def test_pointwise_equals_lax_up_to_second_derivatives(channels, features):
+  x = random(2, 3, 4, channels)
+  kernel = random(1, 1, channels, features, seed=1)
   got, want = (
     derivatives(
       lambda x, kernel, lowering=lowering: conv.pointwise(
