@@ -4,6 +4,8 @@ A process of its own: JAX counts devices when it starts. Set XLA_FLAGS to
 --xla_force_host_platform_device_count=4.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,18 +15,18 @@ from palmjax.ops.conv import blocked, winograd
 from palmjax.ops.conv import dispatch as conv
 
 
-def compare(lowering):
+def compare(name, convolve, kernel_shape):
   """Loss, gradient and second derivatives on four devices and on one."""
   random = np.random.default_rng(0)
   x = random.normal(size=(8, 6, 6, 5)).astype(np.float32)
-  kernel = np.float32(0.2) * random.normal(size=(3, 3, 5, 7))
+  kernel = np.float32(0.2) * random.normal(size=kernel_shape)
   kernel = kernel.astype(np.float32)
 
   def step(kernel, frozen, x, key):
     del frozen, key
 
     def loss(kernel, x):
-      return jnp.sum(jnp.sin(conv.dense(x, kernel, lowering=lowering)))
+      return jnp.sum(jnp.sin(convolve(x, kernel)))
 
     def length(kernel):
       value, (of_kernel, of_x) = jax.value_and_grad(loss, (0, 1))(kernel, x)
@@ -54,7 +56,7 @@ def compare(lowering):
     # Nowhere is the whole batch, of maps or of what is made of them.
     assert 'all-gather' not in text
     assert 'f32[8,6,6,' not in text
-    print(lowering, *mesh.axis_names)
+    print(name, *mesh.axis_names)
 
 
 if __name__ == '__main__':
@@ -63,4 +65,9 @@ if __name__ == '__main__':
   for module in (winograd, blocked):
     module.images_per_block = lambda *_: 1
   for lowering in ('winograd', 'blocked'):
-    compare(lowering)
+    dense = functools.partial(conv.dense, lowering=lowering)
+    compare(lowering, dense, (3, 3, 5, 7))
+  for stride in (1, 2):
+    depthwise = functools.partial(conv.depthwise, stride=stride)
+    compare(f'depthwise/{stride}', depthwise, (3, 3, 1, 5))
+  compare('pointwise', conv.pointwise, (1, 1, 5, 3))

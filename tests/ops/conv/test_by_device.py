@@ -13,11 +13,9 @@ from tests.engine import device_program
 def test_four_devices_convolve_their_own_images():
   """Values, gradients and second derivatives are those of one device."""
   program = pathlib.Path(__file__).with_name('by_device_program.py')
+  names = 'winograd', 'blocked', 'depthwise/1', 'depthwise/2', 'pointwise'
   assert device_program.run(program, devices=4) == [
-    'winograd data',
-    'winograd data model',
-    'blocked data',
-    'blocked data model',
+    f'{name} {axes}' for name in names for axes in ('data', 'data model')
   ]
 
 

@@ -167,12 +167,13 @@ def test_pointwise_equals_lax_up_to_second_derivatives(channels, features):
   chex.assert_trees_all_close(got, want, rtol=1e-4, atol=1e-3)
 
 
-def test_depthwise_under_vmap():
+@pytest.mark.parametrize('stride', [1, 2])
+def test_depthwise_under_vmap(stride):
   x, kernel = random(3, 2, 5, 5, 4), random(3, 3, 3, 1, 4, seed=1)
 
   def gradients(x, kernel):
     return jax.grad(
-      lambda x, kernel: jnp.sum(conv.depthwise(x, kernel, stride=2) ** 2),
+      lambda x, kernel: jnp.sum(conv.depthwise(x, kernel, stride=stride) ** 2),
       argnums=(0, 1),
     )(x, kernel)
 
