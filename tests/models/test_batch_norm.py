@@ -73,6 +73,24 @@ def test_train_mode_and_its_gradients(activation):
   )
 
 
+def test_gradients_of_a_constant_channel_add_up_to_zero():
+  """y is 0 but for rounding there: dx and its sums see one side of PReLU."""
+  x = 3 * np.broadcast_to(draw(64, seed=5), (4, 8, 8, 64))
+  layer = batch_norm.BatchNorm(train=True, activation='prelu')
+  given = jax.jit(layer.init)(jax.random.key(0), x)
+
+  @jax.jit
+  def gradient(x, g):
+    def y(x):
+      return layer.apply(given, x, mutable=['batch_stats'])[0]
+
+    return jax.vjp(y, x)[1](g)[0]
+
+  got = np.asarray(gradient(x, draw(*x.shape, seed=6)))
+  assert np.max(np.abs(got)) > 100  # γ / √ε is 316.
+  np.testing.assert_allclose(got.sum((0, 1, 2)), 0, atol=0.1)
+
+
 def test_running_statistics_move_towards_the_batch():
   x, given = draw(2, 3, 5, 4) + 0.5, variables('none')
   layer = batch_norm.BatchNorm(train=True)
