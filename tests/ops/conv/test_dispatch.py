@@ -167,6 +167,20 @@ def test_pointwise_equals_lax_up_to_second_derivatives(channels, features):
   chex.assert_trees_all_close(got, want, rtol=1e-4, atol=1e-3)
 
 
+@pytest.mark.parametrize('channels, features', [(5, 6), (6, 5)])
+def test_gradients_of_pointwise_have_the_types_of_its_arguments(
+  channels, features
+):
+  x = random(2, 3, 4, channels).astype(jnp.bfloat16)
+  kernel = random(1, 1, channels, features, seed=1)
+
+  def loss(x, kernel):
+    return jnp.sum(conv.pointwise(x, kernel, lowering='matmul')) + jnp.sum(x)
+
+  of_x, of_kernel = jax.jit(jax.grad(loss, (0, 1)))(x, kernel)
+  assert (of_x.dtype, of_kernel.dtype) == (jnp.bfloat16, jnp.float32)
+
+
 @pytest.mark.parametrize('stride', [1, 2])
 def test_depthwise_under_vmap(stride):
   x, kernel = random(3, 2, 5, 5, 4), random(3, 3, 3, 1, 4, seed=1)
