@@ -23,7 +23,7 @@ def test_channel_sums(width, count):
     np.testing.assert_allclose(got, np.sum(array, axis=(0, 1, 2)), atol=1e-5)
 
 
-def test_their_gradient():
+def test_gradient_of_channel_sums():
   arrays = [random(2, 3, 16, 5, seed=s) / 4 for s in (0, 1)]
 
   def scalar(a, b):

@@ -34,14 +34,28 @@ def convolve(x, kernel, stride, padding):
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))
 def _gradients(x, kernel, g, stride, padding):
-  """(X(g, k), K(x, g)), which read one array: g and the zeros around it."""
+  """Gradients of the depthwise convolution in x and in the kernel.
+
+  Both read one array, g with zeros around it.
+
+  Args:
+    x: [B, H, W, C].
+    kernel: [kh, kw, 1, C].
+    g: [B, H', W', C].
+    stride, padding: as of `convolve`.
+
+  Returns:
+    X(g, k) [B, H, W, C] and K(x, g) [kh, kw, 1, C].
+  """
   window = kernel.shape[:2]
   borders = tuple(
     tuple(size - 1 - side for side in sides)
     for size, sides in zip(window, padding, strict=True)
   )
   if stride == 1 and min(min(sides) for sides in borders) >= 0:
-    # The gradient of what was added to x is not computed.
+    # Borders that cut: not the gradient of the zeros around x. `apart` is
+    # faster than `write_once`, whose row is a condition in the loop: 0.4 and
+    # 0.8 ms for 32×16²×128 on one core.
     turned = jnp.flip(kernel, (0, 1))
     padded = _pad(g, borders)
     input_gradient = memory.apart(lambda g: _shift(g, turned, 1), padded)
@@ -65,7 +79,7 @@ def _gradients(x, kernel, g, stride, padding):
 
 
 def _interleaved(g, kernel, x_shape, stride, padding):
-  """X(g, k) of the padded g, at any stride s.
+  """X(g, k) [B, H, W, C] of the padded g, at any stride s.
 
   Row s·m + r of the padded gradient is a sum over those rows i of the window
   with i = r + s·q, of k[i] g[m - q]; columns alike. So each of the s² phases
@@ -105,7 +119,7 @@ def _interleaved(g, kernel, x_shape, stride, padding):
 
 
 def _kernel_gradient(x, g, window, stride, padding):
-  """K(x, g); the taps of a row of the window are summed together."""
+  """K(x, g) [kh, kw, 1, C]; the taps of a row are summed together."""
   taps = _taps(_pad(x, padding), window, stride)
   totals = []
   for start in range(0, len(taps), window[1]):
@@ -142,7 +156,7 @@ _gradients.defvjp(_gradients_forward, _gradients_backward)
 
 
 def _pad(x, padding):
-  """Zeros around the maps; the barrier makes XLA write them once.
+  """Zeros around the maps; the barrier makes XLA write what has them once.
 
   Without it, each tap would pad for itself, and compute x for itself.
   """
@@ -168,6 +182,7 @@ def _taps(padded, window, stride):
 
 
 def _shift(padded, kernel, stride):
+  """y(x, k) [B, H', W', C] of the padded x."""
   weights = kernel.reshape(-1, kernel.shape[-1]).astype(jnp.float32)
   taps = _taps(padded, kernel.shape[:2], stride)
   y = sum(tap * weight for tap, weight in zip(taps, weights, strict=True))

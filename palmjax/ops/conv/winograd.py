@@ -68,13 +68,13 @@ def convolve(x, kernel, padding):
   chex.assert_shape(kernel, (tiles.WINDOW, tiles.WINDOW, x.shape[-1], None))
   u = _transform_kernel(kernel)
   height, width = tiles.output_size(x.shape, padding)
+  count = images_per_block(x, kernel.shape[-1], padding, _BLOCK_BYTES)
 
   def block(x):
     products = _products(tiles.transform(_maps(x), padding), u, (2, 1))
     y = tiles.assemble(products, count, height, width)
     return y.reshape(*x.shape[:-3], *y.shape[1:])
 
-  count = images_per_block(x, kernel.shape[-1], padding, _BLOCK_BYTES)
   y = lax.map(block, _blocks(x, count))
   return y.reshape(x.shape[0], height, width, kernel.shape[-1]).astype(x.dtype)
 
@@ -88,7 +88,7 @@ def _backward(padding, residuals, g):
   u = _transform_kernel(kernel)
 
   def block(total, images):
-    x, g = (_maps(block) for block in images)
+    x, g = map(_maps, images)
     z = tiles.take_apart(g)
     total += _of_tiles(x, z, padding)
     of_x = tiles.add_up(_products(z, u, (2, 2)), x.shape, padding)
@@ -169,9 +169,9 @@ def _products(a, b, axes):
 
 
 def _blocks(x, count):
-  """[B, H, W, C] → [blocks, count, H, W, C], or the same where count is one.
+  """[B, H, W, C] → [blocks, count, H, W, C]; unchanged if count is one.
 
-  XLA would copy all that has an axis of one image: to another order of axes.
+  XLA copies an array with an axis of one image to another layout.
   """
   return x if count == 1 else x.reshape(len(x) // count, count, *x.shape[1:])
 
