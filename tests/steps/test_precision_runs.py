@@ -7,10 +7,9 @@ weights had been multiplied by 0.9999, the mean loss of the palm network
 differed by 1.8 % and that of the detector's class by 1.5 %. So whole trainings
 are compared at a fifth of the rate, without the accuracy of palms; on perturbed
 images within 3 %. There the loss of one training of the palm network still
-differs by up to 2.7 % (of eight, with a deviation of 1.6 %), and by as much
-between two trainings in float32 that add up in another order. So the mean of
-eight from different weights is compared. The GAN is compared over its first 40
-iterations.
+differs by up to 2.7 % (of eight, with a deviation of 1.6 %); in float32 alone
+by 1.6 %, where sums go in another order. So the mean of eight from different
+weights is compared. The GAN is compared over its first 40 iterations.
 """
 
 import functools
