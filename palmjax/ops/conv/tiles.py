@@ -1,7 +1,9 @@
 """Maps as tiles of Winograd's F(4×4, 3×3), transformed, and back.
 
 The matrices and letters are those of `winograd`. Each transform is six sums of
-rows of a tile, then six sums of columns, each of slices of the maps.
+rows of a tile, then six sums of columns, each of slices of the maps. What is
+transformed has 36 planes, [tiles, channels] or those of a kernel. Numbered row
+by row, three at a time are one array: 12 groups (why: `products`).
 """
 
 import jax.numpy as jnp
@@ -11,6 +13,7 @@ from jax import lax
 TILE = 4
 WINDOW = 3
 SIDE = TILE + WINDOW - 1
+_GROUP = 3
 
 # Of the points 0, ±1, ±2, ∞ (appendix of arXiv:1509.09308).
 INPUT = np.array(
@@ -47,7 +50,7 @@ OUTPUT = np.array(
 
 
 def transform(x, padding):
-  """V, Bᵀ d B of every tile: [B, H, W, C] → [36, tiles, C].
+  """V, Bᵀ d B of every tile: [B, H, W, C] → 12 × [3, tiles, C].
 
   The tiles of 6×6 overlap by two. Tile (k, l) of an image reads from row
   4k − top and column 4l − left on, zeros where there is no map.
@@ -61,29 +64,31 @@ def transform(x, padding):
   x = x.reshape(batch, rows + 1, TILE, -1, channels)
   u = jnp.stack(_sums(INPUT, _windows(x, 1)))
   u = u.reshape(SIDE, batch, rows, columns + 1, TILE, channels)
-  v = jnp.stack(_sums(INPUT, _windows(u, 3)), 1)
-  return v.reshape(SIDE**2, -1, channels)
+  return _groups([_sums(INPUT, _windows(row, 2)) for row in u])
 
 
 def add_up(v, shape, padding):
-  """The transpose of `transform`: [36, tiles, C] → [B, H, W, C], the shape."""
+  """The transpose of `transform`: 12 × [3, tiles, C] → [B, H, W, C]."""
   batch, height, width, channels = shape
   rows, columns = count(output_size(shape, padding))
   (top, _), (left, _) = padding
-  x = v.reshape(SIDE, SIDE, batch, rows, columns, channels)
-  x = _overlap(_sums(INPUT.T, [x[:, j] for j in range(SIDE)]), 3)
-  x = x.reshape(SIDE, batch, rows, -1, channels)
-  x = _overlap(_sums(INPUT.T, list(x)), 1)
+  x = []
+  for row in _planes(v, (batch, rows, columns, channels)):
+    row = _overlap(_sums(INPUT.T, row), 2)
+    x.append(row.reshape(batch, rows, -1, channels))
+  x = _overlap(_sums(INPUT.T, x), 1)
   x = x.reshape(batch, TILE * (rows + 1), -1, channels)
   return x[:, top : top + height, left : left + width]
 
 
 def assemble(products, batch, height, width):
-  """Aᵀ m A of every tile m, put together: [36, tiles, K] → [B, H', W', K]."""
+  """Aᵀ m A of every tile m: 12 × [3, tiles, K] → [B, H', W', K]."""
   rows, columns = count((height, width))
-  y = products.reshape(SIDE, SIDE, batch, rows, columns, -1)
-  y = jnp.stack(_sums(OUTPUT, list(y)))
-  y = jnp.stack(_sums(OUTPUT, [y[:, j] for j in range(SIDE)]), 4)
+  y = [
+    group.reshape(-1, batch, rows, columns, group.shape[-1])
+    for group in products
+  ]
+  y = jnp.stack(_contract(OUTPUT, y), 4)
   y = jnp.moveaxis(y, 0, 2)  # [B, rows, 4, columns, 4, K]
   y = y.reshape(batch, TILE * rows, TILE * columns, -1)
   return y[:, :height, :width]
@@ -97,8 +102,20 @@ def take_apart(g):
   g = _pad(g.astype(jnp.float32), borders)
   g = g.reshape(batch, rows, TILE, columns, TILE, features)
   z = jnp.stack(_sums(OUTPUT.T, [g[:, :, i] for i in range(TILE)]))
-  z = jnp.stack(_sums(OUTPUT.T, [z[..., j, :] for j in range(TILE)]), 1)
-  return z.reshape(SIDE**2, -1, features)
+  return _groups(
+    [_sums(OUTPUT.T, [row[..., j, :] for j in range(TILE)]) for row in z]
+  )
+
+
+def transform_kernel(kernel):
+  """U, G g Gᵀ: [3, 3, C, K] → 12 × [3, C, K], float32."""
+  rows = _sums(KERNEL, list(kernel.astype(jnp.float32)))
+  return _groups([_sums(KERNEL, list(row)) for row in rows])
+
+
+def add_up_kernel(u):
+  """The transpose of `transform_kernel`."""
+  return jnp.stack(_contract(KERNEL.T, u), 1)
 
 
 def output_size(shape, padding):
@@ -124,6 +141,31 @@ def _sums(matrix, parts):
     )
     for row in matrix
   ]
+
+
+def _groups(planes):
+  """6 × 6 arrays [..., C] → 12 × [3, rows, C]."""
+  return [
+    jnp.stack(row[j : j + _GROUP]).reshape(_GROUP, -1, row[0].shape[-1])
+    for row in planes
+    for j in range(0, SIDE, _GROUP)
+  ]
+
+
+def _planes(groups, shape):
+  """12 × [3, ...] → 6 × 6 arrays of a shape."""
+  planes = [plane.reshape(shape) for group in groups for plane in group]
+  return [planes[i : i + SIDE] for i in range(0, SIDE**2, SIDE)]
+
+
+def _contract(matrix, groups):
+  """Σ_ij matrix[a, i] matrix[b, j] plane[i, j]: for each b, [a, ...]."""
+  in_row = SIDE // _GROUP
+  columns = []
+  for j in range(in_row):
+    sums = jnp.stack(_sums(matrix, groups[j::in_row]), 1)
+    columns += list(sums)
+  return _sums(matrix, columns)
 
 
 def _windows(cells, axis):

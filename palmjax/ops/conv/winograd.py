@@ -37,20 +37,14 @@ import functools
 import chex
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 
 from palmjax.ops import memory
-from palmjax.ops.conv import tiles
+from palmjax.ops.conv import products, tiles
 
-# The transform of the kernel in both axes, numbered row by row.
-_BOTH_KERNEL = np.kron(tiles.KERNEL, tiles.KERNEL)
-# Of the tiles of a block. A forward pass holds one such array, the gradients up
-# to four. A step of a ResNet-18 took 0.92 s so, and 0.95 with 12e6 and 4e6.
-_BLOCK_BYTES = 4e6
-_GRADIENT_BLOCK_BYTES = 2e6
-# Up to so many channels Vᵀ Z is faster from a transposed V.
-_TRANSPOSED = 128
+# Of the tiles of a block. A forward pass holds two such arrays, the gradients
+# up to five.
+_BLOCK_BYTES = 5e6
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
@@ -66,17 +60,19 @@ def convolve(x, kernel, padding):
     [B, H', W', K].
   """
   chex.assert_shape(kernel, (tiles.WINDOW, tiles.WINDOW, x.shape[-1], None))
-  u = _transform_kernel(kernel)
+  u = tiles.transform_kernel(kernel)
   height, width = tiles.output_size(x.shape, padding)
-  count = images_per_block(x, kernel.shape[-1], padding, _BLOCK_BYTES)
+  count = images_per_block(x, kernel.shape[-1], padding)
 
-  def block(x):
-    products = _products(tiles.transform(_maps(x), padding), u, (2, 1))
-    y = tiles.assemble(products, count, height, width)
-    return y.reshape(*x.shape[:-3], *y.shape[1:])
+  def block(token, x):
+    v = memory.apart(lambda x: tiles.transform(_maps(x), padding), x, token)
+    m = products.multiply(v, u, (2, 1))
+    y = tiles.assemble(m, count, height, width)
+    return products.read(token, v, m), y.reshape(*x.shape[:-3], *y.shape[1:])
 
-  y = lax.map(block, _blocks(x, count))
-  return y.reshape(x.shape[0], height, width, kernel.shape[-1]).astype(x.dtype)
+  _, y = lax.scan(block, memory.token(), _blocks(x, count))
+  y = y.reshape(x.shape[0], height, width, kernel.shape[-1])
+  return y.astype(x.dtype)
 
 
 def _forward(x, kernel, padding):
@@ -85,62 +81,36 @@ def _forward(x, kernel, padding):
 
 def _backward(padding, residuals, g):
   x, kernel = residuals
-  u = _transform_kernel(kernel)
+  u = tiles.transform_kernel(kernel)
 
-  def block(total, images):
+  def block(carry, images):
+    total, token = carry
     x, g = map(_maps, images)
-    z = tiles.take_apart(g)
-    total += _of_tiles(x, z, padding)
-    of_x = tiles.add_up(_products(z, u, (2, 2)), x.shape, padding)
-    return total, of_x.astype(x.dtype).reshape(images[0].shape)
+    z = memory.apart(tiles.take_apart, g, token)
+    of_v = products.multiply(z, u, (2, 2))
+    of_x = tiles.add_up(of_v, x.shape, padding)
+    # One after the other: twelve products are divided evenly, 24 are not.
+    token = products.read(token, z, of_v)
+    v = memory.apart(lambda x: tiles.transform(x, padding), x, token)
+    v = products.transpose(v, token)
+    of_u = products.multiply(v, z, (2, 1))
+    carry = jax.tree.map(jnp.add, total, of_u), products.read(token, v, z, of_u)
+    return carry, of_x.astype(x.dtype).reshape(images[0].shape)
 
-  count = images_per_block(x, kernel.shape[-1], padding, _GRADIENT_BLOCK_BYTES)
-  total, gradient = lax.scan(
-    block, jnp.zeros_like(u), (_blocks(x, count), _blocks(g, count))
+  count = images_per_block(x, kernel.shape[-1], padding)
+  (total, _), of_x = lax.scan(
+    block,
+    (jax.tree.map(jnp.zeros_like, u), memory.token()),
+    (_blocks(x, count), _blocks(g, count)),
   )
-  of_kernel = (_BOTH_KERNEL.T @ total.reshape(tiles.SIDE**2, -1)).reshape(
-    kernel.shape
-  )
-  return gradient.reshape(x.shape), of_kernel.astype(kernel.dtype)
+  of_kernel = tiles.add_up_kernel(total)
+  return of_x.reshape(x.shape), of_kernel.astype(kernel.dtype)
 
 
 convolve.defvjp(_forward, _backward)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
-def _of_tiles(x, z, padding):
-  """Σ Vᵀ Z over the tiles of x: [B, H, W, C], [36, tiles, K] → [36, C, K].
-
-  Up to `_TRANSPOSED` channels V is written, then transposed, then multiplied.
-  Fused, the first two take five times as long. Without the transposition XLA
-  takes another program, which sums over rows. At 64²×64 that made a convolution
-  slower, 73 ms in place of 66; at 16²×256 it made it faster, 34 in place of 37.
-  """
-  if x.shape[-1] > _TRANSPOSED:
-    return _sum_over_rows(x, z, padding)
-  v = memory.apart(lambda x: tiles.transform(x, padding), x)
-  v = lax.optimization_barrier(jnp.swapaxes(v, 1, 2))
-  return _products(v, z, (2, 1))
-
-
-def _of_tiles_forward(x, z, padding):
-  return _of_tiles(x, z, padding), (x, z)
-
-
-def _of_tiles_backward(padding, residuals, g):
-  # Of the transposed product XLA cannot compile the second derivative of small
-  # maps: "Check failed: LayoutUtil::IsMonotonicWithDim0Major".
-  return jax.vjp(lambda *xz: _sum_over_rows(*xz, padding), *residuals)[1](g)
-
-
-def _sum_over_rows(x, z, padding):
-  return _products(tiles.transform(x, padding), z, (1, 1))
-
-
-_of_tiles.defvjp(_of_tiles_forward, _of_tiles_backward)
-
-
-def images_per_block(x, features, padding, block_bytes):
+def images_per_block(x, features, padding):
   """The most images, of which the batch is a multiple, whose tiles fit.
 
   A kernel of many channels is as large as the tiles of many images. It is read
@@ -150,22 +120,10 @@ def images_per_block(x, features, padding, block_bytes):
   rows, columns = tiles.count(tiles.output_size(x.shape, padding))
   size = x.dtype.itemsize * tiles.SIDE**2
   image = size * rows * columns * max(channels, features)
-  fitting = max(1, int(max(block_bytes, size * channels * features) // image))
+  fitting = max(1, int(max(_BLOCK_BYTES, size * channels * features) // image))
   return next(
     count for count in range(min(batch, fitting), 0, -1) if batch % count == 0
   )
-
-
-def _transform_kernel(kernel):
-  """U: [3, 3, C, K] → [36, C, K]."""
-  u = _BOTH_KERNEL @ kernel.reshape(tiles.WINDOW**2, -1).astype(jnp.float32)
-  return u.reshape(tiles.SIDE**2, *kernel.shape[2:])
-
-
-def _products(a, b, axes):
-  """36 matrix products, summed over an axis of each."""
-  left, right = axes
-  return lax.dot_general(a, b, (((left,), (right,)), ((0,), (0,))))
 
 
 def _blocks(x, count):

@@ -34,7 +34,7 @@ def test_the_transforms_filter_a_signal():
 
 def test_tiles_overlap_by_two_and_see_zeros_beyond_the_border():
   x = random(2, 5, 7, 3)
-  v = np.asarray(tiles.transform(x, ((1, 1), (2, 0))))
+  v = np.concatenate(tiles.transform(x, ((1, 1), (2, 0))))
   v = v.reshape(6, 6, 2, 2, 2, 3)
   padded = np.pad(x, ((0, 0), (1, 9), (2, 9), (0, 0)))
   for k in range(2):
@@ -47,37 +47,50 @@ def test_tiles_overlap_by_two_and_see_zeros_beyond_the_border():
       )
 
 
+def assert_transposes(function, transpose, x):
+  """⟨f(x), v⟩ = ⟨x, fᵀ(v)⟩."""
+  made = function(x)
+  v = [random(*group.shape, seed=i) for i, group in enumerate(made)]
+  np.testing.assert_allclose(
+    sum(map(np.vdot, made, v)), np.vdot(x, transpose(v)), rtol=1e-4
+  )
+
+
 @pytest.mark.parametrize('height, width', [(5, 7), (4, 8), (1, 2)])
 def test_transposes(height, width):
-  """⟨f(x), v⟩ = ⟨x, fᵀ(v)⟩ for what goes to the tiles and back."""
   x, padding = random(2, height, width, 3), ((1, 1), (2, 0))
-  v = tiles.transform(x, padding)
-  other = random(*v.shape, seed=1)
-  np.testing.assert_allclose(
-    np.vdot(v, other),
-    np.vdot(x, tiles.add_up(other, x.shape, padding)),
-    rtol=1e-4,
+  assert_transposes(
+    lambda x: tiles.transform(x, padding),
+    lambda v: tiles.add_up(v, x.shape, padding),
+    x,
   )
-  z = tiles.take_apart(x)
-  other = random(*z.shape, seed=2)
+  assert_transposes(
+    tiles.take_apart, lambda m: tiles.assemble(m, 2, height, width), x
+  )
+  kernel = random(3, 3, height, width, seed=1)
+  assert_transposes(tiles.transform_kernel, tiles.add_up_kernel, kernel)
+
+
+def test_the_transformed_kernel():
+  kernel = random(3, 3, 2, 5)
   np.testing.assert_allclose(
-    np.vdot(z, other),
-    np.vdot(x, tiles.assemble(other, 2, height, width)),
-    rtol=1e-4,
+    np.concatenate(tiles.transform_kernel(kernel)).reshape(6, 6, 2, 5),
+    np.einsum('ip,jq,pqck->ijck', tiles.KERNEL, tiles.KERNEL, kernel),
+    atol=1e-6,
   )
 
 
 def test_blocks_are_as_large_as_fit_and_divide_the_batch():
-  def images(batch, side, channels, features, size=4e6):
+  def images(batch, side, channels, features):
     x = np.zeros((batch, side, side, channels), np.float32)
-    return winograd.images_per_block(x, features, _ONE, size)
+    return winograd.images_per_block(x, features, _ONE)
 
   # Tiles of an image: 36 numbers for each of 16², 4 bytes, by channels.
-  assert images(32, 64, 64, 64) == 1
-  assert images(32, 64, 64, 64, 12e6) == 4
-  assert images(32, 16, 64, 64) == 16
-  assert images(30, 16, 64, 64) == 15
-  assert images(32, 16, 64, 32) == images(32, 16, 32, 64) == 16
+  assert images(32, 64, 64, 64) == 2
+  assert images(32, 128, 64, 64) == 1
+  assert images(64, 16, 64, 64) == 32
+  assert images(48, 16, 64, 64) == 24
+  assert images(64, 16, 64, 32) == images(64, 16, 32, 64) == 32
   # Tiles of a block are as large as a large kernel.
   assert images(256, 8, 512, 512) == 128
 
