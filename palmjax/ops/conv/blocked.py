@@ -9,8 +9,8 @@ With R the rows of x, G those of g and a stride of 1,
 
 with k' the kernel turned by 180° and its channels exchanged: both gradients
 share G. At other strides, and where g has more than four times the channels of
-x (G would be large), the gradients are R's transpose times g kᵀ, and Rᵀ g. The
-gradient in k adds up in float32.
+x (G would be large), the gradient in x is g kᵀ, added up where its windows
+overlap, and the gradient in k is Rᵀ g. The gradient in k adds up in float32.
 
 It is taken where `dispatch.dense_lowering` says so: strides, one to three input
 channels, maps smaller than the window. The first layer of the shipped palm
@@ -99,18 +99,20 @@ def _gradients(x, kernel, g, stride, padding):
 
   def block(total, images):
     x, g = images
-    rows, transpose = jax.vjp(lambda x: _rows(x, window, stride, padding), x)
-    g = g.reshape(-1, g.shape[-1])
-    total += _float32_product(rows.T, g)
-    return total, transpose(g @ matrix.T)[0]
+    rows = _rows(x, window, stride, padding)
+    of_y = g.reshape(-1, g.shape[-1])
+    # Rᵀ g with its shorter side first: XLA takes a sixth less time for it.
+    total += _float32_product(of_y.T, rows)
+    taps = (of_y @ matrix.T).reshape(*g.shape[:3], *window, -1)
+    return total, _add_up(taps, x.shape, stride, padding)
 
   count = images_per_block(x, g[0, ..., 0].size * matrix.shape[0])
   total, gradient = lax.scan(
     block,
-    jnp.zeros(matrix.shape, jnp.float32),
+    jnp.zeros(matrix.shape[::-1], jnp.float32),
     (_blocks(x, count), _blocks(g, count)),
   )
-  total = total.reshape(kernel.shape).astype(kernel.dtype)
+  total = total.T.reshape(kernel.shape).astype(kernel.dtype)
   return gradient.reshape(x.shape), total
 
 
@@ -144,6 +146,46 @@ def _rows(x, window, stride, padding):
     for j in range(window[1])
   ]
   return jnp.concatenate(taps, axis=-1).reshape(batch * height * width, -1)
+
+
+def _add_up(taps, shape, stride, padding):
+  """The transpose of `_rows`: [B, H', W', kh, kw, C] → [B, H, W, C].
+
+  Rows and columns of x are taken by their remainder modulo the stride. What is
+  added up then lies side by side.
+  """
+  batch, height, width, rows, columns, channels = taps.shape
+  more_rows, more_columns = (rows - 1) // stride, (columns - 1) // stride
+
+  def phase(a, b):
+    total = [
+      _pad(
+        taps[:, :, :, i, j],
+        (
+          (i // stride, more_rows - i // stride),
+          (j // stride, more_columns - j // stride),
+        ),
+      )
+      for i in range(a, rows, stride)
+      for j in range(b, columns, stride)
+    ]
+    size = batch, height + more_rows, width + more_columns, channels
+    return sum(total) if total else jnp.zeros(size, taps.dtype)
+
+  x = jnp.stack(
+    [
+      jnp.stack([phase(a, b) for b in range(stride)], axis=3)
+      for a in range(stride)
+    ],
+    axis=2,
+  ).reshape(batch, (height + more_rows) * stride, -1, channels)
+  borders = [
+    (-low, low + extent - size)
+    for (low, _), extent, size in zip(
+      padding, shape[1:3], x.shape[1:3], strict=True
+    )
+  ]
+  return _pad(x, borders)
 
 
 def _pad(x, padding):
