@@ -207,7 +207,9 @@ def images_per_block(x, row_values):
   batch = x.shape[0]
   fitting = max(1, int(_BLOCK_BYTES // (row_values * x.dtype.itemsize)))
   return next(
-    count for count in range(min(batch, fitting), 0, -1) if batch % count == 0
+    count
+    for count in range(max(1, min(batch, fitting)), 0, -1)
+    if batch % count == 0
   )
 
 

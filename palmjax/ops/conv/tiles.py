@@ -1,9 +1,9 @@
 """Maps as tiles of Winograd's F(4×4, 3×3), transformed, and back.
 
 The matrices and letters are those of `winograd`. Each transform is six sums of
-rows of a tile, then six sums of columns, each of slices of the maps. What is
-transformed has 36 planes, [tiles, channels] or those of a kernel. Numbered row
-by row, three at a time are one array: 12 groups (why: `products`).
+rows of a tile, then six sums of columns, each of slices of the maps. It gives
+36 planes: [tiles, channels], or [C, K] of a kernel. They are numbered row by
+row. Three planes form one array, so there are 12 arrays (why: see `products`).
 """
 
 import jax.numpy as jnp
@@ -74,8 +74,8 @@ def add_up(v, shape, padding):
   (top, _), (left, _) = padding
   x = []
   for row in _planes(v, (batch, rows, columns, channels)):
-    row = _overlap(_sums(INPUT.T, row), 2)
-    x.append(row.reshape(batch, rows, -1, channels))
+    cells = _overlap(_sums(INPUT.T, row), 2)
+    x.append(cells.reshape(batch, rows, -1, channels))
   x = _overlap(_sums(INPUT.T, x), 1)
   x = x.reshape(batch, TILE * (rows + 1), -1, channels)
   return x[:, top : top + height, left : left + width]
