@@ -94,8 +94,7 @@ def dense(x, kernel, *, stride=1, padding='SAME', lowering=None):
 def dense_lowering(x, kernel, stride, padding):
   """Returns the lowering of `dense` that a training is fastest with.
 
-  Fastest on one device, forward and backward together. Forward alone, XLA is up
-  to 40 % faster than Winograd from 24 to 32 channels.
+  Fastest on one device, forward and backward together.
 
   On a CPU, by the size of the map, P = B·H·W pixels, C channels and K features,
   of the whole batch, whatever the number of devices:
@@ -112,20 +111,20 @@ def dense_lowering(x, kernel, stride, padding):
   AVX-512, jax 0.10.2; ● marks what is taken:
 
     map, C → K              lax            blocked         winograd
-    2², 512 → 512       180 / 180       ● 1.6 / 5.9        3.9 / 10
-    4², 512 → 512       6.9 / 17          5.7 / 14       ● 3.8 / 10
-    8², 512 → 512        24 / 59           23 / 51        ● 10 / 22
-    12², 128 → 128      2.9 / 8.1         3.5 / 7.4      ● 1.9 / 4.7
-    32², 48 → 48        6.4 / 17          5.3 / 10       ● 3.2 / 7.3
-    64², 32 → 64         19 / 88           32 / 50        ● 11 / 38
-    64², 32 → 32        9.9 / 32           23 / 45        ● 12 / 28
-    32², 24 → 24        2.0 / 8.3         3.5 / 6.4      ● 2.8 / 5.4
-    64², 16 → 16      ● 3.3 / 9.4         8.8 / 14         7.6 / 14
-    64², 1 → 64         1.3 / 11        ● 1.1 / 3.4        8.7 / 12
-    4², 512, stride 2   3.6 / 204       ● 1.5 / 3.4
+    2², 512 → 512       180 / 184       ● 1.4 / 5.5        3.8 / 9.3
+    4², 512 → 512       6.3 / 17          5.5 / 14       ● 3.8 / 9.5
+    8², 512 → 512        24 / 56           22 / 50       ● 9.5 / 20
+    12², 128 → 128      3.0 / 8.3         3.7 / 7.6      ● 1.4 / 3.2
+    32², 48 → 48        6.6 / 19          5.4 / 10       ● 2.6 / 5.7
+    64², 32 → 64         20 / 90           19 / 54       ● 9.6 / 17
+    64², 32 → 32         10 / 31           12 / 24       ● 6.4 / 13
+    32², 24 → 24        1.9 / 7.6         2.0 / 3.5      ● 1.7 / 3.1
+    64², 16 → 16      ● 2.8 / 9.3         5.0 / 7.4        5.5 / 8.8
+    64², 1 → 64         1.2 / 11        ● 1.1 / 3.6        3.2 / 6.3
+    4², 512, stride 2   3.2 / 222       ● 1.5 / 3.5
 
-  and of one image, forward: 8², 512 → 512 1.1 by lax, ● 0.8 blocked, 2.2 by
-  winograd; 32², 128 → 128 0.7, 1.0, ● 0.6.
+  and of one image, forward: 8², 512 → 512 1.0 by lax, ● 0.8 blocked, 2.4 by
+  winograd; 32², 128 → 128 0.7, 0.9, ● 0.5.
   """
   if not _on_cpu():
     return 'lax'

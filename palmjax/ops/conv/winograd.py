@@ -21,11 +21,8 @@ What it takes, forward and both gradients: milliseconds on 2 cores with AVX-512,
 batch 32, jax 0.10.2, freed memory kept (`engine.allocator`):
 
   map, channels     64²×64   32²×128   16²×256   8²×512
-  this                  64        47        33       30
-  XLA's own            212        93        88       82
-
-Transforms that are one matrix product of both axes, [36, 36] with all tiles,
-are slower than sums of slices: by a fifth for 8²×512, by half for 64²×64.
+  this                  46        33        32       30
+  XLA's own            211        87        90       80
 
 In float32 the result is off by 3e-6 (24 channels) to 1.3e-5 (512) of the
 largest value, XLA's own by less than 1e-6. Transforms are float32 whatever the
@@ -44,7 +41,7 @@ from palmjax.ops import memory
 from palmjax.ops.conv import products, tiles
 
 # Of the tiles of a block. A forward pass holds V and V U, a gradient up to five
-# such arrays. 32²×128, both passes: 31 ms so, 33 with 2e6 and 34 with 8e6.
+# such arrays. 32²×128, both passes: 31 ms so, 32 to 34 with 2e6, 4e6 and 8e6.
 _BLOCK_BYTES = 5e6
 
 
