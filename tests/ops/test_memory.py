@@ -42,6 +42,17 @@ def test_what_is_computed_apart_stays_the_same():
   np.testing.assert_allclose(gradient, 3 * x**2)
 
 
+def test_trees_are_computed_apart_on_a_predicate_of_the_caller():
+  x = {'a': jnp.arange(3.0), 'b': jnp.ones((2, 2))}
+
+  def pairs(x, predicate):
+    return memory.apart(lambda x: [x['a'] + 1, 2 * x['b']], x, predicate)
+
+  got = jax.jit(pairs)(x, memory.always_true())
+  np.testing.assert_array_equal(got[0], [1, 2, 3])
+  np.testing.assert_array_equal(got[1], 2 * np.ones((2, 2)))
+
+
 @pytest.mark.skipif(
   jax.default_backend() != 'cpu', reason='programs of a CPU are tested'
 )

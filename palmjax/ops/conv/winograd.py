@@ -66,9 +66,8 @@ def convolve(x, kernel, padding):
     v = memory.apart(lambda x: tiles.transform(_maps(x), padding), x, predicate)
     m = products.multiply(v, u, (2, 1))
     y = tiles.assemble(m, count, height, width)
-    return products.keep_until_here(predicate, v, m), y.reshape(
-      *x.shape[:-3], *y.shape[1:]
-    )
+    predicate = products.keep_until_here(predicate, v, m)
+    return predicate, y.reshape(*x.shape[:-3], *y.shape[1:])
 
   _, y = lax.scan(block, memory.always_true(), _blocks(x, count))
   y = y.reshape(x.shape[0], height, width, kernel.shape[-1])
