@@ -82,7 +82,7 @@ def _gradients_of_stride_one(x, kernel, g, padding):
     total += _float32_product(x.reshape(-1, channels).T, rows)
     return total, (rows @ turned).reshape(x.shape)
 
-  count = images_per_block(x, x[0, ..., 0].size * turned.shape[0])
+  count = images_per_block(x, x.shape[1] * x.shape[2] * turned.shape[0])
   total, gradient = lax.scan(
     block,
     jnp.zeros((channels, height * width * features), jnp.float32),
@@ -106,7 +106,7 @@ def _gradients(x, kernel, g, stride, padding):
     taps = (of_y @ matrix.T).reshape(*g.shape[:3], *window, -1)
     return total, _add_up(taps, x.shape, stride, padding)
 
-  count = images_per_block(x, g[0, ..., 0].size * matrix.shape[0])
+  count = images_per_block(x, g.shape[1] * g.shape[2] * matrix.shape[0])
   total, gradient = lax.scan(
     block,
     jnp.zeros(matrix.shape[::-1], jnp.float32),

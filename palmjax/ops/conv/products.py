@@ -74,5 +74,6 @@ def keep_until_here(predicate, *arrays):
     predicate: bool, true, not known to XLA.
     *arrays: trees of arrays: operands and results of products.
   """
-  values = [array[(0,) * array.ndim] for array in jax.tree.leaves(arrays)]
-  return predicate | (functools.reduce(operator.add, values) > 0)
+  leaves = [array for array in jax.tree.leaves(arrays) if array.size]
+  values = [array[(0,) * array.ndim] for array in leaves]
+  return predicate | (functools.reduce(operator.add, values, 0.0) > 0)

@@ -36,11 +36,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.custom_derivatives import SymbolicZero
 
 from palmjax.ops import memory
 from palmjax.ops.conv import products, tiles
 
-# Of the tiles of a block. A forward pass holds V and V U, a gradient up to five
+# Of the tiles of a block. A forward pass holds V and V U, a gradient up to four
 # such arrays. 32²×128, both passes: 31 ms so, 32 to 34 with 2e6, 4e6 and 8e6.
 _BLOCK_BYTES = 5e6
 
@@ -94,27 +95,30 @@ def _gradients(x, kernel, g, padding, of_x, of_kernel):
   u = tiles.transform_kernel(kernel)
 
   def block(carry, images):
-    total, predicate = carry
+    # Who reads only the gradient in x does not need `total` and `for_kernel`.
+    total, for_x, for_kernel = carry
     x, g = map(_maps, images)
-    z = memory.apart(tiles.take_apart, g, predicate)
+    z = memory.apart(tiles.take_apart, g, for_x)
     to_x = jnp.zeros_like(x)
     if of_x:
       zu = products.multiply(z, u, (2, 2))
       to_x = tiles.add_up(zu, x.shape, padding).astype(x.dtype)
-      # The next twelve products wait for these: XLA does not divide 24 evenly.
-      predicate = products.keep_until_here(predicate, z, zu)
+      for_x = products.keep_until_here(for_x, z, zu)
     if of_kernel:
-      v = memory.apart(lambda x: tiles.transform(x, padding), x, predicate)
-      v = products.transpose(v, predicate)
+      # The next twelve products wait for these: XLA does not divide 24 evenly.
+      for_kernel |= for_x
+      v = memory.apart(lambda x: tiles.transform(x, padding), x, for_kernel)
+      v = products.transpose(v, for_kernel)
       vz = products.multiply(v, z, (2, 1))
       total = jax.tree.map(jnp.add, total, vz)
-      predicate = products.keep_until_here(predicate, v, z, vz)
-    return (total, predicate), to_x.reshape(images[0].shape)
+      for_kernel = products.keep_until_here(for_kernel, v, z, vz)
+    return (total, for_x, for_kernel), to_x.reshape(images[0].shape)
 
   count = images_per_block(x, kernel.shape[-1], padding)
-  (total, _), to_x = lax.scan(
+  zeros = jax.tree.map(jnp.zeros_like, u)
+  (total, _, _), to_x = lax.scan(
     block,
-    (jax.tree.map(jnp.zeros_like, u), memory.always_true()),
+    (zeros, memory.always_true(), memory.always_true()),
     (_blocks(x, count), _blocks(g, count)),
   )
   to_kernel = tiles.add_up_kernel(total).astype(kernel.dtype)
@@ -122,7 +126,8 @@ def _gradients(x, kernel, g, padding, of_x, of_kernel):
 
 
 def _gradients_forward(x, kernel, g, padding, of_x, of_kernel):
-  return _gradients(x, kernel, g, padding, of_x, of_kernel), (x, kernel, g)
+  arrays = tuple(primal.value for primal in (x, kernel, g))
+  return _gradients(*arrays, padding, of_x, of_kernel), arrays
 
 
 def _gradients_backward(padding, of_x, of_kernel, residuals, cotangents):
@@ -135,16 +140,16 @@ def _gradients_backward(padding, of_x, of_kernel, residuals, cotangents):
   a, b = cotangents
   to_x, to_kernel = jnp.zeros_like(x), jnp.zeros_like(kernel)
   to_g = jnp.zeros_like(g)
-  if of_x:
+  if of_x and not isinstance(a, SymbolicZero):
     to_g += convolve(a, kernel, padding)
     to_kernel = _gradients(a, kernel, g, padding, False, True)[1]
-  if of_kernel:
+  if of_kernel and not isinstance(b, SymbolicZero):
     to_g += convolve(x, b, padding)
     to_x = _gradients(x, b, g, padding, True, False)[0]
   return to_x, to_kernel, to_g
 
 
-_gradients.defvjp(_gradients_forward, _gradients_backward)
+_gradients.defvjp(_gradients_forward, _gradients_backward, symbolic_zeros=True)
 
 
 def images_per_block(x, features, padding):

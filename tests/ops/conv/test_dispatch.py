@@ -88,7 +88,10 @@ def test_depthwise_equals_the_loop():
 
 
 @pytest.mark.parametrize('channels, features', [(3, 2), (1, 8)])
-@pytest.mark.parametrize('size, window, stride, padding', _CASES)
+@pytest.mark.parametrize(
+  'size, window, stride, padding',
+  [*_CASES, ((7, 8), (3, 3), 2, ((-1, 1), (1, -2)))],
+)
 def test_dense_equals_lax_up_to_second_derivatives(
   size, window, stride, padding, channels, features, monkeypatch
 ):
