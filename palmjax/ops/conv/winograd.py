@@ -90,7 +90,15 @@ convolve.defvjp(_forward, _backward)
 def _gradients(x, kernel, g, padding, of_x, of_kernel):
   """Gradients of Σ g · convolve(x, kernel) in x and in the kernel.
 
-  `of_x` and `of_kernel` say which are wanted; the other one is zero.
+  Args:
+    x: [B, H, W, C].
+    kernel: [3, 3, C, K].
+    g: [B, H', W', K].
+    padding: as in `convolve`.
+    of_x, of_kernel: which gradients are wanted; the other one is zero.
+
+  Returns:
+    [B, H, W, C], [3, 3, C, K].
   """
   u = tiles.transform_kernel(kernel)
 
